@@ -1,0 +1,79 @@
+"""Random: actions drawn uniformly from the action space, the floor of every comparison."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from rlbench import config
+from rlbench.learning.agent import Agent, Metrics
+from rlbench.learning.lanes import Step
+from rlbench.learning.policy import Policy
+from rlbench.learning.seeds import generator
+from rlbench.learning.spaces import ObsSpec
+
+
+class RandomConfig(config.Config):
+    """A random agent has no parameters."""
+
+
+class Random(Agent):
+    """S agents that act at random and learn nothing."""
+
+    Config = RandomConfig
+    version = 1
+    action_spaces = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
+    default_timesteps = 0
+
+    def build(self) -> None:
+        self._policy = RandomPolicy(self.seeds, self.spec, self.action_space, "exploration")
+
+    @classmethod
+    def memory(
+        cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
+    ) -> dict[str, int]:
+        return {}
+
+    def act(self, obs: np.ndarray) -> np.ndarray:
+        return self._policy.act(obs, np.empty(0))
+
+    def observe(self, step: Step) -> Metrics:
+        self.num_timesteps += self.n_envs
+        return {}
+
+    def policy(self, seed: int | None = None) -> RandomPolicy:
+        seeds = [self.seeds[r] for r in self.row(seed)]
+        return RandomPolicy(seeds, self.spec, self.action_space, "policy")
+
+    def state(self) -> dict[str, Any]:
+        streams = [space.np_random.bit_generator.state for space in self._policy.spaces]
+        return {"num_timesteps": self.num_timesteps, "streams": streams}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.num_timesteps = state["num_timesteps"]
+        for space, saved in zip(self._policy.spaces, state["streams"], strict=True):
+            space.np_random.bit_generator.state = saved
+
+
+class RandomPolicy(Policy):
+    """Samples from one copy of the action space per seed, each with a stream of its own."""
+
+    epsilon = 1.0
+    deterministic = False
+
+    def __init__(
+        self, seeds: Sequence[int], spec: ObsSpec, action_space: spaces.Space[Any], purpose: str
+    ) -> None:
+        discrete = isinstance(action_space, spaces.Discrete)
+        super().__init__(seeds, spec, int(action_space.start) if discrete else 0)  # type: ignore[attr-defined]
+        self.spaces = [copy.deepcopy(action_space) for _ in seeds]
+        for seed, space in zip(seeds, self.spaces, strict=True):
+            space.seed(int(generator(seed, purpose).integers(2**31)))
+
+    def act(self, obs: np.ndarray, first: np.ndarray, deterministic: bool = True) -> np.ndarray:
+        drawn = np.array([[space.sample() for _ in range(obs.shape[1])] for space in self.spaces])
+        return drawn - self.action_start if self.action_start else drawn

@@ -1,0 +1,1 @@
+"""Gymnasium environments of the workbench; they import nothing from it."""

@@ -1,0 +1,25 @@
+"""rlbench: deep-reinforcement-learning benchmarks with honest statistics, many seeds at once."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlbench.reporting.results import Results as Results
+    from rlbench.reporting.results import load as load
+
+__version__ = "0.1.0"
+__all__ = ["Results", "__version__", "load"]
+
+# MKL rounds by memory position unless told not to; then seed k in a stack differs from seed k
+# alone. The setting costs nothing measurable and must be there before MKL's first product.
+os.environ.setdefault("MKL_CBWR", "AUTO")
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"load", "Results"}:
+        from rlbench.reporting import results
+
+        return getattr(results, name)
+    raise AttributeError(f"module 'rlbench' has no attribute '{name}'")

@@ -1,0 +1,87 @@
+"""Names of agents, environments, encoders and presets, found without importing anything heavy.
+
+The folder of agents is the registry: `agents/my_agent.py` is `my-agent`, its docstring's first
+line its description. Other packages add agents through the entry point group `rlbench.agents`.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlbench.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from rlbench.learning.agent import Agent
+
+ENCODERS = {"mlp": "fully connected layers; images and dictionaries are flattened"}
+_HERE = Path(__file__).parent
+
+
+@functools.cache
+def agents() -> dict[str, str]:
+    """Agent names and what they are, in one line each."""
+    found = {}
+    for file in sorted((_HERE / "agents").glob("[!_]*.py")):
+        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        found[file.stem.replace("_", "-")] = text.partition("\n")[0]
+    for point in entry_points(group="rlbench.agents"):
+        found[point.name] = f"from {point.value}"
+    return found
+
+
+def agent_class(name: str) -> type[Agent]:
+    """The class of an agent by its name.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in agents():
+        raise UserError(f"no agent '{name}'.{nearest(name, agents())} (rlbench list agents)")
+    for point in entry_points(group="rlbench.agents", name=name):
+        return point.load()
+    module = importlib.import_module(f"rlbench.agents.{name.replace('-', '_')}")
+    from rlbench.learning.agent import Agent
+
+    own = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Agent)
+        and value.__module__ == module.__name__
+    ]
+    return own[0]
+
+
+def presets(agent: str) -> dict[str, dict[str, Any]]:
+    """Tuned parameters of an agent by environment: `n_timesteps`, `source`, and its parameters."""
+    file = _HERE / "presets" / f"{agent}.toml"
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def find_run(text: str, out: Path) -> Path:
+    """A run's folder from its path, or from its name or digest below `out`.
+
+    Raises:
+        UserError: none or several fit.
+    """
+    path = Path(text)
+    for folder in (path, *path.parents):
+        if (folder / "run.json").is_file():
+            return folder
+    runs = [file.parent for file in out.glob("*/*/run.json")] if out.is_dir() else []
+    fits = [
+        r for r in runs if text in {r.name, r.name.rpartition("-")[2], f"{r.parent.name}/{r.name}"}
+    ]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise UserError(f"'{text}' could be {' or '.join(map(str, sorted(fits)))}: give the path")
+    raise UserError(
+        f"no run '{text}' in {out}.{nearest(text, [r.name for r in runs])} (rlbench list runs)"
+    )

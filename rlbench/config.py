@@ -1,0 +1,143 @@
+"""Typed, validated, documented parameters, and the text forms they arrive in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from rlbench.errors import UserError, nearest
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+Int = Annotated[int, BeforeValidator(_no_bool)]
+Float = Annotated[float, BeforeValidator(_no_bool)]
+
+
+def _as_list(value: Any) -> Any:
+    """`64` and `"64,64"` are lists too."""
+    if isinstance(value, str):
+        value = [parse_value(part) for part in value.split(",") if part.strip()]
+    return value if isinstance(value, list | tuple) else [value]
+
+
+IntList = Annotated[tuple[Int, ...], BeforeValidator(_as_list)]
+
+
+class Config(BaseModel):
+    """Base of every agent's parameters: a field is a type, a default, bounds and a description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def build(cls, owner: str, values: dict[str, Any]) -> Self:
+        """Validated parameters; a mistake is told in one line that starts with `owner`."""
+        for name in values:
+            if name not in cls.model_fields:
+                raise UserError(
+                    f"{owner} has no parameter '{name}'.{nearest(name, cls.model_fields)}"
+                    f" (rlbench show {owner})"
+                )
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"][:1]) or "configuration"
+            said = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+            raise UserError(
+                f"{owner}: {name}={_short(first['input'])}: {said} (rlbench show {owner})"
+            ) from None
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that differ from their declared defaults, as JSON."""
+        values, plain = self.model_dump(mode="json"), type(self)().model_dump(mode="json")
+        return {name: value for name, value in values.items() if value != plain[name]}
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def parse_value(text: str) -> Any:
+    """Parameter text: JSON where it is JSON (`1e5`, `true`), else the text; `none` is null."""
+    text = text.strip()
+    if text.lower() in {"none", "true", "false"}:
+        return {"none": None, "true": True, "false": False}[text.lower()]
+    try:
+        value = json.loads(text, parse_constant=lambda name: name)
+    except json.JSONDecodeError:
+        return text
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
+    """`["a=1", "b=x"]` -> `{"a": 1, "b": "x"}`."""
+    values = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise UserError(f"'{pair}' is not of the form key=value, for example gamma=0.98")
+        values[name.strip().replace("-", "_")] = parse_value(text)
+    return values
+
+
+def parse_json_object(text: str, what: str) -> dict[str, Any]:
+    """A JSON object, or `key=value,key=value` for short ones."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = parse_assignments(part for part in text.split(",") if part.strip())
+    if not isinstance(value, dict):
+        raise UserError(f'{what} must be a JSON object like {{"gravity": 5.0}}, got {text}')
+    return value
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`5` -> 0..4, `0-9` -> 0..9, `3,7,11` -> these; parts may be mixed as in `0-4,10`."""
+    wrong = UserError(f"seeds '{text}': give a count (5), a range (0-9) or a list (3,7,11)")
+    parts = [part.strip() for part in text.split(",")]
+    seeds: list[int] = []
+    for part in parts:
+        low, dash, high = part.partition("-")
+        if not low.isdecimal() or (dash and not high.isdecimal()):
+            raise wrong
+        if dash:
+            seeds.extend(range(int(low), int(high) + 1))
+        elif len(parts) == 1:
+            seeds.extend(range(int(low)))
+        else:
+            seeds.append(int(low))
+    if not seeds:
+        raise UserError(
+            f"seeds '{text}' names no seed; 5 means seeds 0 to 4, '0,' means seed 0 alone"
+            if text.strip() != "0"
+            else "seeds 0 asks for no seed at all; 5 means seeds 0 to 4, 0-0 means seed 0"
+        )
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"seeds '{text}' names a seed twice")
+    return tuple(seeds)
+
+
+def digest(identity: dict[str, Any]) -> str:
+    """Eight hexadecimal digits that stand for everything that can move a run's numbers."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def parse_steps(text: str) -> int:
+    """A number of steps: `50000`, `50_000` or `5e4`."""
+    value = parse_value(text.replace("_", ""))
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+    if not whole or value < 0:
+        raise UserError(f"steps must be a whole number like 50000 or 5e4, got {text}")
+    return int(value)

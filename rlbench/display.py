@@ -1,0 +1,119 @@
+"""Progress for people: live bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from rlbench.executors import Outcome
+from rlbench.run import Job
+from rlbench.run import Progress as News
+
+
+class Quiet:
+    """Says nothing, except what went wrong."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def update(self, job: Job, news: News) -> None:
+        return None
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        if outcome.code == 1 and outcome.reason:
+            self.console.print(f"{job.title}: {outcome.reason}", soft_wrap=True, markup=False)
+
+
+class Lines(Quiet):
+    """A line per evaluation: for logs, pipes and CI."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.told: dict[str, int] = {}
+
+    def update(self, job: Job, news: News) -> None:
+        if news.note and job.title not in self.told:
+            self.console.print(f"{job.title}: {news.note}", soft_wrap=True, markup=False)
+            self.told[job.title] = -1
+        if news.score is None or self.told.get(job.title) == news.score[0]:
+            return
+        step, score = news.score
+        self.told[job.title] = step
+        left = (news.total - news.step) * len(job.seeds) / news.rate if news.rate else 0.0
+        self.console.print(
+            f"{job.title}: step {step:,} of {news.total:,}, evaluation {score:,.1f}, "
+            f"{news.rate:,.0f} steps/s, {left:.0f} s left",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
+
+
+class Bars(Quiet):
+    """A live bar per job: steps, return so far over its seeds, steps per second, time left."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.tasks: dict[str, TaskID] = {}
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[said]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bars.stop()
+
+    def update(self, job: Job, news: News) -> None:
+        if job.title not in self.tasks:
+            name = f"seeds {job.title.rpartition(' seeds ')[2]}"
+            self.tasks[job.title] = self.bars.add_task(name, total=news.total, said="")
+            if news.note:
+                self.bars.console.print(f"{job.title}: {news.note}", markup=False)
+        said = "" if news.episode_return is None else f"return {news.episode_return:,.1f}"
+        if news.score is not None:
+            said += f"  evaluation {news.score[1]:,.1f}"
+        said += f"  {news.rate:,.0f} steps/s"
+        self.bars.update(self.tasks[job.title], completed=news.step, said=said.strip())
+
+
+def display(console: Console, quiet: bool) -> Quiet:
+    """The display that fits: silent, live on a terminal, else lines."""
+    if quiet:
+        return Quiet(console)
+    return Bars(console) if console.is_terminal else Lines(console)

@@ -1,0 +1,17 @@
+"""What a user did wrong, said in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A user's mistake: one clear line with the way out. The command line exits with 2."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'dqn'?"`, or nothing where no known word is near."""
+    folded = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    return f" Did you mean '{folded[near[0]]}'?" if near else ""

@@ -1,0 +1,96 @@
+"""State trees in one file of arrays and JSON: nothing is pickled, nothing is executed.
+
+A state tree is made of dicts, lists, scalars and arrays. Arrays keep their dtype. The file is a
+`.npz` whose entry `tree` is the tree as JSON, with arrays replaced by the names of other entries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rlbench.errors import UserError
+
+FORMAT = 1
+
+
+def select(tree: Any, rows: Sequence[int]) -> Any:
+    """The state of some seeds: arrays and lists are indexed along their first axis."""
+    if isinstance(tree, dict):
+        return {key: select(value, rows) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [tree[r] for r in rows]
+    if isinstance(tree, np.ndarray | torch.Tensor):
+        return tree[list(rows)]
+    return tree
+
+
+def save(path: str | Path, tree: dict[str, Any]) -> Path:
+    """Write the tree atomically: a reader sees the old file or the new one, never a part."""
+    path = Path(path)
+    arrays: dict[str, np.ndarray] = {}
+
+    def fold(value: Any, key: str) -> Any:
+        if isinstance(value, dict):
+            return {k: fold(v, f"{key}/{k}") for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [fold(v, f"{key}/{i}") for i, v in enumerate(value)]
+        if isinstance(value, torch.Tensor):
+            value = value.detach().cpu().numpy()
+        if isinstance(value, np.generic):
+            arrays[key] = np.asarray(value)
+            return {"__scalar__": key}
+        if isinstance(value, np.ndarray):
+            arrays[key] = value
+            return {"__array__": key}
+        return value
+
+    text = json.dumps({"format": FORMAT, "tree": fold(tree, "")})
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **{"tree": np.array(text), **arrays})
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """Read what `save` wrote.
+
+    Raises:
+        UserError: the file is missing, cut, or not one of ours.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            text = json.loads(str(file["tree"]))
+            arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"{path} is damaged or not written by rlbench ({error})") from None
+    if not isinstance(text, dict) or text.get("format") != FORMAT:
+        raise UserError(f"{path} has another format than this version of rlbench reads ({FORMAT})")
+
+    def unfold(value: Any) -> Any:
+        if isinstance(value, list):
+            return [unfold(v) for v in value]
+        if isinstance(value, dict):
+            if "__array__" in value:
+                return arrays[value["__array__"]]
+            if "__scalar__" in value:
+                return arrays[value["__scalar__"]][()]
+            return {k: unfold(v) for k, v in value.items()}
+        return value
+
+    tree: dict[str, Any] = unfold(text["tree"])
+    return tree

@@ -1,0 +1,94 @@
+"""The state of an environment as plain data, where all of it is plain data.
+
+Gymnasium has no call for this, but most environments written in Python keep their state in
+ordinary attributes: numbers, arrays, lists, a numpy generator. Classic control does, with the
+dtype of its arrays being part of the state. An environment that keeps anything else (a physics
+engine, an emulator) is not restorable, and is never half restored: `capture` returns None.
+"""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+_PLAIN = (bool, int, float, str, bytes, type(None), np.generic, np.ndarray)
+
+
+class _Opaque(Exception):
+    """An attribute that cannot be written down."""
+
+
+def _copy(value: Any, seen: set[int]) -> Any:
+    """A deep copy of plain data; raises _Opaque at anything else.
+
+    A mutable object met twice is opaque too: two copies of it would go separate ways.
+    """
+    if isinstance(value, _PLAIN) and not isinstance(value, np.ndarray):
+        return value
+    if id(value) in seen and not (isinstance(value, tuple) and not value):
+        raise _Opaque
+    seen.add(id(value))
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return value.copy()
+    if isinstance(value, np.random.Generator):
+        return {"__generator__": value.bit_generator.state}
+    if isinstance(value, list | tuple | set | collections.deque):
+        return {f"__{type(value).__name__}__": [_copy(v, seen) for v in value]}
+    if isinstance(value, dict) and all(isinstance(k, str) for k in value):
+        return {k: _copy(v, seen) for k, v in value.items()}
+    raise _Opaque
+
+
+def _fixed(value: Any) -> bool:
+    """What a freshly made environment has alike: spaces that never drew, its spec, functions."""
+    if isinstance(value, gymnasium.Space):
+        return value._np_random is None
+    return isinstance(value, gymnasium.Env | EnvSpec) or callable(value)
+
+
+def _paste(saved: Any, current: Any) -> Any:
+    """The value that `_copy` wrote down; generators keep their identity and get their state."""
+    if isinstance(saved, dict):
+        if "__generator__" in saved:
+            if not isinstance(current, np.random.Generator):
+                current, _ = gymnasium.utils.seeding.np_random(0)
+            current.bit_generator.state = saved["__generator__"]
+            return current
+        for kind in (list, tuple, set):
+            if (key := f"__{kind.__name__}__") in saved:
+                return kind(_paste(v, None) for v in saved[key])
+        if "__deque__" in saved:
+            length = getattr(current, "maxlen", None)
+            return collections.deque((_paste(v, None) for v in saved["__deque__"]), length)
+        return {k: _paste(v, None) for k, v in saved.items()}
+    return saved.copy() if isinstance(saved, np.ndarray) else saved
+
+
+def _layers(env: gymnasium.Env[Any, Any]) -> list[Any]:
+    layers = [env]
+    while isinstance(layers[-1], gymnasium.Wrapper):
+        layers.append(layers[-1].env)
+    return layers
+
+
+def capture(env: gymnasium.Env[Any, Any]) -> list[dict[str, Any]] | None:
+    """Every attribute of the environment and of its wrappers, outermost first; None if opaque."""
+    seen: set[int] = set()
+    try:
+        return [
+            {name: _copy(value, seen) for name, value in vars(layer).items() if not _fixed(value)}
+            for layer in _layers(env)
+        ]
+    except _Opaque:
+        return None
+
+
+def reinstate(env: gymnasium.Env[Any, Any], saved: list[dict[str, Any]]) -> None:
+    """Put a captured state into a freshly made environment of the same kind."""
+    for layer, values in zip(_layers(env), saved, strict=True):
+        for name, value in values.items():
+            setattr(layer, name, _paste(value, getattr(layer, name, None)))

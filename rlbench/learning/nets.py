@@ -1,0 +1,149 @@
+"""Networks of S seeds as one: every parameter carries the seed axis first.
+
+Only this file writes S. Layers map `(S, B, features)` to `(S, B, features)`; `Stack` then holds
+all parameters of a module as one `(S, P)` matrix whose rows are the seeds, so that a seed's
+gradient norm is a row norm, a target update one copy, an optimiser step one call, and saving or
+cutting a seed a slice.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+# Every tensor starts on a 64-byte border and every row is a multiple of 32 floats: vectorised
+# kernels then treat each seed alike, wherever it lies in the stack.
+_ALIGN = 16
+_ROW = 32
+
+
+def _relu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0.0, out=out)
+
+
+# For training and, in place on arrays, for acting. Sigmoid, softplus, silu and elu are not here:
+# vectorised and scalar code round them differently, so they would break lockstep equality.
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., np.ndarray]]] = {
+    "relu": (torch.relu, _relu),
+    "tanh": (torch.tanh, np.tanh),
+}
+
+
+class Linear(nn.Module):
+    """S linear layers side by side: `(S, B, n_in) -> (S, B, n_out)`."""
+
+    def __init__(self, generators: Sequence[np.random.Generator], n_in: int, n_out: int) -> None:
+        super().__init__()
+        bound = n_in**-0.5  # torch's own default for nn.Linear, weights and biases alike
+        draws = np.stack([g.uniform(-bound, bound, (n_in + 1, n_out)) for g in generators])
+        values = torch.from_numpy(draws.astype(np.float32))
+        self.weight = nn.Parameter(values[:, :-1].contiguous())  # (S, n_in, n_out)
+        self.bias = nn.Parameter(values[:, -1:].contiguous())  # (S, 1, n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, n_in, n_out = self.weight.shape
+        if n_out == 1:  # BLAS takes another path for one column when S = 1, and rounds differently
+            return (x * self.weight.mT).sum(-1, keepdim=True) + self.bias
+        if n_in == 1:
+            return x * self.weight + self.bias
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class MLP(nn.Module):
+    """S multi-layer perceptrons: `(S, B, n_in) -> (S, B, sizes[-1])`.
+
+    `activate_last` says whether the last layer is followed by the activation as well (an encoder)
+    or is linear (a head).
+    """
+
+    def __init__(
+        self,
+        generators: Sequence[np.random.Generator],
+        n_in: int,
+        sizes: Sequence[int],
+        activation: str = "relu",
+        activate_last: bool = False,
+    ) -> None:
+        super().__init__()
+        widths = [n_in, *sizes]
+        self.layers = nn.ModuleList(Linear(generators, a, b) for a, b in itertools.pairwise(widths))
+        self.activation, self.activation_array = ACTIVATIONS[activation]
+        self._arrays: list[tuple[np.ndarray, np.ndarray]] | None = None
+        self.activated = len(sizes) if activate_last else len(sizes) - 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i, layer in enumerate(self.layers):
+            x = layer.forward(x)  # without nn.Module's call machinery: it costs as much as the op
+            if i < self.activated:
+                x = self.activation(x)
+        return x
+
+    def arrays(self, x: np.ndarray) -> np.ndarray:
+        """`forward` for acting on a CPU: a handful of observations cost torch 40 us, numpy 6.
+
+        Reads the parameters where they are; needs them in a `Stack` on a CPU.
+        """
+        if self._arrays is None:
+            self._arrays = [
+                (layer.weight.detach().numpy(), layer.bias.detach().numpy())
+                for layer in self.layers
+            ]
+        for i, (weight, bias) in enumerate(self._arrays):
+            x = np.matmul(x, weight)
+            x += bias
+            if i < self.activated:
+                self.activation_array(x, out=x)
+        return x
+
+
+class Stack:
+    """All parameters of a module as one `(S, P)` matrix, and their gradients as another.
+
+    The module goes on working as before, with its parameters as views into `data`; `backward`
+    fills `grad`.
+    """
+
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        parameters = list(module.parameters())
+        seeds = parameters[0].shape[0]
+        offsets, width = [], 0
+        for p in parameters:
+            offsets.append(width)
+            width += -(-p[0].numel() // _ALIGN) * _ALIGN
+        width = -(-width // _ROW) * _ROW
+        self.module, self.parameters = module, parameters
+        self.data = torch.zeros(seeds, width, device=device)  # (S, P)
+        self.grad = torch.zeros_like(self.data)
+        self._one = torch.ones(seeds, device=device)
+        self._grads = []
+        for p, start in zip(parameters, offsets, strict=True):
+            row = slice(start, start + p[0].numel())
+            with torch.no_grad():
+                view = self.data[:, row].view(p.shape)
+                view.copy_(p)
+            p.data = view
+            self._grads.append(self.grad[:, row].view(p.shape))
+
+    def backward(self, loss: Tensor, max_grad_norm: float | None = None) -> None:
+        """Gradients of `loss` (S,), each seed clipped to `max_grad_norm` by its own norm.
+
+        Seeds share no parameter, so each receives the gradient of its own loss.
+        """
+        grads = torch.autograd.grad(loss, self.parameters, self._one)
+        torch._foreach_copy_(self._grads, grads)
+        if max_grad_norm is not None:
+            norm = torch.linalg.vector_norm(self.grad, dim=-1, keepdim=True)  # (S, 1)
+            self.grad.mul_((max_grad_norm / (norm + 1e-6)).clamp_(max=1.0))
+
+    def freeze(self) -> Stack:
+        """The same stack without gradients: a target network or a frozen policy."""
+        self.module.requires_grad_(False)
+        return self
+
+    def finite(self) -> Tensor:
+        """(S,) bool: which seeds have only finite parameters."""
+        return torch.isfinite(self.data.sum(-1))

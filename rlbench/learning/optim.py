@@ -1,0 +1,122 @@
+"""Optimisers over one `(S, P)` matrix: element-wise, so one step is S separate steps.
+
+They update in place and keep their memory as matrices of the same shape, one row a seed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Optimizer:
+    """Base: `step(learning_rate)` moves `data` along `grad`; `moments` are its memory."""
+
+    moments: tuple[str, ...] = ()
+
+    def __init__(self, data: Tensor, grad: Tensor, weight_decay: float = 0.0) -> None:
+        self.data, self.grad, self.weight_decay = data, grad, weight_decay
+        self.updates = 0
+        for name in self.moments:
+            setattr(self, name, torch.zeros_like(data))
+
+    def step(self, learning_rate: float) -> None:
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        return {"updates": self.updates, **{name: getattr(self, name) for name in self.moments}}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.updates = state["updates"]
+        for name in self.moments:
+            getattr(self, name).copy_(torch.as_tensor(state[name]))
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with L2 weight decay (Robbins & Monro 1951)."""
+
+    def step(self, learning_rate: float) -> None:
+        self.updates += 1
+        if self.weight_decay:
+            self.grad.add_(self.data, alpha=self.weight_decay)
+        self.data.add_(self.grad, alpha=-learning_rate)
+
+
+class Momentum(SGD):
+    """SGD with heavy-ball momentum 0.9 (Polyak 1964): v <- 0.9 v + g; w <- w - lr v."""
+
+    moments = ("velocity",)
+    velocity: Tensor
+
+    def step(self, learning_rate: float) -> None:
+        self.updates += 1
+        if self.weight_decay:
+            self.grad.add_(self.data, alpha=self.weight_decay)
+        self.velocity.mul_(0.9).add_(self.grad)
+        self.data.add_(self.velocity, alpha=-learning_rate)
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman & Hinton 2012): smoothing 0.99, epsilon 1e-5 outside the root."""
+
+    moments = ("square",)
+    square: Tensor
+
+    def step(self, learning_rate: float) -> None:
+        self.updates += 1
+        if self.weight_decay:
+            self.grad.add_(self.data, alpha=self.weight_decay)
+        self.square.mul_(0.99).addcmul_(self.grad, self.grad, value=0.01)
+        self.data.addcdiv_(self.grad, self.square.sqrt().add_(1e-5), value=-learning_rate)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015, algorithm 1); `weight_decay` is L2, added to the gradient.
+
+    One call of the kernel behind `torch.optim.Adam(fused=True)`: on a flat matrix it takes a fifth
+    of the time that the optimiser object takes, and no import of the compiler stack.
+    """
+
+    moments = ("mean", "square")
+    mean: Tensor
+    square: Tensor
+    kernel = staticmethod(torch._fused_adam_)
+
+    def __init__(self, data: Tensor, grad: Tensor, weight_decay: float = 0.0) -> None:
+        super().__init__(data, grad, weight_decay)
+        self._count = torch.zeros((), device=data.device)
+
+    def step(self, learning_rate: float) -> None:
+        self.updates += 1
+        self.kernel(
+            [self.data],
+            [self.grad],
+            [self.mean],
+            [self.square],
+            [],
+            [self._count.fill_(self.updates)],
+            lr=learning_rate,  # type: ignore[arg-type]  # the stub knows only its other overload
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=self.weight_decay,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+
+    kernel = staticmethod(torch._fused_adamw_)
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "adam": Adam,
+    "adamw": AdamW,
+    "rmsprop": RMSprop,
+    "sgd": SGD,
+    "momentum": Momentum,
+}

@@ -1,0 +1,192 @@
+"""Training as a generator of rows: agent, lanes and the sealed evaluation, and nothing else."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from rlbench.learning.agent import Agent, Metrics
+from rlbench.learning.evaluate import PULSE_SECONDS, evaluate
+from rlbench.learning.lanes import Lanes, SeedsBroken
+from rlbench.rows import Episode, Evaluation, Metric, Row, SeedEnded, Tick
+
+CHECK_EVERY = 1000  # env steps per seed between looks for NaN in the weights
+WINDOW = 100  # training episodes that rollout/ep_rew_mean averages over
+
+
+class Plan(NamedTuple):
+    """How long to train and what to measure. All counts are env steps per seed, or episodes."""
+
+    total_timesteps: int
+    eval_freq: int | None = None  # None: ten points; 0: never
+    eval_episodes: int = 10
+    final_episodes: int = 100
+    log_points: int = 100
+
+    def every(self) -> int:
+        """Env steps between two evaluations; 0 where there are none."""
+        if self.eval_freq is None:
+            return max(self.total_timesteps // 10, 1)
+        return self.eval_freq
+
+
+class Trainer:
+    """One lockstep program from its first to its last step; `rows()` runs it."""
+
+    def __init__(self, agent: Agent, plan: Plan, lanes: Lanes | None = None) -> None:
+        self.agent, self.plan = agent, plan
+        self.lanes = lanes or agent.lanes()
+        self.started = False
+        self.seconds = 0.0  # of training, evaluation excluded
+        self.episodes = dict.fromkeys(agent.seeds, 0)
+        self.recent: dict[int, deque[tuple[float, int]]] = {
+            seed: deque(maxlen=WINDOW) for seed in agent.seeds
+        }
+
+    def rows(self) -> Iterator[Row]:
+        """Train to the end. State may be saved where a safe Tick is yielded, and nowhere else."""
+        agent, plan = self.agent, self.plan
+        every, log_every = plan.every(), max(plan.total_timesteps // plan.log_points, 1)
+        if not self.started:
+            self.lanes.reset()
+            self.started = True
+            if every:
+                yield from self._evaluate("grid", plan.eval_episodes)
+            yield Tick(0, safe=True)
+        clock = last_tick = time.perf_counter()
+        metrics: Metrics = {}
+        while agent.seeds and agent.num_timesteps < plan.total_timesteps:
+            action = agent.act(self.lanes.obs)
+            try:
+                step = self.lanes.step(action)
+            except SeedsBroken as error:
+                rows = [r for r in range(len(agent.seeds)) if r not in error.broken]
+                yield from self._cut(error.broken)
+                if not rows:
+                    break
+                step = type(error.step)(*(field[rows] for field in error.step))
+            metrics = agent.observe(step)
+            if self.lanes.finished:
+                yield from self._finished(self.seconds + time.perf_counter() - clock)
+            logging, looking = agent.due(log_every), agent.due(CHECK_EVERY)
+            evaluating = every and agent.due(every)
+            now = time.perf_counter()
+            if logging or looking or evaluating or now - last_tick > PULSE_SECONDS:
+                self.seconds += now - clock
+                if looking or evaluating:
+                    yield from self._cut_diverged()
+                if logging:
+                    yield from self._metrics(metrics)
+                if evaluating and agent.seeds:
+                    yield from self._evaluate("grid", plan.eval_episodes)
+                yield Tick(agent.num_timesteps, safe=True)
+                clock = last_tick = time.perf_counter()
+        self.seconds += time.perf_counter() - clock
+        yield from self._cut_diverged()
+        if plan.final_episodes and agent.seeds:
+            yield from self._evaluate("final", plan.final_episodes)
+        for seed in agent.seeds:
+            yield SeedEnded(seed, agent.num_timesteps, "done", "")
+
+    def _finished(self, seconds: float) -> Iterator[Row]:
+        for end in self.lanes.finished:
+            seed = self.agent.seeds[end.row]
+            count = self.episodes[seed]
+            self.episodes[seed] = count + 1
+            self.recent[seed].append((end.ret, end.length))
+            yield Episode(
+                seed, self.agent.num_timesteps, count, end.ret, end.length, round(seconds, 3)
+            )
+
+    def _metrics(self, metrics: Metrics) -> Iterator[Row]:
+        step, seeds = self.agent.num_timesteps, self.agent.seeds
+        fps = step * len(seeds) / max(self.seconds, 1e-9)
+        for row, seed in enumerate(seeds):
+            for key, value in metrics.items():
+                number = float(value[row]) if isinstance(value, Tensor) else float(value)
+                yield Metric(seed, step, key, number)
+            recent = self.recent[seed]
+            if recent:
+                for i, key in enumerate(("rollout/ep_rew_mean", "rollout/ep_len_mean")):
+                    yield Metric(seed, step, key, sum(end[i] for end in recent) / len(recent))
+            yield Metric(seed, step, "time/fps", round(fps, 1))
+            yield Metric(seed, step, "time/time_elapsed", round(self.seconds, 3))
+
+    def _evaluate(self, phase: str, episodes: int) -> Iterator[Row]:
+        agent = self.agent
+        policy = agent.policy()
+        broken: dict[int, tuple[str, str]] = {}
+        assert agent.make_env is not None  # lanes could not have been made without it
+        for score in evaluate(policy, agent.make_env, phase, episodes):
+            if score is None:
+                yield Tick(agent.num_timesteps, safe=False)
+                continue
+            if score.error or not math.isfinite(score.ret):
+                reason = score.error or "the return of an evaluation episode is NaN or infinite"
+                broken[score.row] = ("failed" if score.error else "diverged", reason)
+                continue
+            yield Evaluation(
+                agent.seeds[score.row],
+                agent.num_timesteps,
+                phase,
+                score.episode,
+                score.ret,
+                score.length,
+                score.eval_seed,
+                policy.deterministic,
+                policy.epsilon,
+                round(self.seconds, 3),
+            )
+        yield from self._cut(broken)
+
+    def _cut_diverged(self) -> Iterator[Row]:
+        reasons = self.agent.diverged()
+        yield from self._cut({row: ("diverged", reason) for row, reason in reasons.items()})
+
+    def _cut(self, broken: dict[int, tuple[str, str]]) -> Iterator[Row]:
+        """End the seeds in these rows, and go on with the others."""
+        if not broken:
+            return
+        for row, (status, reason) in sorted(broken.items()):
+            step = self.agent.num_timesteps
+            yield SeedEnded(self.agent.seeds[row], step, status, f"{reason} at step {step}")
+        rows = [r for r in range(len(self.agent.seeds)) if r not in broken]
+        if rows:
+            self.agent.keep(rows)
+            self.lanes.keep(rows)
+        else:
+            self.agent.seeds = ()
+
+    def close(self) -> None:
+        self.lanes.close()
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "seeds": list(self.agent.seeds),
+            "agent": self.agent.state(),
+            "lanes": self.lanes.state(),
+            "seconds": self.seconds,
+            "episodes": [self.episodes[seed] for seed in self.agent.seeds],
+            "recent": [list(self.recent[seed]) for seed in self.agent.seeds],
+        }
+
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Go on where `state` was taken; False where open episodes had to be begun anew."""
+        alive = [self.agent.seeds.index(seed) for seed in state["seeds"]]
+        if len(alive) < len(self.agent.seeds):
+            self.lanes.reset()
+            self.agent.keep(alive)
+            self.lanes.keep(alive)
+        self.agent.restore(state["agent"])
+        self.seconds, self.started = state["seconds"], True
+        self.episodes = dict(zip(state["seeds"], state["episodes"], strict=True))
+        self.recent = {
+            seed: deque((tuple(end) for end in recent), WINDOW)
+            for seed, recent in zip(state["seeds"], state["recent"], strict=True)
+        }
+        return self.lanes.restore(state["lanes"])

@@ -1,0 +1,1 @@
+"""Tuned parameters per agent and environment, as TOML, each with its source."""

@@ -1,0 +1,150 @@
+"""What the command line shows of agents, environments and finished runs, without training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from rlbench import catalog
+from rlbench.errors import UserError, nearest
+
+
+def listing(what: str, out: Path) -> None:
+    """Print names with a line on each: agents, envs, encoders, presets or runs."""
+    if what == "runs":
+        _runs(out)
+        return
+    sources: dict[str, Callable[[], dict[str, str]]] = {
+        "agents": catalog.agents,
+        "encoders": lambda: catalog.ENCODERS,
+        "envs": _envs,
+        "presets": _presets,
+    }
+    rows = sources[what]()
+    width = max(map(len, rows), default=0)
+    for name, text in rows.items():
+        click.echo(f"{name:{width}}  {text}".rstrip())
+
+
+def _envs() -> dict[str, str]:
+    import gymnasium
+
+    import rlbench.envs  # noqa: F401  # registers our own
+
+    rows = {}
+    for name, spec in sorted(gymnasium.registry.items()):
+        said = []
+        if spec.max_episode_steps is not None:
+            said.append(f"up to {spec.max_episode_steps} steps")
+        if spec.reward_threshold is not None:
+            said.append(f"solved at {spec.reward_threshold:g}")
+        rows[name] = ", ".join(said)
+    return rows
+
+
+def _presets() -> dict[str, str]:
+    rows = {}
+    for agent in catalog.agents():
+        for env, values in catalog.presets(agent).items():
+            text = [f"{k}={v}" for k, v in values.items() if k != "source"]
+            rows[f"{agent} {env}"] = " ".join(text).replace("[", "").replace("]", "")
+    return rows
+
+
+def _runs(out: Path) -> None:
+    from rlbench.reporting.results import load
+    from rlbench.reporting.terminal import print_runs
+
+    print_runs(load(out), Console())
+
+
+def show(name: str, out: Path) -> None:
+    """Print an agent's parameters, or a run's settings and state."""
+    if name in catalog.agents():
+        _show_agent(name)
+        return
+    try:
+        folder = catalog.find_run(name, out)
+    except UserError:
+        hint = nearest(name, catalog.agents())
+        raise UserError(f"no agent and no run '{name}'.{hint} (rlbench list)") from None
+    _show_run(folder)
+
+
+def _show_agent(name: str) -> None:
+    cls = catalog.agent_class(name)
+    click.echo(f"{name}: {catalog.agents()[name]}\n")
+    table = Table(box=None, pad_edge=False)
+    for column in ("parameter", "type", "default", "meaning"):
+        table.add_column(column, overflow="fold", no_wrap=column != "meaning")
+    for field, schema in cls.Config.model_json_schema()["properties"].items():
+        default = cls.Config.model_fields[field].default
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        table.add_row(field, _type(schema), str(shown).lower(), schema.get("description", ""))
+    console = Console()
+    console.print(table, soft_wrap=not console.is_terminal)
+    able = " or ".join(kind.__name__ for kind in cls.action_spaces)
+    click.echo(f"\nactions: {able}; steps are env steps per seed")
+    for env, values in catalog.presets(name).items():
+        text = " ".join(f"{k}={v}" for k, v in values.items() if k != "source")
+        click.echo(f"preset {env}: {text}\n  source: {values.get('source', '')}")
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """A field's type and bounds: `number > 0`, `adam|sgd`, `number or none`."""
+    if "anyOf" in schema:
+        return " or ".join(_type(part) for part in schema["anyOf"])
+    if "enum" in schema:
+        return "|".join(schema["enum"])
+    if "const" in schema:
+        return str(schema["const"])
+    kind = {"null": "none", "array": "integers", "boolean": "true|false"}.get(
+        schema["type"], schema["type"]
+    )
+    signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
+    return " ".join([kind, ", ".join(bounds)]).strip()
+
+
+def _show_run(folder: Path) -> None:
+    from rlbench.reporting.results import load
+    from rlbench.reporting.terminal import print_summary
+
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    for key in ("agent", "env", "env_kwargs", "variant", "preset", "total_timesteps", "n_envs",
+                "eval_freq", "eval_episodes", "final_episodes", "created", "command"):  # fmt: skip
+        click.echo(f"{key:18} {run.get(key)}")
+    click.echo("parameters")
+    for key, value in run["config"].items():
+        mark = "*" if key in run["changed"] else " "
+        click.echo(f"  {mark} {key:26} {value}")
+    click.echo("  (* differs from its default)\n")
+    print_summary(load(folder), Console())
+
+
+def plot(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
+    """Draw the learning curves of runs; the files written."""
+    from rlbench.reporting.plots import learning_curve, save
+    from rlbench.reporting.results import load
+
+    folders = [catalog.find_run(name, out) for name in runs]
+    floors = {floor for folder in folders for floor in floor_runs(folder)}
+    figure = learning_curve(load(*folders, *sorted(floors)))
+    target = output or (folders[0] / "curve" if len(folders) == 1 else out / "curves")
+    return save(figure, target)
+
+
+def floor_runs(folder: Path) -> list[Path]:
+    """Runs of the random agent beside a run, in the same environment with the same arguments."""
+    kwargs = json.loads((folder / "run.json").read_text(encoding="utf-8"))["env_kwargs"]
+    return [
+        file.parent
+        for file in sorted(folder.parent.glob("random-*/run.json"))
+        if json.loads(file.read_text(encoding="utf-8"))["env_kwargs"] == kwargs
+    ]

@@ -1,0 +1,75 @@
+"""Statistics over seeds: the seed is the unit, so every function takes one number per seed.
+
+Episodes of one seed are not independent draws of the agent; average them first (`tables.per_seed`).
+A seed without a score is dropped and counted by the caller: a NaN is refused with ValueError, since
+skipping it here would hide it, and passing it on would lose the rest.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import beta, t
+
+
+class Interval(NamedTuple):
+    """A confidence interval, both ends included."""
+
+    low: float
+    high: float
+
+
+def iqm(scores: ArrayLike) -> float:
+    """Interquartile mean, (n,) -> the mean of the middle half; the seed is the unit.
+
+    A quarter of the scores, rounded down, is cut off at either end (Agarwal et al. 2021, section
+    4.3): below n = 4 it is the mean. NaN where n = 0.
+    """
+    values = np.sort(_scores(scores))
+    cut = values.size // 4
+    return float(values[cut : values.size - cut].mean()) if values.size else float("nan")
+
+
+def mean_interval(scores: ArrayLike, level: float = 0.95) -> Interval | None:
+    """Student-t interval of the mean, (n,) -> mean -+ t s / sqrt(n); the seed is the unit.
+
+    Exact for normal scores at every n (Student 1908). None where nothing can be said: below n = 2,
+    where a score is infinite, and where all scores are equal, as at a ceiling: no spread was seen,
+    which is not the same as none.
+    """
+    values = _scores(scores)
+    _check_level(level)
+    if values.size < 2 or not np.isfinite(values).all() or values.min() == values.max():
+        return None
+    half = t.ppf((1 + level) / 2, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size)
+    return Interval(float(values.mean() - half), float(values.mean() + half))
+
+
+def share_interval(k: int, n: int, level: float = 0.95) -> Interval | None:
+    """Exact interval of a share, k of n (Clopper & Pearson 1934); the seed is the unit.
+
+    Covers at least `level` for every share and n, also at 0 of n and n of n. None where n = 0.
+    """
+    _check_level(level)
+    if not 0 <= k <= n:
+        raise ValueError(f"k of n needs 0 <= k <= n, not {k} of {n}")
+    if n == 0:
+        return None
+    tail = (1 - level) / 2
+    low = beta.ppf(tail, k, n - k + 1) if k > 0 else 0.0
+    high = beta.ppf(1 - tail, k + 1, n - k) if k < n else 1.0
+    return Interval(float(low), float(high))
+
+
+def _scores(scores: ArrayLike) -> NDArray[np.float64]:
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"one number per seed is needed, shape (n,), not {values.shape}")
+    if np.isnan(values).any():
+        raise ValueError("a score is NaN: drop seeds without a score, and say how many")
+    return values
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"a confidence level lies between 0 and 1, not at {level}")

@@ -1,0 +1,59 @@
+"""What training yields: rows, in the order in which they happen. Steps are env steps per seed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Evaluation(NamedTuple):
+    """One evaluation episode. `phase` is `grid` or `final`; `time` is training seconds so far."""
+
+    seed: int
+    step: int
+    phase: str
+    episode: int
+    ret: float
+    length: int
+    eval_seed: int
+    deterministic: bool
+    epsilon: float
+    time: float
+
+
+class Episode(NamedTuple):
+    """One training episode that ended at `step`."""
+
+    seed: int
+    step: int
+    episode: int
+    ret: float
+    length: int
+    time: float
+
+
+class Metric(NamedTuple):
+    """One number of one seed, under Stable-Baselines3's key."""
+
+    seed: int
+    step: int
+    key: str
+    value: float
+
+
+class SeedEnded(NamedTuple):
+    """A seed came to its end: status `done`, `diverged` or `failed`, with the reason."""
+
+    seed: int
+    step: int
+    status: str
+    reason: str
+
+
+class Tick(NamedTuple):
+    """A sign of life, several times a second. `safe`: between two steps, state may be saved."""
+
+    step: int
+    safe: bool
+
+
+Row = Evaluation | Episode | Metric | SeedEnded | Tick

@@ -1,0 +1,328 @@
+"""A run: what to do, and doing it. The only place where agent, store and protocol meet."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rlbench import __version__, catalog
+from rlbench.config import Config, digest
+from rlbench.errors import UserError
+from rlbench.store import Part, RunFolder, env_folder, locked, seed_ranges
+
+FINAL_EPISODES = 100
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to do. Everything but `seeds`, `device` and `variant` moves its digest."""
+
+    agent: str
+    env: str
+    config: Config
+    total_timesteps: int
+    seeds: tuple[int, ...]
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    n_envs: int = 1
+    eval_freq: int | None = None
+    eval_episodes: int = 10
+    final_episodes: int = FINAL_EPISODES
+    device: str = "auto"
+    variant: str = ""
+    preset: str | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """All that can move a number: fields that differ from their defaults, and the version."""
+        optional = {
+            "env_kwargs": self.env_kwargs,
+            "config": self.config.changed(),
+            "n_envs": self.n_envs if self.n_envs != 1 else None,
+            "eval_freq": self.eval_freq,
+            "eval_episodes": self.eval_episodes if self.eval_episodes != 10 else None,
+            "final_episodes": self.final_episodes
+            if self.final_episodes != FINAL_EPISODES
+            else None,
+        }
+        return {
+            "agent": self.agent,
+            "agent_version": catalog.agent_class(self.agent).version,
+            "env": self.env,
+            "total_timesteps": self.total_timesteps,
+            **{name: value for name, value in optional.items() if value not in ({}, None)},
+        }
+
+    def folder(self, out: Path) -> RunFolder:
+        return RunFolder(out / env_folder(self.env) / f"{self.agent}-{digest(self.identity())}")
+
+    def to_json(self) -> dict[str, Any]:
+        identity = self.identity()
+        every = self.total_timesteps // 10 if self.eval_freq is None else self.eval_freq
+        return {
+            "agent": self.agent,
+            "agent_version": identity["agent_version"],
+            "env": self.env,
+            "env_kwargs": self.env_kwargs,
+            "variant": self.variant,
+            "digest": digest(identity),
+            "preset": self.preset,
+            "config": self.config.model_dump(mode="json"),
+            "changed": self.config.changed(),
+            "total_timesteps": self.total_timesteps,
+            "n_envs": self.n_envs,
+            "eval_freq": every,
+            "eval_episodes": self.eval_episodes,
+            "final_episodes": self.final_episodes,
+        }
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any], seeds: Sequence[int], device: str = "auto") -> Run:
+        """The run that a run.json tells of.
+
+        Raises:
+            UserError: it is damaged, or of another version of the agent.
+        """
+        try:
+            agent = catalog.agent_class(saved["agent"])
+            if saved["agent_version"] != agent.version:
+                raise UserError(
+                    f"this run was made with version {saved['agent_version']} of "
+                    f"{saved['agent']}, this is version {agent.version}: run it anew"
+                )
+            identity = saved["identity"]
+            return cls(
+                agent=saved["agent"],
+                env=saved["env"],
+                config=agent.Config.build(saved["agent"], saved["config"]),
+                total_timesteps=saved["total_timesteps"],
+                seeds=tuple(seeds),
+                env_kwargs=saved["env_kwargs"],
+                n_envs=saved["n_envs"],
+                eval_freq=identity.get("eval_freq"),
+                eval_episodes=saved["eval_episodes"],
+                final_episodes=saved["final_episodes"],
+                device=device,
+                variant=saved["variant"],
+                preset=saved["preset"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"run.json is damaged ({error}): delete its folder and run again"
+            ) from None
+
+
+def plan(
+    agent: str,
+    env: str,
+    seeds: Sequence[int],
+    *,
+    parameters: dict[str, Any] | None = None,
+    preset: bool = True,
+    total_timesteps: int | None = None,
+    n_envs: int | None = None,
+    **others: Any,
+) -> Run:
+    """A run from what a person says: preset under parameters, defaults under the preset.
+
+    Raises:
+        UserError: an unknown agent or parameter, or a value that is none.
+    """
+    cls = catalog.agent_class(agent)
+    tuned = dict(catalog.presets(agent).get(env, {})) if preset else {}
+    tuned.pop("source", None)
+    steps, envs = tuned.pop("n_timesteps", None), tuned.pop("n_envs", 1)
+    given = parameters or {}
+    config = cls.Config.build(agent, {**tuned, **given})
+    said = [f"{name}={_plain(getattr(config, name))}" for name in given]
+    if n_envs not in (None, envs):
+        said.append(f"n_envs={n_envs}")
+    if kwargs := others.get("env_kwargs"):
+        said += [f"{name}={_plain(value)}" for name, value in kwargs.items()]
+    if not preset and env in catalog.presets(agent):
+        said.append("no preset")
+    fallback = steps if steps is not None else cls.default_timesteps
+    return Run(
+        agent=agent,
+        env=env,
+        config=config,
+        total_timesteps=fallback if total_timesteps is None else total_timesteps,
+        seeds=tuple(seeds),
+        n_envs=n_envs or envs,
+        variant=" ".join(said),
+        preset=env if tuned else None,
+        **others,
+    )
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def check(run: Run) -> str:
+    """What is going to happen, in one line, with device and memory.
+
+    Raises:
+        UserError: the environment does not exist, the agent cannot handle it, there is no such
+            device, or memory does not suffice. Nothing has been written then.
+    """
+    from rlbench.learning.device import pick_device
+    from rlbench.learning.makeenv import env_factory
+    from rlbench.learning.spaces import ObsSpec
+
+    if run.total_timesteps < 0 or run.n_envs < 1 or run.eval_episodes < 1:
+        raise UserError("steps must not be negative, envs and episodes at least 1")
+    agent = catalog.agent_class(run.agent)
+    env = env_factory(run.env, run.env_kwargs)()
+    agent.check_spaces(env.observation_space, env.action_space)
+    spec, device = ObsSpec(env.observation_space), pick_device(run.device)
+    env.close()
+    memory = agent.check_memory(
+        run.config, spec, env.action_space, len(run.seeds), run.n_envs, device
+    )
+    envs = f", {run.n_envs} environments a seed" if run.n_envs > 1 else ""
+    source = f"preset {run.preset}" if run.preset else "default parameters"
+    return (
+        f"{run.agent} on {run.env}: {run.total_timesteps:,} steps a seed, seeds "
+        f"{seed_ranges(run.seeds)}{envs}, {source}, {device}, memory {memory}"
+    )
+
+
+class Job(NamedTuple):
+    """One part to compute: picklable, so that a process of its own can do it."""
+
+    run: Run
+    folder: Path
+    seeds: tuple[int, ...]
+    max_seconds: float | None = None
+    command: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.run.agent} {self.run.env} seeds {seed_ranges(self.seeds)}"
+
+
+class Progress(NamedTuple):
+    """How far a job is. `score`: latest evaluation, mean over seeds, and its step."""
+
+    step: int
+    total: int
+    rate: float  # env steps per second, all seeds together
+    episode_return: float | None  # mean of the latest training episodes over seeds
+    score: tuple[int, float] | None = None
+    note: str = ""
+
+
+class Stopped(Exception):
+    """A job was stopped before its end; it can be resumed. `code` is the exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"stopped ({code})")
+        self.code = code
+
+
+def schedule(run: Run, out: Path, jobs: int, again: bool, max_seconds: float | None) -> list[Job]:
+    """What is left to do for a run: unfinished parts, and new parts for seeds that are missing."""
+    folder = run.folder(out)
+    extra = {"created": now(), "command": command(), "reward_threshold": threshold(run)}
+    folder.open(run.identity(), {**run.to_json(), **extra})
+    with locked(folder.path, f"{folder.path}"):
+        wanted = list(run.seeds)
+        todo: list[tuple[int, ...]] = []
+        for part in folder.parts():
+            seeds = tuple(part.read()["seeds"])
+            if not set(seeds) & set(wanted):
+                continue
+            if again:
+                _discard(part, seeds, wanted)
+                continue
+            if not part.finished():
+                todo.append(seeds)
+            wanted = [seed for seed in wanted if seed not in seeds]
+        size = -(-len(wanted) // jobs) or 1
+        todo += [tuple(wanted[i : i + size]) for i in range(0, len(wanted), size)]
+    return [Job(run, folder.path, seeds, max_seconds, command()) for seeds in todo]
+
+
+def _discard(part: Part, seeds: Sequence[int], wanted: Sequence[int]) -> None:
+    if others := set(seeds) - set(wanted):
+        raise UserError(
+            f"--again would also delete seeds {seed_ranges(list(others))}, which were trained "
+            f"together with those: name all of --seeds {seed_ranges(seeds)}"
+        )
+    with locked(part.path, str(part.path)):
+        for file in part.path.iterdir():
+            if file.name != "lock":
+                file.unlink()
+
+
+def work(job: Job, report: Callable[[Progress], None], stop: Callable[[], int]) -> bool:
+    """Compute a job to its end; True where every seed came to its end well.
+
+    `stop()` gives an exit code once the job shall stop, else 0.
+
+    Raises:
+        Stopped: it was told to stop, or its time was over; it can be resumed.
+    """
+    part = RunFolder(job.folder).part(job.seeds)
+    part.path.mkdir(exist_ok=True)
+    with locked(part.path, f"{part.path}"):
+        from rlbench.session import Session
+
+        return Session(job, part).work(report, stop)
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def command() -> str:
+    """What was typed."""
+    return shlex.join(["rlbench", *sys.argv[1:]]) if "rlbench" in sys.argv[0] else "from Python"
+
+
+def threshold(run: Run) -> float | None:
+    """The return at which the environment counts as solved, where its registration says one."""
+    import gymnasium
+
+    name = run.env.rpartition(":")[2]
+    return gymnasium.registry[name].reward_threshold if name in gymnasium.registry else None
+
+
+def machine() -> dict[str, Any]:
+    """Versions and commit that results were made with."""
+    names = ("torch", "numpy", "gymnasium")
+    versions = {"rlbench": __version__, "python": platform.python_version()}
+    for name in names:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "unknown"
+    return {"versions": versions, "commit": _commit(), "platform": platform.platform()}
+
+
+def _commit() -> str | None:
+    """Commit of the checkout that this code runs from, `+` where it has changes; else None."""
+    here = Path(__file__).resolve().parent.parent
+    if not (here / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

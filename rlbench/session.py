@@ -1,0 +1,159 @@
+"""Computing one part: rows go to its files, state to its checkpoint, news to whoever watches."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from rlbench import catalog
+from rlbench.errors import UserError
+from rlbench.learning import checkpoint
+from rlbench.learning.makeenv import env_factory
+from rlbench.learning.train import Plan, Trainer
+from rlbench.rows import Episode, Evaluation, Metric, SeedEnded, Tick
+from rlbench.run import Job, Progress, Stopped, machine, now
+from rlbench.store import Part
+
+CHECKPOINT_SECONDS = 10.0  # at most so much work is lost by a kill,
+CHECKPOINT_SHARE = 0.05  # unless saving it would take more than this share of the time
+
+
+class Session:
+    """One process's work on one part, from wherever the part stands."""
+
+    def __init__(self, job: Job, part: Part) -> None:
+        self.job, self.run, self.part = job, job.run, part
+        run = job.run
+        cls = catalog.agent_class(run.agent)
+        self.agent = cls(
+            env_factory(run.env, run.env_kwargs),
+            seeds=job.seeds,
+            n_envs=run.n_envs,
+            device=run.device,
+            config=run.config,
+        )
+        self.agent.begin(run.total_timesteps)
+        plan = Plan(run.total_timesteps, run.eval_freq, run.eval_episodes, run.final_episodes)
+        self.trainer = Trainer(self.agent, plan)
+        self.info: dict[str, Any] = {
+            "seeds": list(job.seeds),
+            "status": {str(seed): "running" for seed in job.seeds},
+            "reason": {},
+            "step": 0,
+            "seconds": 0.0,
+            "device": str(self.agent.device),
+            "command": job.command,
+            "started": now(),
+            "restarts": 0,
+            **machine(),
+        }
+        self.note = ""
+        self.saved_at, self.saving = time.monotonic(), 0.0
+
+    def work(self, report: Callable[[Progress], None], stop: Callable[[], int]) -> bool:
+        """See `rlbench.run.work`."""
+        deadline = time.monotonic() + (self.job.max_seconds or float("inf"))
+        self._resume()
+        view = _View(self)
+        try:
+            for row in self.trainer.rows():
+                if isinstance(row, Tick):
+                    code = stop() or (124 if time.monotonic() > deadline else 0)
+                    if row.safe and (code or self._checkpoint_is_due()):
+                        self._save()
+                    if code:
+                        raise Stopped(code)
+                    report(view.progress())
+                elif isinstance(row, SeedEnded):
+                    self.info["status"][str(row.seed)] = row.status
+                    if row.reason:
+                        self.info["reason"][str(row.seed)] = row.reason
+                else:
+                    self.part.write(row)
+                    view.see(row)
+            report(view.progress())
+            self._finish()
+        finally:
+            self.part.close()
+            self.trainer.close()
+        return set(self.info["status"].values()) == {"done"}
+
+    def _resume(self) -> None:
+        if not self.part.checkpoint.exists():
+            self.part.write_info(self.info)
+            self.part.begin()
+            return
+        saved = checkpoint.load(self.part.checkpoint)
+        try:
+            self.part.begin(saved["sizes"])
+            started, restarts = saved["info"]["started"], saved["info"]["restarts"]
+            self.info |= {key: saved["info"][key] for key in ("status", "reason")}
+            if not self.trainer.restore(saved["trainer"]):
+                self.note = "open episodes began anew: this environment cannot be restored"
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise UserError(
+                f"{self.part.checkpoint} does not fit this run ({error!r}): run with --again"
+            ) from None
+        self.info |= {"started": started, "restarts": restarts + 1}
+        self._update()
+
+    def _checkpoint_is_due(self) -> bool:
+        pause = max(CHECKPOINT_SECONDS, self.saving / CHECKPOINT_SHARE)
+        return time.monotonic() - self.saved_at > pause
+
+    def _save(self) -> None:
+        begun = time.monotonic()
+        sizes = self.part.flush()
+        tree = {"trainer": self.trainer.state(), "sizes": sizes, "info": self.info}
+        checkpoint.save(self.part.checkpoint, tree)
+        self._update()
+        self.saved_at = time.monotonic()
+        self.saving = self.saved_at - begun
+
+    def _update(self) -> None:
+        self.info |= {
+            "step": self.agent.num_timesteps,
+            "seconds": round(self.trainer.seconds, 3),
+            "updated": now(),
+        }
+        self.part.write_info(self.info)
+
+    def _finish(self) -> None:
+        self.part.flush()
+        if self.agent.seeds:
+            self.agent.save(self.part.agent)
+        self._update()
+        self.part.checkpoint.unlink(missing_ok=True)
+
+
+class _View:
+    """What a person wants to see of the rows."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.recent: dict[int, deque[float]] = {}
+        self.scores: dict[int, list[float]] = {}
+        self.begun, self.first_step = time.monotonic(), session.agent.num_timesteps
+
+    def see(self, row: Episode | Evaluation | Metric) -> None:
+        if isinstance(row, Episode):
+            self.recent.setdefault(row.seed, deque(maxlen=20)).append(row.ret)
+        elif isinstance(row, Evaluation):
+            self.scores.setdefault(row.step, []).append(row.ret)
+
+    def progress(self) -> Progress:
+        step = self.session.agent.num_timesteps
+        seeds = len(self.session.agent.seeds)
+        spent = max(time.monotonic() - self.begun, 1e-9)
+        means = [sum(d) / len(d) for d in self.recent.values() if d]
+        last = max(self.scores, default=None)
+        return Progress(
+            step=step,
+            total=self.session.run.total_timesteps,
+            rate=(step - self.first_step) * seeds / spent,
+            episode_return=sum(means) / len(means) if means else None,
+            score=None if last is None else (last, sum(self.scores[last]) / len(self.scores[last])),
+            note=self.session.note,
+        )

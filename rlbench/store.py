@@ -1,0 +1,187 @@
+"""Where runs are written: append-only CSV, JSON beside it, one writer at a time.
+
+    results/<env>/<agent>-<digest>/
+      run.json                 what was asked for; its digest names the folder
+      seeds-0-4/               a part: seeds that train in lockstep, with one writer
+        part.json              status of each seed, versions, device
+        evaluations.csv  episodes.csv  metrics.csv
+        checkpoint.npz         while it runs: everything, and how long the files were
+        agent.npz              once it is done: the trained agent
+      curve.png  curve.svg
+
+A process killed at any instant leaves a folder that loads, and a part that resumes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from filelock import FileLock, Timeout
+
+from rlbench.errors import UserError
+from rlbench.rows import Episode, Evaluation, Metric, Row
+
+FORMAT = 1
+FILES: dict[type[Any], str] = {
+    Evaluation: "evaluations.csv",
+    Episode: "episodes.csv",
+    Metric: "metrics.csv",
+}
+
+
+def header(kind: type[Any]) -> str:
+    """First line of the file that holds rows of this kind."""
+    return ",".join("return" if name == "ret" else name for name in kind._fields) + "\n"
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Replace the file as a whole: a reader sees the old text or the new one."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}): delete its folder and run again"
+        ) from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is not written by rlbench: choose another --out")
+    return value
+
+
+def env_folder(env: str) -> str:
+    """An environment's name as one folder name."""
+    return "".join(c if c.isalnum() or c in "-_.," else "_" for c in env)
+
+
+def seed_ranges(seeds: Sequence[int]) -> str:
+    """`0-4,7` for (0, 1, 2, 3, 4, 7)."""
+    groups: list[list[int]] = []
+    for seed in sorted(seeds):
+        if groups and seed == groups[-1][-1] + 1:
+            groups[-1].append(seed)
+        else:
+            groups.append([seed])
+    return ",".join(str(g[0]) if len(g) == 1 else f"{g[0]}-{g[-1]}" for g in groups)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Be the only writer of a folder, or say who else is."""
+    try:
+        lock = FileLock(folder / "lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{what} is being written by another process; wait for it, or choose another --out"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self, identity: dict[str, Any], first: dict[str, Any]) -> None:
+        """Create the folder with `first` as its run.json, or check that it is this run's.
+
+        Raises:
+            UserError: the place cannot be written or holds something else.
+        """
+        file = self.path / "run.json"
+        if not file.exists():
+            inside = next((p for p in self.path.parents if (p / "run.json").exists()), None)
+            if inside is not None:
+                raise UserError(f"{inside} is a run itself: choose another --out")
+            if self.path.is_dir() and any(self.path.iterdir()):
+                raise UserError(f"{self.path} holds something else: choose another --out")
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                write_json(file, {"format": FORMAT, **first, "identity": identity})
+            except OSError as error:
+                raise UserError(
+                    f"cannot write to {self.path}: {error.strerror or error}: choose another --out"
+                ) from None
+        elif self.read().get("identity") != identity:
+            raise UserError(f"{self.path} holds another run: choose another --out")
+
+    def read(self) -> dict[str, Any]:
+        run = read_json(self.path / "run.json")
+        if run.get("format") != FORMAT:
+            raise UserError(
+                f"{self.path / 'run.json'} has format {run.get('format')}, this version of rlbench "
+                f"reads {FORMAT}: choose another --out"
+            )
+        return run
+
+    def parts(self) -> list[Part]:
+        return [Part(file.parent) for file in sorted(self.path.glob("seeds-*/part.json"))]
+
+    def part(self, seeds: Sequence[int]) -> Part:
+        return Part(self.path / f"seeds-{seed_ranges(seeds)}")
+
+
+class Part:
+    """Seeds that train in lockstep: their rows, status, checkpoint and trained agent."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint, self.agent = path / "checkpoint.npz", path / "agent.npz"
+        self._files: dict[type[Any], IO[bytes]] = {}
+
+    def read(self) -> dict[str, Any]:
+        part = read_json(self.path / "part.json")
+        if not isinstance(part.get("seeds"), list) or not isinstance(part.get("status"), dict):
+            raise UserError(
+                f"{self.path / 'part.json'} is damaged: delete its folder and run again"
+            )
+        return part
+
+    def finished(self) -> bool:
+        return "running" not in self.read()["status"].values()
+
+    def write_info(self, info: dict[str, Any]) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / "part.json", info)
+
+    def begin(self, sizes: dict[str, int] | None = None) -> None:
+        """Open the row files: anew, or cut back to `sizes` (bytes) to go on from there."""
+        for kind, name in FILES.items():
+            path = self.path / name
+            if sizes is None:
+                path.write_text(header(kind))
+            elif not path.exists() or path.stat().st_size < sizes[name]:
+                raise UserError(f"{path} is shorter than when it was saved: run again with --again")
+            else:
+                os.truncate(path, sizes[name])
+            self._files[kind] = path.open("ab")
+
+    def write(self, row: Row) -> None:
+        """Append one row (evaluation, episode or metric)."""
+        self._files[type(row)].write((",".join(map(str, row)) + "\n").encode())
+
+    def flush(self) -> dict[str, int]:
+        """Hand everything to the system; bytes of each file, by name."""
+        for file in self._files.values():
+            file.flush()
+        return {FILES[kind]: file.tell() for kind, file in self._files.items()}
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()

@@ -1,0 +1,142 @@
+"""What the commands that train do: plan, compute, and show what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from rlbench import catalog
+from rlbench.display import Quiet, display
+from rlbench.errors import UserError
+from rlbench.executors import Outcome, execute
+from rlbench.learning.evaluate import evaluate as play
+from rlbench.learning.makeenv import env_factory
+from rlbench.run import Job, Run, check, plan, schedule
+from rlbench.store import RunFolder, seed_ranges
+
+__all__ = ["evaluate", "plan", "resume", "train"]
+
+
+def train(
+    run: Run, out: Path, jobs: int, max_seconds: float | None, quiet: bool, again: bool = False
+) -> int:
+    """Compute what is missing of a run, draw it and sum it up; the exit code."""
+    news, results = Console(stderr=True), Console(quiet=quiet)
+    said = check(run)
+    todo = schedule(run, out, jobs, again, max_seconds)
+    folder = run.folder(out)
+    if not quiet:
+        news.print(said if todo else f"{said}: all done", soft_wrap=True, highlight=False)
+        kept = len(run.seeds) - sum(len(job.seeds) for job in todo)
+        if todo and kept > 0:
+            news.print(f"{kept} of {len(run.seeds)} seeds are done already", highlight=False)
+    with display(news, quiet) as watcher:
+        outcomes = execute(todo, jobs, watcher)
+    return _conclude(run, folder.path, todo, outcomes, news, results, out)
+
+
+def _conclude(
+    run: Run,
+    folder: Path,
+    jobs: Sequence[Job],
+    outcomes: Sequence[Outcome],
+    news: Console,
+    results: Console,
+    out: Path,
+) -> int:
+    for outcome in outcomes:
+        if outcome.code == 2:
+            raise UserError(outcome.reason)
+    stopped = max((o.code for o in outcomes if o.code > 2), default=0)
+    if stopped:
+        left = seed_ranges([s for job, o in zip(jobs, outcomes, strict=True) if o.code > 2
+                            for s in job.seeds])  # fmt: skip
+        news.print(f"stopped with seeds {left} unfinished; go on with: rlbench resume {folder}",
+                   soft_wrap=True, highlight=False)  # fmt: skip
+        return stopped
+    if run.agent != "random":
+        _floor(run, out)
+    _summarise(folder, results)
+    statuses = [s for part in RunFolder(folder).parts() for s in part.read()["status"].values()]
+    failed = any(outcome.code for outcome in outcomes) or not set(statuses) <= {"done"}
+    return 1 if failed else 0
+
+
+def _floor(run: Run, out: Path) -> None:
+    """Make sure that the random agent's score stands beside the run's, as its floor."""
+    floor = plan("random", run.env, [0], env_kwargs=run.env_kwargs, device="cpu")
+    execute(schedule(floor, out, 1, False, None), 1, Quiet(Console(quiet=True)))
+
+
+def _summarise(folder: Path, console: Console) -> None:
+    from rlbench import reading
+    from rlbench.reporting.results import load
+    from rlbench.reporting.terminal import print_summary
+
+    files: list[Path] = []
+    try:
+        files = reading.plot([str(folder)], None, folder)
+    except UserError:
+        pass  # every seed failed before it was evaluated: the table says so
+    print_summary(load(folder), console)
+    for what, path in (
+        ("rows", f"{folder}/seeds-*/*.csv"),
+        ("agents", f"{folder}/seeds-*/agent.npz"),
+    ):
+        console.print(f" {what:8} {path}", soft_wrap=True, highlight=False)
+    for file in files:
+        console.print(f" {'curve':8} {file}", soft_wrap=True, highlight=False)
+
+
+def resume(
+    name: str, out: Path, device: str, jobs: int, max_seconds: float | None, quiet: bool
+) -> int:
+    """Go on with every unfinished part of a run; the exit code."""
+    folder = RunFolder(catalog.find_run(name, out))
+    saved = folder.read()
+    parts = [part for part in folder.parts() if not part.finished()]
+    seeds = [seed for part in parts for seed in part.read()["seeds"]]
+    if not seeds:
+        raise UserError(f"{folder.path} has nothing left to do; rlbench run trains more seeds")
+    run = Run.from_json(saved, seeds, device)
+    return train(run, folder.path.parent.parent, jobs, max_seconds, quiet)
+
+
+def evaluate(name: str, out: Path, episodes: int, device: str) -> int:
+    """Play the final evaluation of saved agents again and compare it with the rows; exit code."""
+    import pandas as pd
+
+    from rlbench.reporting.results import load
+
+    folder = RunFolder(catalog.find_run(name, out))
+    run = Run.from_json(folder.read(), ())
+    make = env_factory(run.env, run.env_kwargs)
+    agents = [part.agent for part in folder.parts() if part.agent.exists()]
+    if not agents:
+        raise UserError(f"{folder.path} has no trained agent yet: rlbench resume {folder.path}")
+    final = load(folder.path).evaluations.query("phase == 'final'")
+    recorded = final.set_index(["seed", "episode"])["return"]
+    console, equal = Console(), True
+    for file in agents:
+        agent = catalog.agent_class(run.agent).load(file, make, device=device)
+        policy = agent.policy()
+        returns: dict[int, list[float]] = {seed: [] for seed in policy.seeds}
+        for score in play(policy, make, "final", episodes):
+            if score is not None:
+                seed = policy.seeds[score.row]
+                returns[seed].append(score.ret)
+                before = recorded.get((seed, score.episode))
+                equal &= before is None or bool(pd.isna(before)) or before == score.ret
+        for seed, values in returns.items():
+            spread = f" +- {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+            console.print(f"seed {seed}: mean return {np.mean(values):.1f}{spread} (standard "
+                          f"deviation over {len(values)} episodes)", highlight=False)  # fmt: skip
+    console.print(
+        "equal to the recorded final evaluation"
+        if equal
+        else "NOT equal to the recorded final evaluation (another device, version or machine?)"
+    )
+    return 0 if equal else 1

@@ -1,0 +1,172 @@
+"""Tables by hand: what a seed, a run and a point of a curve come to."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+from store_files import write_part, write_run
+
+from rlbench.reporting.results import RUN, Results, load
+from rlbench.reporting.stats import mean_interval, share_interval
+from rlbench.reporting.tables import curve, interval_text, number_text, overall, per_seed
+from rlbench.reporting.terminal import print_runs, print_summary
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    """Four scores 100, 200, 300, 480 in two parts, one seed of each other status."""
+    run = write_run(tmp_path)
+    write_part(
+        run,
+        {0: {0: [9, 11], 5000: [20, 40]}, 1: {0: [10, 12]}, 2: {0: [8]}, 3: {0: [1]}},
+        final={0: [90, 110], 1: [200, 200], 2: [7]},
+        status={2: "diverged", 3: "failed"},
+        reason={2: "loss became nan", 3: "RuntimeError: [bold]no memory"},
+        seconds=60.0,
+    )
+    write_part(run, {4: {}, 5: {}, 6: {}}, {4: [300], 5: [470, 490]}, seconds=30.0, step=42_000)
+    return load(tmp_path)
+
+
+def printed(results: Results, show: object, width: int = 80, terminal: bool = False) -> str:
+    console = Console(width=width, force_terminal=terminal, color_system=None, record=True)
+    with console.capture() as capture:
+        show(results, console)  # type: ignore[operator]
+    return capture.get()
+
+
+def test_per_seed_lists_every_seed(results: Results) -> None:
+    table = per_seed(results).set_index("seed")
+    assert table["score"].dropna().to_dict() == {0: 100, 1: 200, 4: 300, 5: 480}
+    assert table["std"].dropna().to_dict() == {0: pytest.approx(200**0.5), 1: 0, 5: 200**0.5}
+    assert table["episodes"].tolist() == [2, 2, 1, 0, 1, 2, 0]
+    assert table.loc[[2, 3, 6], "status"].tolist() == ["diverged", "failed", "running"]
+    assert table.loc[[2, 3, 6], ["score", "std"]].isna().all(axis=None)  # never 0.0
+
+
+def test_overall_by_hand(results: Results) -> None:
+    (run,) = overall(results).to_dict("records")
+    scores = [100, 200, 300, 480]
+    assert (run["n"], run["of"]) == (4, 7)
+    assert (run["mean"], run["iqm"]) == (270, 250)
+    assert (run["lowest"], run["highest"]) == (100, 480)
+    assert (run["low"], run["high"]) == mean_interval(scores)
+    assert (run["solved"], run["ended"]) == (1, 6)
+    assert (run["solved_low"], run["solved_high"]) == share_interval(1, 6)
+    counts = [run[f"n_{status}"] for status in ("done", "running", "diverged", "failed")]
+    assert counts == [4, 1, 1, 1]
+    assert run["seconds"] == pytest.approx(90)  # of two programs, however many seeds they held
+    assert (run["step"], run["lockstep"]) == (42_000, 4)
+
+
+def test_episodes_of_a_seed_do_not_weigh(tmp_path: Path) -> None:
+    """The seed is the unit: a hundred episodes of one seed are one score."""
+    write_part(write_run(tmp_path), {0: {}, 1: {}}, {0: [0.0] * 100, 1: [10.0]})
+    (run,) = overall(load(tmp_path)).to_dict("records")
+    assert (run["n"], run["mean"]) == (2, 5.0)
+
+
+def test_without_a_threshold_nothing_is_solved(tmp_path: Path) -> None:
+    write_part(write_run(tmp_path, reward_threshold=None), {0: {}}, {0: [10.0]})
+    run = overall(load(tmp_path)).iloc[0]
+    assert run[["solved", "ended", "solved_low", "low"]].isna().all()
+    assert (run["n"], run["mean"]) == (1, 10.0)
+
+
+def test_a_run_without_scores_is_listed(tmp_path: Path) -> None:
+    write_part(write_run(tmp_path), {0: {0: [1.0]}, 1: {}})
+    run = overall(load(tmp_path)).iloc[0]
+    assert (run["n"], run["of"], run["n_running"]) == (0, 2, 2)
+    assert run[["mean", "iqm", "low", "high", "solved_low"]].isna().all()
+    assert interval_text(run) == "no final score"
+
+
+def test_an_episode_that_is_nan_makes_no_score(tmp_path: Path) -> None:
+    part = write_part(
+        write_run(tmp_path), {0: {0: [float("nan"), 3]}, 1: {}}, {0: [float("nan"), 3], 1: [1.0]}
+    )
+    results = load(part)
+    assert per_seed(results)["score"].isna().tolist() == [True, False]
+    assert curve(results)["return"].isna().all()
+    assert "1 of 2 with a final score; 1 done without a score" in printed(results, print_summary)
+
+
+def test_at_a_ceiling_there_is_no_interval(tmp_path: Path) -> None:
+    write_part(write_run(tmp_path), {s: {} for s in range(5)}, {s: [500.0] for s in range(5)})
+    run = overall(load(tmp_path)).iloc[0]
+    assert run[["low", "high"]].isna().all()
+    assert interval_text(run) == "5 of 5 at 500"
+    assert (run["solved"], run["solved_high"]) == (5, 1.0)
+    assert 0 < run["solved_low"] < 1
+
+
+def test_labels_tell_runs_apart(tmp_path: Path) -> None:
+    for env, agent, variant, digest in [
+        ("A-v0", "dqn", "", "11111111"),
+        ("A-v0", "dqn", "double=true", "22222222"),
+        ("A-v0", "ppo", "", "11111111"),
+        ("A-v0", "ppo", "", "33333333"),
+        ("B-v0", "dqn", "", "44444444"),
+    ]:
+        write_part(write_run(tmp_path, env, agent, variant, digest), {0: {0: [1.0]}})
+    labels = ["dqn", "dqn double=true", "ppo #11111111", "ppo #33333333", "dqn"]
+    results = load(tmp_path)
+    assert overall(results)["label"].tolist() == labels
+    assert curve(results)["label"].tolist() == labels
+
+
+def test_curve_is_one_row_per_seed_and_point(results: Results) -> None:
+    points = curve(results)
+    rows = points[["seed", "step", "return", "episodes"]].to_numpy().tolist()
+    assert rows == [
+        [0, 0, 10, 2], [0, 5000, 30, 2], [1, 0, 11, 2], [2, 0, 8, 1], [3, 0, 1, 1],
+    ]  # fmt: skip
+    assert list(points.columns[:5]) == [*RUN, "label"]
+
+
+def test_tables_of_nothing_keep_their_columns(tmp_path: Path, results: Results) -> None:
+    empty = load(write_run(tmp_path / "empty"))
+    for table in (per_seed, overall, curve):
+        assert table(empty).empty
+        assert list(table(empty).columns) == list(table(results).columns)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(500, "500.0"), (-1234.56, "-1,234.6"), (9.876, "9.88"), (0.9731, "0.973"), (0, "0.0"),
+     (float("nan"), "-"), (pd.NA, "-")],
+)  # fmt: skip
+def test_numbers_as_people_read_them(value: float, text: str) -> None:
+    assert number_text(value) == text
+
+
+def test_summary_says_it_all_in_80_columns(results: Results) -> None:
+    for terminal in (False, True):
+        text = printed(results, print_summary, terminal=terminal)
+        assert max(map(len, text.splitlines())) <= 80
+        assert "diverged: loss became nan" in text
+        assert "failed: RuntimeError: [bold]no memory" in text  # a reason is no markup
+        assert "4 of 7 with a final score; 1 running, 1 diverged, 1 failed" in text
+        assert "(n = 4)" in text
+        assert "1 of 6 reach a mean return of 475" in text
+        assert text.splitlines()[5].split()[:5] == ["2", "-", "-", "1", "diverged:"]
+
+
+def test_long_lines_fold_in_a_terminal_only(tmp_path: Path) -> None:
+    reason = " ".join(["a long reason"] * 12)
+    run = write_run(tmp_path / ("deep" * 20), variant="double=true, n_steps=3")
+    results = load(write_part(run, {0: {}}, status={0: "failed"}, reason={0: reason}))
+    assert reason in printed(results, print_summary)
+    in_terminal = printed(results, print_summary, terminal=True)
+    assert reason not in in_terminal
+    assert " ".join(in_terminal.split()).count("a long reason") > 6
+    for terminal in (False, True):  # a path is never cut, nor folded
+        assert str(run) in printed(results, print_runs, terminal=terminal)
+
+
+def test_list_of_runs(results: Results) -> None:
+    text = printed(results, print_runs, width=40)
+    assert text.splitlines()[2].split()[:6] == [
+        "CartPole-v1", "dqn", "3f2a91bc", "4/7", "42,000", "250.0",
+    ]  # fmt: skip
