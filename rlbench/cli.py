@@ -27,10 +27,20 @@ class _Group(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """A user's mistake ends in one line on stderr and exit code 2, from wherever it comes."""
         try:
-            return super().main(*args, **kwargs)
-        except UserError as error:
-            click.echo(f"Error: {error}", err=True)
+            code = super().main(*args, **{**kwargs, "standalone_mode": False})
+            sys.exit(code if isinstance(code, int) else 0)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
             sys.exit(2)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "rlbench"
+            said = error.format_message().removesuffix(".")
+            click.echo(f"Error: {said} ({command} --help)", err=True)
+        except (UserError, click.ClickException) as error:
+            click.echo(f"Error: {error}", err=True)
+        except (click.Abort, KeyboardInterrupt):
+            sys.exit(130)
+        sys.exit(2)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -152,7 +162,7 @@ def resume(
     sys.exit(workflow.resume(run_name, out, device, jobs, max_seconds, quiet))
 
 
-@main.command("eval")
+@main.command("eval", short_help="Play a finished run's final evaluation again.")
 @click.argument("run_name", metavar="RUN")
 @click.option(
     "--episodes", type=click.IntRange(min=1), default=100, show_default=True,
@@ -195,7 +205,7 @@ def list_(what: str, out: Path) -> None:
     reading.listing(what, out)
 
 
-@main.command()
+@main.command(short_help="Show an agent's parameters, or a run's settings and state.")
 @click.argument("name", metavar="AGENT|RUN")
 @_out
 def show(name: str, out: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from rlbench import catalog
 from rlbench.errors import UserError, nearest
@@ -80,15 +79,10 @@ def show(name: str, out: Path) -> None:
 def _show_agent(name: str) -> None:
     cls = catalog.agent_class(name)
     click.echo(f"{name}: {catalog.agents()[name]}\n")
-    table = Table(box=None, pad_edge=False)
-    for column in ("parameter", "type", "default", "meaning"):
-        table.add_column(column, overflow="fold", no_wrap=column != "meaning")
     for field, schema in cls.Config.model_json_schema()["properties"].items():
         default = cls.Config.model_fields[field].default
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        table.add_row(field, _type(schema), str(shown).lower(), schema.get("description", ""))
-    console = Console()
-    console.print(table, soft_wrap=not console.is_terminal)
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default).lower()
+        click.echo(f"{field} = {shown}  ({_type(schema)})\n    {schema.get('description', '')}")
     able = " or ".join(kind.__name__ for kind in cls.action_spaces)
     click.echo(f"\nactions: {able}; steps are env steps per seed")
     for env, values in catalog.presets(name).items():

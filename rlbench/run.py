@@ -182,7 +182,12 @@ def check(run: Run) -> str:
         raise UserError("steps must not be negative, envs and episodes at least 1")
     agent = catalog.agent_class(run.agent)
     env = env_factory(run.env, run.env_kwargs)()
-    agent.check_spaces(env.observation_space, env.action_space)
+    try:
+        agent.check_spaces(env.observation_space, env.action_space)
+    except UserError as error:
+        kinds = {name: catalog.agent_class(name).action_spaces for name in catalog.agents()}
+        able = [name for name, kind in kinds.items() if isinstance(env.action_space, kind)]
+        raise UserError(f"{error}. Agents that can: {', '.join(able) or 'none'}") from None
     spec, device = ObsSpec(env.observation_space), pick_device(run.device)
     env.close()
     memory = agent.check_memory(

@@ -60,6 +60,9 @@ class MLP(nn.Module):
     or is linear (a head).
     """
 
+    activation: Callable[[Tensor], Tensor]
+    activation_array: Callable[..., np.ndarray]
+
     def __init__(
         self,
         generators: Sequence[np.random.Generator],
@@ -89,8 +92,7 @@ class MLP(nn.Module):
         """
         if self._arrays is None:
             self._arrays = [
-                (layer.weight.detach().numpy(), layer.bias.detach().numpy())
-                for layer in self.layers
+                (layer.weight.data.numpy(), layer.bias.data.numpy()) for layer in self.layers
             ]
         for i, (weight, bias) in enumerate(self._arrays):
             x = np.matmul(x, weight)
