@@ -29,7 +29,8 @@ def train(
     todo = schedule(run, out, jobs, again, max_seconds)
     folder = run.folder(out)
     if not quiet:
-        news.print(said if todo else f"{said}: all done", soft_wrap=True, highlight=False)
+        told = said if todo else f"{said}: all done"
+        news.print(told, soft_wrap=not news.is_terminal, highlight=False)
         kept = len(run.seeds) - sum(len(job.seeds) for job in todo)
         if todo and kept > 0:
             news.print(f"{kept} of {len(run.seeds)} seeds are done already", highlight=False)

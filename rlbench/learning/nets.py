@@ -75,7 +75,7 @@ class MLP(nn.Module):
         widths = [n_in, *sizes]
         self.layers = nn.ModuleList(Linear(generators, a, b) for a, b in itertools.pairwise(widths))
         self.activation, self.activation_array = ACTIVATIONS[activation]
-        self._arrays: list[tuple[np.ndarray, np.ndarray]] | None = None
+        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
         self.activated = len(sizes) if activate_last else len(sizes) - 1
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,10 +90,9 @@ class MLP(nn.Module):
 
         Reads the parameters where they are; needs them in a `Stack` on a CPU.
         """
-        if self._arrays is None:
-            self._arrays = [
-                (layer.weight.data.numpy(), layer.bias.data.numpy()) for layer in self.layers
-            ]
+        if not self._arrays:
+            for layer in self.layers:
+                self._arrays.append((np.asarray(layer.weight.data), np.asarray(layer.bias.data)))
         for i, (weight, bias) in enumerate(self._arrays):
             x = np.matmul(x, weight)
             x += bias
