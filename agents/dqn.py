@@ -204,7 +204,7 @@ class DQN(Agent):
     def diverged(self) -> dict[int, str]:
         finite = self.online.finite()
         if (loss := self.metrics.get("train/loss")) is not None:
-            finite &= torch.isfinite(torch.as_tensor(loss))
+            finite &= torch.isfinite(torch.as_tensor(loss)).to(finite.device)
         return {
             row: "loss or weights became NaN or infinite"
             for row, fine in enumerate(finite.tolist())
@@ -227,7 +227,8 @@ class DQN(Agent):
         self.online.data.copy_(torch.as_tensor(state["online"]))
         self.target.data.copy_(torch.as_tensor(state["target"]))
         self.optimizer.restore(state["optimizer"])
-        self.replay.restore(state["replay"])
+        if state["replay"] is not None:
+            self.replay.restore(state["replay"])
         self.exploration.restore(state["exploration"])
         self.metrics = {
             key: torch.as_tensor(value) if isinstance(value, np.ndarray) else value

@@ -148,11 +148,14 @@ def plan(
     if not preset and env in catalog.presets(agent):
         said.append("no preset")
     fallback = steps if steps is not None else cls.default_timesteps
+    total = fallback if total_timesteps is None else total_timesteps
+    if others.get("eval_freq") == max(total // 10, 1):
+        others["eval_freq"] = None  # the default, said aloud
     return Run(
         agent=agent,
         env=env,
         config=config,
-        total_timesteps=fallback if total_timesteps is None else total_timesteps,
+        total_timesteps=total,
         seeds=tuple(seeds),
         n_envs=n_envs or envs,
         variant=" ".join(said),

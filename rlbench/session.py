@@ -123,7 +123,7 @@ class Session:
     def _finish(self) -> None:
         self.part.flush()
         if self.agent.seeds:
-            self.agent.save(self.part.agent)
+            self.agent.save(self.part.agent, replay=False)
         self._update()
         self.part.checkpoint.unlink(missing_ok=True)
 

@@ -109,7 +109,7 @@ class RunFolder:
             inside = next((p for p in self.path.parents if (p / "run.json").exists()), None)
             if inside is not None:
                 raise UserError(f"{inside} is a run itself: choose another --out")
-            if self.path.is_dir() and any(self.path.iterdir()):
+            if self.path.is_dir() and any(p.suffix != ".tmp" for p in self.path.iterdir()):
                 raise UserError(f"{self.path} holds something else: choose another --out")
             try:
                 self.path.mkdir(parents=True, exist_ok=True)

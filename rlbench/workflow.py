@@ -61,15 +61,19 @@ def _conclude(
     if run.agent != "random":
         _floor(run, out)
     _summarise(folder, results)
-    statuses = [s for part in RunFolder(folder).parts() for s in part.read()["status"].values()]
-    failed = any(outcome.code for outcome in outcomes) or not set(statuses) <= {"done"}
-    return 1 if failed else 0
+    parts = [part.read()["status"] for part in RunFolder(folder).parts()]
+    statuses = {seed: status for part in parts for seed, status in part.items()}
+    failed = any(outcome.code for outcome in outcomes)
+    return 1 if failed or any(statuses.get(str(s)) != "done" for s in run.seeds) else 0
 
 
 def _floor(run: Run, out: Path) -> None:
     """Make sure that the random agent's score stands beside the run's, as its floor."""
     floor = plan("random", run.env, [0], env_kwargs=run.env_kwargs, device="cpu")
-    execute(schedule(floor, out, 1, False, None), 1, Quiet(Console(quiet=True)))
+    try:
+        execute(schedule(floor, out, 1, False, None), 1, Quiet(Console(quiet=True)))
+    except UserError:
+        pass  # another process is at it
 
 
 def _summarise(folder: Path, console: Console) -> None:

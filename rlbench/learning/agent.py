@@ -189,6 +189,7 @@ class Agent:
         *,
         eval_freq: int | None = 0,
         eval_episodes: int = 10,
+        progress_bar: bool = False,
     ) -> Self:
         """Train for `total_timesteps` env steps per seed; returns self.
 
@@ -197,13 +198,15 @@ class Agent:
         per seed; 0 evaluates never, None at ten points. Learning again starts schedules anew with
         the weights reached.
         """
+        from rlbench.learning import progress
         from rlbench.learning.train import Plan, Trainer
 
         self.begin(total_timesteps)
         plan = Plan(self.total_timesteps or 0, eval_freq, eval_episodes, final_episodes=0)
         trainer = Trainer(self, plan)
         try:
-            for row in trainer.rows():
+            rows = trainer.rows()
+            for row in progress.bar(rows, total_timesteps) if progress_bar else rows:
                 if callback is not None and callback(row) is False:
                     break
         finally:
@@ -244,8 +247,12 @@ class Agent:
         self.build()
         self.restore(state)
 
-    def save(self, path: str | Path) -> Path:
-        """Write weights, optimiser and replay of all seeds to one file of arrays and JSON."""
+    def save(self, path: str | Path, replay: bool = True) -> Path:
+        """Write all seeds to one file of arrays and JSON: everything that training depends on.
+
+        `replay=False` leaves the replay memory out, for a small file to act with; training that
+        goes on from there begins with an empty one.
+        """
         meta = {
             "agent": self.name(),
             "version": self.version,
@@ -256,7 +263,10 @@ class Agent:
             "action_space": space_json.to_json(self.action_space),
             "total_timesteps": self.total_timesteps,
         }
-        return checkpoint.save(path, {"agent": meta, "state": self.state()})
+        state = self.state()
+        if not replay and "replay" in state:
+            state["replay"] = None
+        return checkpoint.save(path, {"agent": meta, "state": state})
 
     @classmethod
     def load(

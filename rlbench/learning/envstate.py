@@ -9,6 +9,7 @@ engine, an emulator) is not restorable, and is never half restored: `capture` re
 from __future__ import annotations
 
 import collections
+import inspect
 from typing import Any
 
 import gymnasium
@@ -25,13 +26,14 @@ class _Opaque(Exception):
 def _copy(value: Any, seen: set[int]) -> Any:
     """A deep copy of plain data; raises _Opaque at anything else.
 
-    A mutable object met twice is opaque too: two copies of it would go separate ways.
+    A mutable object met twice is opaque too, and so are arrays that share memory: two copies of
+    them would go separate ways.
     """
     if isinstance(value, _PLAIN) and not isinstance(value, np.ndarray):
         return value
-    if id(value) in seen and not (isinstance(value, tuple) and not value):
+    if id(_owner(value)) in seen and not (isinstance(value, tuple) and not value):
         raise _Opaque
-    seen.add(id(value))
+    seen.add(id(_owner(value)))
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return value.copy()
     if isinstance(value, np.random.Generator):
@@ -43,11 +45,22 @@ def _copy(value: Any, seen: set[int]) -> Any:
     raise _Opaque
 
 
-def _fixed(value: Any) -> bool:
-    """What a freshly made environment has alike: spaces that never drew, its spec, functions."""
+def _owner(value: Any) -> Any:
+    """The object whose memory an array looks at; anything else itself."""
+    while isinstance(value, np.ndarray) and value.base is not None:
+        value = value.base
+    return value
+
+
+def _fixed(value: Any, layers: list[Any]) -> bool:
+    """What a freshly made environment has alike: spaces that never drew, its spec, its functions,
+    the layer below."""
     if isinstance(value, gymnasium.Space):
         return value._np_random is None
-    return isinstance(value, gymnasium.Env | EnvSpec) or callable(value)
+    if isinstance(value, gymnasium.Env) or inspect.ismethod(value):
+        owner = getattr(value, "__self__", value)
+        return any(owner is layer for layer in layers)
+    return isinstance(value, EnvSpec | type) or inspect.isroutine(value)
 
 
 def _paste(saved: Any, current: Any) -> Any:
@@ -77,11 +90,15 @@ def _layers(env: gymnasium.Env[Any, Any]) -> list[Any]:
 
 def capture(env: gymnasium.Env[Any, Any]) -> list[dict[str, Any]] | None:
     """Every attribute of the environment and of its wrappers, outermost first; None if opaque."""
-    seen: set[int] = set()
+    layers, seen = _layers(env), set[int]()
     try:
         return [
-            {name: _copy(value, seen) for name, value in vars(layer).items() if not _fixed(value)}
-            for layer in _layers(env)
+            {
+                name: _copy(value, seen)
+                for name, value in vars(layer).items()
+                if not _fixed(value, layers)
+            }
+            for layer in layers
         ]
     except _Opaque:
         return None

@@ -113,8 +113,10 @@ class Lanes:
             try:
                 obs, r, ended, cut, _ = env.step(actions[i])
                 next_obs[i] = spec.array(obs)
-                reward[i] = r
-                self.returns[i] += float(r)
+                reward[i] = r = float(r)
+                if r - r:  # NaN where r is NaN or infinite
+                    broken[i // n_envs] = ("diverged", "reward became NaN or infinite")
+                self.returns[i] += r
                 self.lengths[i] += 1
                 if ended or cut:
                     terminated[i], truncated[i] = ended, cut
@@ -128,10 +130,9 @@ class Lanes:
         for i, start in starts:
             following[i] = start
         if spec.dtype == np.float32:
-            self._find_bad(next_obs, "observation", broken)
-            if following is not next_obs:
-                self._find_bad(following, "observation", broken)
-        self._find_bad(reward, "reward", broken)
+            self._find_bad(next_obs, broken)
+            if starts:
+                self._find_bad(following, broken)
         lead = (len(self.seeds), n_envs)
         step = Step(
             self.obs,
@@ -147,13 +148,17 @@ class Lanes:
             raise SeedsBroken(broken, step)
         return step
 
-    def _find_bad(self, values: np.ndarray, what: str, broken: dict[int, tuple[str, str]]) -> None:
+    def _find_bad(self, values: np.ndarray, broken: dict[int, tuple[str, str]]) -> None:
+        """Add the seeds of lanes whose observation is NaN or infinite."""
         flat = values.reshape(-1)
-        if flat.dot(self._zeros[: flat.size]) == 0.0:  # 0 x NaN and 0 x inf are NaN: a cheap pass
-            return
+        with np.errstate(invalid="ignore"):  # 0 x NaN and 0 x inf are NaN: one cheap pass
+            if flat.dot(self._zeros[: flat.size]) == 0.0:
+                return
         bad = ~np.isfinite(values.reshape(len(self.envs), -1)).all(-1)
         for i in np.flatnonzero(bad):
-            broken.setdefault(int(i) // self.n_envs, ("diverged", f"{what} became NaN or infinite"))
+            broken.setdefault(
+                int(i) // self.n_envs, ("diverged", "observation became NaN or infinite")
+            )
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these seeds only."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -62,8 +61,10 @@ def to_json(space: spaces.Space[Any]) -> dict[str, Any]:
     """A space as JSON, so that a saved agent loads without its environment."""
     if isinstance(space, spaces.Box):
         bounds = {"low": space.low, "high": space.high}
-        compact = {k: v.flat[0] if (v == v.flat[0]).all() else v for k, v in bounds.items()}
-        texts = {k: np.vectorize(repr)(np.float64(v)).tolist() for k, v in compact.items()}
+        texts = {  # as text, since JSON has no infinity; one number where all are alike
+            name: repr(float(v.flat[0])) if (v == v.flat[0]).all() else _texts(v.tolist())
+            for name, v in bounds.items()
+        }
         return {"type": "Box", **texts, "shape": space.shape, "dtype": str(space.dtype)}
     if isinstance(space, spaces.Discrete):
         return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
@@ -76,6 +77,10 @@ def to_json(space: spaces.Space[Any]) -> dict[str, Any]:
     if isinstance(space, spaces.Tuple):
         return {"type": "Tuple", "parts": [to_json(s) for s in space.spaces]}
     raise TypeError(f"{type(space).__name__} spaces cannot be saved")
+
+
+def _texts(values: Any) -> Any:
+    return [_texts(v) for v in values] if isinstance(values, list) else repr(float(values))
 
 
 def from_json(text: dict[str, Any]) -> spaces.Space[Any]:
@@ -98,8 +103,3 @@ def from_json(text: dict[str, Any]) -> spaces.Space[Any]:
     if kind == "Tuple":
         return spaces.Tuple([from_json(part) for part in text["parts"]])
     raise ValueError(f"unknown space type '{kind}'")
-
-
-def describe(env: gymnasium.Env[Any, Any]) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
-    """(observation space, action space) of an environment."""
-    return env.observation_space, env.action_space

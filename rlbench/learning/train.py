@@ -145,7 +145,7 @@ class Trainer:
         yield from self._cut(broken)
 
     def _cut_diverged(self) -> Iterator[Row]:
-        reasons = self.agent.diverged()
+        reasons = self.agent.diverged() if self.agent.seeds else {}
         yield from self._cut({row: ("diverged", reason) for row, reason in reasons.items()})
 
     def _cut(self, broken: dict[int, tuple[str, str]]) -> Iterator[Row]:

@@ -1,0 +1,87 @@
+"""What the tests of equality share: train in this process, and compare states bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from rlbench.agents import DQN
+from rlbench.learning import checkpoint
+from rlbench.learning.train import Plan, Trainer
+from rlbench.rows import Metric, Row, Tick
+
+# Short runs that still replay, learn, copy the target, explore and end episodes.
+SHORT: dict[str, Any] = {
+    "learning_starts": 40,
+    "train_freq": 2,
+    "target_update_interval": 50,
+    "buffer_size": 120,
+    "batch_size": 31,
+    "net_arch": (16, 16),
+    "learning_rate": 1e-2,
+}
+
+
+def flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf of a state tree with its path; tensors as arrays."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from flat(value, f"{path}/{key}")
+    elif isinstance(tree, list | tuple):
+        for i, value in enumerate(tree):
+            yield from flat(value, f"{path}/{i}")
+    else:
+        yield path, tree.detach().cpu().numpy() if isinstance(tree, torch.Tensor) else tree
+
+
+def differences(one: Any, other: Any) -> list[str]:
+    """Paths of the leaves in which two state trees differ, in as little as one bit."""
+    left, right = dict(flat(one)), dict(flat(other))
+    wrong = [path for path in left.keys() ^ right.keys()]
+    for path in left.keys() & right.keys():
+        a, b = left[path], right[path]
+        if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+            a, b = np.asarray(a), np.asarray(b)
+            same = a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        else:
+            same = a == b
+        if not same:
+            wrong.append(path)
+    return sorted(wrong)
+
+
+def state_of(agent: Any, seed: int) -> Any:
+    """Everything that training of one seed depends on."""
+    return checkpoint.select(agent.state(), agent.row(seed))
+
+
+def comparable(row: Row) -> Row:
+    """A row without what a clock wrote."""
+    return row._replace(time=0.0) if hasattr(row, "time") else row  # type: ignore[call-arg]
+
+
+def kept(row: Row) -> bool:
+    return not isinstance(row, Tick) and not (
+        isinstance(row, Metric) and row.key.startswith("time/")
+    )
+
+
+def rows_of(rows: list[Row], seed: int) -> list[Row]:
+    """The rows of one seed that a repetition must reproduce, in their order."""
+    return [comparable(row) for row in rows if kept(row) and row.seed == seed]  # type: ignore[union-attr]
+
+
+def train(
+    env: Any, seeds: Any, steps: int = 150, plan: Plan | None = None, **parameters: Any
+) -> tuple[DQN, list[Row]]:
+    """A DQN after `steps` steps, and all rows of its training."""
+    n_envs = parameters.pop("n_envs", 1)
+    agent = DQN(env, seeds=seeds, n_envs=n_envs, device="cpu", **{**SHORT, **parameters})
+    agent.begin(steps)
+    trainer = Trainer(agent, plan or Plan(steps, 75, 3, 4))
+    rows = list(trainer.rows())
+    trainer.close()
+    return agent, rows

@@ -1,0 +1,58 @@
+"""What the README says is done as it stands, with fewer steps."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from readme_commands import blocks
+
+ROOT = Path(__file__).parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::FutureWarning"}
+
+
+def run(arguments: list[str], folder: Path) -> str:
+    done = subprocess.run(
+        arguments, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_console_commands_work_in_order(tmp_path: Path) -> None:
+    lines = [shlex.split(line, comments=True) for line in blocks("console")[0].splitlines()]
+    assert len(lines) >= 10
+    for _, *words in lines:
+        name = next(tmp_path.glob("results/CartPole-v1/dqn-*"), Path("none")).name
+        words = [word.replace("dqn-DIGEST", name) for word in words]
+        short = ["-n", "1500"] if words[0] == "run" else []
+        assert run([sys.executable, "-m", "rlbench", *words, *short], tmp_path)
+    seeds = sorted(part.name for part in tmp_path.glob("results/CartPole-v1/dqn-*/seeds-*"))
+    assert seeds == ["seeds-0-9", "seeds-10-11"]
+
+
+def test_python_snippets_run(tmp_path: Path) -> None:
+    command = "run dqn --env CartPole-v1 --seeds 2 -n 1500 --quiet".split()
+    run([sys.executable, "-m", "rlbench", *command], tmp_path)
+    snippets = blocks("python")
+    assert len(snippets) == 3
+    for snippet in snippets:
+        run([sys.executable, "-c", re.sub(r"50_000", "1_500", snippet)], tmp_path)
+
+
+def test_set_up_commands_use_the_constraints() -> None:
+    commands = blocks("bash")
+    assert len(commands) == 2
+    assert all("-c constraints.txt" in command for command in commands)
+    assert "rlbench run dqn --env CartPole-v1" in commands[0]
+    assert "pytest" in commands[1]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "DECISIONS.md"])
+def test_texts_hold_no_path_of_a_machine(name: str) -> None:
+    assert not re.search(r"/(home|root|work|tmp|Users)/", (ROOT / name).read_text("utf-8"))
