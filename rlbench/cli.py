@@ -84,9 +84,8 @@ def _progress(command: Callable[..., Any]) -> Callable[..., Any]:
 @main.command()
 @click.argument("agent")
 @click.option("--env", required=True, help="Gymnasium id, package.module:EnvId or :Class.")
-@click.option(
-    "--seeds", "--seed", default="5", show_default=True, help="5 (= 0 to 4), 0-9, or 3,7,11"
-)
+@click.option("--seeds", default="5", show_default=True, help="5 (= 0 to 4), 0-9, or 3,7,11")
+@click.option("--seed", type=click.IntRange(min=0), help="Just this one seed.")
 @click.option(
     "-n", "--n-timesteps", "--steps", help="Env steps per seed.  [default: preset, else agent's]"
 )
@@ -112,6 +111,7 @@ def run(
     agent: str,
     env: str,
     seeds: str,
+    seed: int | None,
     n_timesteps: str | None,
     n_envs: int | None,
     parameters: tuple[str, ...],
@@ -136,7 +136,7 @@ def run(
     planned = workflow.plan(
         agent,
         env,
-        config.parse_seeds(seeds),
+        config.parse_seeds(seeds) if seed is None else (seed,),
         parameters=config.parse_assignments(parameters),
         preset=preset,
         total_timesteps=None if n_timesteps is None else config.parse_steps(n_timesteps),

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from rlbench.errors import UserError, nearest
 
@@ -30,7 +30,7 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-IntList = Annotated[tuple[Int, ...], BeforeValidator(_as_list)]
+IntList = Annotated[tuple[Annotated[Int, Field(ge=1)], ...], BeforeValidator(_as_list)]
 
 
 class Config(BaseModel):
@@ -105,7 +105,8 @@ def parse_json_object(text: str, what: str) -> dict[str, Any]:
 def parse_seeds(text: str) -> tuple[int, ...]:
     """`5` -> 0..4, `0-9` -> 0..9, `3,7,11` -> these; parts may be mixed as in `0-4,10`."""
     wrong = UserError(f"seeds '{text}': give a count (5), a range (0-9) or a list (3,7,11)")
-    parts = [part.strip() for part in text.split(",")]
+    listed = "," in text
+    parts = [part.strip() for part in text.strip().removesuffix(",").split(",")]
     seeds: list[int] = []
     for part in parts:
         low, dash, high = part.partition("-")
@@ -113,16 +114,12 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             raise wrong
         if dash:
             seeds.extend(range(int(low), int(high) + 1))
-        elif len(parts) == 1:
+        elif not listed:
             seeds.extend(range(int(low)))
         else:
             seeds.append(int(low))
     if not seeds:
-        raise UserError(
-            f"seeds '{text}' names no seed; 5 means seeds 0 to 4, '0,' means seed 0 alone"
-            if text.strip() != "0"
-            else "seeds 0 asks for no seed at all; 5 means seeds 0 to 4, 0-0 means seed 0"
-        )
+        raise UserError(f"seeds '{text}' names no seed: 5 means seeds 0 to 4, 0-0 means seed 0")
     if len(set(seeds)) < len(seeds):
         raise UserError(f"seeds '{text}' names a seed twice")
     return tuple(seeds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from rlbench import catalog
 from rlbench.errors import UserError, nearest
+from rlbench.store import RunFolder
 
 
 def listing(what: str, out: Path) -> None:
@@ -110,7 +110,7 @@ def _show_run(folder: Path) -> None:
     from rlbench.reporting.results import load
     from rlbench.reporting.terminal import print_summary
 
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    run = RunFolder(folder).read()
     for key in ("agent", "env", "env_kwargs", "variant", "preset", "total_timesteps", "n_envs",
                 "eval_freq", "eval_episodes", "final_episodes", "created", "command"):  # fmt: skip
         click.echo(f"{key:18} {run.get(key)}")
@@ -136,9 +136,14 @@ def plot(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
 
 def floor_runs(folder: Path) -> list[Path]:
     """Runs of the random agent beside a run, in the same environment with the same arguments."""
-    kwargs = json.loads((folder / "run.json").read_text(encoding="utf-8"))["env_kwargs"]
-    return [
-        file.parent
-        for file in sorted(folder.parent.glob("random-*/run.json"))
-        if json.loads(file.read_text(encoding="utf-8"))["env_kwargs"] == kwargs
-    ]
+    kwargs = RunFolder(folder).read().get("env_kwargs")
+    beside = [file.parent for file in sorted(folder.parent.glob("random-*/run.json"))]
+    return [path for path in beside if _env_kwargs(path) == kwargs]
+
+
+def _env_kwargs(folder: Path) -> object:
+    """Arguments of a run's environment; None where its run.json cannot be read."""
+    try:
+        return RunFolder(folder).read().get("env_kwargs")
+    except UserError:
+        return None

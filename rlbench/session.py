@@ -85,7 +85,10 @@ class Session:
             self.part.write_info(self.info)
             self.part.begin()
             return
-        saved = checkpoint.load(self.part.checkpoint)
+        try:
+            saved = checkpoint.load(self.part.checkpoint)
+        except UserError as error:
+            raise UserError(f"{error}: compute these seeds anew with --again") from None
         try:
             self.part.begin(saved["sizes"])
             started, restarts = saved["info"]["started"], saved["info"]["restarts"]

@@ -123,7 +123,7 @@ class RunFolder:
 
     def read(self) -> dict[str, Any]:
         run = read_json(self.path / "run.json")
-        if run.get("format") != FORMAT:
+        if not isinstance(run.get("config"), dict) or run.get("format") != FORMAT:
             raise UserError(
                 f"{self.path / 'run.json'} has format {run.get('format')}, this version of rlbench "
                 f"reads {FORMAT}: choose another --out"

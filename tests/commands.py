@@ -60,7 +60,9 @@ def eager(*args: str | Path, cwd: Path) -> subprocess.Popen[bytes]:
         )  # fmt: skip
 
 
-def wait_for(ready: Callable[[], bool], child: subprocess.Popen[bytes], seconds: float = 60) -> None:
+def wait_for(
+    ready: Callable[[], bool], child: subprocess.Popen[bytes], seconds: float = 60
+) -> None:
     """Wait until something holds; the child must live on until then."""
     end = time.monotonic() + seconds
     while not ready():

@@ -184,7 +184,9 @@ def test_a_failed_seed_is_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixt
     info = json.loads(part.read_text())
     assert info["status"] == {"0": "done", "1": "failed", "2": "done"}
     assert "poisoned" in info["reason"]["1"]
-    steps = [int(row["step"]) for row in table(run_folder(tmp_path), "metrics") if row["seed"] == "1"]
+    steps = [
+        int(row["step"]) for row in table(run_folder(tmp_path), "metrics") if row["seed"] == "1"
+    ]
     assert 0 < max(steps) <= 60
 
 
@@ -235,7 +237,9 @@ def test_help_and_lists_load_nothing_heavy(args: list[str], tmp_path: Path) -> N
 def test_random_needs_no_parameters(tmp_path: Path) -> None:
     """The floor of a comparison is a run as any other, also with continuous actions."""
     for env in ("CartPole-v1", "Pendulum-v1"):
-        assert here("run", "random", "--env", env, "--seeds", "2", "--quiet", "--out", tmp_path) == 0
+        assert (
+            here("run", "random", "--env", env, "--seeds", "2", "--quiet", "--out", tmp_path) == 0
+        )
     files = list(tmp_path.glob("*/random-*/seeds-0-1/agent.npz"))
     assert len(files) == 2
     assert all(arrays(file) for file in files)

@@ -137,7 +137,9 @@ def test_out_holds_something_else(
     assert [file.name for file in folder.iterdir()] == ["thesis.tex"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"format": 99}', '{"format": 1}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"format": 99}', '{"format": 1}', "\xff"]
+)
 @pytest.mark.parametrize("command", ["run", "resume", "show", "eval", "plot"])
 def test_corrupt_run_json(
     text: str,
@@ -174,9 +176,7 @@ def test_corrupt_part_json(
 
 
 @pytest.mark.parametrize("cut", ["half", "empty", "noise", "foreign"])
-def test_damaged_checkpoint(
-    cut: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_damaged_checkpoint(cut: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is named, and `--again` (which the message offers) gets out of it."""
     args = [*DQN, *TINY, "-n", "2000", "--seeds", "2", "--out", tmp_path]
     assert here(*args, "--max-seconds", "0.1") == 124

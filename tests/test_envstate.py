@@ -41,7 +41,9 @@ def test_classic_control_goes_on_bit_for_bit(name: str, tmp_path: Any) -> None:
     envstate.reinstate(other, checkpoint.load(file)["env"])
     expected = go_on(env, actions[150:])
     assert go_on(other, actions[150:]) == expected
-    assert any(isinstance(said, bytes) for said in expected)  # the clock ended an episode: it counts
+    assert any(
+        isinstance(said, bytes) for said in expected
+    )  # the clock ended an episode: it counts
 
 
 def test_a_wrong_dtype_would_be_noticed() -> None:

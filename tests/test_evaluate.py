@@ -190,7 +190,9 @@ def test_stable_baselines_evaluates_our_agents(n_envs: int) -> None:
     for model in (agent, agent.policy(seed=0)):
         venv = make_vec_env("CartPole-v1", n_envs=n_envs, seed=11)
         found, lengths = evaluate_policy(model, venv, n_eval_episodes=n_envs, return_episode_rewards=True)  # type: ignore[arg-type]  # fmt: skip
-        expected = naive(agent, partial(gymnasium.make, "CartPole-v1"), [11 + i for i in range(n_envs)])
+        expected = naive(
+            agent, partial(gymnasium.make, "CartPole-v1"), [11 + i for i in range(n_envs)]
+        )
         assert sorted(zip(found, lengths, strict=True)) == sorted(expected)  # type: ignore[arg-type]
 
 

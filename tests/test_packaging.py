@@ -34,9 +34,7 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
     home = tmp_path / "venv"
     venv.create(home, with_pip=True, system_site_packages=False)
     python = home / "bin" / "python"
-    subprocess.run(
-        [python, "-m", "pip", "install", "-q", "--no-deps", str(wheel)], check=True
-    )
+    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", str(wheel)], check=True)
     packages = next(Path(sys.prefix).glob("lib/python*/site-packages"))
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -27,9 +27,7 @@ def step_of(out: Path) -> int:
     return int(json.loads(files[0].read_text())["step"])
 
 
-def interrupt(
-    args: list[str | Path], out: Path, step: int, number: int
-) -> subprocess.Popen[bytes]:
+def interrupt(args: list[str | Path], out: Path, step: int, number: int) -> subprocess.Popen[bytes]:
     """Start it, and send it a signal once its checkpoint has passed `step`."""
     child = eager(*args, cwd=out)
     wait_for(lambda: step_of(out) > step, child)

@@ -71,13 +71,14 @@ def load(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             text = json.loads(str(file["tree"]))
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"{path} is damaged or not written by rlbench ({error})") from None
+        kind = type(error).__name__
+        raise UserError(f"{path} is damaged or was not written by rlbench ({kind})") from None
     if not isinstance(text, dict) or text.get("format") != FORMAT:
         raise UserError(f"{path} has another format than this version of rlbench reads ({FORMAT})")
 

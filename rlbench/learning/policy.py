@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 
 from rlbench.errors import UserError
 from rlbench.learning.spaces import ObsSpec
@@ -48,14 +49,23 @@ class Policy:
 
     def _batch(self, observation: Any) -> tuple[np.ndarray, bool]:
         """(B, *obs), and whether there was one observation without a batch axis."""
-        space = self.spec.space
-        if np.shape(observation) == (space.shape or ()) or isinstance(observation, dict | tuple):
-            stored = np.asarray(self.spec.array(observation), self.spec.dtype)
-            return stored.reshape(1, *self.spec.shape), True
-        stored = np.stack([np.asarray(self.spec.array(o), self.spec.dtype) for o in observation])
-        if stored.shape[1:] != self.spec.shape:
+        space, part = self.spec.space, observation
+        while isinstance(space, spaces.Dict | spaces.Tuple):  # one part tells for all
+            key: Any = next(iter(space.spaces)) if isinstance(space, spaces.Dict) else 0
+            space, part = space[key], part[key]
+        single = np.shape(part) == (space.shape or ())
+        items = [observation] if single else [_item(observation, i) for i in range(len(part))]
+        stored = [np.asarray(self.spec.array(item), self.spec.dtype) for item in items]
+        if any(item.size != int(np.prod(self.spec.shape)) for item in stored):
             raise UserError(
-                f"observations of shape {np.shape(observation)} do not fit the space "
-                f"{space}: give one observation or a batch of them"
+                f"an observation of shape {np.shape(part)} does not fit the space "
+                f"{self.spec.space}: give one observation or a batch of them"
             )
-        return stored, False
+        return np.stack(stored).reshape(len(stored), *self.spec.shape), single
+
+
+def _item(batch: Any, i: int) -> Any:
+    """Observation i of a batch, which for Dict and Tuple spaces is a Dict or Tuple of batches."""
+    if isinstance(batch, dict):
+        return {key: _item(part, i) for key, part in batch.items()}
+    return tuple(_item(part, i) for part in batch) if isinstance(batch, tuple) else batch[i]

@@ -64,7 +64,14 @@ class Replay:
             for (kind, data), width in zip(self.data.items(), widths.values(), strict=True)
         }
         self.staged = device.type != "cpu"
-        self.rows = torch.arange(seeds).unsqueeze(-1).numpy() * self.capacity  # (S, 1)
+        self.device = device
+        self.rows = np.arange(seeds)[:, None] * self.capacity  # (S, 1)
+        drawn = uniforms.values[:, 0].size  # S x B
+        self._drawn = {
+            kind: torch.empty(drawn, width, dtype=kind, device=device)
+            for kind, width in widths.items()
+        }
+        self._batch = self._views()
 
     def add(self, **values: np.ndarray) -> None:
         """Store one transition of every lane; each value is `(S, N, *shape)`."""
@@ -81,22 +88,28 @@ class Replay:
         self.size = max(self.size, here.stop)
 
     def sample(self) -> dict[str, Tensor]:
-        """A batch drawn uniformly from what is stored: name -> `(S, B, *shape)`."""
+        """A batch drawn uniformly from what is stored: name -> `(S, B, *shape)`.
+
+        The tensors are the same ones at every call: use them before the next.
+        """
         uniform = self.uniforms.next()  # (S, B)
         index = torch.from_numpy((uniform * self.size).astype(np.int64) + self.rows).reshape(-1)
-        drawn = {}
+        index = index.to(self.device)
         for kind, data in self.data.items():
-            seeds, capacity, width = data.shape
-            flat = data.view(seeds * capacity, width)
-            drawn[kind] = flat.index_select(0, index.to(data.device)).view(seeds, -1, width)
-        batch = {}
+            torch.index_select(data.flatten(0, 1), 0, index, out=self._drawn[kind])
+        return self._batch
+
+    def _views(self) -> dict[str, Tensor]:
+        """The fields of a batch as views of where it is gathered."""
+        views = {}
         for name, (kind, columns, shape) in self.columns.items():
+            batch = self._drawn[kind].unflatten(0, (len(self.rows), -1))
             if shape:
-                value = drawn[kind][..., columns]
-                batch[name] = value if len(shape) == 1 else value.unflatten(-1, shape)
+                field = batch[..., columns]
+                views[name] = field if len(shape) == 1 else field.unflatten(-1, shape)
             else:
-                batch[name] = drawn[kind][..., columns.start]
-        return batch
+                views[name] = batch[..., columns.start]
+        return views
 
     def state(self) -> dict[str, Any]:
         stored = {str(kind): data[:, : self.size] for kind, data in self.data.items()}

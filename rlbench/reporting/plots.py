@@ -119,7 +119,7 @@ def _panel(axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, styles: dict[st
     room = (high - low) / 8  # the band of two or three seeds may leave the panel, lines may not
     axes.set_ylim(max(wide_low, low - room), min(wide_high, high + room))
     end = max([runs["total_timesteps"].max(), *points["step"]])
-    axes.set_xlim(-0.02 * end, 1.02 * end)
+    axes.set_xlim(-0.02 * (end or 1), 1.02 * (end or 1))
     axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
     axes.set(xlabel="environment steps per seed", ylabel="episode return")
     sns.despine(ax=axes)
