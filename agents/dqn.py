@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -194,12 +194,17 @@ class DQN(Agent):
             [generator(0, "init")] * len(rows), self.spec, self.n_actions, self.config
         )
         Stack(frozen, self.device).freeze().data.copy_(self.online.data[rows])
-        return GreedyQ(self, frozen, [self.seeds[r] for r in rows])
+        rate = self._predict_rate()
+        return GreedyQ(self, frozen, [self.seeds[r] for r in rows], lambda: rate)
 
     def live_policy(self) -> GreedyQ:
         if self._live is None or self._live.network is not self.q:
-            self._live = GreedyQ(self, self.q, self.seeds)
+            self._live = GreedyQ(self, self.q, self.seeds, self._predict_rate)
         return self._live
+
+    def _predict_rate(self) -> float:
+        """How much `predict(deterministic=False)` explores: as training does, once it began."""
+        return 0.0 if self.total_timesteps is None else self.exploration_rate()
 
     def diverged(self) -> dict[int, str]:
         finite = self.online.finite()
@@ -239,11 +244,16 @@ class DQN(Agent):
 class GreedyQ(Policy):
     """argmax_a Q(s, a); with `deterministic=False` it explores as much as training did."""
 
-    def __init__(self, agent: DQN, network: encoders.QNetwork, seeds: Sequence[int]) -> None:
+    def __init__(
+        self,
+        agent: DQN,
+        network: encoders.QNetwork,
+        seeds: Sequence[int],
+        exploration_rate: Callable[[], float],
+    ) -> None:
         super().__init__(seeds, agent.spec, int(agent.action_space.start))  # type: ignore[attr-defined]
         self.network, self.device, self.n_actions = network, agent.device, agent.n_actions
-        trained = agent.total_timesteps is not None
-        self.exploration_rate = agent.exploration_rate() if trained else 0.0
+        self.exploration_rate = exploration_rate
         self.generators = [generator(seed, "policy") for seed in seeds]
 
     def act(self, obs: np.ndarray, first: np.ndarray, deterministic: bool = True) -> np.ndarray:
@@ -251,5 +261,5 @@ class GreedyQ(Policy):
         if not deterministic:
             uniform = np.stack([g.random((action.shape[1], 2)) for g in self.generators])
             drawn = (uniform[..., 1] * self.n_actions).astype(np.int64)
-            action = np.where(uniform[..., 0] < self.exploration_rate, drawn, action)
+            action = np.where(uniform[..., 0] < self.exploration_rate(), drawn, action)
         return action

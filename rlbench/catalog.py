@@ -35,14 +35,15 @@ def agents() -> dict[str, str]:
     return found
 
 
-def agent_class(name: str) -> type[Agent]:
-    """The class of an agent by its name.
-
-    Raises:
-        UserError: there is none of that name.
-    """
+def check_agent(name: str) -> None:
+    """Refuse a name that no agent has."""
     if name not in agents():
         raise UserError(f"no agent '{name}'.{nearest(name, agents())} (rlbench list agents)")
+
+
+def agent_class(name: str) -> type[Agent]:
+    """The class of an agent by its name; UserError where there is none."""
+    check_agent(name)
     for point in entry_points(group="rlbench.agents", name=name):
         return point.load()
     module = importlib.import_module(f"rlbench.agents.{name.replace('-', '_')}")
@@ -71,7 +72,7 @@ def find_run(text: str, out: Path) -> Path:
         UserError: none or several fit.
     """
     path = Path(text)
-    for folder in (path, *path.parents):
+    for folder in (path, path.parent, path.parent.parent) if path.exists() else ():
         if (folder / "run.json").is_file():
             return folder
     runs = [file.parent for file in out.glob("*/*/run.json")] if out.is_dir() else []

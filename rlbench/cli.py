@@ -131,19 +131,26 @@ def run(
     Repeating a run computes only what is missing: nothing, more seeds, or the rest of a run that
     was stopped.
     """
-    from rlbench import config, workflow
+    from rlbench import catalog, config
+
+    catalog.check_agent(agent)
+    given = config.parse_assignments(parameters)
+    chosen = config.parse_seeds(seeds) if seed is None else (seed,)
+    steps = None if n_timesteps is None else config.parse_steps(n_timesteps)
+    kwargs = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else {}
+    from rlbench import workflow  # torch: after what can be said without it
 
     planned = workflow.plan(
         agent,
         env,
-        config.parse_seeds(seeds) if seed is None else (seed,),
-        parameters=config.parse_assignments(parameters),
+        chosen,
+        parameters=given,
         preset=preset,
-        total_timesteps=None if n_timesteps is None else config.parse_steps(n_timesteps),
+        total_timesteps=steps,
         n_envs=n_envs,
         eval_freq=eval_freq,
         eval_episodes=eval_episodes,
-        env_kwargs=config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else {},
+        env_kwargs=kwargs,
         device=device,
     )
     sys.exit(workflow.train(planned, out, jobs, max_seconds, quiet, again))

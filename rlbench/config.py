@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
@@ -31,6 +32,9 @@ def _as_list(value: Any) -> Any:
 
 
 IntList = Annotated[tuple[Annotated[Int, Field(ge=1)], ...], BeforeValidator(_as_list)]
+
+
+MOST_SEEDS = 100_000
 
 
 class Config(BaseModel):
@@ -69,15 +73,21 @@ def _short(value: Any) -> str:
 
 
 def parse_value(text: str) -> Any:
-    """Parameter text: JSON where it is JSON (`1e5`, `true`), else the text; `none` is null."""
+    """Parameter text: JSON where it is JSON (`1e5`, `true`), else the text; `none` is null.
+
+    What is not finite stays text, so that whoever wanted a number refuses it by its name.
+    """
     text = text.strip()
     if text.lower() in {"none", "true", "false"}:
         return {"none": None, "true": True, "false": False}[text.lower()]
     try:
-        value = json.loads(text, parse_constant=lambda name: name)
+        return json.loads(text, parse_constant=str, parse_float=_finite)
     except json.JSONDecodeError:
         return text
-    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _finite(text: str) -> float | str:
+    return value if math.isfinite(value := float(text)) else repr(value)
 
 
 def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
@@ -93,12 +103,13 @@ def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
 
 def parse_json_object(text: str, what: str) -> dict[str, Any]:
     """A JSON object, or `key=value,key=value` for short ones."""
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
+    value = parse_value(text)
+    if isinstance(value, str):
         value = parse_assignments(part for part in text.split(",") if part.strip())
     if not isinstance(value, dict):
         raise UserError(f'{what} must be a JSON object like {{"gravity": 5.0}}, got {text}')
+    if re.search(r"\b(nan|inf|infinity)\b", json.dumps(value), re.IGNORECASE):
+        raise UserError(f"{what}: NaN and infinity are refused, got {text}")
     return value
 
 
@@ -112,6 +123,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         low, dash, high = part.partition("-")
         if not low.isdecimal() or (dash and not high.isdecimal()):
             raise wrong
+        if int(high or low) - (int(low) if dash else 0) > MOST_SEEDS and (dash or not listed):
+            raise UserError(f"seeds '{text}' are more than {MOST_SEEDS:,}")
         if dash:
             seeds.extend(range(int(low), int(high) + 1))
         elif not listed:

@@ -17,8 +17,8 @@ from rich.progress import (
 )
 
 from rlbench.executors import Outcome
-from rlbench.run import Job
-from rlbench.run import Progress as News
+from rlbench.jobs import Job
+from rlbench.jobs import Progress as News
 
 
 class Quiet:

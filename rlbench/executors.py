@@ -18,7 +18,7 @@ from multiprocessing.context import SpawnProcess
 from typing import NamedTuple, Protocol
 
 from rlbench.errors import UserError
-from rlbench.run import Job, Progress, Stopped, work
+from rlbench.jobs import Job, Progress, Stopped, work
 
 
 class Outcome(NamedTuple):

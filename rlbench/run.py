@@ -1,22 +1,16 @@
-"""A run: what to do, and doing it. The only place where agent, store and protocol meet."""
+"""A run: what to do, planned and checked before anything is written."""
 
 from __future__ import annotations
 
-import datetime
-import platform
-import shlex
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from rlbench import __version__, catalog
+from rlbench import catalog
 from rlbench.config import Config, digest
 from rlbench.errors import UserError
-from rlbench.store import Part, RunFolder, env_folder, locked, seed_ranges
+from rlbench.store import RunFolder, env_folder, seed_ranges
 
 FINAL_EPISODES = 100
 
@@ -204,133 +198,9 @@ def check(run: Run) -> str:
     )
 
 
-class Job(NamedTuple):
-    """One part to compute: picklable, so that a process of its own can do it."""
-
-    run: Run
-    folder: Path
-    seeds: tuple[int, ...]
-    max_seconds: float | None = None
-    command: str = ""
-
-    @property
-    def title(self) -> str:
-        return f"{self.run.agent} {self.run.env} seeds {seed_ranges(self.seeds)}"
-
-
-class Progress(NamedTuple):
-    """How far a job is. `score`: latest evaluation, mean over seeds, and its step."""
-
-    step: int
-    total: int
-    rate: float  # env steps per second, all seeds together
-    episode_return: float | None  # mean of the latest training episodes over seeds
-    score: tuple[int, float] | None = None
-    note: str = ""
-
-
-class Stopped(Exception):
-    """A job was stopped before its end; it can be resumed. `code` is the exit code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(f"stopped ({code})")
-        self.code = code
-
-
-def schedule(run: Run, out: Path, jobs: int, again: bool, max_seconds: float | None) -> list[Job]:
-    """What is left to do for a run: unfinished parts, and new parts for seeds that are missing."""
-    folder = run.folder(out)
-    extra = {"created": now(), "command": command(), "reward_threshold": threshold(run)}
-    folder.open(run.identity(), {**run.to_json(), **extra})
-    with locked(folder.path, f"{folder.path}"):
-        wanted = list(run.seeds)
-        todo: list[tuple[int, ...]] = []
-        for part in folder.parts():
-            seeds = tuple(part.read()["seeds"])
-            if not set(seeds) & set(wanted):
-                continue
-            if again:
-                _discard(part, seeds, wanted)
-                continue
-            if not part.finished():
-                todo.append(seeds)
-            wanted = [seed for seed in wanted if seed not in seeds]
-        size = -(-len(wanted) // jobs) or 1
-        todo += [tuple(wanted[i : i + size]) for i in range(0, len(wanted), size)]
-    return [Job(run, folder.path, seeds, max_seconds, command()) for seeds in todo]
-
-
-def _discard(part: Part, seeds: Sequence[int], wanted: Sequence[int]) -> None:
-    if others := set(seeds) - set(wanted):
-        raise UserError(
-            f"--again would also delete seeds {seed_ranges(list(others))}, which were trained "
-            f"together with those: name all of --seeds {seed_ranges(seeds)}"
-        )
-    with locked(part.path, str(part.path)):
-        for file in part.path.iterdir():
-            if file.name != "lock":
-                file.unlink()
-
-
-def work(job: Job, report: Callable[[Progress], None], stop: Callable[[], int]) -> bool:
-    """Compute a job to its end; True where every seed came to its end well.
-
-    `stop()` gives an exit code once the job shall stop, else 0.
-
-    Raises:
-        Stopped: it was told to stop, or its time was over; it can be resumed.
-    """
-    part = RunFolder(job.folder).part(job.seeds)
-    part.path.mkdir(exist_ok=True)
-    with locked(part.path, f"{part.path}"):
-        from rlbench.session import Session
-
-        return Session(job, part).work(report, stop)
-
-
-def now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def command() -> str:
-    """What was typed."""
-    return shlex.join(["rlbench", *sys.argv[1:]]) if "rlbench" in sys.argv[0] else "from Python"
-
-
 def threshold(run: Run) -> float | None:
     """The return at which the environment counts as solved, where its registration says one."""
     import gymnasium
 
     name = run.env.rpartition(":")[2]
     return gymnasium.registry[name].reward_threshold if name in gymnasium.registry else None
-
-
-def machine() -> dict[str, Any]:
-    """Versions and commit that results were made with."""
-    names = ("torch", "numpy", "gymnasium")
-    versions = {"rlbench": __version__, "python": platform.python_version()}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "unknown"
-    return {"versions": versions, "commit": _commit(), "platform": platform.platform()}
-
-
-def _commit() -> str | None:
-    """Commit of the checkout that this code runs from, `+` where it has changes; else None."""
-    here = Path(__file__).resolve().parent.parent
-    if not (here / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None

@@ -9,11 +9,12 @@ from typing import Any
 
 from rlbench import catalog
 from rlbench.errors import UserError
+from rlbench.jobs import Job, Progress, Stopped
 from rlbench.learning import checkpoint
 from rlbench.learning.makeenv import env_factory
 from rlbench.learning.train import Plan, Trainer
+from rlbench.provenance import machine, now
 from rlbench.rows import Episode, Evaluation, Metric, SeedEnded, Tick
-from rlbench.run import Job, Progress, Stopped, machine, now
 from rlbench.store import Part
 
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost by a kill,
@@ -53,7 +54,7 @@ class Session:
         self.saved_at, self.saving = time.monotonic(), 0.0
 
     def work(self, report: Callable[[Progress], None], stop: Callable[[], int]) -> bool:
-        """See `rlbench.run.work`."""
+        """See `rlbench.jobs.work`."""
         deadline = time.monotonic() + (self.job.max_seconds or float("inf"))
         self._resume()
         view = _View(self)

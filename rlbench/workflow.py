@@ -12,9 +12,10 @@ from rlbench import catalog
 from rlbench.display import Quiet, display
 from rlbench.errors import UserError
 from rlbench.executors import Outcome, execute
+from rlbench.jobs import Job, schedule
 from rlbench.learning.evaluate import evaluate as play
 from rlbench.learning.makeenv import env_factory
-from rlbench.run import Job, Run, check, plan, schedule
+from rlbench.run import Run, check, plan
 from rlbench.store import RunFolder, seed_ranges
 
 __all__ = ["evaluate", "plan", "resume", "train"]
@@ -107,6 +108,9 @@ def resume(
     if not seeds:
         raise UserError(f"{folder.path} has nothing left to do; rlbench run trains more seeds")
     run = Run.from_json(saved, seeds, device)
+    home = run.folder(folder.path.parent.parent).path
+    if home.resolve() != folder.path.resolve():
+        raise UserError(f"{folder.path} was moved or renamed: it can go on as {home}")
     return train(run, folder.path.parent.parent, jobs, max_seconds, quiet)
 
 

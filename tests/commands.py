@@ -17,7 +17,7 @@ from rlbench import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 # The short run of most tests: it learns, evaluates, ends episodes and copies the target.
-TINY = ["-p", "learning_starts=50", "-p", "net_arch=16", "-p", "buffer_size=300",
+TINY = ["--no-preset", "-p", "learning_starts=50", "-p", "net_arch=16", "-p", "buffer_size=300",
         "-p", "target_update_interval=100", "-p", "batch_size=16", "--device", "cpu"]  # fmt: skip
 
 # Checkpoints at nearly every sign of life, so that a kill finds one that is half a second old.
@@ -31,7 +31,7 @@ main(sys.argv[1:], prog_name="rlbench")
 """
 
 
-def here(*args: str | Path) -> int:
+def here(*args: object) -> int:
     """`rlbench ARGS` in this process; its exit code."""
     with pytest.raises(SystemExit) as end:
         cli.main([str(arg) for arg in args], prog_name="rlbench")
@@ -42,7 +42,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
 
 
-def process(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+def process(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """`rlbench ARGS` in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "rlbench", *map(str, args)],
@@ -50,7 +50,7 @@ def process(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def eager(*args: str | Path, cwd: Path) -> subprocess.Popen[bytes]:
+def eager(*args: object, cwd: Path) -> subprocess.Popen[bytes]:
     """`rlbench ARGS` started in the background, writing checkpoints all the time."""
     log = (cwd / "log").open("ab")
     with log:

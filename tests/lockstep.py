@@ -40,7 +40,7 @@ def flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def differences(one: Any, other: Any) -> list[str]:
     """Paths of the leaves in which two state trees differ, in as little as one bit."""
     left, right = dict(flat(one)), dict(flat(other))
-    wrong = [path for path in left.keys() ^ right.keys()]
+    wrong = list(left.keys() ^ right.keys())
     for path in left.keys() & right.keys():
         a, b = left[path], right[path]
         if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):

@@ -231,7 +231,7 @@ class Mixed(Noise):
 
     def __init__(self) -> None:
         super().__init__(width=3)
-        self.observation_space = spaces.Dict(  # type: ignore[assignment]
+        self.observation_space = spaces.Dict(
             {"kind": spaces.Discrete(3), "vector": spaces.Box(-np.inf, np.inf, (3,), np.float32)}
         )
 
@@ -245,8 +245,8 @@ class Mixed(Noise):
         return self.dress(obs), info
 
     def step(self, action: Any) -> Stepped:
-        obs, *others = super().step(action)
-        return (self.dress(obs), *others)  # type: ignore[return-value]
+        obs, reward, terminated, truncated, info = super().step(action)
+        return self.dress(obs), reward, terminated, truncated, info
 
 
 class Opaque(Noise):

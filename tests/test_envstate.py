@@ -50,7 +50,7 @@ def test_a_wrong_dtype_would_be_noticed() -> None:
     """Negative control: MountainCarContinuous continued in float64 goes elsewhere."""
     env, other = (gymnasium.make("MountainCarContinuous-v0") for _ in range(2))
     env.reset(seed=3)
-    actions = [np.float32([np.sin(i / 7)]) for i in range(200)]
+    actions = [np.array([np.sin(i / 7)], np.float32) for i in range(200)]
     go_on(env, actions)
     saved = envstate.capture(env)
     assert saved is not None
@@ -154,7 +154,7 @@ def test_every_plain_kind_of_value_comes_back(tmp_path: Any) -> None:
     """Through a file, with the types that they had."""
     import collections
 
-    kept = {
+    kept: dict[str, Any] = {
         "list": [1, 2.5, None], "tuple": (1, (2, "x")), "set": {3, 4}, "flag": np.bool_(True),
         "deque": collections.deque([1, 2], maxlen=2), "half": np.float16(0.5), "empty": (),
         "array": np.arange(6, dtype=np.int16).reshape(2, 3), "generator": np.random.default_rng(5),
@@ -172,7 +172,7 @@ def test_every_plain_kind_of_value_comes_back(tmp_path: Any) -> None:
         if name == "generator":
             assert came.random() == np.random.default_rng(5).random()
         elif name == "array":
-            assert came.dtype == value.dtype  # type: ignore[attr-defined]
+            assert came.dtype == value.dtype
             np.testing.assert_array_equal(came, value)
         else:
             assert came == value, name

@@ -46,7 +46,7 @@ class Naive:
     ids=["noise", "integers", "images", "clock", "wrapped"],
 )
 def test_lanes_are_single_environments(make: Any, n_envs: int) -> None:
-    """Every field of 150 steps, and every ended episode, as one environment at a time gives them."""
+    """Every field of 150 steps, and every ended episode, as one environment at a time has them."""
     lanes = Lanes(make, SEEDS, n_envs)
     single = [Naive(make, lane_seed(s, n)) for s in SEEDS for n in range(n_envs)]
     rng, actions = np.random.default_rng(0), int(lanes.envs[0].action_space.n)  # type: ignore[attr-defined]
@@ -62,11 +62,13 @@ def test_lanes_are_single_environments(make: Any, n_envs: int) -> None:
         ):  # fmt: skip
             found = getattr(step, name)
             assert found.shape[:2] == (2, n_envs)
+            truth: list[Any] = list(values)
             if name.endswith("obs"):
-                values = [np.ravel(lanes.spec.array(value)) for value in values]
-                found = found.reshape(len(single), -1)
-            np.testing.assert_array_equal(found.reshape(len(single), -1),
-                                          np.asarray(values, found.dtype).reshape(len(single), -1))
+                truth = [np.ravel(lanes.spec.array(value)) for value in values]
+            np.testing.assert_array_equal(
+                found.reshape(len(single), -1),
+                np.asarray(truth, found.dtype).reshape(len(single), -1),
+            )
         ends = [(i // n_envs, *e[-1]) for i, e in enumerate(expected) if e[-1] is not None]
         assert [tuple(end) for end in lanes.finished] == ends
         kinds |= {e[2:4] for e in expected}
@@ -102,7 +104,10 @@ def test_next_obs_of_an_end_is_the_last_of_the_old_episode() -> None:
 
 def test_actions_start_where_the_space_does() -> None:
     """Discrete(3, start=5): 0, 1, 2 arrive as 5, 6, 7 (Noise asserts it); rewards as expected."""
-    lanes, plain = Lanes(partial(Noise, offset=5), SEEDS), Naive(partial(Noise, offset=5), lane_seed(3, 0))
+    lanes, plain = (
+        Lanes(partial(Noise, offset=5), SEEDS),
+        Naive(partial(Noise, offset=5), lane_seed(3, 0)),
+    )
     lanes.reset()
     for action in (0, 1, 2, 2, 1):
         step = lanes.step(np.full((2, 1), action))
@@ -112,7 +117,11 @@ def test_actions_start_where_the_space_does() -> None:
 
 def test_continuous_actions_arrive_whole() -> None:
     lanes = Lanes(partial(gymnasium.make, "Pendulum-v1"), SEEDS, 2)
-    single = [Naive(partial(gymnasium.make, "Pendulum-v1"), lane_seed(s, n)) for s in SEEDS for n in (0, 1)]
+    single = [
+        Naive(partial(gymnasium.make, "Pendulum-v1"), lane_seed(s, n))
+        for s in SEEDS
+        for n in (0, 1)
+    ]
     lanes.reset()
     for i in range(20):
         action = np.linspace(-2, 2, 4, dtype=np.float32).reshape(2, 2, 1) * np.sin(i)

@@ -12,7 +12,7 @@ from lockstep import SHORT, differences, rows_of, state_of, train
 from probes import Noise, Pixels, Poison, Rooms
 from torch import Tensor
 
-from rlbench.agents import DQN
+from rlbench.agents import DQN, Random
 from rlbench.learning.nets import Stack
 from rlbench.learning.seeds import lane_seed
 from rlbench.learning.train import Plan, Trainer
@@ -77,6 +77,20 @@ def test_cartpole_with_two_environments_a_seed() -> None:
     alone, its_rows = train("CartPole-v1", (2,), n_envs=2)
     assert differences(state_of(together, 2), state_of(alone, 2)) == []
     assert rows_of(rows, 2) == rows_of(its_rows, 2)
+
+
+def test_the_random_agent_is_in_lockstep_too() -> None:
+    """Its actions come from a stream per seed: training and evaluation episodes are equal."""
+
+    def rows_for(seeds: tuple[int, ...]) -> list[Any]:
+        agent = Random(Noise, seeds=seeds)
+        agent.begin(100)
+        return list(Trainer(agent, Plan(100, 50, 3, 4)).rows())
+
+    together = rows_for((3, 4, 5))
+    assert len(rows_of(together, 4)) > 10
+    for seed in (3, 4, 5):
+        assert rows_of(together, seed) == rows_of(rows_for((seed,)), seed)
 
 
 def test_other_seeds_differ() -> None:
@@ -148,7 +162,7 @@ def test_a_broken_seed_ends_alone(how: str, status: str) -> None:
     for seed in agent.seeds:
         assert differences(state_of(agent, seed), state_of(healthy, seed)) == []
         assert rows_of(rows, seed) == rows_of(its_rows, seed)
-    before = [row for row in rows_of(train(Noise, (1,))[1], 1) if row.step <= 99]  # type: ignore[union-attr]
+    before = [row for row in rows_of(train(Noise, (1,))[1], 1) if row.step <= 99]
     assert rows_of(rows, 1)[:-1] == before
 
 

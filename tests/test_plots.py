@@ -44,7 +44,7 @@ def lines(axes: Axes, **wanted: object) -> list[Line2D]:
 
 
 def xy(line: Line2D) -> list[list[float]]:
-    return np.asarray(line.get_xydata()).tolist()  # type: ignore[no-any-return]
+    return np.asarray(line.get_xydata()).tolist()
 
 
 def test_mean_seeds_and_band(tmp_path: Path) -> None:

@@ -59,7 +59,9 @@ def test_probe_values_and_actions(
         np.testing.assert_allclose(found, np.tile(truth, (3, 1)), atol=0.1)
         if len(truth) > 1:
             for seed in range(3):
-                said = agent.policy(seed=seed).predict(np.float32([obs]), deterministic=True)[0]
+                said = agent.policy(seed=seed).predict(
+                    np.full(1, obs, np.float32), deterministic=True
+                )[0]
                 assert said == int(np.argmax(truth))
 
 
@@ -72,7 +74,7 @@ def test_an_untrained_agent_fails_the_probes() -> None:
 
 @pytest.mark.parametrize("broken", [{"gamma": 0.0}, {"learning_rate": 1e-9}])
 def test_a_crippled_agent_fails_the_discounting_probe(broken: dict[str, Any]) -> None:
-    """Negative control: without a discount, or without learning, the first state is not worth it."""
+    """Negative control: without a discount or without learning the value is missed."""
     agent = learn(TwoSteps, **broken)
     assert np.abs(values(agent, 0.0) - GAMMA).min() > 0.2
 

@@ -37,7 +37,7 @@ def test_console_commands_work_in_order(tmp_path: Path) -> None:
 
 
 def test_python_snippets_run(tmp_path: Path) -> None:
-    command = ["run", "dqn", *"--env CartPole-v1 --seeds 2 -n 1500 --quiet".split()]
+    command = ["run", "dqn", *["--env", "CartPole-v1", "--seeds", "2", "-n", "1500", "--quiet"]]
     run([sys.executable, "-m", "rlbench", *command], tmp_path)
     snippets = blocks("python")
     assert len(snippets) == 3

@@ -32,13 +32,14 @@ def replay(seeds: Any = (0, 1), capacity: int = 20, n_envs: int = 1, batch: int 
 
 
 def transition(number: int, seeds: int, n_envs: int) -> dict[str, np.ndarray]:
-    """The `number`-th step of all lanes: lane n of seed s is transition 1000 s + n_envs number + n."""
+    """The `number`-th step of all lanes: 1000 s + n_envs number + n."""
     s, n = np.meshgrid(np.arange(seeds), np.arange(n_envs), indexing="ij")
     name = 1000 * s + n_envs * number + n  # (S, N)
+    image = name[..., None, None, None] + np.arange(12).reshape(2, 3, 2)
     return {
         "obs": (name[..., None] + [0.0, 0.25, 0.5]).astype(np.float32),
         "next_obs": (name[..., None] + [1.0, 1.25, 1.5]).astype(np.float32),
-        "image": ((name[..., None, None, None] + np.arange(12).reshape(2, 3, 2)) % 256).astype(np.uint8),
+        "image": (image % 256).astype(np.uint8),
         "reward": name.astype(np.float32) / 8,
         "action": name,
         "index": np.stack([name, -name], -1),
@@ -100,7 +101,7 @@ def test_sampling_is_uniform_over_what_is_stored(steps: int) -> None:
     """Chi-square over 16,000 draws of each seed, partly filled, full and wrapped."""
     memory = replay(capacity=20, batch=400)
     fill(memory, steps)
-    drawn = torch.cat([memory.sample()["action"] for _ in range(40)], -1).numpy()
+    drawn = torch.cat([memory.sample()["action"].clone() for _ in range(40)], -1).numpy()
     for row in range(2):
         names, counts = np.unique(drawn[row], return_counts=True)
         assert len(names) == min(steps, 20)

@@ -19,8 +19,7 @@ from torch import Tensor
 from rlbench.config import Config as BaseConfig
 from rlbench.config import parse_seeds
 from rlbench.errors import UserError
-from rlbench.learning import checkpoint, memory
-from rlbench.learning import spaces as space_json
+from rlbench.learning import checkpoint, memory, saving
 from rlbench.learning.device import pick_device
 from rlbench.learning.lanes import Lanes, Step
 from rlbench.learning.makeenv import env_factory
@@ -80,6 +79,8 @@ class Agent:
         self.check_spaces(observation_space, action_space)
         self.spec = ObsSpec(observation_space)
         self.seeds = parse_seeds(str(seeds)) if isinstance(seeds, int | str) else tuple(seeds)
+        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
+            raise UserError(f"seeds must be different numbers from 0 up, got {list(self.seeds)}")
         if n_envs < 1:
             raise UserError(f"n_envs must be at least 1, got {n_envs}")
         self.n_envs = n_envs
@@ -253,20 +254,7 @@ class Agent:
         `replay=False` leaves the replay memory out, for a small file to act with; training that
         goes on from there begins with an empty one.
         """
-        meta = {
-            "agent": self.name(),
-            "version": self.version,
-            "config": self.config.model_dump(mode="json"),
-            "seeds": list(self.seeds),
-            "n_envs": self.n_envs,
-            "observation_space": space_json.to_json(self.observation_space),
-            "action_space": space_json.to_json(self.action_space),
-            "total_timesteps": self.total_timesteps,
-        }
-        state = self.state()
-        if not replay and "replay" in state:
-            state["replay"] = None
-        return checkpoint.save(path, {"agent": meta, "state": state})
+        return saving.save(self, path, replay)
 
     @classmethod
     def load(
@@ -282,35 +270,4 @@ class Agent:
         Raises:
             UserError: the file is missing, broken, or of another agent.
         """
-        saved = checkpoint.load(path)
-        meta = saved.get("agent", {})
-        if meta.get("agent") != cls.name():
-            raise UserError(f"{path} holds {meta.get('agent', 'no agent')}, not {cls.name()}")
-        if meta["version"] != cls.version:
-            raise UserError(
-                f"{path} was written by {cls.name()} version {meta['version']}, "
-                f"this is version {cls.version}: train it again"
-            )
-        spaces_ = {k: space_json.from_json(meta[k]) for k in ("observation_space", "action_space")}
-        rows = list(range(len(meta["seeds"])))
-        if seed is not None:
-            if seed not in meta["seeds"]:
-                raise UserError(f"{path} has no seed {seed}, it has {meta['seeds']}")
-            rows = [meta["seeds"].index(seed)]
-        agent = cls(
-            env,
-            seeds=[meta["seeds"][r] for r in rows],
-            n_envs=meta["n_envs"],
-            device=device,
-            config=cls.Config.build(cls.name(), meta["config"]),
-            **({} if env is not None else spaces_),
-        )
-        for name, space in spaces_.items():
-            if getattr(agent, name) != space:
-                raise UserError(
-                    f"{path} was trained on {name} {space}, "
-                    f"the environment has {getattr(agent, name)}"
-                )
-        agent.total_timesteps = meta["total_timesteps"]
-        agent.restore(checkpoint.select(saved["state"], rows))
-        return agent
+        return saving.load(cls, path, env, seed, device)

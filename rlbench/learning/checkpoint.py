@@ -93,5 +93,7 @@ def load(path: str | Path) -> dict[str, Any]:
             return {k: unfold(v) for k, v in value.items()}
         return value
 
-    tree: dict[str, Any] = unfold(text["tree"])
-    return tree
+    try:
+        return dict(unfold(text["tree"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged: it lacks {error}") from None

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from gymnasium import spaces
 
 from rlbench.learning.lanes import MakeEnv
 from rlbench.learning.policy import Policy
@@ -62,7 +63,7 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
     playing = [(r, i) for r in range(rows) for i in range(width)]
     for r, i in playing:
         begin(r, i)
-    start_of = policy.action_start
+    plain = isinstance(envs[0][0].action_space, spaces.Discrete)
     pulse = time.perf_counter()
     while playing:
         if time.perf_counter() - pulse > PULSE_SECONDS:
@@ -70,11 +71,10 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
             pulse = time.perf_counter()
         action = policy.act(obs, first)
         first[:] = False
-        plain = action.ndim == 2
         ended_any = False
         for r, i in playing:
             try:
-                chosen = int(action[r, i]) + start_of if plain else action[r, i]
+                chosen = int(action[r, i]) + policy.action_start if plain else action[r, i]
                 seen, reward, ended, cut, _ = envs[r][i].step(chosen)
                 obs[r, i] = policy.spec.array(seen)
                 totals[r][i] += float(reward)

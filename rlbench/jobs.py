@@ -1,0 +1,98 @@
+"""Jobs: what is left to do for a run, in parts that a process can compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rlbench.errors import UserError
+from rlbench.provenance import command, now
+from rlbench.run import Run, threshold
+from rlbench.store import Part, RunFolder, locked, seed_ranges
+
+
+class Job(NamedTuple):
+    """One part to compute: picklable, so that a process of its own can do it."""
+
+    run: Run
+    folder: Path
+    seeds: tuple[int, ...]
+    max_seconds: float | None = None
+    command: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.run.agent} {self.run.env} seeds {seed_ranges(self.seeds)}"
+
+
+class Progress(NamedTuple):
+    """How far a job is. `score`: latest evaluation, mean over seeds, and its step."""
+
+    step: int
+    total: int
+    rate: float  # env steps per second, all seeds together
+    episode_return: float | None  # mean of the latest training episodes over seeds
+    score: tuple[int, float] | None = None
+    note: str = ""
+
+
+class Stopped(Exception):
+    """A job was stopped before its end; it can be resumed. `code` is the exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"stopped ({code})")
+        self.code = code
+
+
+def schedule(run: Run, out: Path, jobs: int, again: bool, max_seconds: float | None) -> list[Job]:
+    """What is left to do for a run: unfinished parts, and new parts for seeds that are missing."""
+    folder = run.folder(out)
+    extra = {"created": now(), "command": command(), "reward_threshold": threshold(run)}
+    folder.open(run.identity(), {**run.to_json(), **extra})
+    with locked(folder.path, f"{folder.path}"):
+        wanted = list(run.seeds)
+        todo: list[tuple[int, ...]] = []
+        known = {part: tuple(part.read()["seeds"]) for part in folder.parts()}
+        touched = {part: seeds for part, seeds in known.items() if set(seeds) & set(wanted)}
+        if again:
+            _discard(touched, wanted)
+            touched = {}
+        for part, seeds in touched.items():
+            if not part.finished():
+                todo.append(seeds)
+            wanted = [seed for seed in wanted if seed not in seeds]
+        size = -(-len(wanted) // jobs) or 1
+        todo += [tuple(wanted[i : i + size]) for i in range(0, len(wanted), size)]
+    return [Job(run, folder.path, seeds, max_seconds, command()) for seeds in todo]
+
+
+def _discard(parts: dict[Part, tuple[int, ...]], wanted: Sequence[int]) -> None:
+    """Delete what these parts hold, if they hold nothing but the seeds that are wanted."""
+    all_seeds = [seed for seeds in parts.values() for seed in seeds]
+    if others := set(all_seeds) - set(wanted):
+        raise UserError(
+            f"--again would also delete seeds {seed_ranges(list(others))}, which were trained "
+            f"together with those: name all of --seeds {seed_ranges(all_seeds)}"
+        )
+    for part in parts:
+        with locked(part.path, str(part.path)):
+            for file in part.path.iterdir():
+                if file.name != "lock":
+                    file.unlink()
+
+
+def work(job: Job, report: Callable[[Progress], None], stop: Callable[[], int]) -> bool:
+    """Compute a job to its end; True where every seed came to its end well.
+
+    `stop()` gives an exit code once the job shall stop, else 0.
+
+    Raises:
+        Stopped: it was told to stop, or its time was over; it can be resumed.
+    """
+    part = RunFolder(job.folder).part(job.seeds)
+    part.path.mkdir(exist_ok=True)
+    with locked(part.path, f"{part.path}"):
+        from rlbench.session import Session
+
+        return Session(job, part).work(report, stop)
