@@ -108,7 +108,7 @@ def parse_json_object(text: str, what: str) -> dict[str, Any]:
         value = parse_assignments(part for part in text.split(",") if part.strip())
     if not isinstance(value, dict):
         raise UserError(f'{what} must be a JSON object like {{"gravity": 5.0}}, got {text}')
-    if re.search(r"\b(nan|inf|infinity)\b", json.dumps(value), re.IGNORECASE):
+    if re.search(r'"[+-]?(nan|inf|infinity)"', json.dumps(value), re.IGNORECASE):
         raise UserError(f"{what}: NaN and infinity are refused, got {text}")
     return value
 

@@ -66,6 +66,7 @@ class Session:
                         self._save()
                     if code:
                         raise Stopped(code)
+                    self.part.flush()
                     report(view.progress())
                 elif isinstance(row, SeedEnded):
                     self.info["status"][str(row.seed)] = row.status

@@ -170,7 +170,6 @@ def test_assignments() -> None:
 )
 def test_environments_get_no_nan_either(text: str) -> None:
     """Arguments of an environment are parameter text too: inf and nan are refused."""
-    # Product bug B17: parse_json_object takes them.
     with pytest.raises(UserError, match="gravity"):
         config.parse_json_object(text, "--env-kwargs")
 
