@@ -1,4 +1,4 @@
-"""DQN: deep Q-network with replay and a target network (Mnih et al. 2015)."""
+"""DQN: deep Q-network with replay (Mnih et al. 2015), double unless told not to."""
 
 from __future__ import annotations
 
@@ -64,9 +64,6 @@ class DQNConfig(config.Config):
     )
     exploration_fraction: Float = field(
         0.2, ge=0, le=1, description="share of all steps over which exploration falls"
-    )
-    encoder: Literal["auto", "mlp"] = field(
-        "auto", description="what reads the observation; auto: chosen by its space"
     )
     net_arch: IntList = field((64, 64), description="widths of the hidden layers")
     activation: Literal["relu", "tanh"] = field("relu", description="after each hidden layer")

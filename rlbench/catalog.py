@@ -56,6 +56,8 @@ def agent_class(name: str) -> type[Agent]:
         and issubclass(value, Agent)
         and value.__module__ == module.__name__
     ]
+    if not own:
+        raise UserError(f"agents/{module.__name__.rpartition('.')[2]}.py defines no agent")
     return own[0]
 
 

@@ -84,7 +84,7 @@ def _progress(command: Callable[..., Any]) -> Callable[..., Any]:
 @main.command()
 @click.argument("agent")
 @click.option("--env", required=True, help="Gymnasium id, package.module:EnvId or :Class.")
-@click.option("--seeds", default="5", show_default=True, help="5 (= 0 to 4), 0-9, or 3,7,11")
+@click.option("--seeds", help="5 (= 0 to 4), 0-9, or 3,7,11  [default: 5]")
 @click.option("--seed", type=click.IntRange(min=0), help="Just this one seed.")
 @click.option(
     "-n", "--n-timesteps", "--steps", help="Env steps per seed.  [default: preset, else agent's]"
@@ -110,7 +110,7 @@ def _progress(command: Callable[..., Any]) -> Callable[..., Any]:
 def run(
     agent: str,
     env: str,
-    seeds: str,
+    seeds: str | None,
     seed: int | None,
     n_timesteps: str | None,
     n_envs: int | None,
@@ -135,7 +135,9 @@ def run(
 
     catalog.check_agent(agent)
     given = config.parse_assignments(parameters)
-    chosen = config.parse_seeds(seeds) if seed is None else (seed,)
+    if seed is not None and seeds is not None:
+        raise UserError("--seed is one seed, --seeds are several: give one of the two")
+    chosen = config.parse_seeds(seeds or "5") if seed is None else (seed,)
     steps = None if n_timesteps is None else config.parse_steps(n_timesteps)
     kwargs = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else {}
     from rlbench import workflow  # torch: after what can be said without it

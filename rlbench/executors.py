@@ -20,6 +20,8 @@ from typing import NamedTuple, Protocol
 from rlbench.errors import UserError
 from rlbench.jobs import Job, Progress, Stopped, work
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Outcome(NamedTuple):
     """How a job ended: exit code (0 well, 1 a seed failed, 2 wrong use, else stopped), and why."""
@@ -52,12 +54,11 @@ class Stop:
 
     @contextmanager
     def listening(self) -> Iterator[Stop]:
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, self._receive) for number in numbers]
+        before = [signal.signal(number, self._receive) for number in _SIGNALS]
         try:
             yield self
         finally:
-            for number, handler in zip(numbers, before, strict=True):
+            for number, handler in zip(_SIGNALS, before, strict=True):
                 signal.signal(number, handler)
 
 
@@ -65,7 +66,7 @@ def execute(jobs: Sequence[Job], processes: int, watcher: Watcher) -> list[Outco
     """Do all jobs, at most `processes` at a time; one that fails leaves the others running."""
     with Stop().listening() as stop:
         if processes > 1 and len(jobs) > 1:
-            return _Pool(jobs, processes, watcher).run(stop)
+            return _Pool(jobs, processes, watcher, stop).run()
         outcomes = []
         for job in jobs:
             if stop():
@@ -96,15 +97,16 @@ def attempt(job: Job, report: Callable[[Progress], None], stop: Callable[[], int
 class _Pool:
     """Processes with one job each, started as places become free."""
 
-    def __init__(self, jobs: Sequence[Job], processes: int, watcher: Watcher) -> None:
+    def __init__(self, jobs: Sequence[Job], processes: int, watcher: Watcher, stop: Stop) -> None:
+        self.stop = stop
         self.waiting = list(enumerate(jobs))
         self.jobs, self.processes, self.watcher = jobs, processes, watcher
         self.outcomes = [Outcome(1, "not started")] * len(jobs)
         self.running: dict[Connection, tuple[int, SpawnProcess]] = {}
         self.context = multiprocessing.get_context("spawn")
 
-    def run(self, stop: Stop) -> list[Outcome]:
-        told = False
+    def run(self) -> list[Outcome]:
+        stop, told = self.stop, False
         while self.running or self.waiting:
             if stop() and not told:
                 told = True
@@ -123,7 +125,10 @@ class _Pool:
     def _start(self, index: int, job: Job) -> None:
         ours, theirs = self.context.Pipe(duplex=False)
         process = self.context.Process(target=_child, args=(job, theirs, os.getpid()))
+        # Signals wait until the child can take them: it imports for seconds.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         theirs.close()
         self.running[ours] = (index, process)
 
@@ -133,7 +138,8 @@ class _Pool:
             message = pipe.recv()
         except EOFError:
             process.join()
-            message = Outcome(1, f"its process died (exit code {process.exitcode})")
+            died = Outcome(1, f"its process died (exit code {process.exitcode})")
+            message = Outcome(self.stop(), "stopped") if self.stop() else died
         if isinstance(message, Outcome):
             process.join()
             del self.running[pipe]
@@ -150,6 +156,7 @@ def _child(job: Job, pipe: Connection, parent: int) -> None:
         return stop() or (143 if os.getppid() != parent else 0)
 
     with Stop(patient=True).listening() as stop:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         outcome = attempt(job, pipe.send, stopped)
     if os.getppid() == parent:
         pipe.send(outcome)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +20,7 @@ class Job(NamedTuple):
     run: Run
     folder: Path
     seeds: tuple[int, ...]
-    max_seconds: float | None = None
+    deadline: float | None = None  # in seconds since the epoch
     command: str = ""
 
     @property
@@ -63,8 +65,21 @@ def schedule(run: Run, out: Path, jobs: int, again: bool, max_seconds: float | N
                 todo.append(seeds)
             wanted = [seed for seed in wanted if seed not in seeds]
         size = -(-len(wanted) // jobs) or 1
-        todo += [tuple(wanted[i : i + size]) for i in range(0, len(wanted), size)]
-    return [Job(run, folder.path, seeds, max_seconds, command()) for seeds in todo]
+        for i in range(0, len(wanted), size):
+            seeds = tuple(wanted[i : i + size])
+            folder.part(seeds).reserve(seeds)
+            todo.append(seeds)
+    deadline = time.time() + max_seconds if max_seconds else None
+    return [
+        Job(_on_recorded_device(run, folder.part(seeds)), folder.path, seeds, deadline, command())
+        for seeds in todo
+    ]
+
+
+def _on_recorded_device(run: Run, part: Part) -> Run:
+    """A part goes on where it began, unless a device was asked for."""
+    recorded = part.read().get("device")
+    return replace(run, device=recorded) if recorded and run.device == "auto" else run
 
 
 def _discard(parts: dict[Part, tuple[int, ...]], wanted: Sequence[int]) -> None:
@@ -91,8 +106,11 @@ def work(job: Job, report: Callable[[Progress], None], stop: Callable[[], int]) 
         Stopped: it was told to stop, or its time was over; it can be resumed.
     """
     part = RunFolder(job.folder).part(job.seeds)
-    part.path.mkdir(exist_ok=True)
     with locked(part.path, f"{part.path}"):
+        if part.finished():  # by another process, since this job was made
+            return set(part.read()["status"].values()) == {"done"}
+        if job.deadline is not None and time.time() > job.deadline:
+            raise Stopped(124)
         from rlbench.session import Session
 
         return Session(job, part).work(report, stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import platform
 import shlex
 import subprocess
@@ -20,7 +21,9 @@ def now() -> str:
 
 def command() -> str:
     """What was typed."""
-    return shlex.join(["rlbench", *sys.argv[1:]]) if "rlbench" in sys.argv[0] else "from Python"
+    program = Path(sys.argv[0])
+    ours = program.name == "rlbench" or program.parts[-2:] == ("rlbench", "__main__.py")
+    return shlex.join(["rlbench", *sys.argv[1:]]) if ours else "from Python"
 
 
 def machine() -> dict[str, Any]:
@@ -32,7 +35,13 @@ def machine() -> dict[str, Any]:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "unknown"
-    return {"versions": versions, "commit": _commit(), "platform": platform.platform()}
+    settings = {"MKL_CBWR": os.environ.get("MKL_CBWR", "")}
+    return {
+        "versions": versions,
+        "environment": settings,
+        "commit": _commit(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def _commit() -> str | None:

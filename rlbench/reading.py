@@ -116,7 +116,7 @@ def _show_run(folder: Path) -> None:
         click.echo(f"{key:18} {run.get(key)}")
     click.echo("parameters")
     for key, value in run["config"].items():
-        mark = "*" if key in run["changed"] else " "
+        mark = "*" if key in run.get("changed", {}) else " "
         click.echo(f"  {mark} {key:26} {value}")
     click.echo("  (* differs from its default)\n")
     print_summary(load(folder), Console())
@@ -131,7 +131,10 @@ def plot(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
     floors = {floor for folder in folders for floor in floor_runs(folder)}
     figure = learning_curve(load(*folders, *sorted(floors)))
     target = output or (folders[0] / "curve" if len(folders) == 1 else out / "curves")
-    return save(figure, target)
+    try:
+        return save(figure, target)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror or error}") from None
 
 
 def floor_runs(folder: Path) -> list[Path]:

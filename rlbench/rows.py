@@ -54,6 +54,7 @@ class Tick(NamedTuple):
 
     step: int
     safe: bool
+    milestone: bool = False  # much work has been done that nothing has saved yet
 
 
 Row = Evaluation | Episode | Metric | SeedEnded | Tick

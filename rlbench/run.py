@@ -10,9 +10,8 @@ from typing import Any
 from rlbench import catalog
 from rlbench.config import Config, digest
 from rlbench.errors import UserError
+from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES, default_eval_freq
 from rlbench.store import RunFolder, env_folder, seed_ranges
-
-FINAL_EPISODES = 100
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Run:
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     n_envs: int = 1
     eval_freq: int | None = None
-    eval_episodes: int = 10
+    eval_episodes: int = EVAL_EPISODES
     final_episodes: int = FINAL_EPISODES
     device: str = "auto"
     variant: str = ""
@@ -40,7 +39,7 @@ class Run:
             "config": self.config.changed(),
             "n_envs": self.n_envs if self.n_envs != 1 else None,
             "eval_freq": self.eval_freq,
-            "eval_episodes": self.eval_episodes if self.eval_episodes != 10 else None,
+            "eval_episodes": self.eval_episodes if self.eval_episodes != EVAL_EPISODES else None,
             "final_episodes": self.final_episodes
             if self.final_episodes != FINAL_EPISODES
             else None,
@@ -58,7 +57,9 @@ class Run:
 
     def to_json(self) -> dict[str, Any]:
         identity = self.identity()
-        every = self.total_timesteps // 10 if self.eval_freq is None else self.eval_freq
+        every = self.eval_freq
+        if every is None:
+            every = default_eval_freq(self.total_timesteps)
         return {
             "agent": self.agent,
             "agent_version": identity["agent_version"],
@@ -129,6 +130,7 @@ def plan(
         UserError: an unknown agent or parameter, or a value that is none.
     """
     cls = catalog.agent_class(agent)
+    env = full_id(env)
     tuned = dict(catalog.presets(agent).get(env, {})) if preset else {}
     tuned.pop("source", None)
     steps, envs = tuned.pop("n_timesteps", None), tuned.pop("n_envs", 1)
@@ -143,7 +145,7 @@ def plan(
         said.append("no preset")
     fallback = steps if steps is not None else cls.default_timesteps
     total = fallback if total_timesteps is None else total_timesteps
-    if others.get("eval_freq") == max(total // 10, 1):
+    if others.get("eval_freq") == default_eval_freq(total):
         others["eval_freq"] = None  # the default, said aloud
     return Run(
         agent=agent,
@@ -156,6 +158,18 @@ def plan(
         preset=env if tuned else None,
         **others,
     )
+
+
+def full_id(env: str) -> str:
+    """`CartPole-v1` for `CartPole`: the version is a part of the name."""
+    import gymnasium
+
+    if ":" in env or env in gymnasium.registry:
+        return env
+    try:
+        return gymnasium.spec(env).id
+    except gymnasium.error.Error:
+        return env
 
 
 def _plain(value: Any) -> str:

@@ -55,14 +55,14 @@ class Session:
 
     def work(self, report: Callable[[Progress], None], stop: Callable[[], int]) -> bool:
         """See `rlbench.jobs.work`."""
-        deadline = time.monotonic() + (self.job.max_seconds or float("inf"))
+        deadline = float("inf") if self.job.deadline is None else self.job.deadline
         self._resume()
         view = _View(self)
         try:
             for row in self.trainer.rows():
                 if isinstance(row, Tick):
-                    code = stop() or (124 if time.monotonic() > deadline else 0)
-                    if row.safe and (code or self._checkpoint_is_due()):
+                    code = stop() or (124 if time.time() > deadline else 0)
+                    if row.safe and (code or row.milestone or self._checkpoint_is_due()):
                         self._save()
                     if code:
                         raise Stopped(code)
@@ -139,14 +139,14 @@ class _View:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.recent: dict[int, deque[float]] = {}
-        self.scores: dict[int, list[float]] = {}
+        self.scores: dict[tuple[int, bool], list[float]] = {}
         self.begun, self.first_step = time.monotonic(), session.agent.num_timesteps
 
     def see(self, row: Episode | Evaluation | Metric) -> None:
         if isinstance(row, Episode):
             self.recent.setdefault(row.seed, deque(maxlen=20)).append(row.ret)
         elif isinstance(row, Evaluation):
-            self.scores.setdefault(row.step, []).append(row.ret)
+            self.scores.setdefault((row.step, row.phase != "grid"), []).append(row.ret)
 
     def progress(self) -> Progress:
         step = self.session.agent.num_timesteps
@@ -159,6 +159,8 @@ class _View:
             total=self.session.run.total_timesteps,
             rate=(step - self.first_step) * seeds / spent,
             episode_return=sum(means) / len(means) if means else None,
-            score=None if last is None else (last, sum(self.scores[last]) / len(self.scores[last])),
+            score=None
+            if last is None
+            else (last[0], sum(self.scores[last]) / len(self.scores[last])),
             note=self.session.note,
         )

@@ -156,6 +156,11 @@ class Part:
     def finished(self) -> bool:
         return "running" not in self.read()["status"].values()
 
+    def reserve(self, seeds: Sequence[int]) -> None:
+        """Put the part on disk before it is computed: it can be resumed, and is nobody else's."""
+        status = {str(seed): "running" for seed in seeds}
+        self.write_info({"seeds": list(seeds), "status": status, "reason": {}, "step": 0})
+
     def write_info(self, info: dict[str, Any]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "part.json", info)

@@ -49,9 +49,11 @@ def _conclude(
     results: Console,
     out: Path,
 ) -> int:
-    for outcome in outcomes:
-        if outcome.code == 2:
-            raise UserError(outcome.reason)
+    wrong = [outcome.reason for outcome in outcomes if outcome.code == 2]
+    if wrong and len(wrong) == len(outcomes):
+        raise UserError(wrong[0])
+    for reason in wrong:
+        news.print(f"Error: {reason}", soft_wrap=True, highlight=False, markup=False)
     stopped = max((o.code for o in outcomes if o.code > 2), default=0)
     if stopped:
         left = seed_ranges([s for job, o in zip(jobs, outcomes, strict=True) if o.code > 2
@@ -59,8 +61,8 @@ def _conclude(
         news.print(f"stopped with seeds {left} unfinished; go on with: rlbench resume {folder}",
                    soft_wrap=True, highlight=False)  # fmt: skip
         return stopped
-    if run.agent != "random":
-        _floor(run, out)
+    if run.agent != "random" and (code := _floor(run, out)) > 2:
+        return code
     _summarise(folder, results)
     parts = [part.read()["status"] for part in RunFolder(folder).parts()]
     statuses = {seed: status for part in parts for seed, status in part.items()}
@@ -68,13 +70,14 @@ def _conclude(
     return 1 if failed or any(statuses.get(str(s)) != "done" for s in run.seeds) else 0
 
 
-def _floor(run: Run, out: Path) -> None:
+def _floor(run: Run, out: Path) -> int:
     """Make sure that the random agent's score stands beside the run's, as its floor."""
     floor = plan("random", run.env, [0], env_kwargs=run.env_kwargs, device="cpu")
     try:
-        execute(schedule(floor, out, 1, False, None), 1, Quiet(Console(quiet=True)))
+        done = execute(schedule(floor, out, 1, False, None), 1, Quiet(Console(quiet=True)))
     except UserError:
-        pass  # another process is at it
+        return 0  # another process is at it
+    return max((outcome.code for outcome in done), default=0)
 
 
 def _summarise(folder: Path, console: Console) -> None:

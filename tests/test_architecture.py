@@ -135,7 +135,7 @@ def test_an_agent_imports_at_most_one_other() -> None:
 
 def test_files_are_short() -> None:
     """About 250 lines; what does not fit is two things. Two files have a limit of their own."""
-    limits = {"rlbench.learning.agent": 280}
+    limits = {"rlbench.learning.agent": 270}
     lengths = {module_of(file): len(file.read_text().splitlines()) for file in FILES}
     assert {name: n for name, n in lengths.items() if n > limits.get(name, 265)} == {}
 

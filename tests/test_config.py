@@ -206,7 +206,7 @@ def test_digest_moves_with_everything_else() -> None:
         "max_grad_norm": None, "loss": "mse", "double": False, "gamma": 0.9, "buffer_size": 10,
         "batch_size": 3, "learning_starts": 5, "train_freq": 2, "gradient_steps": -1,
         "target_update_interval": 9, "tau": 0.5, "exploration_initial_eps": 0.9,
-        "exploration_final_eps": 0.1, "exploration_fraction": 0.5, "encoder": "mlp",
+        "exploration_final_eps": 0.1, "exploration_fraction": 0.5,
         "net_arch": (32,), "activation": "tanh",
     }  # fmt: skip
     assert other.keys() >= DQNConfig.model_fields.keys(), "a new parameter: add a value for it"

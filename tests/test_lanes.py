@@ -175,6 +175,7 @@ def test_a_broken_lane_breaks_its_seed_only(how: str, n_envs: int) -> None:
     assert (row, status) == (1, "failed" if how == "raise" else "diverged")
     assert ("poisoned" if how == "raise" else "NaN or infinite") in reason
     expected = alone.step(action[:2])
+    assert error.value.step is not None
     for found, value in zip(error.value.step, expected, strict=True):
         np.testing.assert_array_equal(found[[0, 2]], value)
     lanes.keep([0, 2])

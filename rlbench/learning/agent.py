@@ -24,7 +24,7 @@ from rlbench.learning.device import pick_device
 from rlbench.learning.lanes import Lanes, Step
 from rlbench.learning.makeenv import env_factory
 from rlbench.learning.policy import Policy
-from rlbench.learning.spaces import ObsSpec
+from rlbench.learning.spaces import ObsSpec, check_readable
 
 Metrics = Mapping[str, Tensor | float]
 
@@ -142,6 +142,7 @@ class Agent:
         if not isinstance(action_space, cls.action_spaces):
             able = " or ".join(kind.__name__ for kind in cls.action_spaces)
             raise UserError(f"{cls.name()} needs {able} actions, not {action_space}")
+        check_readable(observation_space)
 
     @classmethod
     def check_memory(
@@ -196,22 +197,13 @@ class Agent:
 
         `callback` gets every row (training episodes, evaluations, metrics, ended seeds, see
         `rlbench.rows`); training stops when it returns False. `eval_freq` is in env steps
-        per seed; 0 evaluates never, None at ten points. Learning again starts schedules anew with
-        the weights reached.
+        per seed; 0 evaluates never, None at ten points. Learning again starts schedules and the
+        training environments anew, with the weights reached. A seed that fails or diverges is cut
+        out, with a warning in the log `rlbench`.
         """
-        from rlbench.learning import progress
-        from rlbench.learning.train import Plan, Trainer
+        from rlbench.learning import train
 
-        self.begin(total_timesteps)
-        plan = Plan(self.total_timesteps or 0, eval_freq, eval_episodes, final_episodes=0)
-        trainer = Trainer(self, plan)
-        try:
-            rows = trainer.rows()
-            for row in progress.bar(rows, total_timesteps) if progress_bar else rows:
-                if callback is not None and callback(row) is False:
-                    break
-        finally:
-            trainer.close()
+        train.learn(self, total_timesteps, callback, eval_freq, eval_episodes, progress_bar)
         return self
 
     def predict(
@@ -222,6 +214,8 @@ class Agent:
         deterministic: bool = False,
     ) -> tuple[Any, Any]:
         """Actions of a one-seed agent as Stable-Baselines3 gives them: (action, state)."""
+        if not self.seeds:
+            raise UserError("every seed of this agent failed or diverged: there is nothing left")
         if len(self.seeds) != 1:
             raise UserError(
                 f"this agent holds seeds {list(self.seeds)}: "

@@ -7,7 +7,6 @@ A state tree is made of dicts, lists, scalars and arrays. Arrays keep their dtyp
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +52,7 @@ def save(path: str | Path, tree: dict[str, Any]) -> Path:
         return value
 
     text = json.dumps({"format": FORMAT, "tree": fold(tree, "")})
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **{"tree": np.array(text), **arrays})

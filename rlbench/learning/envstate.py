@@ -3,7 +3,8 @@
 Gymnasium has no call for this, but most environments written in Python keep their state in
 ordinary attributes: numbers, arrays, lists, a numpy generator. Classic control does, with the
 dtype of its arrays being part of the state. An environment that keeps anything else (a physics
-engine, an emulator) is not restorable, and is never half restored: `capture` returns None.
+engine, an emulator) is not restorable: `capture` returns None. State outside of attributes, such
+as a module's global generator, cannot be seen.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-_PLAIN = (bool, int, float, str, bytes, type(None), np.generic, np.ndarray)
+# Exact types: a subclass (a named tuple, an enum) would come back as something else.
+_SCALARS = (bool, int, float, str, type(None))
+_CONTAINERS = (list, tuple, set, collections.deque)
 
 
 class _Opaque(Exception):
@@ -29,18 +32,19 @@ def _copy(value: Any, seen: set[int]) -> Any:
     A mutable object met twice is opaque too, and so are arrays that share memory: two copies of
     them would go separate ways.
     """
-    if isinstance(value, _PLAIN) and not isinstance(value, np.ndarray):
+    kind = type(value)
+    if kind in _SCALARS or isinstance(value, np.generic):
         return value
     if id(_owner(value)) in seen and not (isinstance(value, tuple) and not value):
         raise _Opaque
     seen.add(id(_owner(value)))
-    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+    if kind is np.ndarray and not value.dtype.hasobject:
         return value.copy()
     if isinstance(value, np.random.Generator):
         return {"__generator__": value.bit_generator.state}
-    if isinstance(value, list | tuple | set | collections.deque):
-        return {f"__{type(value).__name__}__": [_copy(v, seen) for v in value]}
-    if isinstance(value, dict) and all(isinstance(k, str) for k in value):
+    if kind in _CONTAINERS:
+        return {f"__{kind.__name__}__": [_copy(v, seen) for v in value]}
+    if kind is dict and all(isinstance(k, str) for k in value):
         return {k: _copy(v, seen) for k, v in value.items()}
     raise _Opaque
 
@@ -60,7 +64,8 @@ def _fixed(value: Any, layers: list[Any]) -> bool:
     if isinstance(value, gymnasium.Env) or inspect.ismethod(value):
         owner = getattr(value, "__self__", value)
         return any(owner is layer for layer in layers)
-    return isinstance(value, EnvSpec | type) or inspect.isroutine(value)
+    stateless = inspect.isroutine(value) and not getattr(value, "__closure__", None)
+    return isinstance(value, EnvSpec | type) or stateless
 
 
 def _paste(saved: Any, current: Any) -> Any:

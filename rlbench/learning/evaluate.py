@@ -42,10 +42,7 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
     fails ends the episodes of its seed, with the error in their scores. None is yielded a few
     times a second while it lasts.
     """
-    width = min(LANES, len(reset_seeds))
-    rows = len(policy.seeds)
-    if not width:
-        return
+    width, rows = LANES, len(policy.seeds)
     envs = [[make() for _ in range(width)] for _ in range(rows)]
     obs = np.zeros((rows, width, *policy.spec.shape), policy.spec.dtype)
     first = np.ones((rows, width), bool)
@@ -60,9 +57,16 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
         obs[r, i] = policy.spec.array(start)
         first[r, i], totals[r][i], lengths[r][i] = True, 0.0, 0
 
-    playing = [(r, i) for r in range(rows) for i in range(width)]
+    def fail(r: int, error: Exception) -> None:
+        broken[r] = f"{type(error).__name__} in evaluation: {error}"
+
+    playing = [(r, i) for r in range(rows) for i in range(min(width, len(reset_seeds)))]
     for r, i in playing:
-        begin(r, i)
+        try:
+            begin(r, i)
+        except Exception as error:
+            fail(r, error)
+    playing = [(r, i) for r, i in playing if r not in broken]
     plain = isinstance(envs[0][0].action_space, spaces.Discrete)
     pulse = time.perf_counter()
     while playing:
@@ -87,7 +91,7 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
                     if n + width < len(reset_seeds):
                         begin(r, i)
             except Exception as error:
-                broken[r] = f"{type(error).__name__} in evaluation: {error}"
+                fail(r, error)
                 ended_any = True
         if ended_any:
             playing = [

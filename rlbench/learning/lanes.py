@@ -46,10 +46,11 @@ class Finished(NamedTuple):
 class SeedsBroken(Exception):
     """Some seeds' environments failed or returned NaN or infinity; `step` holds for the others.
 
-    `broken`: row -> (status, reason), with status `failed` or `diverged`.
+    `broken`: row -> (status, reason), with status `failed` or `diverged`. `step` is None when it
+    happened at the first reset.
     """
 
-    def __init__(self, broken: dict[int, tuple[str, str]], step: Step) -> None:
+    def __init__(self, broken: dict[int, tuple[str, str]], step: Step | None) -> None:
         super().__init__("; ".join(reason for _, reason in broken.values()))
         self.broken, self.step = broken, step
 
@@ -73,13 +74,26 @@ class Lanes:
         """First observations `(S, N, *obs)`; every lane gets its own reset seed."""
         shape = (len(self.envs), *self.spec.shape)
         obs = np.empty(shape, self.spec.dtype)
+        broken: dict[int, tuple[str, str]] = {}
         for i, env in enumerate(self.envs):
-            seed = lane_seed(self.seeds[i // self.n_envs], i % self.n_envs, self.life)
-            obs[i] = self._checked(env.reset(seed=seed)[0])
+            try:
+                obs[i] = self._checked(env.reset(seed=self._reset_seed(i))[0])
+            except UserError:
+                raise
+            except Exception as error:
+                broken[i // self.n_envs] = ("failed", f"{type(error).__name__}: {error}")
+                obs[i] = 0
+        if self.spec.dtype == np.float32:
+            self._find_bad(obs, broken)
         self.returns = [0.0] * len(self.envs)
         self.lengths = [0] * len(self.envs)
         self.obs = obs.reshape(len(self.seeds), self.n_envs, *self.spec.shape)
+        if broken:
+            raise SeedsBroken(broken, None)
         return self.obs
+
+    def _reset_seed(self, i: int) -> int:
+        return lane_seed(self.seeds[i // self.n_envs], i % self.n_envs, self.life)
 
     def _checked(self, obs: Any) -> Any:
         """The first observations are compared with the space they claim to be from."""
@@ -194,8 +208,8 @@ class Lanes:
             self.life += 1
             self.reset()
             return False
-        for env, saved in zip(self.envs, state["envs"], strict=True):
-            env.reset(seed=0)  # creates what the environment makes at its first reset
+        for i, (env, saved) in enumerate(zip(self.envs, state["envs"], strict=True)):
+            env.reset(seed=self._reset_seed(i))  # makes what it makes at its first reset
             envstate.reinstate(env, saved)
         self.obs = np.asarray(state["obs"])
         self.returns, self.lengths = list(state["returns"]), list(state["lengths"])

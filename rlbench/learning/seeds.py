@@ -19,9 +19,9 @@ _HALF = 2**30
 _EVALUATION_ENTROPY = 0x5EA1ED
 
 
-def generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
-    """The stream of `seed` for `purpose` (one of PURPOSES); `index` tells lanes apart."""
-    key = (PURPOSES.index(purpose), index)
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """The stream of `seed` for `purpose` (one of PURPOSES)."""
+    key = (PURPOSES.index(purpose), 0)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 

@@ -9,6 +9,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from rlbench.errors import UserError
+
 
 class ObsSpec:
     """How observations of a space become arrays, and how networks read those arrays.
@@ -53,8 +55,17 @@ class ObsSpec:
         if self.sizes:
             parts = [torch.nn.functional.one_hot(obs[..., i], n) for i, n in enumerate(self.sizes)]
             return torch.cat(parts, -1).float()
-        flat = obs.flatten(2)
+        flat = obs.reshape(*obs.shape[:2], -1)
         return flat if flat.dtype == torch.float32 else flat.float() * self.scale
+
+
+def check_readable(space: spaces.Space[Any]) -> None:
+    """Refuse observations that no network here reads, or that cannot be written to a file."""
+    try:
+        to_json(space)
+        ObsSpec(space)
+    except (TypeError, ValueError, NotImplementedError):
+        raise UserError(f"no network here reads observations of {space}") from None
 
 
 def to_json(space: spaces.Space[Any]) -> dict[str, Any]:

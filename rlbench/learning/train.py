@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from rlbench.learning import progress
 from rlbench.learning.agent import Agent, Metrics
 from rlbench.learning.evaluate import PULSE_SECONDS, evaluate
 from rlbench.learning.lanes import Lanes, SeedsBroken
+from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES, default_eval_freq
 from rlbench.rows import Episode, Evaluation, Metric, Row, SeedEnded, Tick
+
+_LOG = logging.getLogger("rlbench")
 
 CHECK_EVERY = 1000  # env steps per seed between looks for NaN in the weights
 WINDOW = 100  # training episodes that rollout/ep_rew_mean averages over
@@ -24,15 +29,13 @@ class Plan(NamedTuple):
 
     total_timesteps: int
     eval_freq: int | None = None  # None: ten points; 0: never
-    eval_episodes: int = 10
-    final_episodes: int = 100
+    eval_episodes: int = EVAL_EPISODES
+    final_episodes: int = FINAL_EPISODES
     log_points: int = 100
 
     def every(self) -> int:
         """Env steps between two evaluations; 0 where there are none."""
-        if self.eval_freq is None:
-            return max(self.total_timesteps // 10, 1)
-        return self.eval_freq
+        return default_eval_freq(self.total_timesteps) if self.eval_freq is None else self.eval_freq
 
 
 class Trainer:
@@ -53,11 +56,15 @@ class Trainer:
         agent, plan = self.agent, self.plan
         every, log_every = plan.every(), max(plan.total_timesteps // plan.log_points, 1)
         if not self.started:
-            self.lanes.reset()
+            try:
+                self.lanes.reset()
+            except SeedsBroken as error:
+                yield from self._cut(error.broken)
             self.started = True
-            if every:
+            if every and agent.seeds:
                 yield from self._evaluate("grid", plan.eval_episodes)
-            yield Tick(0, safe=True)
+            if agent.seeds:
+                yield Tick(0, safe=True)
         clock = last_tick = time.perf_counter()
         metrics: Metrics = {}
         while agent.seeds and agent.num_timesteps < plan.total_timesteps:
@@ -67,7 +74,7 @@ class Trainer:
             except SeedsBroken as error:
                 rows = [r for r in range(len(agent.seeds)) if r not in error.broken]
                 yield from self._cut(error.broken)
-                if not rows:
+                if not rows or error.step is None:
                     break
                 step = type(error.step)(*(field[rows] for field in error.step))
             metrics = agent.observe(step)
@@ -78,17 +85,22 @@ class Trainer:
             now = time.perf_counter()
             if logging or looking or evaluating or now - last_tick > PULSE_SECONDS:
                 self.seconds += now - clock
-                if looking or evaluating:
-                    yield from self._cut_diverged()
                 if logging:
                     yield from self._metrics(metrics)
-                if evaluating and agent.seeds:
+                if looking or evaluating:
+                    yield from self._cut_diverged()
+                    if not agent.seeds:
+                        break
+                if evaluating:
                     yield from self._evaluate("grid", plan.eval_episodes)
+                    if not agent.seeds:
+                        break
                 yield Tick(agent.num_timesteps, safe=True)
                 clock = last_tick = time.perf_counter()
         self.seconds += time.perf_counter() - clock
         yield from self._cut_diverged()
         if plan.final_episodes and agent.seeds:
+            yield Tick(agent.num_timesteps, safe=True, milestone=True)
             yield from self._evaluate("final", plan.final_episodes)
         for seed in agent.seeds:
             yield SeedEnded(seed, agent.num_timesteps, "done", "")
@@ -190,3 +202,26 @@ class Trainer:
             for seed, recent in zip(state["seeds"], state["recent"], strict=True)
         }
         return self.lanes.restore(state["lanes"])
+
+
+def learn(
+    agent: Agent,
+    total_timesteps: int,
+    callback: Callable[[Row], Any] | None,
+    eval_freq: int | None,
+    eval_episodes: int,
+    progress_bar: bool,
+) -> None:
+    """See `Agent.learn`."""
+    agent.begin(total_timesteps)
+    plan = Plan(int(total_timesteps), eval_freq, eval_episodes, final_episodes=0)
+    trainer = Trainer(agent, plan)
+    try:
+        rows = trainer.rows()
+        for row in progress.bar(rows, total_timesteps) if progress_bar else rows:
+            if isinstance(row, SeedEnded) and row.status != "done":
+                _LOG.warning("seed %s %s: %s", row.seed, row.status, row.reason)
+            if callback is not None and callback(row) is False:
+                break
+    finally:
+        trainer.close()
