@@ -56,3 +56,11 @@ def test_set_up_commands_use_the_constraints() -> None:
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "DECISIONS.md"])
 def test_texts_hold_no_path_of_a_machine(name: str) -> None:
     assert not re.search(r"/(home|root|work|tmp|Users)/", (ROOT / name).read_text("utf-8"))
+
+
+def test_pictures_are_there_and_nothing_is_left_to_fill_in() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert pictures
+    assert all((ROOT / picture).is_file() for picture in pictures)
+    assert not re.search(r"\b(TODO|TBD|RESULTS|SPEED|TENX\w*)\b", text)
