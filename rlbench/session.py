@@ -12,7 +12,7 @@ from rlbench.errors import UserError
 from rlbench.jobs import Job, Progress, Stopped
 from rlbench.learning import checkpoint
 from rlbench.learning.makeenv import env_factory
-from rlbench.learning.train import Plan, Trainer
+from rlbench.learning.train import Plan, Trainer, overflow_allowed
 from rlbench.provenance import machine, now
 from rlbench.rows import Episode, Evaluation, Metric, SeedEnded, Tick
 from rlbench.store import Part
@@ -59,22 +59,23 @@ class Session:
         self._resume()
         view = _View(self)
         try:
-            for row in self.trainer.rows():
-                if isinstance(row, Tick):
-                    code = stop() or (124 if time.time() > deadline else 0)
-                    if row.safe and (code or row.milestone or self._checkpoint_is_due()):
-                        self._save()
-                    if code:
-                        raise Stopped(code)
-                    self.part.flush()
-                    report(view.progress())
-                elif isinstance(row, SeedEnded):
-                    self.info["status"][str(row.seed)] = row.status
-                    if row.reason:
-                        self.info["reason"][str(row.seed)] = row.reason
-                else:
-                    self.part.write(row)
-                    view.see(row)
+            with overflow_allowed():
+                for row in self.trainer.rows():
+                    if isinstance(row, Tick):
+                        code = stop() or (124 if time.time() > deadline else 0)
+                        if row.safe and (code or row.milestone or self._checkpoint_is_due()):
+                            self._save()
+                        if code:
+                            raise Stopped(code)
+                        self.part.flush()
+                        report(view.progress())
+                    elif isinstance(row, SeedEnded):
+                        self.info["status"][str(row.seed)] = row.status
+                        if row.reason:
+                            self.info["reason"][str(row.seed)] = row.reason
+                    else:
+                        self.part.write(row)
+                        view.see(row)
             report(view.progress())
             self._finish()
         finally:

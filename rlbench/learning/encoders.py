@@ -45,8 +45,7 @@ class QNetwork(nn.Module):
         """argmax_a Q(obs, a), `(S, N, *obs) -> (S, N)`."""
         if device.type == "cpu" and obs.dtype == np.float32:
             flat = obs if obs.ndim == 3 else obs.reshape(*obs.shape[:2], -1)
-            with np.errstate(over="ignore", invalid="ignore"):  # a diverging seed is found later
-                return self.mlp.arrays(flat).argmax(-1)
+            return self.mlp.arrays(flat).argmax(-1)
         with torch.inference_mode():
             return self.forward(torch.from_numpy(obs).to(device)).argmax(-1).cpu().numpy()
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from rlbench.learning import progress
@@ -204,6 +205,11 @@ class Trainer:
         return self.lanes.restore(state["lanes"])
 
 
+def overflow_allowed() -> np.errstate:
+    """Around training: a seed on its way to infinity is found by its weights, not by warnings."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 def learn(
     agent: Agent,
     total_timesteps: int,
@@ -218,10 +224,11 @@ def learn(
     trainer = Trainer(agent, plan)
     try:
         rows = trainer.rows()
-        for row in progress.bar(rows, total_timesteps) if progress_bar else rows:
-            if isinstance(row, SeedEnded) and row.status != "done":
-                _LOG.warning("seed %s %s: %s", row.seed, row.status, row.reason)
-            if callback is not None and callback(row) is False:
-                break
+        with overflow_allowed():
+            for row in progress.bar(rows, total_timesteps) if progress_bar else rows:
+                if isinstance(row, SeedEnded) and row.status != "done":
+                    _LOG.warning("seed %s %s: %s", row.seed, row.status, row.reason)
+                if callback is not None and callback(row) is False:
+                    break
     finally:
         trainer.close()
