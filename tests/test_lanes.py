@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from probes import Forever, Noise, Pixels, Poison, Rooms
 
+from rlbench.agents import DQN
 from rlbench.errors import UserError
 from rlbench.learning.lanes import Lanes, SeedsBroken
 from rlbench.learning.seeds import lane_seed
+from rlbench.learning.train import Plan, Trainer
+from rlbench.rows import SeedEnded, Tick
 
 SEEDS = (3, 8)
 
@@ -214,3 +219,40 @@ class Liar(Noise):
 def test_a_space_that_lies_is_told() -> None:
     with pytest.raises(UserError, match=r"\(4,\).*\(5,\)"):
         Lanes(Liar, SEEDS).reset()
+
+
+class Stillborn(Noise):
+    """Cannot be reset with the victim's seed."""
+
+    victim = lane_seed(1, 0)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        if seed == self.victim:
+            raise RuntimeError("stillborn")
+        return super().reset(seed=seed)
+
+
+def test_a_seed_that_cannot_be_reset_leaves_the_others_running_and_resumable() -> None:
+    """It is cut at once, and its lane is not reset again when the others go on."""
+
+    def trainer() -> Trainer:
+        agent = DQN(Stillborn, seeds=3, net_arch=8, learning_starts=50, device="cpu")
+        agent.begin(400)
+        return Trainer(agent, Plan(400, 0, final_episodes=0))
+
+    first, state = trainer(), None
+    ended = {}
+    for row in first.rows():
+        if isinstance(row, Tick) and row.step >= 200 and state is None:
+            state = copy.deepcopy(first.state())
+        if isinstance(row, SeedEnded):
+            ended[row.seed] = row.status
+    assert ended == {0: "done", 1: "failed", 2: "done"}
+    second = trainer()
+    assert state is not None
+    assert second.restore(state)
+    rows = [row for row in second.rows() if isinstance(row, SeedEnded)]
+    assert [(row.seed, row.status) for row in rows] == [(0, "done"), (2, "done")]
+    assert torch.equal(first.agent.online.data, second.agent.online.data)  # type: ignore[attr-defined]

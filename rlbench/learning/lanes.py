@@ -66,7 +66,9 @@ class Lanes:
         self.discrete = isinstance(action_space, spaces.Discrete)
         self.start = int(action_space.start) if isinstance(action_space, spaces.Discrete) else 0
         self.life = 0
-        self.obs = np.empty((0,))
+        self.obs = np.zeros((len(self.seeds), n_envs, *self.spec.shape), self.spec.dtype)
+        self.returns = [0.0] * len(self.envs)
+        self.lengths = [0] * len(self.envs)
         self.finished: list[Finished] = []
 
     def reset(self) -> np.ndarray:

@@ -192,7 +192,6 @@ class Trainer:
         """Go on where `state` was taken; False where open episodes had to be begun anew."""
         alive = [self.agent.seeds.index(seed) for seed in state["seeds"]]
         if len(alive) < len(self.agent.seeds):
-            self.lanes.reset()
             self.agent.keep(alive)
             self.lanes.keep(alive)
         self.agent.restore(state["agent"])
