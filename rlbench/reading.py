@@ -15,7 +15,7 @@ from rlbench.store import RunFolder
 
 
 def listing(what: str, out: Path) -> None:
-    """Print names with a line on each: agents, envs, encoders, presets or runs."""
+    """Print names with a line on each: agents, envs, wrappers, encoders, presets or runs."""
     if what == "runs":
         _runs(out)
         return
@@ -24,6 +24,7 @@ def listing(what: str, out: Path) -> None:
         "encoders": lambda: catalog.ENCODERS,
         "envs": _envs,
         "presets": _presets,
+        "wrappers": catalog.wrappers,
     }
     rows = sources[what]()
     width = max(map(len, rows), default=0)
@@ -34,10 +35,13 @@ def listing(what: str, out: Path) -> None:
 def _envs() -> dict[str, str]:
     import gymnasium
 
-    import rlbench.envs  # noqa: F401  # registers our own
+    from rlbench.learning.makeenv import registered
 
+    registered("")  # asks everyone, who then register what they have
     rows = {}
-    for name, spec in sorted(gymnasium.registry.items()):
+    own_first = sorted(gymnasium.registry, key=lambda name: (not name.startswith("rlbench/"), name))
+    for name in own_first:
+        spec = gymnasium.registry[name]
         said = []
         if spec.max_episode_steps is not None:
             said.append(f"up to {spec.max_episode_steps} steps")

@@ -25,7 +25,8 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
     )
     wheel, sdist = next(built.glob("*.whl")), next(built.glob("*.tar.gz"))
     names = zipfile.ZipFile(wheel).namelist()
-    for inside in ("agents/dqn.py", "envs/__init__.py", "presets/dqn.toml", "py.typed"):
+    envs = ("envs/__init__.py", "envs/catch.py", "envs/cue.py", "envs/wrappers.py")
+    for inside in ("agents/dqn.py", *envs, "presets/dqn.toml", "py.typed"):
         assert f"rlbench/{inside}" in names
     assert not [name for name in names if name.startswith(("agents/", "envs/", "tests/"))]
     with tarfile.open(sdist) as file:
@@ -39,7 +40,7 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     code = (
-        "import rlbench, rlbench.agents, rlbench.envs; from rlbench.agents import DQN; "
+        "import rlbench, rlbench.agents, rlbench.envs.wrappers; from rlbench.agents import DQN; "
         "from rlbench import catalog; assert catalog.presets('dqn'); print(rlbench.__file__)"
     )
     found = subprocess.run(

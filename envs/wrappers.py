@@ -1,0 +1,156 @@
+"""Wrappers that take information away, one that destroys it as a control, and Atari's usual one.
+
+`WRAPPERS` has them by name. Their state is plain numbers, arrays and generators; none of them
+changes a reward, or the random stream of the environment inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers import AtariPreprocessing
+
+# Components of the observation that are velocities, by id without version.
+VELOCITIES = {
+    "Acrobot": (4, 5),
+    "CartPole": (1, 3),
+    "LunarLander": (2, 3, 5),
+    "LunarLanderContinuous": (2, 3, 5),
+    "MountainCar": (1,),
+    "MountainCarContinuous": (1,),
+    "Pendulum": (2,),
+}
+
+
+class MaskVelocity(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """Velocities read 0, so that they must be inferred from positions over time."""
+
+    def __init__(self, env: Any, indices: int | Sequence[int] | None = None) -> None:
+        super().__init__(env)
+        box = _box(env)
+        if len(box.shape) != 1:
+            raise ValueError(f"it needs a vector as observation, not shape {box.shape}")
+        if indices is None:
+            spec = env.unwrapped.spec
+            name = type(env.unwrapped).__name__
+            if spec:
+                name = spec.id.removesuffix(f"-v{spec.version}")
+            if name not in VELOCITIES:
+                raise ValueError(
+                    f"which of the {box.shape[0]} components of {name} are velocities? "
+                    "Say it like mask-velocity:1,3"
+                )
+            indices = VELOCITIES[name]
+        self.indices = [indices] if isinstance(indices, int | str) else list(indices)
+        for index in self.indices:
+            if type(index) is not int or not 0 <= index < box.shape[0]:
+                raise ValueError(
+                    f"indices go from 0 to {box.shape[0] - 1}, like mask-velocity:1, got {index!r}"
+                )
+        self.observation_space = _with_zero(box, self.indices)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        masked = observation.copy()  # the environment may hold on to its own
+        masked[self.indices] = 0
+        return masked
+
+
+class Noisy(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """A wrapper with a random stream of its own, which the seed given to `reset` determines."""
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        self.depth = 1  # so that two of them around one environment draw different numbers
+        while isinstance(env, gymnasium.Wrapper):
+            self.depth += isinstance(env, Noisy)
+            env = env.env
+        self.stream = np.random.default_rng()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        if seed is not None:
+            key = np.random.SeedSequence(seed, spawn_key=(self.depth,))
+            self.stream = np.random.default_rng(key)
+        return super().reset(seed=seed, options=options)
+
+
+class BlankFrames(Noisy):
+    """Each observation is all zeros with some probability: Hausknecht & Stone 2015's flickering."""
+
+    def __init__(self, env: Any, probability: float = 0.5) -> None:
+        super().__init__(env)
+        number = isinstance(probability, int | float) and not isinstance(probability, bool)
+        if not number or not 0 <= probability <= 1:
+            raise ValueError(f"it needs a probability, like blank:0.5, got {probability!r}")
+        self.probability = probability
+        self.observation_space = _with_zero(_box(env), ...)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        blank = self.stream.random() < self.probability
+        return np.zeros_like(observation) if blank else observation
+
+
+class ShufflePixels(Noisy):
+    """The pixels of each observation change places at random: only their histogram stays.
+
+    A control: what is learned here is not learned from shapes. Channels of a pixel stay together.
+    """
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        shape = _box(env).shape
+        if len(shape) not in (2, 3):
+            raise ValueError(f"it needs an image as observation, not shape {shape}")
+        # Channels are the shorter of the outer axes, as everywhere in the workbench.
+        self.first = len(shape) == 3 and shape[2] >= shape[0]
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        shape = observation.shape
+        sides = shape[1:] if self.first else shape[:2]
+        pixels = observation.reshape((shape[0], -1) if self.first else (-1, *shape[2:]))
+        order = self.stream.permutation(int(np.prod(sides)))
+        return np.take(pixels, order, axis=int(self.first)).reshape(shape)
+
+
+class Atari(AtariPreprocessing):
+    """84 by 84 grey pixels, 4 frames an action, up to 30 idle frames at first: Machado et al. 2018.
+
+    What Gymnasium's AtariPreprocessing does by default; an episode is a whole game.
+    """
+
+    def __init__(self, env: Any) -> None:
+        skip = getattr(env.unwrapped, "_frameskip", None)
+        if skip is None:
+            raise ValueError("it needs an Atari game, like ALE/Pong-v5")
+        if skip != 1:
+            raise ValueError(
+                "the game skips frames itself: add --env-kwargs frameskip=1, or take an id like "
+                "PongNoFrameskip-v4"
+            )
+        super().__init__(env)
+
+
+WRAPPERS: dict[str, tuple[type[gymnasium.Wrapper[Any, Any, Any, Any]], str]] = {
+    "atari": (Atari, "84x84 grey pixels, frame skip 4; the game itself must skip none"),
+    "blank": (BlankFrames, "each observation is zeros with probability 0.5, or blank:P"),
+    "mask-velocity": (MaskVelocity, "velocities are 0: known ones, or mask-velocity:I,J,..."),
+    "shuffle-pixels": (ShufflePixels, "pixels change places at each step; a control"),
+}
+
+
+def _box(env: Any) -> spaces.Box:
+    if not isinstance(env.observation_space, spaces.Box):
+        raise ValueError(f"it needs a Box as observation, not {env.observation_space}")
+    return env.observation_space
+
+
+def _with_zero(box: spaces.Box, where: Any) -> spaces.Box:
+    """The box, with 0 inside its bounds at some components."""
+    low, high = box.low.copy(), box.high.copy()
+    low[where], high[where] = np.minimum(low[where], 0), np.maximum(high[where], 0)
+    return spaces.Box(low, high, dtype=box.dtype.type)
