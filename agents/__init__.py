@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rlbench.agents.a2c import A2C as A2C
     from rlbench.agents.dqn import DQN as DQN
+    from rlbench.agents.ppo import PPO as PPO
     from rlbench.agents.random import Random as Random
+    from rlbench.agents.reinforce import Reinforce as Reinforce
 
-_HOME = {"DQN": "dqn", "Random": "random"}
-__all__ = ["DQN", "Random"]
+_HOME = {"A2C": "a2c", "DQN": "dqn", "PPO": "ppo", "Random": "random", "Reinforce": "reinforce"}
+__all__ = ["A2C", "DQN", "PPO", "Random", "Reinforce"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,13 @@
-"""DQN: deep Q-network with replay (Mnih et al. 2015), double unless told not to."""
+"""DQN: deep Q-network with replay (Mnih et al. 2015), double unless told not to.
+
+With a memory (`encoder=lstm`, `gru`, `rnn`) it replays sequences: each goes on from the memory
+stored with its first step, which is brought up to date over `burn_in` steps (Hausknecht & Stone
+2015; Kapturowski et al. 2019). Memory is cleared where an episode begins, also inside a sequence.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,38 +16,32 @@ from gymnasium import spaces
 from pydantic import Field as field
 from torch import Tensor
 
-from rlbench import config
-from rlbench.config import Float, Int, IntList
+from rlbench.config import Float, Int
+from rlbench.errors import UserError
 from rlbench.learning import encoders, returns
 from rlbench.learning.agent import Agent, Metrics
 from rlbench.learning.lanes import Step
-from rlbench.learning.nets import Stack
-from rlbench.learning.optim import OPTIMIZERS
-from rlbench.learning.policy import Policy
-from rlbench.learning.replay import Field, Replay, replay_bytes
-from rlbench.learning.seeds import Uniforms, generator
+from rlbench.learning.learner import Learner, LearnerConfig
+from rlbench.learning.nets import Generators, Stack
+from rlbench.learning.networks import QNetwork, sizes, unroll_pair
+from rlbench.learning.normalize import Normalizer
+from rlbench.learning.perception import Lookout, Perception
+from rlbench.learning.policies import GreedyQ
+from rlbench.learning.replay import Replay, replay_bytes, transition_fields
+from rlbench.learning.seeds import Draws, generator
 from rlbench.learning.spaces import ObsSpec
 
 
-class DQNConfig(config.Config):
+class DQNConfig(LearnerConfig):
     """Parameters of DQN. Steps are env steps per seed; names are Stable-Baselines3's."""
 
-    learning_rate: Float = field(5e-4, gt=0, description="step size of the optimiser")
-    lr_schedule: Literal["constant", "linear"] = field(
-        "constant", description="linear: falls to 0 at the last step"
-    )
-    optimizer: Literal["adam", "adamw", "rmsprop", "sgd", "momentum"] = field(
-        "adam", description="update rule"
-    )
-    weight_decay: Float = field(0.0, ge=0, description="L2 penalty (decoupled for adamw)")
-    max_grad_norm: Float | None = field(
-        10.0, gt=0, description="largest gradient norm of a seed; none: no clipping"
-    )
     loss: Literal["huber", "mse"] = field("huber", description="loss of the temporal difference")
     double: bool = field(True, description="Double DQN's target (van Hasselt et al. 2016)")
     gamma: Float = field(0.99, ge=0, le=1, description="discount per env step")
     buffer_size: Int = field(50_000, ge=1, description="transitions kept, per seed")
-    batch_size: Int = field(64, ge=1, description="transitions per update, per seed")
+    batch_size: Int = field(
+        64, ge=1, description="transitions per update, per seed (sequences times their length)"
+    )
     learning_starts: Int = field(
         1000, ge=0, description="steps of random actions before the first update"
     )
@@ -65,20 +64,22 @@ class DQNConfig(config.Config):
     exploration_fraction: Float = field(
         0.2, ge=0, le=1, description="share of all steps over which exploration falls"
     )
-    net_arch: IntList = field((64, 64), description="widths of the hidden layers")
-    activation: Literal["relu", "tanh"] = field("relu", description="after each hidden layer")
+    sequence_length: Int = field(
+        16, ge=1, description="with a memory: successive steps learned from at once"
+    )
+    burn_in: Int = field(
+        8, ge=0, description="with a memory: steps before these, to bring stored memory up to date"
+    )
+    normalize_obs: bool = field(
+        False, description="observations minus running mean, over running deviation (vectors)"
+    )
 
-
-def transition_fields(spec: ObsSpec) -> dict[str, Field]:
-    """What a transition with one discrete action is made of."""
-    obs, scalar = Field(spec.shape, spec.dtype), Field((), np.float32)
-    return {
-        "obs": obs,
-        "next_obs": obs,
-        "reward": scalar,
-        "terminated": scalar,
-        "action": Field((), np.int64),
-    }
+    def check(self) -> None:
+        if encoders.parse(self.encoder)[1] and self.batch_size < self.sequence_length:
+            raise UserError(
+                f"batch_size={self.batch_size} transitions hold no sequence of sequence_length="
+                f"{self.sequence_length}: make the batch larger or sequences shorter"
+            )
 
 
 class DQN(Agent):
@@ -88,24 +89,34 @@ class DQN(Agent):
     version = 1
     action_spaces = (spaces.Discrete,)
     config: DQNConfig
-    _live: GreedyQ | None = None
 
     def build(self) -> None:
-        c = self.config
+        c, seeds = self.config, len(self.seeds)
         generators = [generator(seed, "init") for seed in self.seeds]
-        self.q = encoders.QNetwork(generators, self.spec, self.n_actions, c)
-        self.q_target = encoders.QNetwork(generators, self.spec, self.n_actions, c)
-        self.online = Stack(self.q, self.device)
+        self.q, self.q_target = self.network(generators), self.network(generators)
+        self.learner = Learner(self.q, c, self.device)
+        self.online = self.learner.stack
         self.target = Stack(self.q_target, self.device).freeze()
         self.target.data.copy_(self.online.data)
-        self.optimizer = OPTIMIZERS[c.optimizer](self.online.data, self.online.grad, c.weight_decay)
-        draws = Uniforms(self.seeds, "replay", (c.batch_size,), block=64)
+        self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
+        memory = self.q.memory
+        self.lookout = Lookout(self.spec, memory, (seeds, self.n_envs), self.normalizer)
+        length = c.burn_in + c.sequence_length if memory else 1
+        batch = c.batch_size // c.sequence_length if memory else c.batch_size
         self.replay = Replay(
-            c.buffer_size, transition_fields(self.spec), self.n_envs, draws, self.device
+            c.buffer_size,
+            transition_fields(self.spec, memory),
+            self.n_envs,
+            Draws(self.seeds, "replay", (batch,), block=64),
+            self.device,
+            length,
+            self.spec.stack,
         )
-        self.exploration = Uniforms(self.seeds, "exploration", (self.n_envs, 2))
+        self.exploration = Draws(self.seeds, "exploration", (self.n_envs, 2))
         self.loss_function = returns.LOSSES[c.loss]
-        self.metrics: dict[str, Tensor | float] = {}
+
+    def network(self, generators: Generators) -> QNetwork:
+        return QNetwork(generators, self.spec, self.n_actions, self.config)
 
     @property
     def n_actions(self) -> int:
@@ -115,10 +126,11 @@ class DQN(Agent):
     def memory(
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
-        copies = 3 + len(OPTIMIZERS[config.optimizer].moments)  # online, gradient, target, moments
-        width = encoders.QNetwork.parameters_of(spec, int(action_space.n), config)
+        copies = 1 + Learner.copies(config)  # the target network too
+        width, memory = sizes(QNetwork, spec, int(action_space.n), config)
+        fields = transition_fields(spec, memory)
         return {
-            "replay": replay_bytes(seeds, config.buffer_size, transition_fields(spec)),
+            "replay": replay_bytes(seeds, config.buffer_size, fields),
             "networks": 4 * seeds * copies * width,
         }
 
@@ -126,9 +138,14 @@ class DQN(Agent):
         uniform = self.exploration.next()  # (S, N, 2)
         action = (uniform[..., 1] * self.n_actions).astype(np.int64)
         greedy = uniform[..., 0] >= self.exploration_rate()
-        if greedy.any():
-            return np.where(greedy, self.q.best(obs, self.device), action)
-        return action
+        look = self.lookout
+        if look.plain and not greedy.any():
+            return action
+        seen, memory, frames = look.see(obs, look.carry, look.first)
+        look.taken = {"memory": memory}
+        values, memory = self.q.act(seen, memory, self.device)
+        look.carry = (*frames, memory) if self.q.memory else frames
+        return np.where(greedy, values.argmax(-1), action)
 
     def exploration_rate(self) -> float:
         """Share of random actions now: linear from initial to final, 1 before learning starts."""
@@ -141,16 +158,18 @@ class DQN(Agent):
         )
 
     def observe(self, step: Step) -> Metrics:
-        c = self.config
-        self.replay.add(
-            obs=step.obs,
-            next_obs=step.next_obs,
-            reward=step.reward,
-            terminated=step.terminated,
-            action=step.action,
-        )
+        c, values = self.config, step._asdict()
+        del values["truncated"]
+        if not self.lookout.plain:
+            values["first"] = self.lookout.first
+        if self.q.memory:
+            values["memory"] = self.lookout.taken["memory"]
+        self.replay.add(**values)
+        self.lookout.first = step.terminated | step.truncated
+        if self.normalizer is not None:
+            self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
-        if self.num_timesteps > c.learning_starts:
+        if self.num_timesteps > c.learning_starts and self.replay.ready():
             updates = c.train_freq if c.gradient_steps < 0 else c.gradient_steps
             for _ in range(self.due(c.train_freq) * updates):
                 self.update()
@@ -158,105 +177,84 @@ class DQN(Agent):
             self.target.data.lerp_(self.online.data, c.tau)
         return self.metrics
 
+    def restart(self) -> None:
+        self.lookout.restart()
+
     def update(self) -> None:
         """One gradient step of every seed on a batch of its own."""
-        c = self.config
-        rate = c.learning_rate
-        if c.lr_schedule == "linear":
-            rate *= 1.0 - self.progress()
+        rate = self.learner.rate(self.progress())
         loss = self.loss(**self.replay.sample())
-        self.online.backward(loss, c.max_grad_norm)
-        self.optimizer.step(rate)
+        self.learner.step(loss, rate)
         self.metrics["train/loss"] = loss.detach()
         self.metrics["train/learning_rate"] = rate
-        self.metrics["train/n_updates"] = self.optimizer.updates
+        self.metrics["train/n_updates"] = self.learner.optimizer.updates
         self.metrics["rollout/exploration_rate"] = self.exploration_rate()
 
     def loss(
-        self, obs: Tensor, next_obs: Tensor, reward: Tensor, terminated: Tensor, action: Tensor
+        self,
+        obs: Tensor,
+        next_obs: Tensor,
+        reward: Tensor,
+        terminated: Tensor,
+        action: Tensor,
+        first: Tensor | None = None,
+        memory: Tensor | None = None,
     ) -> Tensor:
-        """Mean loss of Q(s, a) against its target, `(S, B, ...) -> (S,)` (Mnih et al. 2015)."""
+        """Mean loss of Q(s, a) against its target, `(S, B, ...) -> (S,)` (Mnih et al. 2015).
+
+        With a memory all are sequences `(S, B, T, ...)`, which begin with the burn-in.
+        """
+        if self.normalizer is not None:
+            lead = 2 + (memory is not None) + (self.spec.stack > 1)
+            obs = self.normalizer.tensor(obs, lead)
+            next_obs = self.normalizer.tensor(next_obs, lead)
+        if memory is None or first is None:
+            q = self.q(obs)
+            with torch.no_grad():
+                next_q = self.q_target(next_obs)
+                next_online = self.q(next_obs) if self.config.double else None
+        else:
+            burn = self.config.burn_in
+            q, next_q, next_online = unroll_pair(
+                self.q,
+                self.q_target,
+                obs,
+                next_obs,
+                memory[:, :, 0],
+                first,
+                burn,
+                self.config.double,
+            )
+            reward, terminated, action = (
+                x[:, :, burn:].flatten(1, 2) for x in (reward, terminated, action)
+            )
         with torch.no_grad():
             discount = returns.discount_of(self.config.gamma, terminated)
-            next_q = self.q_target(next_obs)
-            if self.config.double:
-                target = returns.double_q_target(reward, discount, next_q, self.q(next_obs))
+            if next_online is not None:
+                target = returns.double_q_target(reward, discount, next_q, next_online)
             else:
                 target = returns.q_target(reward, discount, next_q)
-        return self.loss_function(returns.take(self.q(obs), action), target).mean(-1)
+        return self.loss_function(returns.take(q, action), target).mean(-1)
 
-    def policy(self, seed: int | None = None) -> GreedyQ:
-        rows = self.row(seed)
-        frozen = encoders.QNetwork(
-            [generator(0, "init")] * len(rows), self.spec, self.n_actions, self.config
-        )
-        Stack(frozen, self.device).freeze().data.copy_(self.online.data[rows])
+    def policy_over(
+        self, network: QNetwork, perception: Perception, seeds: Sequence[int], frozen: bool
+    ) -> GreedyQ:
         rate = self._predict_rate()
-        return GreedyQ(self, frozen, [self.seeds[r] for r in rows], lambda: rate)
-
-    def live_policy(self) -> GreedyQ:
-        if self._live is None or self._live.network is not self.q:
-            self._live = GreedyQ(self, self.q, self.seeds, self._predict_rate)
-        return self._live
+        explore = (lambda: rate) if frozen else self._predict_rate
+        return GreedyQ(seeds, perception, network, self.action_start, self.device, explore)
 
     def _predict_rate(self) -> float:
         """How much `predict(deterministic=False)` explores: as training does, once it began."""
         return 0.0 if self.total_timesteps is None else self.exploration_rate()
 
-    def diverged(self) -> dict[int, str]:
-        finite = self.online.finite()
-        if (loss := self.metrics.get("train/loss")) is not None:
-            finite &= torch.isfinite(torch.as_tensor(loss)).to(finite.device)
-        return {
-            row: "loss or weights became NaN or infinite"
-            for row, fine in enumerate(finite.tolist())
-            if not fine
+    def parts(self) -> dict[str, Any]:
+        parts = {
+            "learner": self.learner,
+            "target": self.target,
+            "network": self.q,
+            "replay": self.replay,
+            "exploration": self.exploration,
+            "lookout": self.lookout,
+            "normalizer": self.normalizer,
         }
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "num_timesteps": self.num_timesteps,
-            "online": self.online.data,
-            "target": self.target.data,
-            "optimizer": self.optimizer.state(),
-            "replay": self.replay.state(),
-            "exploration": self.exploration.state(),
-            "metrics": dict(self.metrics),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.num_timesteps = state["num_timesteps"]
-        self.online.data.copy_(torch.as_tensor(state["online"]))
-        self.target.data.copy_(torch.as_tensor(state["target"]))
-        self.optimizer.restore(state["optimizer"])
-        if state["replay"] is not None:
-            self.replay.restore(state["replay"])
-        self.exploration.restore(state["exploration"])
-        self.metrics = {
-            key: torch.as_tensor(value) if isinstance(value, np.ndarray) else value
-            for key, value in state["metrics"].items()
-        }
-
-
-class GreedyQ(Policy):
-    """argmax_a Q(s, a); with `deterministic=False` it explores as much as training did."""
-
-    def __init__(
-        self,
-        agent: DQN,
-        network: encoders.QNetwork,
-        seeds: Sequence[int],
-        exploration_rate: Callable[[], float],
-    ) -> None:
-        super().__init__(seeds, agent.spec, int(agent.action_space.start))  # type: ignore[attr-defined]
-        self.network, self.device, self.n_actions = network, agent.device, agent.n_actions
-        self.exploration_rate = exploration_rate
-        self.generators = [generator(seed, "policy") for seed in seeds]
-
-    def act(self, obs: np.ndarray, first: np.ndarray, deterministic: bool = True) -> np.ndarray:
-        action = self.network.best(obs, self.device)
-        if not deterministic:
-            uniform = np.stack([g.random((action.shape[1], 2)) for g in self.generators])
-            drawn = (uniform[..., 1] * self.n_actions).astype(np.int64)
-            action = np.where(uniform[..., 0] < self.exploration_rate(), drawn, action)
-        return action
+        return {name: part for name, part in parts.items() if part is not None}

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from rlbench import config
 from rlbench.learning.agent import Agent, Metrics
 from rlbench.learning.lanes import Step
+from rlbench.learning.perception import Carry
 from rlbench.learning.policy import Policy
 from rlbench.learning.seeds import generator
 from rlbench.learning.spaces import ObsSpec
@@ -39,7 +40,7 @@ class Random(Agent):
         return {}
 
     def act(self, obs: np.ndarray) -> np.ndarray:
-        return self._policy.act(obs, np.empty(0))
+        return self._policy.step(obs, None, np.empty(0), True)[0]
 
     def observe(self, step: Step) -> Metrics:
         self.num_timesteps += self.n_envs
@@ -49,14 +50,14 @@ class Random(Agent):
         seeds = [self.seeds[r] for r in self.row(seed)]
         return RandomPolicy(seeds, self.spec, self.action_space, "policy")
 
-    def state(self) -> dict[str, Any]:
-        streams = [space.np_random.bit_generator.state for space in self._policy.spaces]
-        return {"num_timesteps": self.num_timesteps, "streams": streams}
+    def live_policy(self) -> RandomPolicy:
+        return self._policy
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.num_timesteps = state["num_timesteps"]
-        for space, saved in zip(self._policy.spaces, state["streams"], strict=True):
-            space.np_random.bit_generator.state = saved
+    def diverged(self) -> dict[int, str]:
+        return {}
+
+    def parts(self) -> dict[str, Any]:
+        return {"policy": self._policy}
 
 
 class RandomPolicy(Policy):
@@ -74,6 +75,15 @@ class RandomPolicy(Policy):
         for seed, space in zip(seeds, self.spaces, strict=True):
             space.seed(int(generator(seed, purpose).integers(2**31)))
 
-    def act(self, obs: np.ndarray, first: np.ndarray, deterministic: bool = True) -> np.ndarray:
+    def step(
+        self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
+    ) -> tuple[np.ndarray, None]:
         drawn = np.array([[space.sample() for _ in range(obs.shape[1])] for space in self.spaces])
-        return drawn - self.action_start if self.action_start else drawn
+        return (drawn - self.action_start if self.action_start else drawn), None
+
+    def state(self) -> dict[str, Any]:
+        return {"streams": [space.np_random.bit_generator.state for space in self.spaces]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for space, saved in zip(self.spaces, state["streams"], strict=True):
+            space.np_random.bit_generator.state = saved

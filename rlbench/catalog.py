@@ -19,7 +19,16 @@ from rlbench.errors import UserError, nearest
 if TYPE_CHECKING:
     from rlbench.learning.agent import Agent
 
-ENCODERS = {"mlp": "fully connected layers; images and dictionaries are flattened"}
+ENCODERS = {
+    "auto": "by the observation: cnn for its images, vectors as they are, joined by an mlp",
+    "mlp": "fully connected layers; images and dictionaries are flattened",
+    "cnn": "convolutions for images: two of 3x3 with pooling, or Mnih et al. 2015 from 36x36 on",
+    "rnn": "a recurrent layer above auto (Elman 1990)",
+    "gru": "a gated recurrent unit above auto (Cho et al. 2014)",
+    "lstm": "a long short-term memory above auto (Hochreiter & Schmidhuber 1997)",
+    "cnn+lstm": "the one above the other; so are mlp+gru, cnn+rnn and the like",
+    "package.module:Class": "your own torch.nn.Module, alone or below a memory (...:Class+gru)",
+}
 _HERE = Path(__file__).parent
 
 
@@ -65,6 +74,13 @@ def presets(agent: str) -> dict[str, dict[str, Any]]:
     """Tuned parameters of an agent by environment: `n_timesteps`, `source`, and its parameters."""
     file = _HERE / "presets" / f"{agent}.toml"
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def wrappers() -> dict[str, str]:
+    """Wrappers of environments by name, and what they do, in one line each."""
+    from rlbench.envs.wrappers import WRAPPERS
+
+    return {name: text for name, (_, text) in WRAPPERS.items()}
 
 
 def find_run(text: str, out: Path) -> Path:

@@ -94,6 +94,10 @@ def _progress(command: Callable[..., Any]) -> Callable[..., Any]:
     "-p", "parameters", multiple=True, metavar="KEY=VALUE",
     help="Set a parameter (repeatable); rlbench show AGENT lists them.",
 )  # fmt: skip
+@click.option(
+    "--encoder", metavar="NAME",
+    help="The network below: auto, mlp, cnn, rnn, gru, lstm, cnn+lstm, package.module:Class.",
+)  # fmt: skip
 @click.option("--preset/--no-preset", default=True, help="Use tuned parameters.  [default: use]")
 @click.option(
     "--eval-freq", type=click.IntRange(min=0),
@@ -104,6 +108,10 @@ def _progress(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Episodes per evaluation. The final evaluation always has 100.",
 )  # fmt: skip
 @click.option("--env-kwargs", help="Arguments of the environment: '{\"gravity\": 5}' or gravity=5")
+@click.option(
+    "--wrap", "wraps", multiple=True, metavar="NAME[:ARGS]",
+    help="Put a wrapper around the environment (repeatable); rlbench list wrappers.",
+)  # fmt: skip
 @click.option("--again", is_flag=True, help="Compute these seeds anew, deleting what is there.")
 @_progress
 @_out
@@ -115,10 +123,12 @@ def run(
     n_timesteps: str | None,
     n_envs: int | None,
     parameters: tuple[str, ...],
+    encoder: str | None,
     preset: bool,
     eval_freq: int | None,
     eval_episodes: int,
     env_kwargs: str | None,
+    wraps: tuple[str, ...],
     again: bool,
     device: str,
     jobs: int,
@@ -135,6 +145,10 @@ def run(
 
     catalog.check_agent(agent)
     given = config.parse_assignments(parameters)
+    if encoder is not None:
+        if given.get("encoder", encoder) != encoder:
+            raise UserError("--encoder and -p encoder= differ: give one of the two")
+        given["encoder"] = encoder
     if seed is not None and seeds is not None:
         raise UserError("--seed is one seed, --seeds are several: give one of the two")
     chosen = config.parse_seeds(seeds or "5") if seed is None else (seed,)
@@ -146,6 +160,7 @@ def run(
         agent,
         env,
         chosen,
+        wraps=wraps,
         parameters=given,
         preset=preset,
         total_timesteps=steps,
@@ -204,11 +219,11 @@ def plot(runs: tuple[str, ...], output: Path | None, out: Path) -> None:
 @main.command("list")
 @click.argument(
     "what", default="agents",
-    type=click.Choice(["agents", "envs", "encoders", "presets", "runs"]),
+    type=click.Choice(["agents", "envs", "wrappers", "encoders", "presets", "runs"]),
 )  # fmt: skip
 @_out
 def list_(what: str, out: Path) -> None:
-    """List agents, envs, encoders, presets or runs."""
+    """List agents, envs, wrappers, encoders, presets or runs."""
     from rlbench import reading
 
     reading.listing(what, out)

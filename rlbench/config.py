@@ -52,7 +52,7 @@ class Config(BaseModel):
                     f" (rlbench show {owner})"
                 )
         try:
-            return cls(**values)
+            made = cls(**values)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"][:1]) or "configuration"
@@ -60,6 +60,11 @@ class Config(BaseModel):
             raise UserError(
                 f"{owner}: {name}={_short(first['input'])}: {said} (rlbench show {owner})"
             ) from None
+        made.check()
+        return made
+
+    def check(self) -> None:
+        """Refuse parameters that do not go together, with a UserError."""
 
     def changed(self) -> dict[str, Any]:
         """The fields that differ from their declared defaults, as JSON."""

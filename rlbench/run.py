@@ -118,6 +118,7 @@ def plan(
     env: str,
     seeds: Sequence[int],
     *,
+    wraps: Sequence[str] = (),
     parameters: dict[str, Any] | None = None,
     preset: bool = True,
     total_timesteps: int | None = None,
@@ -126,14 +127,16 @@ def plan(
 ) -> Run:
     """A run from what a person says: preset under parameters, defaults under the preset.
 
+    Wrappers become a part of the environment's name, in their order.
+
     Raises:
         UserError: an unknown agent or parameter, or a value that is none.
     """
     cls = catalog.agent_class(agent)
-    env = full_id(env)
+    env = full_id("+".join([env, *wraps]))
     tuned = dict(catalog.presets(agent).get(env, {})) if preset else {}
     tuned.pop("source", None)
-    steps, envs = tuned.pop("n_timesteps", None), tuned.pop("n_envs", 1)
+    steps, envs = tuned.pop("n_timesteps", None), tuned.pop("n_envs", cls.default_envs)
     given = parameters or {}
     config = cls.Config.build(agent, {**tuned, **given})
     said = [f"{name}={_plain(getattr(config, name))}" for name in given]
@@ -161,15 +164,12 @@ def plan(
 
 
 def full_id(env: str) -> str:
-    """`CartPole-v1` for `CartPole`: the version is a part of the name."""
-    import gymnasium
+    """`CartPole-v1` for `CartPole`: the version is a part of the name. Wrappers stay behind it."""
+    from rlbench.learning.makeenv import registered, split
 
-    if ":" in env or env in gymnasium.registry:
-        return env
-    try:
-        return gymnasium.spec(env).id
-    except gymnasium.error.Error:
-        return env
+    name, *wraps = split(env)
+    full = None if ":" in name else registered(name)
+    return "+".join([full or name, *wraps])
 
 
 def _plain(value: Any) -> str:
@@ -199,7 +199,8 @@ def check(run: Run) -> str:
         kinds = {name: catalog.agent_class(name).action_spaces for name in catalog.agents()}
         able = [name for name, kind in kinds.items() if isinstance(env.action_space, kind)]
         raise UserError(f"{error}. Agents that can: {', '.join(able) or 'none'}") from None
-    spec, device = ObsSpec(env.observation_space), pick_device(run.device)
+    device = pick_device(run.device)
+    spec = ObsSpec(env.observation_space, getattr(run.config, "frame_stack", 1))
     env.close()
     memory = agent.check_memory(
         run.config, spec, env.action_space, len(run.seeds), run.n_envs, device
@@ -213,8 +214,16 @@ def check(run: Run) -> str:
 
 
 def threshold(run: Run) -> float | None:
-    """The return at which the environment counts as solved, where its registration says one."""
+    """The return at which the environment counts as solved, where its registration says one.
+
+    None of our wrappers changes rewards; a wrapper of one's own might.
+    """
     import gymnasium
 
-    name = run.env.rpartition(":")[2]
-    return gymnasium.registry[name].reward_threshold if name in gymnasium.registry else None
+    from rlbench.learning.makeenv import split
+
+    name, *wraps = split(run.env)
+    spec = gymnasium.registry.get(name.rpartition(":")[2])
+    if spec is None or any(wrap.partition(":")[0] not in catalog.wrappers() for wrap in wraps):
+        return None
+    return spec.reward_threshold

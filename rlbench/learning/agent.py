@@ -8,8 +8,7 @@ Stable-Baselines3's (`learn`, `predict`, `save`, `load`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,24 +18,30 @@ from torch import Tensor
 from rlbench.config import Config as BaseConfig
 from rlbench.config import parse_seeds
 from rlbench.errors import UserError
-from rlbench.learning import checkpoint, memory, saving
+from rlbench.learning import checkpoint, memory
 from rlbench.learning.device import pick_device
+from rlbench.learning.interface import Interface
 from rlbench.learning.lanes import Lanes, Step
+from rlbench.learning.learner import Learner
 from rlbench.learning.makeenv import env_factory
+from rlbench.learning.nets import Generators, Stack
+from rlbench.learning.normalize import Normalizer
+from rlbench.learning.perception import Perception
 from rlbench.learning.policy import Policy
+from rlbench.learning.seeds import generator
 from rlbench.learning.spaces import ObsSpec, check_readable
 
 Metrics = Mapping[str, Tensor | float]
 
 
-class Agent:
+class Agent(Interface):
     """S seeds of one algorithm in lockstep.
 
     Args:
         env: a Gymnasium id, `package.module:Class`, a function that makes an environment, or an
             environment (the pattern from which each lane gets its own copy).
         seeds: how many (5 means 0..4), or which.
-        n_envs: environments per seed.
+        n_envs: environments per seed; the agent's own default where None.
         device: `auto`, `cpu`, `cuda` or `cuda:i`.
         parameters: fields of `Config`; `rlbench show AGENT` lists them.
 
@@ -49,17 +54,21 @@ class Agent:
     version: ClassVar[int] = 1
     action_spaces: ClassVar[tuple[type[spaces.Space[Any]], ...]] = ()
     default_timesteps: ClassVar[int] = 100_000
+    default_envs: ClassVar[int] = 1
 
     config: Any
     total_timesteps: int | None = None
     num_timesteps = 0
+    learner: Learner
+    normalizer: Normalizer | None = None
+    _live: tuple[Any, Policy] | None = None
 
     def __init__(
         self,
         env: Any = None,
         *,
         seeds: int | str | Sequence[int] = 1,
-        n_envs: int = 1,
+        n_envs: int | None = None,
         device: str = "auto",
         config: BaseConfig | None = None,
         observation_space: spaces.Space[Any] | None = None,
@@ -77,17 +86,18 @@ class Agent:
             raise UserError(f"{type(self).__name__} needs an environment, e.g. 'CartPole-v1'")
         self.observation_space, self.action_space = observation_space, action_space
         self.check_spaces(observation_space, action_space)
-        self.spec = ObsSpec(observation_space)
+        self.spec = ObsSpec(observation_space, getattr(self.config, "frame_stack", 1))
         self.seeds = parse_seeds(str(seeds)) if isinstance(seeds, int | str) else tuple(seeds)
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds must be different numbers from 0 up, got {list(self.seeds)}")
-        if n_envs < 1:
+        self.n_envs = self.default_envs if n_envs is None else n_envs
+        if self.n_envs < 1:
             raise UserError(f"n_envs must be at least 1, got {n_envs}")
-        self.n_envs = n_envs
         self.device = pick_device(device)
         self.check_memory(
-            self.config, self.spec, action_space, len(self.seeds), n_envs, self.device
+            self.config, self.spec, action_space, len(self.seeds), self.n_envs, self.device
         )
+        self.metrics: dict[str, Tensor | float] = {}
         self.build()
 
     # What a subclass fills in.
@@ -111,23 +121,44 @@ class Agent:
         """Take in one transition of every lane and learn when it is time; latest metrics, (S,)."""
         raise NotImplementedError
 
-    def policy(self, seed: int | None = None) -> Policy:
-        """The greedy policy of one seed, or of all of them, frozen as it is now."""
+    def network(self, generators: Generators) -> Any:
+        """A network for as many seeds as there are generators."""
         raise NotImplementedError
+
+    def policy_over(
+        self, network: Any, perception: Perception, seeds: Sequence[int], frozen: bool
+    ) -> Policy:
+        """The policy over a network: one that stays as it is, or the one in training."""
+        raise NotImplementedError
+
+    def parts(self) -> dict[str, Any]:
+        """Everything that training depends on, by name; each part has `state` and `restore`."""
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """Take note that all training environments begin new episodes."""
+
+    # What every agent has.
 
     def state(self) -> dict[str, Any]:
-        """Everything that training depends on; arrays and lists have the seed axis first."""
-        raise NotImplementedError
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned."""
-        raise NotImplementedError
+        """The state of all parts; arrays and lists have the seed axis first."""
+        state = {name: part.state() for name, part in self.parts().items()}
+        return {**state, "num_timesteps": self.num_timesteps, "metrics": dict(self.metrics)}
 
     def diverged(self) -> dict[int, str]:
         """Rows of seeds whose learning has broken down, with the reason."""
-        return {}
+        return self.learner.broken(self.metrics.get("train/loss"))
 
-    # What every agent has.
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        for name, part in self.parts().items():
+            if state[name] is not None:  # a replay memory that was not saved
+                part.restore(state[name])
+        self.num_timesteps = state["num_timesteps"]
+        self.metrics = {
+            key: torch.as_tensor(value) if isinstance(value, np.ndarray) else value
+            for key, value in state["metrics"].items()
+        }
 
     @classmethod
     def name(cls) -> str:
@@ -164,6 +195,7 @@ class Agent:
         if total_timesteps < 0:
             raise UserError(f"total_timesteps must not be negative, got {total_timesteps}")
         self.total_timesteps, self.num_timesteps = int(total_timesteps), 0
+        self.restart()
 
     def progress(self) -> float:
         """Share of the horizon that has passed, 0 to 1."""
@@ -184,48 +216,28 @@ class Agent:
             raise UserError("this agent was loaded without an environment: pass env= to load")
         return Lanes(self.make_env, self.seeds, self.n_envs)
 
-    def learn(
-        self,
-        total_timesteps: int,
-        callback: Callable[[Any], Any] | None = None,
-        *,
-        eval_freq: int | None = 0,
-        eval_episodes: int = 10,
-        progress_bar: bool = False,
-    ) -> Self:
-        """Train for `total_timesteps` env steps per seed; returns self.
-
-        `callback` gets every row (training episodes, evaluations, metrics, ended seeds, see
-        `rlbench.rows`); training stops when it returns False. `eval_freq` is in env steps
-        per seed; 0 evaluates never, None at ten points. Learning again starts schedules and the
-        training environments anew, with the weights reached. A seed that fails or diverges is cut
-        out, with a warning in the log `rlbench`.
-        """
-        from rlbench.learning import train
-
-        train.learn(self, total_timesteps, callback, eval_freq, eval_episodes, progress_bar)
-        return self
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = False,
-    ) -> tuple[Any, Any]:
-        """Actions of a one-seed agent as Stable-Baselines3 gives them: (action, state)."""
-        if not self.seeds:
-            raise UserError("every seed of this agent failed or diverged: there is nothing left")
-        if len(self.seeds) != 1:
-            raise UserError(
-                f"this agent holds seeds {list(self.seeds)}: "
-                f"use agent.policy(seed={self.seeds[0]}).predict(...)"
-            )
-        return self.live_policy().predict(observation, state, episode_start, deterministic)
+    def policy(self, seed: int | None = None) -> Policy:
+        """The greedy policy of one seed, or of all of them, frozen as it is now."""
+        rows = self.row(seed)
+        network = self.network([generator(0, "init") for _ in rows])
+        Stack(network, self.device).freeze().data.copy_(self.learner.stack.data[rows])
+        normalizer = self.normalizer.rows(rows) if self.normalizer else None
+        perception = Perception(self.spec, network.memory, normalizer)
+        return self.policy_over(network, perception, [self.seeds[r] for r in rows], frozen=True)
 
     def live_policy(self) -> Policy:
         """The policy over the weights in training, not a frozen copy."""
-        return self.policy()
+        network = self.learner.network
+        if self._live is None or self._live[0] is not network:
+            perception = Perception(self.spec, network.memory, self.normalizer)
+            self._live = network, self.policy_over(network, perception, self.seeds, frozen=False)
+        return self._live[1]
+
+    @property
+    def action_start(self) -> int:
+        """The first action of a Discrete space; agents and policies count from 0."""
+        discrete = isinstance(self.action_space, spaces.Discrete)
+        return int(self.action_space.start) if discrete else 0  # type: ignore[attr-defined]
 
     def row(self, seed: int | None) -> list[int]:
         """Rows of `seed`, or of all seeds where it is None."""
@@ -241,27 +253,3 @@ class Agent:
         self.seeds = tuple(self.seeds[r] for r in rows)
         self.build()
         self.restore(state)
-
-    def save(self, path: str | Path, replay: bool = True) -> Path:
-        """Write all seeds to one file of arrays and JSON: everything that training depends on.
-
-        `replay=False` leaves the replay memory out, for a small file to act with; training that
-        goes on from there begins with an empty one.
-        """
-        return saving.save(self, path, replay)
-
-    @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        env: Any = None,
-        *,
-        seed: int | None = None,
-        device: str = "auto",
-    ) -> Self:
-        """Read what `save` wrote; `seed` picks one of the seeds. Never executes what it loads.
-
-        Raises:
-            UserError: the file is missing, broken, or of another agent.
-        """
-        return saving.load(cls, path, env, seed, device)

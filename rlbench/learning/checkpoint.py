@@ -17,7 +17,7 @@ import torch
 
 from rlbench.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 
 
 def select(tree: Any, rows: Sequence[int]) -> Any:

@@ -1,56 +1,165 @@
-"""From observations to what an agent's heads need."""
+"""Encoders: from observations to the features that an agent's heads read.
+
+An encoder is made of parts, each optional: convolutions for every image in the observation (or a
+module of the user's), fully connected layers over all parts joined, and a recurrent cell.
+"""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from typing import Protocol
+import math
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import BeforeValidator
+from pydantic import Field as field
 from torch import Tensor, nn
 
-from rlbench.learning.nets import MLP
+from rlbench import config
+from rlbench.config import Int, IntList
+from rlbench.errors import UserError, nearest
+from rlbench.learning import convolution, plugin
+from rlbench.learning.nets import MLP, Generators
+from rlbench.learning.recurrent import CELLS, Cell
 from rlbench.learning.spaces import ObsSpec
 
-
-class NetConfig(Protocol):
-    """The parameters that describe a network."""
-
-    @property
-    def net_arch(self) -> tuple[int, ...]: ...
-    @property
-    def activation(self) -> str: ...
+STATIC = ("auto", "mlp", "cnn")
 
 
-class QNetwork(nn.Module):
-    """Action values of S seeds: `(S, B, *obs) -> (S, B, A)`."""
+def parse(name: str) -> tuple[str, str | None]:
+    """`cnn+lstm` -> (`cnn`, `lstm`): how one observation is read, and the cell above, if any."""
+    first, plus, second = name.rpartition("+")
+    if not plus:
+        return ("auto", name) if name in CELLS else (name, None)
+    return first, second
 
-    def __init__(
-        self,
-        generators: Sequence[np.random.Generator],
-        spec: ObsSpec,
-        n_actions: int,
-        config: NetConfig,
-    ) -> None:
+
+def _known(value: Any) -> Any:
+    if isinstance(value, type):
+        return plugin.name_of(value)
+    if not isinstance(value, str):
+        raise ValueError("must be the name of an encoder")
+    static, cell = parse(value.strip())
+    if cell is not None and cell not in CELLS:
+        raise ValueError(f"'{cell}' is no memory: {', '.join(CELLS)} are")
+    if static not in STATIC and ":" not in static:
+        raise ValueError(
+            f"no such encoder.{nearest(static, [*STATIC, *CELLS])} There are {', '.join(STATIC)}, "
+            f"{', '.join(CELLS)}, cnn+lstm and the like, and package.module:Class"
+        )
+    return value.strip()
+
+
+class EncoderConfig(config.Config):
+    """Parameters of the network below an agent's heads."""
+
+    encoder: Annotated[str, BeforeValidator(_known)] = field(
+        "auto",
+        description="auto (by the observation), mlp, cnn, rnn, gru, lstm, cnn+lstm and the like, "
+        "or package.module:Class",
+    )
+    net_arch: IntList | None = field(
+        None,
+        description="widths of the fully connected layers; none: 64,64 for vectors, 64 below a "
+        "memory, 128 after small and 512 after nature convolutions",
+    )
+    activation: Literal["relu", "tanh"] = field(
+        "relu", description="after each fully connected layer (convolutions have relu)"
+    )
+    ortho_init: bool = field(False, description="orthogonal first weights (Saxe et al. 2014)")
+    cnn: Literal["auto", "small", "nature"] = field(
+        "auto",
+        description="convolutions: two of 3x3 with pooling, or Mnih et al. 2015; auto: by size",
+    )
+    hidden_size: Int = field(64, ge=2, description="units of rnn, gru or lstm")
+    memory_horizon: Int | None = field(
+        None,
+        ge=2,
+        description="steps that gru and lstm remember at first (chrono initialisation, Tallec & "
+        "Ollivier 2018); none: the usual initialisation",
+    )
+    frame_stack: Int = field(1, ge=1, description="successive observations seen at once")
+
+
+class Encoder(nn.Module):
+    """Encoders of S seeds. `features` is the width of what they give, `memory` that of what is
+    carried from step to step in every lane (0 without a cell)."""
+
+    def __init__(self, generators: Generators, spec: ObsSpec, c: EncoderConfig) -> None:
         super().__init__()
         self.spec = spec
-        sizes = [*config.net_arch, n_actions]
-        self.mlp = MLP(generators, spec.features, sizes, config.activation)
+        static, cell = parse(c.encoder)
+        gain = math.sqrt(2.0) if c.ortho_init else None
+        self.own: plugin.UserModule | None = None
+        self.convolutions = nn.ModuleDict()
+        arch: tuple[int, ...] = (64, 64) if cell is None else (64,)
+        if ":" in static:
+            self.own = plugin.UserModule(generators, spec, static)
+            width, arch = self.own.features, ()
+        else:
+            images = {i: p.image for i, p in enumerate(spec.parts) if p.image and static != "mlp"}
+            if static == "cnn" and not images:
+                raise UserError(
+                    f"encoder {c.encoder} needs images, and observations of shape {spec.seen} "
+                    f"are none: use {'mlp' if cell is None else cell}"
+                )
+            width = spec.features
+            for i, image in images.items():
+                kind = convolution.kind_for(image, c.cnn)
+                convs = convolution.Convolutions(generators, image, kind, gain)
+                width += convs.features - spec.parts[i].features(spec.stack)
+                arch = (512,) if kind == "nature" else (128,)
+                self.convolutions[str(i)] = convs
+        self.plain = self.own is None and not self.convolutions
+        arch = c.net_arch if c.net_arch is not None else arch
+        self.mlp = MLP(generators, width, arch, c.activation, activate_last=True, gain=gain)
+        self.features, self.memory = (arch[-1] if arch else width), 0
+        self.cell: Cell | None = None
+        if cell is not None:
+            self.cell = CELLS[cell](
+                generators, self.features, c.hidden_size, c.ortho_init, c.memory_horizon
+            )
+            self.features, self.memory = c.hidden_size, self.cell.memory
 
-    def forward(self, obs: Tensor) -> Tensor:
-        return self.mlp.forward(self.spec.encode(obs))
+    def static(self, obs: Tensor) -> Tensor:
+        """What is seen in one observation, below the memory: `(S, B, *seen) -> (S, B, F)`."""
+        if self.own is not None:
+            return self.mlp.forward(self.own.forward(obs))
+        spec = self.spec
+        parts = [
+            self.convolutions[str(i)](spec.picture(obs, part))
+            if str(i) in self.convolutions
+            else spec.flat(obs, part)
+            for i, part in enumerate(spec.parts)
+        ]
+        return self.mlp.forward(parts[0] if len(parts) == 1 else torch.cat(parts, -1))
 
-    def best(self, obs: np.ndarray, device: torch.device) -> np.ndarray:
-        """argmax_a Q(obs, a), `(S, N, *obs) -> (S, N)`."""
-        if device.type == "cpu" and obs.dtype == np.float32:
-            flat = obs if obs.ndim == 3 else obs.reshape(*obs.shape[:2], -1)
-            return self.mlp.arrays(flat).argmax(-1)
+    def unroll(self, obs: Tensor, memory: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+        """Sequences: obs (S, B, T, *seen), memory (S, B, M), first (S, B, T) -> features
+        (S, B, T, F) and the memories (S, B, T, M) after each step."""
+        assert self.cell is not None
+        x = self.static(obs.flatten(1, 2)).unflatten(1, obs.shape[1:3])
+        memories = self.cell.unroll(x, memory, first)
+        return memories[..., : self.features], memories
+
+    def after(self, obs: Tensor, memory: Tensor) -> Tensor:
+        """Features one step after `memory` (S, B, M) when `obs` (S, B, *seen) is seen."""
+        assert self.cell is not None
+        return self.cell.after(self.static(obs), memory)[..., : self.features]
+
+    def act(
+        self, seen: np.ndarray, memory: np.ndarray, device: torch.device
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One step for acting, on arrays: (S, N, *seen), (S, N, M) -> features, memory."""
+        if device.type == "cpu" and self.plain:
+            x = self.mlp.arrays(self.spec.flat_array(seen))
+            if self.cell is None:
+                return x, memory
+            memory = self.cell.arrays(x, memory)
+            return memory[..., : self.features], memory
         with torch.inference_mode():
-            return self.forward(torch.from_numpy(obs).to(device)).argmax(-1).cpu().numpy()
-
-    @staticmethod
-    def parameters_of(spec: ObsSpec, n_actions: int, config: NetConfig) -> int:
-        """Parameters of one seed's network."""
-        widths = [spec.features, *config.net_arch, n_actions]
-        return sum((a + 1) * b for a, b in itertools.pairwise(widths))
+            features = self.static(torch.from_numpy(seen).to(device))
+            if self.cell is None:
+                return features.cpu().numpy(), memory
+            after = self.cell.after(features, torch.from_numpy(memory).to(device)).cpu().numpy()
+            return after[..., : self.features], after

@@ -43,6 +43,7 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
     times a second while it lasts.
     """
     width, rows = LANES, len(policy.seeds)
+    policy.reset()
     envs = [[make() for _ in range(width)] for _ in range(rows)]
     obs = np.zeros((rows, width, *policy.spec.shape), policy.spec.dtype)
     first = np.ones((rows, width), bool)

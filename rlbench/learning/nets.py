@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,16 +34,44 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., np.ndarra
 }
 
 
+Generators = Sequence[np.random.Generator]
+
+
+def initial(
+    generators: Generators, n_in: int, n_out: int, gain: float | None
+) -> tuple[Tensor, Tensor]:
+    """First weights (S, n_in, n_out) and biases (S, n_out).
+
+    With `gain`, weights are orthogonal with that gain (Saxe et al. 2014) and biases 0; without,
+    both are uniform within 1 / sqrt(n_in), which is torch's own default.
+    """
+    if gain is None:
+        bound = n_in**-0.5
+        draws = np.stack([g.uniform(-bound, bound, (n_in + 1, n_out)) for g in generators])
+        values = torch.from_numpy(draws.astype(np.float32))
+        return values[:, :-1].contiguous(), values[:, -1].contiguous()
+    weights = np.stack([gain * _orthogonal(g, n_in, n_out) for g in generators])
+    return torch.from_numpy(weights.astype(np.float32)), torch.zeros(len(generators), n_out)
+
+
+def _orthogonal(generator: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
+    """A matrix with orthonormal rows or columns, whichever are fewer, drawn uniformly."""
+    tall = generator.standard_normal((max(n_in, n_out), min(n_in, n_out)))
+    q, r = np.linalg.qr(tall)
+    q *= np.sign(np.diag(r))  # without this the distribution is not uniform (Mezzadri 2007)
+    return q if n_in >= n_out else q.T
+
+
 class Linear(nn.Module):
     """S linear layers side by side: `(S, B, n_in) -> (S, B, n_out)`."""
 
-    def __init__(self, generators: Sequence[np.random.Generator], n_in: int, n_out: int) -> None:
+    def __init__(
+        self, generators: Generators, n_in: int, n_out: int, gain: float | None = None
+    ) -> None:
         super().__init__()
-        bound = n_in**-0.5  # torch's own default for nn.Linear, weights and biases alike
-        draws = np.stack([g.uniform(-bound, bound, (n_in + 1, n_out)) for g in generators])
-        values = torch.from_numpy(draws.astype(np.float32))
-        self.weight = nn.Parameter(values[:, :-1].contiguous())  # (S, n_in, n_out)
-        self.bias = nn.Parameter(values[:, -1:].contiguous())  # (S, 1, n_out)
+        weight, bias = initial(generators, n_in, n_out, gain)
+        self.weight = nn.Parameter(weight)  # (S, n_in, n_out)
+        self.bias = nn.Parameter(bias.unsqueeze(1))  # (S, 1, n_out)
 
     def forward(self, x: Tensor) -> Tensor:
         _, n_in, n_out = self.weight.shape
@@ -65,15 +94,18 @@ class MLP(nn.Module):
 
     def __init__(
         self,
-        generators: Sequence[np.random.Generator],
+        generators: Generators,
         n_in: int,
         sizes: Sequence[int],
         activation: str = "relu",
         activate_last: bool = False,
+        gain: float | None = None,
     ) -> None:
         super().__init__()
         widths = [n_in, *sizes]
-        self.layers = nn.ModuleList(Linear(generators, a, b) for a, b in itertools.pairwise(widths))
+        self.layers = nn.ModuleList(
+            Linear(generators, a, b, gain) for a, b in itertools.pairwise(widths)
+        )
         self.activation, self.activation_array = ACTIVATIONS[activation]
         self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
         self.activated = len(sizes) if activate_last else len(sizes) - 1
@@ -148,3 +180,9 @@ class Stack:
     def finite(self) -> Tensor:
         """(S,) bool: which seeds have only finite parameters."""
         return torch.isfinite(self.data.sum(-1))
+
+    def state(self) -> dict[str, Any]:
+        return {"data": self.data}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.data.copy_(torch.as_tensor(state["data"]))

@@ -16,8 +16,10 @@ class Optimizer:
 
     moments: tuple[str, ...] = ()
 
-    def __init__(self, data: Tensor, grad: Tensor, weight_decay: float = 0.0) -> None:
-        self.data, self.grad, self.weight_decay = data, grad, weight_decay
+    def __init__(
+        self, data: Tensor, grad: Tensor, weight_decay: float = 0.0, eps: float = 1e-8
+    ) -> None:
+        self.data, self.grad, self.weight_decay, self.eps = data, grad, weight_decay, eps
         self.updates = 0
         for name in self.moments:
             setattr(self, name, torch.zeros_like(data))
@@ -84,8 +86,10 @@ class Adam(Optimizer):
     square: Tensor
     kernel = staticmethod(torch._fused_adam_)
 
-    def __init__(self, data: Tensor, grad: Tensor, weight_decay: float = 0.0) -> None:
-        super().__init__(data, grad, weight_decay)
+    def __init__(
+        self, data: Tensor, grad: Tensor, weight_decay: float = 0.0, eps: float = 1e-8
+    ) -> None:
+        super().__init__(data, grad, weight_decay, eps)
         self._count = torch.zeros((), device=data.device)
 
     def step(self, learning_rate: float) -> None:
@@ -101,7 +105,7 @@ class Adam(Optimizer):
             beta1=0.9,
             beta2=0.999,
             weight_decay=self.weight_decay,
-            eps=1e-8,
+            eps=self.eps,
             amsgrad=False,
             maximize=False,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbench.errors import UserError
+from rlbench.learning.perception import Carry
 from rlbench.learning.spaces import ObsSpec
 
 
@@ -21,9 +22,25 @@ class Policy:
     def __init__(self, seeds: Sequence[int], spec: ObsSpec, action_start: int = 0) -> None:
         self.seeds, self.spec, self.action_start = tuple(seeds), spec, action_start
 
-    def act(self, obs: np.ndarray, first: np.ndarray, deterministic: bool = True) -> np.ndarray:
-        """Actions `(S, N, *action)` for `obs` (S, N, *obs); `first` (S, N) marks episode starts."""
+    carry: Carry | None = None
+
+    def step(
+        self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
+    ) -> tuple[np.ndarray, Carry | None]:
+        """Actions `(S, N, *action)` for `obs` (S, N, *obs), and what is carried on.
+
+        `first` (S, N) marks lanes in which an episode begins; without a carry one begins in all.
+        """
         raise NotImplementedError
+
+    def act(self, obs: np.ndarray, first: np.ndarray, deterministic: bool = True) -> np.ndarray:
+        """Actions for observations in their order: the policy carries its memory itself."""
+        action, self.carry = self.step(obs, self.carry, first, deterministic)
+        return action
+
+    def reset(self) -> None:
+        """Forget what was carried; any number of lanes may come next."""
+        self.carry = None
 
     def predict(
         self,
@@ -34,7 +51,9 @@ class Policy:
     ) -> tuple[Any, Any]:
         """Actions of one seed for one observation or a batch of them, as Stable-Baselines3 has it.
 
-        Returns (action, state); `state` is the memory of recurrent policies, else None.
+        Returns (action, state): `state` holds memory and stacked frames, arrays `(B, ...)`, to be
+        passed with the next observations; None for a policy that has neither. `episode_start`
+        (B,) marks observations that begin an episode; without a state all do.
         """
         if len(self.seeds) != 1:
             raise UserError(
@@ -42,9 +61,18 @@ class Policy:
                 "use agent.policy(seed=k).predict(...)"
             )
         obs, single = self._batch(observation)
-        first = np.zeros((1, len(obs)), bool) if episode_start is None else episode_start
-        action = self.act(obs[None], np.reshape(first, (1, -1)), deterministic)[0]
-        action = action + self.action_start if self.action_start else action
+        first = np.zeros((1, len(obs)), bool)
+        if episode_start is not None:
+            first[:] = np.reshape(episode_start, (1, -1))
+        carry = None if state is None else tuple(np.asarray(part)[None] for part in state)
+        if carry and any(part.shape[1] != len(obs) for part in carry):
+            raise UserError(
+                f"state is of {carry[0].shape[1]} observations and there are {len(obs)}: pass what "
+                "predict returned for the same lanes, or None where they begin"
+            )
+        action, carry = self.step(obs[None], carry, first, deterministic)
+        action = action[0] + self.action_start if self.action_start else action[0]
+        state = tuple(part[0] for part in carry) if carry else None
         return (action[0] if single else action), state
 
     def _batch(self, observation: Any) -> tuple[np.ndarray, bool]:

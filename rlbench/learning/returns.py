@@ -43,4 +43,51 @@ def squared(value: Tensor, target: Tensor) -> Tensor:
     return torch.square(value - target)
 
 
+def gae(reward: Tensor, value: Tensor, next_value: Tensor, gamma: float, decay: Tensor) -> Tensor:
+    """Generalised advantage estimates over time, all `(..., T)` (Schulman et al. 2016, eq. 16):
+
+    A_t = delta_t + decay_t A_{t+1} with delta_t = r_t + gamma next_value_t - value_t.
+
+    `next_value` is 0 where the task ended; `decay` is gamma lambda, and 0 wherever an episode
+    ended, for whatever reason. lambda = 1 gives n-step returns minus the value.
+    """
+    delta = reward + gamma * next_value - value
+    advantage, steps = torch.zeros_like(delta[..., 0]), []
+    for now, share in zip(reversed(delta.unbind(-1)), reversed(decay.unbind(-1)), strict=True):
+        advantage = now + share * advantage
+        steps.append(advantage)
+    return torch.stack(steps[::-1], -1)
+
+
+def standardised(advantage: Tensor) -> Tensor:
+    """(A - mean) / std over the last axis, `(..., B)`; unchanged where there is one only."""
+    if advantage.shape[-1] == 1:
+        return advantage
+    centred = advantage - advantage.mean(-1, keepdim=True)
+    return centred / (advantage.std(-1, keepdim=True) + 1e-8)
+
+
+def policy_gradient(log_prob: Tensor, advantage: Tensor) -> Tensor:
+    """-A log pi(a|s), `(...)` (Williams 1992; Mnih et al. 2016)."""
+    return -advantage * log_prob
+
+
+def clipped_surrogate(ratio: Tensor, advantage: Tensor, clip_range: float) -> Tensor:
+    """-min(ratio A, clip(ratio, 1 - eps, 1 + eps) A), `(...)` (Schulman et al. 2017, eq. 7)."""
+    clipped = ratio.clamp(1.0 - clip_range, 1.0 + clip_range)
+    return -torch.minimum(ratio * advantage, clipped * advantage)
+
+
+def clipped_value(value: Tensor, old: Tensor, target: Tensor, clip_range: float) -> Tensor:
+    """Larger of the squared errors of the value and of the value kept within `clip_range` of the
+    old one, `(...)`; not in the paper but in its authors' code (Engstrom et al. 2020)."""
+    kept = old + (value - old).clamp(-clip_range, clip_range)
+    return torch.maximum(squared(value, target), squared(kept, target))
+
+
+def explained_variance(value: Tensor, target: Tensor) -> Tensor:
+    """1 - Var(target - value) / Var(target), `(..., B) -> (...)`: 1 is perfect, 0 a constant."""
+    return 1.0 - (target - value).var(-1) / (target.var(-1) + 1e-8)
+
+
 LOSSES = {"huber": huber, "mse": squared}

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlbench.errors import UserError
-from rlbench.learning import checkpoint
-from rlbench.learning import spaces as space_json
+from rlbench.learning import checkpoint, space_json
 
 if TYPE_CHECKING:
     from rlbench.learning.agent import Agent

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-PURPOSES = ("init", "exploration", "replay", "lane", "policy")
+PURPOSES = ("init", "exploration", "replay", "lane", "policy", "minibatch")
 
 # Reset seeds of training lanes and of evaluation episodes come from disjoint halves of [0, 2^31),
 # so that no evaluation episode can ever have been trained on.
@@ -38,15 +38,22 @@ def evaluation_seeds(phase: str, episodes: int) -> list[int]:
     return [int(word) % _HALF for word in words]
 
 
-class Uniforms:
-    """Uniform numbers in [0, 1) for S seeds; `next()` gives `(S, *shape)`, valid until called anew.
+class Draws:
+    """Random numbers for S seeds, uniform in [0, 1) or standard normal; `next()` gives
+    `(S, *shape)`, valid until called anew.
 
     `block` is how many draws are made at once; it bounds both memory and the cost per draw.
     """
 
     def __init__(
-        self, seeds: Sequence[int], purpose: str, shape: tuple[int, ...], block: int = 256
+        self,
+        seeds: Sequence[int],
+        purpose: str,
+        shape: tuple[int, ...],
+        block: int = 256,
+        normal: bool = False,
     ) -> None:
+        self.normal = normal
         self.generators = [generator(seed, purpose) for seed in seeds]
         self.values = np.empty((len(seeds), block, *shape))
         self._fill()
@@ -54,7 +61,7 @@ class Uniforms:
     def _fill(self) -> None:
         self.block_start = [g.bit_generator.state for g in self.generators]
         for rng, row in zip(self.generators, self.values, strict=True):
-            rng.random(out=row)
+            rng.standard_normal(out=row) if self.normal else rng.random(out=row)
         self.position = 0
 
     def next(self) -> np.ndarray:
@@ -71,3 +78,22 @@ class Uniforms:
             rng.bit_generator.state = saved
         self._fill()
         self.position = state["position"]
+
+
+class Permutations:
+    """Orders of `count` things for S seeds; `next()` gives `(S, count)`."""
+
+    def __init__(self, seeds: Sequence[int], purpose: str, count: int) -> None:
+        self.generators, self.count = [generator(seed, purpose) for seed in seeds], count
+
+    def next(self) -> np.ndarray:
+        """Flat indices: row s holds a permutation of s count, ..., (s + 1) count - 1."""
+        rows = [g.permutation(self.count) for g in self.generators]
+        return np.stack([row + s * self.count for s, row in enumerate(rows)])
+
+    def state(self) -> dict[str, Any]:
+        return {"generators": [g.bit_generator.state for g in self.generators]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for rng, saved in zip(self.generators, state["generators"], strict=True):
+            rng.bit_generator.state = saved

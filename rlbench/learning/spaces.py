@@ -1,8 +1,8 @@
-"""Observation and action spaces: what a network gets to see, and spaces as JSON."""
+"""Observation spaces: how observations are stored, and what networks get to see of them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,53 +10,152 @@ from gymnasium import spaces
 from torch import Tensor
 
 from rlbench.errors import UserError
+from rlbench.learning.space_json import to_json
+
+SMALLEST_IMAGE = 8  # pixels; a Box with shorter sides is read as numbers
+
+
+class Part(NamedTuple):
+    """One part of an observation, for one branch of a network.
+
+    `image` is (channels, height, width) of an image, with the channels of all frames; `sizes` are
+    the categories of integers; a part that has neither is a vector.
+    """
+
+    columns: slice  # of the flattened observation
+    shape: tuple[int, ...]
+    image: tuple[int, int, int] | None = None
+    frame: tuple[int, ...] = ()  # one frame of it as it is stored
+    channels_last: bool = False
+    sizes: tuple[int, ...] = ()
+    scale: float = 1.0
+
+    def features(self, stack: int) -> int:
+        """Width of the part as a vector."""
+        return stack * (sum(self.sizes) or int(np.prod(self.shape)))
 
 
 class ObsSpec:
     """How observations of a space become arrays, and how networks read those arrays.
 
     Box keeps its shape (uint8 stays uint8, everything else becomes float32); Discrete and
-    MultiDiscrete become integers that networks see one-hot; all other spaces are flattened to one
-    float32 vector as `gymnasium.spaces.flatten` does.
+    MultiDiscrete become integers that networks see one-hot; Dict and Tuple are flattened to one
+    float32 vector as `gymnasium.spaces.flatten` does, of which networks see the parts. An image
+    is a Box of three axes, or of four with a first axis of frames, or a uint8 Box of two axes,
+    with sides of at least 8 pixels; its channels are the shorter of its outer axes.
+
+    `stack` is how many successive observations networks see at once: `seen` is their shape.
     """
 
-    def __init__(self, space: spaces.Space[Any]) -> None:
-        self.space = space
+    def __init__(self, space: spaces.Space[Any], stack: int = 1) -> None:
+        self.space, self.stack = space, stack
         self.shape: tuple[int, ...]
         self.dtype: Any = np.dtype(np.float32)
-        self.sizes: tuple[int, ...] = ()  # categories of each integer, where they are integers
-        self.scale = 1.0
         if isinstance(space, spaces.Box):
             self.shape = space.shape
             if space.dtype == np.uint8:
-                self.dtype, self.scale = np.dtype(np.uint8), 1.0 / 255.0
+                self.dtype = np.dtype(np.uint8)
+            self.parts = [_box(space, 0, stack)]
         elif isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-            sizes = np.atleast_1d(space.n if isinstance(space, spaces.Discrete) else space.nvec)
-            self.sizes = tuple(int(n) for n in sizes.ravel())
-            self.shape, self.dtype = (len(self.sizes),), np.dtype(np.int64)
+            counts = np.ravel(space.n if isinstance(space, spaces.Discrete) else space.nvec)
+            sizes = tuple(int(n) for n in counts)
+            self.shape, self.dtype = (len(sizes),), np.dtype(np.int64)
+            self.parts = [Part(slice(0, len(sizes)), self.shape, sizes=sizes)]
         else:
             self.shape = (spaces.flatdim(space),)
+            self.parts = _parts(space, stack)
+        self.seen = self.shape if stack == 1 else (stack, *self.shape)
 
     @property
     def features(self) -> int:
-        """Width of what `encode` returns."""
-        return sum(self.sizes) if self.sizes else int(np.prod(self.shape))
+        """Width of the whole observation as a vector."""
+        return sum(part.features(self.stack) for part in self.parts)
+
+    @property
+    def vector(self) -> bool:
+        """Whether the observation is one float32 vector, stored as networks read it."""
+        part = self.parts[0]
+        return len(self.parts) == 1 and self.dtype == np.float32 and part.image is None
 
     def array(self, obs: Any) -> Any:
         """An observation of the space as what is stored: an array of `shape`, or a scalar of it."""
-        if self.sizes:
-            return np.ravel(obs) - np.ravel(getattr(self.space, "start", 0))
         if isinstance(self.space, spaces.Box):
             return obs
+        if isinstance(self.space, spaces.Discrete | spaces.MultiDiscrete):
+            return np.ravel(obs) - np.ravel(self.space.start)
         return spaces.flatten(self.space, obs)
 
-    def encode(self, obs: Tensor) -> Tensor:
-        """`(S, B, *shape)` as stored -> `(S, B, features)` float32 as networks read it."""
-        if self.sizes:
-            parts = [torch.nn.functional.one_hot(obs[..., i], n) for i, n in enumerate(self.sizes)]
-            return torch.cat(parts, -1).float()
-        flat = obs.reshape(*obs.shape[:2], -1)
-        return flat if flat.dtype == torch.float32 else flat.float() * self.scale
+    def flat(self, seen: Tensor, part: Part) -> Tensor:
+        """One part as a vector: `(S, B, *seen) -> (S, B, features)` float32."""
+        if self.vector:
+            return seen.flatten(2)
+        x = seen.reshape(*seen.shape[:2], self.stack, -1)[..., part.columns]
+        if part.sizes:
+            hot = [torch.nn.functional.one_hot(x[..., i], n) for i, n in enumerate(part.sizes)]
+            x = torch.cat(hot, -1)
+        x = x.flatten(2)
+        x = x if x.dtype == torch.float32 else x.float()
+        return x if part.scale == 1.0 else x * part.scale
+
+    def flat_array(self, seen: np.ndarray) -> np.ndarray:
+        """All parts as one vector, on arrays: `(S, N, *seen) -> (S, N, features)` float32."""
+        lead = seen.shape[:2]
+        if self.vector:
+            return seen if seen.ndim == 3 else seen.reshape(*lead, -1)
+        return torch.cat(
+            [self.flat(torch.from_numpy(seen), part) for part in self.parts], -1
+        ).numpy()
+
+    def picture(self, seen: Tensor, part: Part) -> Tensor:
+        """One image, channels first: `(S, B, *seen) -> (S, B, C, H, W)` float32."""
+        x = seen.reshape(*seen.shape[:2], self.stack, -1)[..., part.columns]
+        assert part.image is not None
+        x = x.reshape(*x.shape[:2], -1, *part.frame)  # (S, B, frames, ...)
+        if part.channels_last:
+            x = x.movedim(-1, 3)
+        x = x.reshape(*x.shape[:2], *part.image)
+        x = x if x.dtype == torch.float32 else x.float()
+        return x if part.scale == 1.0 else x * part.scale
+
+
+def _box(space: spaces.Box, start: int, stack: int) -> Part:
+    """A Box from column `start` of the flattened observation on."""
+    shape, columns = space.shape, slice(start, start + int(np.prod(space.shape)))
+    integers = space.dtype == np.uint8
+    scale = 1.0 / 255.0 if integers else 1.0
+    frames, sides = (shape[0], shape[1:]) if len(shape) == 4 else (1, shape)
+    if len(sides) == 2 and integers:
+        sides = (1, *sides)
+    if len(sides) == 3:
+        last = sides[2] < sides[0]
+        channels, height, width = (sides[2], *sides[:2]) if last else sides
+        if min(height, width) >= SMALLEST_IMAGE:
+            image = (stack * frames * channels, height, width)
+            return Part(columns, shape, image, sides, last, (), scale)
+    return Part(columns, shape, scale=scale)
+
+
+def _parts(space: spaces.Space[Any], stack: int) -> list[Part]:
+    """The parts of a Dict or Tuple, in the order in which `flatten` writes them."""
+    parts: list[Part] = []
+    start = 0
+
+    def walk(space: spaces.Space[Any]) -> None:
+        nonlocal start
+        if isinstance(space, spaces.Dict | spaces.Tuple):
+            inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+            for each in inner:
+                walk(each)
+            return
+        width = spaces.flatdim(space)
+        if isinstance(space, spaces.Box):
+            parts.append(_box(space, start, stack))
+        else:  # flatten has made it one-hot already
+            parts.append(Part(slice(start, start + width), (width,)))
+        start += width
+
+    walk(space)
+    return parts
 
 
 def check_readable(space: spaces.Space[Any]) -> None:
@@ -66,51 +165,3 @@ def check_readable(space: spaces.Space[Any]) -> None:
         ObsSpec(space)
     except (TypeError, ValueError, NotImplementedError):
         raise UserError(f"no network here reads observations of {space}") from None
-
-
-def to_json(space: spaces.Space[Any]) -> dict[str, Any]:
-    """A space as JSON, so that a saved agent loads without its environment."""
-    if isinstance(space, spaces.Box):
-        bounds = {"low": space.low, "high": space.high}
-        texts = {  # as text, since JSON has no infinity; one number where all are alike
-            name: repr(float(v.flat[0])) if (v == v.flat[0]).all() else _texts(v.tolist())
-            for name, v in bounds.items()
-        }
-        return {"type": "Box", **texts, "shape": space.shape, "dtype": str(space.dtype)}
-    if isinstance(space, spaces.Discrete):
-        return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
-    if isinstance(space, spaces.MultiDiscrete):
-        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
-    if isinstance(space, spaces.MultiBinary):
-        return {"type": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.n)}
-    if isinstance(space, spaces.Dict):
-        return {"type": "Dict", "parts": {k: to_json(s) for k, s in space.spaces.items()}}
-    if isinstance(space, spaces.Tuple):
-        return {"type": "Tuple", "parts": [to_json(s) for s in space.spaces]}
-    raise TypeError(f"{type(space).__name__} spaces cannot be saved")
-
-
-def _texts(values: Any) -> Any:
-    return [_texts(v) for v in values] if isinstance(values, list) else repr(float(values))
-
-
-def from_json(text: dict[str, Any]) -> spaces.Space[Any]:
-    """The space that `to_json` wrote."""
-    kind = text["type"]
-    if kind == "Box":
-        shape, dtype = tuple(text["shape"]), np.dtype(text["dtype"])
-        low, high = (np.asarray(text[k], dtype=np.float64).astype(dtype) for k in ("low", "high"))
-        return spaces.Box(
-            np.broadcast_to(low, shape), np.broadcast_to(high, shape), shape, dtype.type
-        )
-    if kind == "Discrete":
-        return spaces.Discrete(text["n"], start=text["start"])
-    if kind == "MultiDiscrete":
-        return spaces.MultiDiscrete(text["nvec"], start=text["start"])
-    if kind == "MultiBinary":
-        return spaces.MultiBinary(text["n"])
-    if kind == "Dict":
-        return spaces.Dict({k: from_json(part) for k, part in text["parts"].items()})
-    if kind == "Tuple":
-        return spaces.Tuple([from_json(part) for part in text["parts"]])
-    raise ValueError(f"unknown space type '{kind}'")

@@ -201,7 +201,10 @@ class Trainer:
             seed: deque((tuple(end) for end in recent), WINDOW)
             for seed, recent in zip(state["seeds"], state["recent"], strict=True)
         }
-        return self.lanes.restore(state["lanes"])
+        went_on = self.lanes.restore(state["lanes"])
+        if not went_on:
+            self.agent.restart()
+        return went_on
 
 
 def overflow_allowed() -> np.errstate:

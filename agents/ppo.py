@@ -1,0 +1,109 @@
+"""PPO: proximal policy optimisation, several epochs over every rollout (Schulman et al. 2017)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field as field
+from torch import Tensor
+
+from rlbench.config import Float, Int
+from rlbench.errors import UserError
+from rlbench.learning import returns
+from rlbench.learning.learner import Rule
+from rlbench.learning.on_policy import OnPolicy, OnPolicyConfig
+from rlbench.learning.rollout import select
+from rlbench.learning.seeds import Permutations
+
+
+class PPOConfig(OnPolicyConfig):
+    """Parameters of PPO. Steps are env steps; names are Stable-Baselines3's."""
+
+    learning_rate: Float = field(3e-4, gt=0, description="step size of the optimiser")
+    optimizer: Rule = field("adam", description="update rule")
+    n_steps: Int = field(
+        128, ge=1, description="steps of each environment between two updates: T of the rollout"
+    )
+    batch_size: Int = field(
+        256, ge=1, description="steps per minibatch, per seed (with a memory: in whole sequences)"
+    )
+    n_epochs: Int = field(10, ge=1, description="passes over each rollout")
+    gae_lambda: Float = field(
+        0.95, ge=0, le=1, description="bias against variance of advantages; 1: n-step returns"
+    )
+    clip_range: Float = field(
+        0.2, gt=0, description="how far the ratio of probabilities may move from 1"
+    )
+    clip_range_vf: Float | None = field(
+        None, gt=0, description="how far values may move in one rollout; none: not limited"
+    )
+    clip_schedule: Literal["constant", "linear"] = field(
+        "constant", description="linear: both clip ranges fall to 0 at the last step"
+    )
+    normalize_advantage: bool = field(
+        True, description="advantages of a minibatch to mean 0 and deviation 1"
+    )
+
+    def check(self) -> None:
+        super().check()
+        if self.batch_size < self.length():
+            raise UserError(
+                f"batch_size={self.batch_size} steps hold no sequence of {self.length()}: make "
+                "the batch larger or sequence_length shorter"
+            )
+
+
+class PPO(OnPolicy):
+    """S proximal policy optimisers, each with N environments of its own."""
+
+    Config = PPOConfig
+    version = 1
+    config: PPOConfig
+
+    def build(self) -> None:
+        super().build()
+        c = self.config
+        self.batch = c.batch_size // self.rollout.length  # items, see Rollout.items
+        count = self.n_envs * c.n_steps // self.rollout.length
+        self.order = Permutations(self.seeds, "minibatch", count)
+
+    def improve(self, items: dict[str, Tensor], rate: float) -> None:
+        """Several epochs of minibatches, in an order drawn anew for each epoch and seed."""
+        c = self.config
+        share = 1.0 - self.progress() if c.clip_schedule == "linear" else 1.0
+        self.clip = max(c.clip_range * share, 1e-8)
+        for _ in range(c.n_epochs):
+            order = torch.from_numpy(self.order.next()).to(self.device)
+            shuffled = select(items, order)
+            for start in range(0, order.shape[1], self.batch):
+                stop = start + self.batch
+                self.learner.step(
+                    self.loss({k: v[:, start:stop] for k, v in shuffled.items()}), rate
+                )
+        self.metrics["train/clip_range"] = self.clip
+
+    def loss(self, items: dict[str, Tensor]) -> Tensor:
+        """Clipped surrogate, value and entropy losses of a minibatch, `(S,)` (eq. 9)."""
+        c = self.config
+        log_prob, entropy, value = self.evaluate(items)
+        advantage, old = items["advantage"].flatten(1), items["value"].flatten(1)
+        target = advantage + old
+        if c.normalize_advantage:
+            advantage = returns.standardised(advantage)
+        log_ratio = log_prob - items["log_prob"].flatten(1)
+        ratio = log_ratio.exp()
+        policy_loss = returns.clipped_surrogate(ratio, advantage, self.clip).mean(-1)
+        if c.clip_range_vf is None:
+            value_loss = returns.squared(value, target)
+        else:
+            reach = c.clip_range_vf * self.clip / c.clip_range
+            value_loss = returns.clipped_value(value, old, target, reach)
+        with torch.no_grad():  # Schulman, http://joschu.net/blog/kl-approx.html
+            self.metrics["train/approx_kl"] = (ratio - 1.0 - log_ratio).mean(-1)
+            outside = (ratio - 1.0).abs() > self.clip
+            self.metrics["train/clip_fraction"] = outside.float().mean(-1)
+        return self.total(policy_loss, value_loss.mean(-1), entropy.mean(-1))
+
+    def parts(self) -> dict[str, Any]:
+        return {**super().parts(), "order": self.order}

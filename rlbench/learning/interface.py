@@ -1,0 +1,88 @@
+"""The interface shaped like Stable-Baselines3's, so that habits and tools carry over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from rlbench.errors import UserError
+from rlbench.learning import saving
+
+if TYPE_CHECKING:
+    from rlbench.learning.policy import Policy
+
+
+class Interface:
+    """`learn`, `predict`, `save` and `load` of every agent."""
+
+    seeds: tuple[int, ...]
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: Callable[[Any], Any] | None = None,
+        *,
+        eval_freq: int | None = 0,
+        eval_episodes: int = 10,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Train for `total_timesteps` env steps per seed; returns self.
+
+        `callback` gets every row (training episodes, evaluations, metrics, ended seeds, see
+        `rlbench.rows`); training stops when it returns False. `eval_freq` is in env steps
+        per seed; 0 evaluates never, None at ten points. Learning again starts schedules and the
+        training environments anew, with the weights reached. A seed that fails or diverges is cut
+        out, with a warning in the log `rlbench`.
+        """
+        from rlbench.learning import train
+
+        train.learn(
+            cast(Any, self), total_timesteps, callback, eval_freq, eval_episodes, progress_bar
+        )
+        return self
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """Actions of a one-seed agent as Stable-Baselines3 gives them: (action, state)."""
+        if not self.seeds:
+            raise UserError("every seed of this agent failed or diverged: there is nothing left")
+        if len(self.seeds) != 1:
+            raise UserError(
+                f"this agent holds seeds {list(self.seeds)}: "
+                f"use agent.policy(seed={self.seeds[0]}).predict(...)"
+            )
+        return self.live_policy().predict(observation, state, episode_start, deterministic)
+
+    def live_policy(self) -> Policy:
+        """The policy over the weights in training, not a frozen copy."""
+        raise NotImplementedError
+
+    def save(self, path: str | Path, replay: bool = True) -> Path:
+        """Write all seeds to one file of arrays and JSON: everything that training depends on.
+
+        `replay=False` leaves the replay memory out, for a small file to act with; training that
+        goes on from there begins with an empty one.
+        """
+        return saving.save(cast(Any, self), path, replay)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        env: Any = None,
+        *,
+        seed: int | None = None,
+        device: str = "auto",
+    ) -> Self:
+        """Read what `save` wrote; `seed` picks one of the seeds. Never executes what it loads.
+
+        Raises:
+            UserError: the file is missing, broken, or of another agent.
+        """
+        return saving.load(cast(Any, cls), path, env, seed, device)

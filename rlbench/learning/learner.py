@@ -1,0 +1,73 @@
+"""What turns a loss into better weights: the stacked network, its optimiser, its schedule."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field as field
+from torch import Tensor, nn
+
+from rlbench.config import Float
+from rlbench.learning.encoders import EncoderConfig
+from rlbench.learning.nets import Stack
+from rlbench.learning.optim import OPTIMIZERS
+
+Rule = Literal["adam", "adamw", "rmsprop", "sgd", "momentum"]
+
+
+class LearnerConfig(EncoderConfig):
+    """Parameters of gradient descent."""
+
+    learning_rate: Float = field(5e-4, gt=0, description="step size of the optimiser")
+    lr_schedule: Literal["constant", "linear"] = field(
+        "constant", description="linear: falls to 0 at the last step"
+    )
+    optimizer: Rule = field("adam", description="update rule")
+    weight_decay: Float = field(0.0, ge=0, description="L2 penalty (decoupled for adamw)")
+    max_grad_norm: Float | None = field(
+        10.0, gt=0, description="largest gradient norm of a seed; none: no clipping"
+    )
+
+
+class Learner:
+    """A network whose parameters are one matrix, and the optimiser that moves it."""
+
+    def __init__(
+        self, network: nn.Module, config: LearnerConfig, device: torch.device, eps: float = 1e-8
+    ) -> None:
+        self.network: Any = network
+        self.config = config
+        self.stack = Stack(network, device)
+        rule = OPTIMIZERS[config.optimizer]
+        self.optimizer = rule(self.stack.data, self.stack.grad, config.weight_decay, eps)
+
+    def rate(self, progress: float) -> float:
+        """The learning rate when this share of the horizon has passed."""
+        share = 1.0 - progress if self.config.lr_schedule == "linear" else 1.0
+        return self.config.learning_rate * share
+
+    def step(self, loss: Tensor, rate: float) -> None:
+        """One step of every seed along the gradient of its loss (S,)."""
+        self.stack.backward(loss, self.config.max_grad_norm)
+        self.optimizer.step(rate)
+
+    def broken(self, loss: Any) -> dict[int, str]:
+        """Rows of seeds whose weights or last loss (S,) are not finite, with the reason."""
+        finite = self.stack.finite()
+        if loss is not None:
+            finite &= torch.isfinite(torch.as_tensor(loss)).to(finite.device)
+        rows = [row for row, fine in enumerate(finite.tolist()) if not fine]
+        return dict.fromkeys(rows, "loss or weights became NaN or infinite")
+
+    def state(self) -> dict[str, Any]:
+        return {"weights": self.stack.data, "optimizer": self.optimizer.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.stack.data.copy_(torch.as_tensor(state["weights"]))
+        self.optimizer.restore(state["optimizer"])
+
+    @staticmethod
+    def copies(config: LearnerConfig) -> int:
+        """How many matrices it holds: weights, gradients and moments."""
+        return 2 + len(OPTIMIZERS[config.optimizer].moments)

@@ -1,0 +1,183 @@
+"""Whole networks: encoders with heads. `forward` learns, `act` acts on arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rlbench.learning.encoders import Encoder, EncoderConfig
+from rlbench.learning.nets import MLP, Generators
+from rlbench.learning.plugin import UserModule
+from rlbench.learning.seeds import generator
+from rlbench.learning.spaces import ObsSpec
+
+
+class Network(nn.Module):
+    """Base: `memory` numbers are carried from step to step in every lane."""
+
+    memory = 0
+
+    def state(self) -> dict[str, Any]:
+        """What is not in the parameters: how often a user's module has drawn."""
+        own = [m for m in self.modules() if isinstance(m, UserModule)]
+        return {str(i): module.calls for i, module in enumerate(own)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        own = [m for m in self.modules() if isinstance(m, UserModule)]
+        for i, module in enumerate(own):
+            module.calls = state[str(i)]
+
+
+def sizes(network: type[Network], *args: Any) -> tuple[int, int]:
+    """Parameters and memory of one seed's network."""
+    made = network([generator(0, "init")], *args)
+    return sum(p[0].numel() for p in made.parameters()), made.memory
+
+
+class QNetwork(Network):
+    """Action values of S seeds."""
+
+    def __init__(
+        self, generators: Generators, spec: ObsSpec, n_actions: int, c: EncoderConfig
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(generators, spec, c)
+        self.memory = self.encoder.memory
+        self.head = MLP(
+            generators, self.encoder.features, [n_actions], gain=1.0 if c.ortho_init else None
+        )
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """`(S, B, *seen) -> (S, B, A)`, without memory."""
+        return self.head.forward(self.encoder.static(obs))
+
+    def unroll(self, obs: Tensor, memory: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+        """Sequences (see `Encoder.unroll`): action values (S, B T, A), memories (S, B T, M)."""
+        features, memories = self.encoder.unroll(obs, memory, first)
+        return self.head.forward(features.flatten(1, 2)), memories.flatten(1, 2)
+
+    def after(self, obs: Tensor, memory: Tensor) -> Tensor:
+        """Action values one step after `memory`: (S, B, *seen), (S, B, M) -> (S, B, A)."""
+        return self.head.forward(self.encoder.after(obs, memory))
+
+    def act(
+        self, seen: np.ndarray, memory: np.ndarray, device: torch.device
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Action values (S, N, A) and memory on arrays."""
+        features, memory = self.encoder.act(seen, memory, device)
+        return _head(self.head, features, device), memory
+
+
+def unroll_pair(
+    online: QNetwork,
+    target: QNetwork,
+    obs: Tensor,
+    next_obs: Tensor,
+    memory: Tensor,
+    first: Tensor,
+    burn_in: int,
+    double: bool,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Action values over sequences, from both networks, for Q-learning with a memory.
+
+    obs and next_obs (S, B, T, *seen), memory (S, B, M) before the first step, first (S, B, T).
+    Returns Q(obs), with gradients, then the target network's Q(next_obs) and, where `double`, the
+    online network's, all `(S, B (T - burn_in), A)`. A successor is always one step further than
+    the memory after its observation, so that it needs no care at borders of episodes.
+    """
+    seen, starts = obs[:, :, burn_in:], first[:, :, burn_in:]
+    successors = next_obs[:, :, burn_in:].flatten(1, 2)
+    begin = [memory, memory]
+    with torch.no_grad():
+        if burn_in:
+            for i, network in enumerate((online, target)):
+                _, old = network.unroll(obs[:, :, :burn_in], memory, first[:, :, :burn_in])
+                begin[i] = old.unflatten(1, (-1, burn_in))[:, :, -1]
+        _, reached = target.unroll(seen, begin[1], starts)
+        next_q = target.after(successors, reached)
+    q, reached = online.unroll(seen, begin[0], starts)
+    with torch.no_grad():
+        next_online = online.after(successors, reached.detach()) if double else None
+    return q, next_q, next_online
+
+
+class ActorCritic(Network):
+    """A policy's parameters (logits or means, A of them) and a value, for S seeds.
+
+    The critic shares the actor's encoder or has one of its own.
+    """
+
+    def __init__(
+        self,
+        generators: Generators,
+        spec: ObsSpec,
+        outputs: int,
+        c: EncoderConfig,
+        share: bool | None,
+        log_std: float | None,
+    ) -> None:
+        super().__init__()
+        self.actor = Encoder(generators, spec, c)
+        self.shared = not (self.actor.plain and self.actor.cell is None) if share is None else share
+        self.critic = self.actor if self.shared else Encoder(generators, spec, c)
+        ortho, features = c.ortho_init, self.actor.features
+        # A small gain: the first policy is nearly uniform (Andrychowicz et al. 2021, choice C57).
+        self.policy = MLP(generators, features, [outputs], gain=0.01 if ortho else None)
+        self.value = MLP(generators, features, [1], gain=1.0 if ortho else None)
+        self.memory = self.actor.memory * (1 if self.shared else 2)
+        self.log_std = None
+        if log_std is not None:
+            self.log_std = nn.Parameter(torch.full((len(generators), 1, outputs), log_std))
+
+    def forward(
+        self, obs: Tensor, memory: Tensor | None = None, first: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Policy parameters (S, B, A) and values (S, B) of obs (S, B, *seen).
+
+        With memory, obs are sequences (S, B, T, *seen), and the results are of B T steps.
+        """
+        if memory is None or first is None:
+            actor = self.actor.static(obs)
+            critic = actor if self.shared else self.critic.static(obs)
+        else:
+            m = self.actor.memory
+            actor, _ = self.actor.unroll(obs, memory[..., :m], first)
+            critic = actor
+            if not self.shared:
+                critic, _ = self.critic.unroll(obs, memory[..., m:], first)
+                critic = critic.flatten(1, 2)
+            actor = actor.flatten(1, 2)
+            critic = actor if self.shared else critic
+        return self.policy.forward(actor), self.value.forward(critic).squeeze(-1)
+
+    def act(
+        self, seen: np.ndarray, memory: np.ndarray, device: torch.device
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Policy parameters (S, N, A) and memory on arrays."""
+        m = self.actor.memory
+        features, own = self.actor.act(seen, memory[..., :m], device)
+        if self.memory > m:
+            _, other = self.critic.act(seen, memory[..., m:], device)
+            own = np.concatenate([own, other], -1)
+        return _head(self.policy, features, device), own
+
+    def values(self, seen: np.ndarray, memory: np.ndarray, device: torch.device) -> np.ndarray:
+        """Values (S, N) on arrays."""
+        m = self.actor.memory
+        mine = memory if self.shared else memory[..., m:]
+        features, _ = self.critic.act(seen, mine, device)
+        return _head(self.value, features, device)[..., 0]
+
+    def std(self) -> np.ndarray | None:
+        """Standard deviations (S, 1, A) of a Gaussian policy."""
+        return None if self.log_std is None else self.log_std.detach().exp().cpu().numpy()
+
+
+def _head(head: MLP, features: np.ndarray, device: torch.device) -> np.ndarray:
+    if device.type == "cpu":
+        return head.arrays(features)
+    with torch.inference_mode():
+        return head.forward(torch.from_numpy(features).to(device)).cpu().numpy()

@@ -1,0 +1,119 @@
+"""Running normalisation of observations and returns, one set of statistics per seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlbench.errors import UserError
+from rlbench.learning.spaces import ObsSpec
+
+CLIP = 10.0  # standard deviations
+
+
+class Moments:
+    """Mean and variance of all that has been seen, by seed (Chan et al. 1983, eq. 2.1)."""
+
+    def __init__(self, seeds: int, shape: tuple[int, ...]) -> None:
+        self.mean = np.zeros((seeds, 1, *shape))
+        self.var = np.ones((seeds, 1, *shape))
+        self.count = 0
+
+    def update(self, batch: np.ndarray) -> None:
+        """Take in `(S, B, *shape)`."""
+        new = batch.astype(np.float64)
+        size, mean = new.shape[1], new.mean(1, keepdims=True)
+        total = self.count + size
+        delta = mean - self.mean
+        spread = self.var * self.count + new.var(1, keepdims=True) * size
+        self.var = (spread + delta * delta * (self.count * size / total)) / total
+        self.mean = self.mean + delta * (size / total)
+        self.count = total
+
+    def state(self) -> dict[str, Any]:
+        return {"mean": self.mean, "var": self.var, "count": self.count}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.mean, self.var = np.asarray(state["mean"]), np.asarray(state["var"])
+        self.count = state["count"]
+
+
+class Normalizer:
+    """(obs - mean) / std, clipped to 10 standard deviations; images and categories stay."""
+
+    def __init__(self, seeds: int, spec: ObsSpec) -> None:
+        if spec.dtype != np.float32 or all(part.image for part in spec.parts):
+            raise UserError(
+                f"normalize_obs is for vectors, and {spec.space} has none (images are scaled "
+                "to [0, 1] and categories are one-hot already): leave it out"
+            )
+        self.moments = Moments(seeds, spec.shape)
+        self.vectors = np.ones(int(np.prod(spec.shape)), bool)
+        for part in spec.parts:
+            self.vectors[part.columns] = part.image is None
+        self.vectors = self.vectors.reshape(spec.shape)
+        self._refresh()
+
+    def update(self, obs: np.ndarray) -> None:
+        """Take in raw observations `(S, B, *obs)`."""
+        self.moments.update(obs)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        m = self.moments
+        mean = np.where(self.vectors, m.mean, 0.0)
+        std = np.where(self.vectors, np.sqrt(m.var + 1e-8), 1.0)
+        self.mean, self.scale = mean.astype(np.float32), (1.0 / std).astype(np.float32)
+
+    def array(self, obs: np.ndarray) -> np.ndarray:
+        """`(S, N, *obs)` raw -> normalised."""
+        x = (obs - self.mean) * self.scale
+        return np.where(self.vectors, np.clip(x, -CLIP, CLIP), obs)
+
+    def tensor(self, obs: Tensor, lead: int) -> Tensor:
+        """The same for tensors with `lead` axes before those of an observation."""
+        shape = self.mean.shape[:1] + (1,) * (lead - 1) + self.mean.shape[2:]
+        mean, scale = (
+            torch.from_numpy(a).view(shape).to(obs.device) for a in (self.mean, self.scale)
+        )
+        keep = torch.from_numpy(self.vectors).to(obs.device)
+        return torch.where(keep, ((obs - mean) * scale).clamp(-CLIP, CLIP), obs)
+
+    def rows(self, rows: list[int]) -> Normalizer:
+        """A frozen copy for some seeds."""
+        copy = object.__new__(Normalizer)
+        copy.vectors, copy.mean, copy.scale = self.vectors, self.mean[rows], self.scale[rows]
+        return copy
+
+    def state(self) -> dict[str, Any]:
+        return self.moments.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.moments.restore(state)
+        self._refresh()
+
+
+class RewardScaler:
+    """reward / std of the discounted return so far, clipped to 10 (Engstrom et al. 2020)."""
+
+    def __init__(self, seeds: int, n_envs: int, gamma: float) -> None:
+        self.moments, self.gamma = Moments(seeds, ()), gamma
+        self.returns = np.zeros((seeds, n_envs))
+
+    def __call__(self, reward: np.ndarray, ended: np.ndarray) -> np.ndarray:
+        """`(S, N)` raw -> scaled; takes them in first."""
+        self.returns = self.returns * self.gamma + reward
+        self.moments.update(self.returns)
+        self.returns[ended] = 0.0
+        scaled = reward / np.sqrt(self.moments.var + 1e-8)
+        return np.clip(scaled, -CLIP, CLIP).astype(np.float32)
+
+    def state(self) -> dict[str, Any]:
+        return {"moments": self.moments.state(), "returns": self.returns}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.moments.restore(state["moments"])
+        self.returns = np.array(state["returns"])

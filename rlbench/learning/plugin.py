@@ -1,0 +1,177 @@
+"""A user's own plain `nn.Module` as an encoder: S copies held side by side.
+
+The class is called with the observation space, with images channels first as Stable-Baselines3's
+feature extractors get it, and maps a batch of observations `(B, *shape)` (float32, images in
+[0, 1], a dictionary or tuple of these for Dict and Tuple) to features `(B, F)`. It costs S times
+what one copy costs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from rlbench.errors import UserError
+from rlbench.learning.nets import Generators
+from rlbench.learning.spaces import ObsSpec, Part
+
+_GIVEN: dict[str, type[nn.Module]] = {}  # classes passed as objects, by the name they are saved by
+
+
+def name_of(cls: type) -> str:
+    """`package.module:Class`, by which the class is found again."""
+    name = f"{cls.__module__}:{cls.__qualname__}"
+    _GIVEN[name] = cls
+    return name
+
+
+def find(name: str) -> type[nn.Module]:
+    """The class of that name; UserError where there is none."""
+    if name in _GIVEN:
+        return _GIVEN[name]
+    module, _, path = name.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # console scripts do not look in the current folder by themselves
+    try:
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        raise UserError(f"encoder '{name}': {type(error).__name__}: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise UserError(f"encoder '{name}' is not a class of torch.nn.Module")
+    return found
+
+
+def seen_space(spec: ObsSpec, space: spaces.Space[Any], parts: Iterator[Part]) -> Any:
+    """The space as the module sees it: images channels first, stacked frames joined."""
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict({k: seen_space(spec, s, parts) for k, s in space.spaces.items()})
+    if isinstance(space, spaces.Tuple):
+        return spaces.Tuple([seen_space(spec, s, parts) for s in space.spaces])
+    part = next(parts)
+    if not isinstance(space, spaces.Box) or (part.image is None and spec.stack == 1):
+        return space
+    low, high = float(space.low.min()), float(space.high.max())
+    return spaces.Box(low, high, part.image or (part.features(spec.stack),), space.dtype.type)
+
+
+def seen(spec: ObsSpec, obs: Tensor, space: spaces.Space[Any], parts: Iterator[Part]) -> Any:
+    """Observations `(S, B, *seen)` as the module gets them, but for the seed axis in front."""
+    if isinstance(space, spaces.Dict):
+        return {k: seen(spec, obs, s, parts) for k, s in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(seen(spec, obs, s, parts) for s in space.spaces)
+    part = next(parts)
+    if part.image is not None:
+        return spec.picture(obs, part)
+    flat = spec.flat(obs, part)
+    return flat if part.sizes or spec.stack > 1 else flat.unflatten(-1, part.shape)
+
+
+def _of_seed(obs: Any, s: int) -> Any:
+    if isinstance(obs, dict):
+        return {key: _of_seed(value, s) for key, value in obs.items()}
+    return tuple(_of_seed(value, s) for value in obs) if isinstance(obs, tuple) else obs[s]
+
+
+class UserModule(nn.Module):
+    """S copies of a module; their parameters carry the seed axis like all others.
+
+    Where gradients are wanted it is in training mode, with random numbers (dropout) from a stream
+    per seed; it is in evaluation mode elsewhere: acting, targets, evaluation.
+    """
+
+    def __init__(self, generators: Generators, spec: ObsSpec, name: str) -> None:
+        super().__init__()
+        self.spec, self.name = spec, name
+        cls = find(name)
+        copies = [self._make(cls, g) for g in generators]
+        self.keys = [int(g.integers(2**31)) for g in generators]
+        self.calls = 0  # in training mode; a part of the agent's state
+        self.template = [copies[0]]  # in a list: not a submodule, since its parameters are not
+        self.names = [key for key, _ in copies[0].named_parameters()]
+        self.stacked = nn.ParameterList(
+            torch.stack([dict(copy.named_parameters())[key].detach() for copy in copies])
+            for key in self.names
+        )
+        self.features, self.draws = self._check(copies[0])
+
+    def _make(self, cls: type[nn.Module], generator: np.random.Generator) -> nn.Module:
+        """One copy, with first weights from the seed's own stream."""
+        with _seeded(int(generator.integers(2**31))):
+            try:
+                return cls(seen_space(self.spec, self.spec.space, iter(self.spec.parts))).float()
+            except Exception as error:
+                raise UserError(
+                    f"encoder '{self.name}' cannot be made from the observation space: "
+                    f"{type(error).__name__}: {error}"
+                ) from None
+
+    def _check(self, copy: nn.Module) -> tuple[int, bool]:
+        """Width of the features, and whether it draws random numbers; refuses what could not
+        train in lockstep."""
+        before = {key: value.clone() for key, value in copy.named_buffers()}
+        sample = torch.from_numpy(np.zeros((1, 3, *self.spec.seen), self.spec.dtype))
+        with _seeded(0):
+            start = torch.random.get_rng_state()
+            try:
+                out = copy(
+                    _of_seed(seen(self.spec, sample, self.spec.space, iter(self.spec.parts)), 0)
+                )
+            except Exception as error:
+                raise UserError(
+                    f"encoder '{self.name}' fails on observations of {self.spec.space}: "
+                    f"{type(error).__name__}: {error}"
+                ) from None
+            draws = not torch.equal(start, torch.random.get_rng_state())
+        if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[0] != 3 or not out.shape[1]:
+            shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            raise UserError(
+                f"encoder '{self.name}' must return features (B, F): for 3 observations it "
+                f"returned {shape}"
+            )
+        other = dict(self._make(type(copy), np.random.default_rng(1)).named_buffers())
+        for key, value in copy.named_buffers():
+            if not torch.equal(value, before[key]) or not torch.equal(value, other[key]):
+                raise UserError(
+                    f"encoder '{self.name}' has a buffer, {key}, that is random or changes in "
+                    "forward, as BatchNorm's do, and a target network or a frozen policy would "
+                    "not follow: use LayerNorm or GroupNorm, or a parameter"
+                )
+        return int(out.shape[1]), draws
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """`(S, B, *seen) -> (S, B, F)`."""
+        module, training = self.template[0], torch.is_grad_enabled()
+        module.train(training)
+        if next(module.buffers(), obs).device != obs.device:
+            module.to(obs.device)
+        inputs = seen(self.spec, obs, self.spec.space, iter(self.spec.parts))
+        self.calls += training
+        rows = []
+        for s, key in enumerate(self.keys):
+            own = {name: value[s] for name, value in zip(self.names, self.stacked, strict=True)}
+            with _seeded([key, self.calls]) if training and self.draws else nullcontext():
+                rows.append(functional_call(module, own, (_of_seed(inputs, s),)))
+        return torch.stack(rows)
+
+
+@contextmanager
+def _seeded(entropy: Any) -> Iterator[None]:
+    """Within, torch's global generators start from these numbers; after, they are as before."""
+    with torch.random.fork_rng():
+        word = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
+        torch.default_generator.manual_seed(int(word) >> 1)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(int(word) >> 1)
+        yield

@@ -1,0 +1,80 @@
+"""Rollouts: T steps of N lanes for each of S seeds, learned from once and then dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Rollout:
+    """Arrays `(S, N, T, ...)`, filled one step at a time.
+
+    `length` is how many successive steps are learned from as one sequence; it divides T. A sequence
+    starts from the memory that was carried into its first step, and is cut off from all before
+    (truncated backpropagation through time, Williams & Peng 1990).
+    """
+
+    def __init__(
+        self,
+        lead: tuple[int, int],
+        steps: int,
+        length: int,
+        seen: tuple[int, ...],
+        dtype: Any,
+        action: tuple[int, Any],
+        memory: int,
+    ) -> None:
+        self.steps, self.length = steps, length
+        self.position = 0
+        self.arrays: dict[str, np.ndarray] = {
+            "seen": np.zeros((*lead, steps, *seen), dtype),
+            "action": np.zeros((*lead, steps, action[0]), action[1]),
+            "reward": np.zeros((*lead, steps), np.float32),
+            "ended": np.zeros((*lead, steps), np.float32),
+            "cut_value": np.zeros((*lead, steps), np.float32),  # see OnPolicy.observe
+        }
+        if memory:
+            self.arrays["first"] = np.zeros((*lead, steps), np.float32)
+            self.arrays["memory"] = np.zeros((*lead, steps // length, memory), np.float32)
+
+    def add(self, memory: np.ndarray, **values: Any) -> bool:
+        """Store one step of every lane, each value `(S, N, ...)`; True when the rollout is full."""
+        t = self.position
+        for name, value in values.items():
+            self.arrays[name][:, :, t] = value
+        if "memory" in self.arrays and t % self.length == 0:
+            self.arrays["memory"][:, :, t // self.length] = memory
+        self.position = (t + 1) % self.steps
+        return self.position == 0
+
+    def tensors(self, device: torch.device) -> dict[str, Tensor]:
+        """All fields on the device, still by lane and time."""
+        return {name: torch.from_numpy(array).to(device) for name, array in self.arrays.items()}
+
+    def items(self, values: Tensor) -> Tensor:
+        """What is learned from at once: `(S, N, T, ...)` -> `(S, N T, ...)` steps, or
+        `(S, N T / length, length, ...)` sequences where there is memory."""
+        if "memory" in self.arrays:
+            values = values.unflatten(2, (-1, self.length))
+        return values.flatten(1, 2)
+
+    def state(self) -> dict[str, Any]:
+        return {"position": self.position, "arrays": dict(self.arrays)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.position = state["position"]
+        for name, array in self.arrays.items():
+            array[...] = state["arrays"][name]
+
+
+def select(items: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+    """Items of each seed in another order: `(S, M, ...) -> (S, B, ...)`; `index` (S, B) counts
+    through the items of all seeds."""
+    flat = index.flatten()
+    return {
+        name: value.flatten(0, 1).index_select(0, flat).unflatten(0, index.shape)
+        for name, value in items.items()
+    }
