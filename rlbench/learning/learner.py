@@ -9,6 +9,7 @@ from pydantic import Field as field
 from torch import Tensor, nn
 
 from rlbench.config import Float
+from rlbench.errors import UserError
 from rlbench.learning.encoders import EncoderConfig
 from rlbench.learning.nets import Stack
 from rlbench.learning.optim import OPTIMIZERS
@@ -39,6 +40,11 @@ class Learner:
         self.network: Any = network
         self.config = config
         self.stack = Stack(network, device)
+        if config.weight_decay and len(self.stack.learned) < len(self.stack.parameters):
+            raise UserError(
+                "weight_decay would move parameters of the encoder that are frozen or unused: set "
+                "it to 0"
+            )
         rule = OPTIMIZERS[config.optimizer]
         self.optimizer = rule(self.stack.data, self.stack.grad, config.weight_decay, eps)
 

@@ -152,6 +152,7 @@ class Stack:
         self.data = torch.zeros(seeds, width, device=device)  # (S, P)
         self.grad = torch.zeros_like(self.data)
         self._one = torch.ones(seeds, device=device)
+        self.learned = [p for p in parameters if p.requires_grad]  # the gradient of others stays 0
         self._grads = []
         for p, start in zip(parameters, offsets, strict=True):
             row = slice(start, start + p[0].numel())
@@ -159,14 +160,15 @@ class Stack:
                 view = self.data[:, row].view(p.shape)
                 view.copy_(p)
             p.data = view
-            self._grads.append(self.grad[:, row].view(p.shape))
+            if p.requires_grad:
+                self._grads.append(self.grad[:, row].view(p.shape))
 
     def backward(self, loss: Tensor, max_grad_norm: float | None = None) -> None:
         """Gradients of `loss` (S,), each seed clipped to `max_grad_norm` by its own norm.
 
         Seeds share no parameter, so each receives the gradient of its own loss.
         """
-        grads = torch.autograd.grad(loss, self.parameters, self._one)
+        grads = torch.autograd.grad(loss, self.learned, self._one)
         torch._foreach_copy_(self._grads, grads)
         if max_grad_norm is not None:
             norm = torch.linalg.vector_norm(self.grad, dim=-1, keepdim=True)  # (S, 1)

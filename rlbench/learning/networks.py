@@ -121,7 +121,7 @@ class ActorCritic(Network):
     ) -> None:
         super().__init__()
         self.actor = Encoder(generators, spec, c)
-        self.shared = not (self.actor.plain and self.actor.cell is None) if share is None else share
+        self.shared = not self.actor.plain if share is None else share
         self.critic = self.actor if self.shared else Encoder(generators, spec, c)
         ortho, features = c.ortho_init, self.actor.features
         # A small gain: the first policy is nearly uniform (Andrychowicz et al. 2021, choice C57).

@@ -62,7 +62,9 @@ class OnPolicyConfig(LearnerConfig):
     )
     ortho_init: bool = field(True, description="orthogonal first weights (Saxe et al. 2014)")
     share_encoder: bool | None = field(
-        None, description="one encoder for actor and critic; none: unless it is an mlp"
+        None,
+        description="one encoder for actor and critic; none: only where it has convolutions or "
+        "is your own",
     )
     log_std_init: Float = field(
         0.0, description="Box actions: first logarithm of the standard deviation"

@@ -81,7 +81,9 @@ def seen(spec: ObsSpec, obs: Tensor, space: spaces.Space[Any], parts: Iterator[P
 def _of_seed(obs: Any, s: int) -> Any:
     if isinstance(obs, dict):
         return {key: _of_seed(value, s) for key, value in obs.items()}
-    return tuple(_of_seed(value, s) for value in obs) if isinstance(obs, tuple) else obs[s]
+    if isinstance(obs, tuple):
+        return tuple(_of_seed(value, s) for value in obs)
+    return obs[s].clone()  # a module may change its input in place; this is what is stored
 
 
 class UserModule(nn.Module):
@@ -104,7 +106,9 @@ class UserModule(nn.Module):
             torch.stack([dict(copy.named_parameters())[key].detach() for copy in copies])
             for key in self.names
         )
-        self.features, self.draws = self._check(copies[0])
+        self.features, self.draws, learned = self._check(copies[0])
+        for key, parameter in zip(self.names, self.stacked, strict=True):
+            parameter.requires_grad_(key in learned)
 
     def _make(self, cls: type[nn.Module], generator: np.random.Generator) -> nn.Module:
         """One copy, with first weights from the seed's own stream."""
@@ -112,43 +116,54 @@ class UserModule(nn.Module):
             try:
                 return cls(seen_space(self.spec, self.spec.space, iter(self.spec.parts))).float()
             except Exception as error:
-                raise UserError(
-                    f"encoder '{self.name}' cannot be made from the observation space: "
-                    f"{type(error).__name__}: {error}"
-                ) from None
+                raise self._refusal("cannot be made from the observation space", error) from None
 
-    def _check(self, copy: nn.Module) -> tuple[int, bool]:
-        """Width of the features, and whether it draws random numbers; refuses what could not
-        train in lockstep."""
+    def _refusal(self, what: str, error: Exception | None = None) -> UserError:
+        text = (str(error).strip() or "no reason given").splitlines()[0] if error else ""
+        said = f": {type(error).__name__}: {text}" if error else ""
+        return UserError(f"encoder '{self.name}' {what}{said}")
+
+    def _check(self, copy: nn.Module) -> tuple[int, bool, set[str]]:
+        """Width of the features, whether it draws random numbers, and which parameters learn;
+        refuses what could not train in lockstep."""
         before = {key: value.clone() for key, value in copy.named_buffers()}
         sample = torch.from_numpy(np.zeros((1, 3, *self.spec.seen), self.spec.dtype))
-        with _seeded(0):
-            start = torch.random.get_rng_state()
-            try:
-                out = copy(
-                    _of_seed(seen(self.spec, sample, self.spec.space, iter(self.spec.parts)), 0)
-                )
-            except Exception as error:
-                raise UserError(
-                    f"encoder '{self.name}' fails on observations of {self.spec.space}: "
-                    f"{type(error).__name__}: {error}"
-                ) from None
-            draws = not torch.equal(start, torch.random.get_rng_state())
+        obs = seen(self.spec, sample, self.spec.space, iter(self.spec.parts))
+        draws = []
+        for training in (False, True):
+            with _seeded(0):
+                start = torch.random.get_rng_state()
+                try:
+                    out = copy.train(training)(_of_seed(obs, 0))
+                except Exception as error:
+                    raise self._refusal(
+                        f"fails on observations of {self.spec.space}", error
+                    ) from None
+                draws.append(not torch.equal(start, torch.random.get_rng_state()))
         if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[0] != 3 or not out.shape[1]:
             shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-            raise UserError(
-                f"encoder '{self.name}' must return features (B, F): for 3 observations it "
-                f"returned {shape}"
+            raise self._refusal(
+                f"must return features (B, F): for 3 observations it returned {shape}"
+            )
+        if draws[0]:
+            raise self._refusal(
+                "draws random numbers in evaluation mode too, so that acting would: use "
+                "nn.Dropout, or dropout(x, p, self.training)"
             )
         other = dict(self._make(type(copy), np.random.default_rng(1)).named_buffers())
         for key, value in copy.named_buffers():
             if not torch.equal(value, before[key]) or not torch.equal(value, other[key]):
-                raise UserError(
-                    f"encoder '{self.name}' has a buffer, {key}, that is random or changes in "
-                    "forward, as BatchNorm's do, and a target network or a frozen policy would "
-                    "not follow: use LayerNorm or GroupNorm, or a parameter"
+                raise self._refusal(
+                    f"has a buffer, {key}, that is random or changes in forward, as BatchNorm's "
+                    "do, and a target network or a frozen policy would not follow: use LayerNorm "
+                    "or GroupNorm, or a parameter"
                 )
-        return int(out.shape[1]), draws
+        asked = {key: p for key, p in copy.named_parameters() if p.requires_grad}
+        grads: Any = ()
+        if asked and out.requires_grad:
+            grads = torch.autograd.grad(out.sum(), list(asked.values()), allow_unused=True)
+        learned = {key for key, grad in zip(asked, grads, strict=False) if grad is not None}
+        return int(out.shape[1]), draws[1], learned
 
     def forward(self, obs: Tensor) -> Tensor:
         """`(S, B, *seen) -> (S, B, F)`."""

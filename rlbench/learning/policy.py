@@ -63,7 +63,12 @@ class Policy:
         obs, single = self._batch(observation)
         first = np.zeros((1, len(obs)), bool)
         if episode_start is not None:
-            first[:] = np.reshape(episode_start, (1, -1))
+            starts = np.reshape(episode_start, (1, -1))
+            if starts.shape[1] not in (1, len(obs)):
+                raise UserError(
+                    f"episode_start is of {starts.shape[1]} observations and there are {len(obs)}"
+                )
+            first[:] = starts
         carry = None if state is None else tuple(np.asarray(part)[None] for part in state)
         if carry and any(part.shape[1] != len(obs) for part in carry):
             raise UserError(
