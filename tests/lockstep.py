@@ -23,6 +23,11 @@ SHORT: dict[str, Any] = {
     "net_arch": (16, 16),
     "learning_rate": 1e-2,
 }
+SHORT_ON_POLICY: dict[str, Any] = {"n_steps": 8, "net_arch": (8,), "learning_rate": 1e-2}
+SHORT_OF: dict[str, dict[str, Any]] = {
+    "dqn": SHORT,
+    "ppo": {**SHORT_ON_POLICY, "n_epochs": 2, "batch_size": 16},
+}
 
 
 def flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -74,12 +79,22 @@ def rows_of(rows: list[Row], seed: int) -> list[Row]:
     return [comparable(row) for row in rows if kept(row) and row.seed == seed]  # type: ignore[union-attr]
 
 
+def make(kind: Any, env: Any, seeds: Any = 1, n_envs: int = 1, **parameters: Any) -> Any:
+    """An agent with short intervals and tiny networks."""
+    few = SHORT_OF.get(kind.name(), SHORT_ON_POLICY)
+    return kind(env, seeds=seeds, n_envs=n_envs, device="cpu", **{**few, **parameters})
+
+
 def train(
-    env: Any, seeds: Any, steps: int = 150, plan: Plan | None = None, **parameters: Any
-) -> tuple[DQN, list[Row]]:
-    """A DQN after `steps` steps, and all rows of its training."""
-    n_envs = parameters.pop("n_envs", 1)
-    agent = DQN(env, seeds=seeds, n_envs=n_envs, device="cpu", **{**SHORT, **parameters})
+    env: Any,
+    seeds: Any,
+    steps: int = 150,
+    plan: Plan | None = None,
+    kind: Any = DQN,
+    **parameters: Any,
+) -> tuple[Any, list[Row]]:
+    """An agent (DQN unless told) after `steps` steps, and all rows of its training."""
+    agent = make(kind, env, seeds, **parameters)
     agent.begin(steps)
     trainer = Trainer(agent, plan or Plan(steps, 75, 3, 4))
     rows = list(trainer.rows())

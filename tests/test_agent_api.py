@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import gymnasium
+import lockstep
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,7 @@ from gymnasium import spaces
 from lockstep import SHORT, differences, train
 from probes import Mixed, Noise, Pixels, Rooms
 
-from rlbench.agents import DQN, Random
+from rlbench.agents import A2C, DQN, PPO, Random, Reinforce
 from rlbench.errors import UserError
 from rlbench.learning.lanes import Step
 from rlbench.rows import Episode, Evaluation, Metric
@@ -182,9 +183,10 @@ def test_stochastic_predictions_explore_as_training_does() -> None:
     assert shares.min() > 0.2
 
 
-def test_documented_loop_is_what_learn_does() -> None:
+@pytest.mark.parametrize("kind", [DQN, A2C, PPO, Reinforce])
+def test_documented_loop_is_what_learn_does(kind: Any) -> None:
     """`begin`, then `act` and `observe` by hand: the same weights, bit for bit."""
-    agent = make("CartPole-v1", seeds=2, n_envs=2)
+    agent = lockstep.make(kind, "CartPole-v1", 2, n_envs=2)
     agent.begin(200)
     lanes = agent.lanes()
     obs = lanes.reset()
@@ -196,7 +198,8 @@ def test_documented_loop_is_what_learn_does() -> None:
         agent.observe(step)
         obs = lanes.obs
     lanes.close()
-    assert differences(agent.state(), make(seeds=2, n_envs=2).learn(200).state()) == []
+    other = lockstep.make(kind, "CartPole-v1", 2, n_envs=2).learn(200)
+    assert differences(agent.state(), other.state()) == []
 
 
 def test_act_without_a_horizon_says_what_to_do() -> None:

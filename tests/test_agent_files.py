@@ -8,13 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lockstep
 import numpy as np
 import pytest
 import torch
 from lockstep import SHORT, differences
 from probes import Mixed, Noise, Pixels, Rooms
 
-from rlbench.agents import DQN, Random
+from rlbench.agents import DQN, PPO, Random
 from rlbench.errors import UserError
 
 
@@ -23,15 +24,18 @@ def make(env: Any = "CartPole-v1", **parameters: Any) -> DQN:
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", Noise, Rooms, Pixels, Mixed])
-def test_saved_and_loaded_it_trains_on_as_if_nothing_had_been(env: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [DQN, PPO])
+def test_saved_and_loaded_it_trains_on_as_if_nothing_had_been(
+    kind: Any, env: Any, tmp_path: Path
+) -> None:
     """Replay, moments, target, streams: bit-equal before and after 100 more steps."""
-    agent = make(env, seeds=2).learn(100)
-    loaded = DQN.load(agent.save(tmp_path / "agent.npz"), env, device="cpu")
+    agent = lockstep.make(kind, env, 2).learn(100)
+    loaded = kind.load(agent.save(tmp_path / "agent.npz"), env, device="cpu")
     assert loaded.config == agent.config
     assert loaded.num_timesteps == 100
     assert differences(agent.state(), loaded.state()) == []
     assert differences(agent.learn(100).state(), loaded.learn(100).state()) == []
-    bare = DQN.load(tmp_path / "agent.npz", device="cpu")
+    bare = kind.load(tmp_path / "agent.npz", device="cpu")
     assert bare.observation_space == agent.observation_space
     with pytest.raises(UserError, match="env="):
         bare.learn(10)

@@ -16,8 +16,22 @@ from rlbench import catalog
 from rlbench.learning.agent import Agent
 
 PACKAGE = ROOT / "rlbench"
-FILES = sorted(file for file in PACKAGE.rglob("*.py") if "__pycache__" not in file.parts)
-FOREIGN_RANDOM = ("np.random.", "numpy.random.", "torch.rand", "torch.manual_seed", "random.")
+LINKED = [*PACKAGE.glob("agents/*.py"), *PACKAGE.glob("envs/*.py")]  # rglob follows no symlinks
+FILES = sorted(
+    {file for file in PACKAGE.rglob("*.py") if "__pycache__" not in file.parts} | set(LINKED)
+)
+FOREIGN_RANDOM = ("np.random.", "numpy.random.", "torch.rand", "torch.manual_seed", "random.",
+                  "torch.default_generator", "torch.cuda.manual_seed")  # fmt: skip
+# A user's own module draws from torch's global generators, and nothing else can be done about it:
+# this one file seeds them from a stream around every use, and puts them back.
+FORKS = {
+    "plugin.py": {
+        "torch.random.fork_rng",
+        "torch.random.get_rng_state",
+        "torch.default_generator.manual_seed",
+        "torch.cuda.manual_seed_all",
+    }
+}
 STREAMS = ("Generator", "SeedSequence", "PCG64", "default_rng", "BitGenerator", "RandomState")
 
 
@@ -146,6 +160,8 @@ def test_no_global_generator() -> None:
     for file in FILES:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             name = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+            if any(f"{fork}.".startswith(f"{name}.") for fork in FORKS.get(file.name, ())):
+                continue
             if name.startswith(FOREIGN_RANDOM) and not name.partition("(")[0].endswith(STREAMS):
                 found.append(f"{file.name}: {name}")
         assert "random" not in set(imports(file)), file.name

@@ -196,7 +196,7 @@ def test_digest_ignores_what_moves_no_number() -> None:
     ]  # fmt: skip
     for same in others:
         assert digest(**same) == plain
-    assert digest(dqn(gamma=0.99, net_arch=(64, 64))) == plain
+    assert digest(dqn(gamma=0.99, net_arch=None, encoder="auto")) == plain
 
 
 def test_digest_moves_with_everything_else() -> None:
@@ -207,7 +207,9 @@ def test_digest_moves_with_everything_else() -> None:
         "batch_size": 3, "learning_starts": 5, "train_freq": 2, "gradient_steps": -1,
         "target_update_interval": 9, "tau": 0.5, "exploration_initial_eps": 0.9,
         "exploration_final_eps": 0.1, "exploration_fraction": 0.5,
-        "net_arch": (32,), "activation": "tanh",
+        "net_arch": (32,), "activation": "tanh", "encoder": "lstm", "cnn": "small",
+        "ortho_init": True, "hidden_size": 32, "memory_horizon": 20, "frame_stack": 4,
+        "sequence_length": 4, "burn_in": 2, "normalize_obs": True, "head_arch": (16,),
     }  # fmt: skip
     assert other.keys() >= DQNConfig.model_fields.keys(), "a new parameter: add a value for it"
     digests = [digest()]

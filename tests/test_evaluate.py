@@ -17,6 +17,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 from rlbench.agents import DQN, Random
 from rlbench.learning.evaluate import evaluate, play
+from rlbench.learning.policy import Policy
 from rlbench.learning.seeds import evaluation_seeds, lane_seed
 from rlbench.learning.train import Plan
 from rlbench.rows import Episode, Evaluation, SeedEnded
@@ -159,13 +160,12 @@ def test_an_environment_that_fails_ends_its_seed_only() -> None:
                 raise RuntimeError("stepped into the trap")
             return super().step(action)
 
-    class Stubborn:
-        seeds, spec, action_start = (0, 1), DQN(Noise).spec, 0
+    class Stubborn(Policy):
+        def step(self, obs: np.ndarray, carry: Any, first: np.ndarray, deterministic: bool) -> Any:
+            return np.array([[0], [2]]) + np.zeros(obs.shape[:2], int), None
 
-        def act(self, obs: np.ndarray, first: np.ndarray) -> np.ndarray:
-            return np.array([[0], [2]]) + np.zeros(obs.shape[:2], int)
-
-    scores = [s for s in play(Stubborn(), Trap, [1, 2, 3]) if s is not None]  # type: ignore[arg-type]
+    policy = Stubborn((0, 1), DQN(Noise).spec)
+    scores = [s for s in play(policy, Trap, [1, 2, 3]) if s is not None]
     assert [(s.row, s.episode) for s in scores if not s.error] == [(0, 0), (0, 1), (0, 2)]
     (failed,) = [s for s in scores if s.error]
     assert failed.row == 1

@@ -55,7 +55,7 @@ def test_seed_in_a_stack_equals_seed_alone(case: str) -> None:
     sizes, parameters = CASES[case]
     env = partial(Noise, **sizes)
     together, rows = train(env, SEEDS, **parameters)
-    assert together.optimizer.updates > 20
+    assert together.learner.optimizer.updates > 20
     for seed in SEEDS:
         alone, its_rows = train(env, (seed,), **parameters)
         assert differences(state_of(together, seed), state_of(alone, seed)) == []
@@ -97,7 +97,13 @@ def test_other_seeds_differ() -> None:
     """Negative control: the comparison tells two seeds apart, in every kind of state."""
     agent, rows = train(Noise, 2)
     found = differences(state_of(agent, 0), state_of(agent, 1))
-    for part in ("/online", "/target", "/optimizer/mean", "/replay/data", "/exploration"):
+    for part in (
+        "/learner/weights",
+        "/target",
+        "/learner/optimizer/mean",
+        "/replay/data",
+        "/exploration",
+    ):
         assert any(path.startswith(part) for path in found), part
     assert rows_of(rows, 0) != rows_of(rows, 1)
 
@@ -114,7 +120,7 @@ def test_a_common_gradient_norm_would_be_caught(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Stack, "backward", _clip_together)
     together, _ = train(Noise, 3, max_grad_norm=0.1)
     alone, _ = train(Noise, (1,), max_grad_norm=0.1)
-    assert "/online" in differences(state_of(together, 1), state_of(alone, 1))
+    assert "/learner/weights" in differences(state_of(together, 1), state_of(alone, 1))
 
 
 def test_cutting_seeds_leaves_the_others_as_they_were() -> None:

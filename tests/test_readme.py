@@ -40,7 +40,7 @@ def test_python_snippets_run(tmp_path: Path) -> None:
     command = ["run", "dqn", *["--env", "CartPole-v1", "--seeds", "2", "-n", "1500", "--quiet"]]
     run([sys.executable, "-m", "rlbench", *command], tmp_path)
     snippets = blocks("python")
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     for snippet in snippets:
         run([sys.executable, "-c", re.sub(r"50_000", "1_500", snippet)], tmp_path)
 

@@ -14,7 +14,7 @@ from scipy import stats
 
 from rlbench.learning import checkpoint
 from rlbench.learning.replay import Field, Replay, replay_bytes
-from rlbench.learning.seeds import Uniforms
+from rlbench.learning.seeds import Draws
 
 FIELDS = {
     "obs": Field((3,), np.float32),
@@ -27,7 +27,7 @@ FIELDS = {
 
 
 def replay(seeds: Any = (0, 1), capacity: int = 20, n_envs: int = 1, batch: int = 8) -> Replay:
-    draws = Uniforms(seeds, "replay", (batch,), block=4)
+    draws = Draws(seeds, "replay", (batch,), block=4)
     return Replay(capacity, FIELDS, n_envs, draws, torch.device("cpu"))
 
 

@@ -63,6 +63,11 @@ class EncoderConfig(config.Config):
         description="widths of the fully connected layers; none: 64,64 for vectors, 64 below a "
         "memory, 128 after small and 512 after nature convolutions",
     )
+    head_arch: IntList | None = field(
+        None,
+        description="widths of further layers, one set for each head; none: 64 above a memory, "
+        "whose bounded outputs make no large values by themselves, else no layer",
+    )
     activation: Literal["relu", "tanh"] = field(
         "relu", description="after each fully connected layer (convolutions have relu)"
     )
@@ -80,6 +85,16 @@ class EncoderConfig(config.Config):
     )
     frame_stack: Int = field(1, ge=1, description="successive observations seen at once")
 
+    def gain(self) -> float | None:
+        """Gain of the first weights of hidden layers."""
+        return math.sqrt(2.0) if self.ortho_init else None
+
+    def heads(self) -> tuple[int, ...]:
+        """Widths of the hidden layers of each head."""
+        if self.head_arch is not None:
+            return self.head_arch
+        return (64,) if parse(self.encoder)[1] else ()
+
 
 class Encoder(nn.Module):
     """Encoders of S seeds. `features` is the width of what they give, `memory` that of what is
@@ -89,7 +104,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.spec = spec
         static, cell = parse(c.encoder)
-        gain = math.sqrt(2.0) if c.ortho_init else None
+        gain = c.gain()
         self.own: plugin.UserModule | None = None
         self.convolutions = nn.ModuleDict()
         arch: tuple[int, ...] = (64, 64) if cell is None else (64,)

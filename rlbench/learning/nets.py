@@ -100,11 +100,13 @@ class MLP(nn.Module):
         activation: str = "relu",
         activate_last: bool = False,
         gain: float | None = None,
+        last_gain: float | None = None,
     ) -> None:
         super().__init__()
-        widths = [n_in, *sizes]
+        pairs = list(itertools.pairwise([n_in, *sizes]))
+        gains = [gain] * (len(pairs) - 1) + [gain if last_gain is None else last_gain]
         self.layers = nn.ModuleList(
-            Linear(generators, a, b, gain) for a, b in itertools.pairwise(widths)
+            Linear(generators, a, b, g) for (a, b), g in zip(pairs, gains, strict=False)
         )
         self.activation, self.activation_array = ACTIVATIONS[activation]
         self._arrays: list[tuple[np.ndarray, np.ndarray]] = []

@@ -46,9 +46,7 @@ class QNetwork(Network):
         super().__init__()
         self.encoder = Encoder(generators, spec, c)
         self.memory = self.encoder.memory
-        self.head = MLP(
-            generators, self.encoder.features, [n_actions], gain=1.0 if c.ortho_init else None
-        )
+        self.head = _head(generators, self.encoder.features, n_actions, c, 1.0)
 
     def forward(self, obs: Tensor) -> Tensor:
         """`(S, B, *seen) -> (S, B, A)`, without memory."""
@@ -68,7 +66,7 @@ class QNetwork(Network):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Action values (S, N, A) and memory on arrays."""
         features, memory = self.encoder.act(seen, memory, device)
-        return _head(self.head, features, device), memory
+        return _apply(self.head, features, device), memory
 
 
 def unroll_pair(
@@ -123,10 +121,10 @@ class ActorCritic(Network):
         self.actor = Encoder(generators, spec, c)
         self.shared = not self.actor.plain if share is None else share
         self.critic = self.actor if self.shared else Encoder(generators, spec, c)
-        ortho, features = c.ortho_init, self.actor.features
+        features = self.actor.features
         # A small gain: the first policy is nearly uniform (Andrychowicz et al. 2021, choice C57).
-        self.policy = MLP(generators, features, [outputs], gain=0.01 if ortho else None)
-        self.value = MLP(generators, features, [1], gain=1.0 if ortho else None)
+        self.policy = _head(generators, features, outputs, c, 0.01)
+        self.value = _head(generators, features, 1, c, 1.0)
         self.memory = self.actor.memory * (1 if self.shared else 2)
         self.log_std = None
         if log_std is not None:
@@ -162,21 +160,27 @@ class ActorCritic(Network):
         if self.memory > m:
             _, other = self.critic.act(seen, memory[..., m:], device)
             own = np.concatenate([own, other], -1)
-        return _head(self.policy, features, device), own
+        return _apply(self.policy, features, device), own
 
     def values(self, seen: np.ndarray, memory: np.ndarray, device: torch.device) -> np.ndarray:
         """Values (S, N) on arrays."""
         m = self.actor.memory
         mine = memory if self.shared else memory[..., m:]
         features, _ = self.critic.act(seen, mine, device)
-        return _head(self.value, features, device)[..., 0]
+        return _apply(self.value, features, device)[..., 0]
 
     def std(self) -> np.ndarray | None:
         """Standard deviations (S, 1, A) of a Gaussian policy."""
         return None if self.log_std is None else self.log_std.detach().exp().cpu().numpy()
 
 
-def _head(head: MLP, features: np.ndarray, device: torch.device) -> np.ndarray:
+def _head(generators: Generators, n_in: int, n_out: int, c: EncoderConfig, gain: float) -> MLP:
+    """The layers of one head; `gain` is that of its last, where first weights are orthogonal."""
+    last = gain if c.ortho_init else None
+    return MLP(generators, n_in, [*c.heads(), n_out], c.activation, gain=c.gain(), last_gain=last)
+
+
+def _apply(head: MLP, features: np.ndarray, device: torch.device) -> np.ndarray:
     if device.type == "cpu":
         return head.arrays(features)
     with torch.inference_mode():

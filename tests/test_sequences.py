@@ -1,0 +1,161 @@
+"""Replayed frames and sequences against a naive memory that keeps everything in lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lockstep import train
+from test_perception import M, naive_stack, spec_of
+from worlds import World
+
+from rlbench.errors import UserError
+from rlbench.learning.replay import Replay, transition_fields
+from rlbench.learning.seeds import Draws
+
+
+class Oracle:
+    """All transitions of all lanes in lists; a ring that holds the latest `capacity` of them."""
+
+    def __init__(self, seeds: int, lanes: int, stack: int) -> None:
+        self.lanes, self.stack = lanes, stack
+        self.kept: dict[tuple[int, int], list[dict[str, Any]]] = {
+            key: [] for key in np.ndindex(seeds, lanes)
+        }
+        self.starts: dict[tuple[int, int], list[np.ndarray]] = {}
+
+    def add(self, values: dict[str, np.ndarray]) -> None:
+        for (s, n), kept in self.kept.items():
+            entry = {name: value[s, n] for name, value in values.items()}
+            if entry["first"]:
+                self.starts[s, n] = []
+            self.starts[s, n].append(entry["obs"])
+            episode = list(self.starts[s, n])
+            entry["stacked"] = naive_stack(episode, self.stack)
+            entry["following"] = naive_stack([*episode, entry["next_obs"]], self.stack)
+            kept.append(entry)
+
+
+def check_samples(
+    replay: Replay, oracle: Oracle, batch: dict[str, torch.Tensor], stored: int
+) -> None:
+    """Each sample is `length` successive transitions of one lane, all of them still stored."""
+    length, stack = replay.length, oracle.stack
+    lead = batch["action"].shape
+    for s, b in np.ndindex(*lead[:2]):
+        row = {name: value[s, b].numpy() for name, value in batch.items()}
+        row = {name: value if length > 1 else value[None] for name, value in row.items()}
+        n, begin = divmod(int(row["action"][0]), 1000)
+        kept = oracle.kept[s, n]
+        oldest = len(kept) - stored
+        assert oldest <= begin <= len(kept) - length
+        for t in range(length):
+            truth = kept[begin + t]
+            for name in ("reward", "terminated", "action", "first", "memory"):
+                np.testing.assert_array_equal(row[name][t], truth[name])
+            obs, following = truth["stacked"], truth["following"]
+            np.testing.assert_array_equal(row["obs"][t], obs if stack > 1 else obs[0])
+            np.testing.assert_array_equal(
+                row["next_obs"][t], following if stack > 1 else following[0]
+            )
+
+
+def replayed(
+    length: int, stack: int, lanes: int, room: int, steps: int, entropy: int, dtype: Any
+) -> tuple[Replay, Oracle, int]:
+    """A replay with random episodes in it, and the oracle that saw the same."""
+    rng, seeds = np.random.default_rng(entropy), 2
+    capacity = (length + stack - 1 + room) * lanes
+    draws = Draws(range(seeds), "replay", (9,), block=4)
+    fields = transition_fields(spec_of(stack, dtype), M)
+    replay = Replay(capacity, fields, lanes, draws, torch.device("cpu"), length, stack)
+    oracle = Oracle(seeds, lanes, stack)
+    first, lead = np.ones((seeds, lanes), bool), (seeds, lanes)
+    for t in range(steps):
+        obs, next_obs = rng.integers(256, size=(2, *lead, 2)).astype(dtype)
+        values = {
+            "obs": obs, "next_obs": next_obs, "reward": rng.random(lead).astype(np.float32),
+            "terminated": rng.random(lead) < 0.2, "first": first,
+            "action": np.broadcast_to(1000 * np.arange(lanes) + t, lead),
+            "memory": rng.random((*lead, M)).astype(np.float32),
+        }  # fmt: skip
+        replay.add(**values)
+        oracle.add(values)
+        first = values["terminated"] | (rng.random(lead) < 0.1)
+    return replay, oracle, capacity // lanes
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    length=st.integers(1, 4), stack=st.integers(1, 4), lanes=st.integers(1, 3),
+    room=st.integers(0, 6), steps=st.integers(1, 40), entropy=st.integers(0, 2**31),
+    dtype=st.sampled_from([np.float32, np.uint8]),
+)  # fmt: skip
+def test_replayed_sequences(
+    length: int, stack: int, lanes: int, room: int, steps: int, entropy: int, dtype: Any
+) -> None:
+    """Obs, next_obs, first and memory, never across the place that is written next."""
+    replay, oracle, whole = replayed(length, stack, lanes, room, steps, entropy, dtype)
+    stored = min(steps, whole)
+    assert replay.ready() == (stored >= length)
+    if replay.ready():
+        for _ in range(2):
+            check_samples(replay, oracle, replay.sample(), stored)
+
+
+def test_every_sequence_comes_up() -> None:
+    """All beginnings that are possible, in all lanes, and about equally often."""
+    length, stack, lanes, whole = 3, 2, 2, 9
+    replay, _, capacity = replayed(length, stack, lanes, whole - 4, 31, 0, np.float32)
+    assert capacity == whole
+    drawn = torch.cat([replay.sample()["action"][0, :, 0].clone() for _ in range(300)]).numpy()
+    names, counts = np.unique(drawn, return_counts=True)
+    begins = range(31 - whole + stack - 1, 31 - length + 1)
+    assert names.tolist() == [1000 * n + t for n in range(lanes) for t in begins]
+    assert counts.min() > 0.7 * counts.mean()
+
+
+def test_frames_of_another_episode_would_be_caught() -> None:
+    """Negative control: with the marks of beginnings erased, the oracle objects."""
+    replay, oracle, _ = replayed(2, 3, 2, 5, 30, 1, np.float32)
+    kind, columns, _ = replay.columns["first"]
+    replay.data[kind][..., columns] = 0.0
+    for kept in oracle.kept.values():
+        for entry in kept:
+            entry["first"] = np.False_
+    with pytest.raises(AssertionError):
+        check_samples(replay, oracle, replay.sample(), 9)
+
+
+def test_a_memory_that_is_too_small_is_refused() -> None:
+    fields = transition_fields(spec_of(4), M)
+    draws = Draws([0], "replay", (1,))
+    with pytest.raises(UserError, match=r"buffer_size=26 .* at least 27"):
+        Replay(26, fields, 3, draws, torch.device("cpu"), 6, 4)
+    Replay(27, fields, 3, draws, torch.device("cpu"), 6, 4)
+
+
+@pytest.mark.parametrize("obs", ["vector", "image", "mixed"])
+@pytest.mark.parametrize("encoder", ["auto", "auto+gru"])
+def test_what_is_replayed_is_what_was_seen(obs: str, encoder: str) -> None:
+    """DQN's own transitions: each memory is the network's after the one before, with the weights
+    of then; nothing has been learned here, so with the weights of now."""
+    agent, _ = train(
+        lambda: World(obs), 2, 40, n_envs=2, learning_starts=1000, encoder=encoder, frame_stack=2,
+        hidden_size=4, sequence_length=3, burn_in=0, batch_size=6,
+    )  # fmt: skip
+    batch = agent.replay.sample()
+    assert batch["obs"].shape[-len(agent.spec.seen) :] == agent.spec.seen
+    if not agent.q.memory:
+        return
+    obs_, first, memory = batch["obs"], batch["first"], batch["memory"]
+    with torch.no_grad():
+        _, after = agent.q.encoder.unroll(obs_, memory[:, :, 0], first)
+    inside = first[:, :, 1:] == 0
+    torch.testing.assert_close(after[:, :, :-1][inside], memory[:, :, 1:][inside])
+    assert inside.any()
+    assert (memory[first == 1] == 0).all()
