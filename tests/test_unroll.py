@@ -36,8 +36,10 @@ def test_values_are_those_of_acting_step_by_step(encoder: str) -> None:
             after.append(network.act(next_obs[:, :, t], carried, CPU)[0])  # type: ignore[attr-defined]
         return np.stack(now[BURN:], 2), np.stack(after[BURN:], 2)
 
-    tensors = [torch.from_numpy(x) for x in (obs, next_obs, memory, first)]
-    q, next_q, next_online = unroll_pair(agent.q, agent.q_target, *tensors, BURN, True)
+    seen, following, before, starts = map(torch.from_numpy, (obs, next_obs, memory, first))
+    q, next_q, next_online = unroll_pair(
+        agent.q, agent.q_target, seen, following, before, starts, BURN, True
+    )
     online, target = naive(agent.q), naive(agent.q_target)
     assert next_online is not None
     for found, expected in ((q, online[0]), (next_q, target[1]), (next_online, online[1])):
