@@ -17,9 +17,15 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("encoder", ["rnn", "gru", "lstm"])
 def test_values_are_those_of_acting_step_by_step(encoder: str) -> None:
     """Also at borders inside the burn-in, inside the sequence, and at its last step."""
-    box = spaces.Box(-1.0, 1.0, (4,), np.float32)
-    made = {"observation_space": box, "action_space": spaces.Discrete(3)}
-    agent = DQN(None, seeds=S, encoder=encoder, hidden_size=8, net_arch=8, device="cpu", **made)
+    agent = DQN(
+        seeds=S,
+        device="cpu",
+        observation_space=spaces.Box(-1.0, 1.0, (4,), np.float32),
+        action_space=spaces.Discrete(3),
+        encoder=encoder,
+        hidden_size=8,
+        net_arch=8,
+    )
     agent.target.data.mul_(1.3)  # so that the two networks differ
     rng = np.random.default_rng(0)
     obs, next_obs = (rng.uniform(-1, 1, (S, B, T, 4)).astype(np.float32) for _ in range(2))
