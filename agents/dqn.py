@@ -70,9 +70,6 @@ class DQNConfig(LearnerConfig):
     burn_in: Int = field(
         8, ge=0, description="with a memory: steps before these, to bring stored memory up to date"
     )
-    normalize_obs: bool = field(
-        False, description="observations minus running mean, over running deviation (vectors)"
-    )
 
     def check(self) -> None:
         if encoders.parse(self.encoder)[1] and self.batch_size < self.sequence_length:
@@ -133,6 +130,10 @@ class DQN(Agent):
             "replay": replay_bytes(seeds, config.buffer_size, fields),
             "networks": 4 * seeds * copies * width,
         }
+
+    @classmethod
+    def first_update(cls, config: Any, n_envs: int) -> int:
+        return config.learning_starts + 1
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         uniform = self.exploration.next()  # (S, N, 2)

@@ -64,6 +64,7 @@ class PPO(OnPolicy):
     def build(self) -> None:
         super().build()
         c = self.config
+        self.clip = c.clip_range
         self.batch = c.batch_size // self.rollout.length  # items, see Rollout.items
         count = self.n_envs * c.n_steps // self.rollout.length
         self.order = Permutations(self.seeds, "minibatch", count)

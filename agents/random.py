@@ -51,7 +51,9 @@ class Random(Agent):
         return RandomPolicy(seeds, self.spec, self.action_space, "policy")
 
     def live_policy(self) -> RandomPolicy:
-        return self._policy
+        if self._live is None:
+            self._live = None, self.policy()
+        return self._live[1]  # type: ignore[return-value]
 
     def diverged(self) -> dict[int, str]:
         return {}

@@ -1,6 +1,6 @@
 """REINFORCE: policy gradient with returns to the end of episodes and a learned baseline.
 
-Williams 1992, section 6: A2C with long rollouts and lambda 1. Unlike there, an episode that goes on
+Williams 1992, section 5: A2C with long rollouts and lambda 1. Unlike there, an episode that goes on
 when the rollout ends is not thrown away: what follows it is estimated by the baseline.
 """
 

@@ -118,7 +118,7 @@ class ShufflePixels(Noisy):
 
 
 class Atari(AtariPreprocessing):
-    """84 by 84 grey pixels, 4 frames an action, up to 30 idle frames at first: Machado et al. 2018.
+    """84 by 84 grey pixels, 4 frames an action, up to 30 idle frames at first (Mnih et al. 2015).
 
     What Gymnasium's AtariPreprocessing does by default; an episode is a whole game.
     """

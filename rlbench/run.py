@@ -196,6 +196,8 @@ def check(run: Run) -> str:
     try:
         agent.check_spaces(env.observation_space, env.action_space)
     except UserError as error:
+        if isinstance(env.action_space, agent.action_spaces):
+            raise  # the observations it is
         kinds = {name: catalog.agent_class(name).action_spaces for name in catalog.agents()}
         able = [name for name, kind in kinds.items() if isinstance(env.action_space, kind)]
         raise UserError(f"{error}. Agents that can: {', '.join(able) or 'none'}") from None
@@ -207,9 +209,12 @@ def check(run: Run) -> str:
     )
     envs = f", {run.n_envs} environments a seed" if run.n_envs > 1 else ""
     source = f"preset {run.preset}" if run.preset else "default parameters"
+    first = agent.first_update(run.config, run.n_envs)
+    idle = f"; it learns nothing: its first update is at step {first:,}"
+    idle = idle if 0 < run.total_timesteps < first else ""
     return (
         f"{run.agent} on {run.env}: {run.total_timesteps:,} steps a seed, seeds "
-        f"{seed_ranges(run.seeds)}{envs}, {source}, {device}, memory {memory}"
+        f"{seed_ranges(run.seeds)}{envs}, {source}, {device}, memory {memory}{idle}"
     )
 
 

@@ -124,7 +124,10 @@ def test_units_of_bounded_boxes() -> None:
     np.testing.assert_allclose(found[0, :, 0], expected)
     some, no = np.array([[-1.0, -np.inf], [1.0, np.inf]], np.float32)
     free = distribution(spaces.Box(some, no))
-    np.testing.assert_array_equal(free.to_env(7 * given)[0], 7 * given[0])
+    held = np.stack([np.clip(7 * given[0, :, 0], -1, 1), 7 * given[0, :, 1]], -1)
+    np.testing.assert_array_equal(free.to_env(7 * given)[0], held)
+    half = distribution(spaces.Box(0.0, np.inf, (2,)))  # one bound: the environment's own units
+    np.testing.assert_array_equal(half.to_env(given)[0], np.maximum(given[0], 0.0))
 
 
 def test_whole_numbers_in_a_box_are_refused() -> None:

@@ -89,7 +89,7 @@ def test_a_lookout_comes_back() -> None:
 def test_a_rollout_holds_what_was_seen() -> None:
     """Lanes, frames and memory by hand, step by step, equal what PPO keeps."""
     agent = make(PPO, World, 2, n_envs=2, n_steps=12, frame_stack=3, sequence_length=4,
-                 encoder="lstm", hidden_size=4)  # fmt: skip
+                 encoder="lstm", hidden_size=4, share_encoder=True)  # fmt: skip
     agent.begin(1000)
     lanes, kept = Lanes(World, agent.seeds, 2), agent.rollout.arrays
     obs, episodes = lanes.reset(), {key: [] for key in np.ndindex(2, 2)}  # type: ignore[var-annotated]

@@ -121,6 +121,11 @@ class Agent(Interface):
         """Take in one transition of every lane and learn when it is time; latest metrics, (S,)."""
         raise NotImplementedError
 
+    @classmethod
+    def first_update(cls, config: Any, n_envs: int) -> int:
+        """Env steps per seed before the first update."""
+        return 0
+
     def network(self, generators: Generators) -> Any:
         """A network for as many seeds as there are generators."""
         raise NotImplementedError

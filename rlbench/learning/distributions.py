@@ -28,6 +28,7 @@ class Categorical:
 
     def __init__(self, space: spaces.Space[Any]) -> None:
         self.shape: tuple[int, ...] = ()
+        self.own = space.dtype
         self.start: np.ndarray = np.array(0)  # lanes add that of Discrete themselves
         if isinstance(space, spaces.Discrete):
             sizes = np.array([space.n])
@@ -78,14 +79,14 @@ class Categorical:
     def to_env(self, action: np.ndarray) -> np.ndarray:
         """Actions as lanes take them: `(S, N, K) -> (S, N, *action)`."""
         shaped = action.reshape(*action.shape[:-1], *self.shape)
-        return shaped + self.start if self.start.any() else shaped
+        return (shaped + self.start).astype(self.own) if self.shape else shaped
 
 
 class Gaussian:
     """Diagonal Gaussian for Box actions; its standard deviation does not depend on the state.
 
-    Where all bounds of the space are finite, networks work in units in which the bounds are -1
-    and 1, whatever the environment's own are; what lies beyond is clipped on its way to the
+    Where both bounds of a component are finite, networks work in units in which they are -1 and
+    1, whatever the environment's own are. What lies beyond a bound is clipped on its way to the
     environment, and the log-probability stays that of the unclipped action.
     """
 
@@ -95,10 +96,10 @@ class Gaussian:
     def __init__(self, space: spaces.Box) -> None:
         self.shape, self.box = space.shape, space.dtype
         self.outputs = self.actions = int(np.prod(space.shape))
-        self.bounds: tuple[np.ndarray, np.ndarray] | None = None
-        if np.isfinite(space.low).all() and np.isfinite(space.high).all():
-            low, high = (np.asarray(b, np.float64) for b in (space.low, space.high))
-            self.bounds = (low + high) / 2, (high - low) / 2
+        self.low, self.high = (np.asarray(b, np.float64) for b in (space.low, space.high))
+        both = np.isfinite(self.low) & np.isfinite(self.high)
+        low, high = np.where(both, self.low, -1.0), np.where(both, self.high, 1.0)
+        self.middle, self.half = (low + high) / 2, (high - low) / 2
 
     def sample(self, mean: np.ndarray, normal: np.ndarray, std: Any) -> np.ndarray:
         """Actions `(..., K)` for standard normal numbers `(..., K)`."""
@@ -121,10 +122,8 @@ class Gaussian:
     def to_env(self, action: np.ndarray) -> np.ndarray:
         """Actions as lanes take them: `(S, N, K) -> (S, N, *action)`."""
         shaped = action.reshape(*action.shape[:-1], *self.shape)
-        if self.bounds is not None:
-            middle, half = self.bounds
-            shaped = middle + np.clip(shaped, -1.0, 1.0) * half
-        return shaped.astype(self.box)
+        inside = np.clip(self.middle + shaped * self.half, self.low, self.high)
+        return inside.astype(self.box)
 
 
 Distribution = Categorical | Gaussian

@@ -47,7 +47,7 @@ def _known(value: Any) -> Any:
             f"no such encoder.{nearest(static, [*STATIC, *CELLS])} There are {', '.join(STATIC)}, "
             f"{', '.join(CELLS)}, cnn+lstm and the like, and package.module:Class"
         )
-    return value.strip()
+    return value.strip().removeprefix("auto+")
 
 
 class EncoderConfig(config.Config):

@@ -80,7 +80,8 @@ class Interface:
         seed: int | None = None,
         device: str = "auto",
     ) -> Self:
-        """Read what `save` wrote; `seed` picks one of the seeds. Never executes what it loads.
+        """Read what `save` wrote; `seed` picks one of the seeds. Nothing in the file is executed,
+        but an encoder of your own is imported by the name that the file says.
 
         Raises:
             UserError: the file is missing, broken, or of another agent.

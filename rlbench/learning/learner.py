@@ -29,13 +29,20 @@ class LearnerConfig(EncoderConfig):
     max_grad_norm: Float | None = field(
         10.0, gt=0, description="largest gradient norm of a seed; none: no clipping"
     )
+    normalize_obs: bool = field(
+        False, description="observations minus running mean, over running deviation (vectors)"
+    )
 
 
 class Learner:
     """A network whose parameters are one matrix, and the optimiser that moves it."""
 
     def __init__(
-        self, network: nn.Module, config: LearnerConfig, device: torch.device, eps: float = 1e-8
+        self,
+        network: nn.Module,
+        config: LearnerConfig,
+        device: torch.device,
+        eps: float | None = None,
     ) -> None:
         self.network: Any = network
         self.config = config

@@ -14,6 +14,7 @@ import gymnasium
 
 from rlbench.config import parse_value
 from rlbench.errors import UserError, nearest
+from rlbench.learning.importing import first_line, import_module
 
 # Which of our extras brings what Gymnasium misses, by a word of its complaint.
 _EXTRAS = {"box2d": "box2d", "opencv": "atari"}
@@ -132,17 +133,15 @@ def _wrapped(make: Callable[[], Any], layers: Sequence[Callable[[Any], Any]]) ->
 
 
 def _import(module: str, what: str) -> Any:
-    if "" not in sys.path and "." not in sys.path:
-        sys.path.insert(0, "")  # console scripts do not look in the current folder by themselves
     try:
-        return importlib.import_module(module)
+        return import_module(module)
     except Exception as error:
         raise UserError(f"{what}: cannot import '{module}': {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:
     """The first line of what went wrong, or the extra that helps."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    text = first_line(error)
     if isinstance(error, gymnasium.error.DependencyNotInstalled):
         for word, extra in _EXTRAS.items():
             if word in text.lower():

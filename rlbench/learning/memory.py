@@ -45,5 +45,5 @@ def check(parts: dict[str, int], device: torch.device, who: str) -> None:
     if sum(parts.values()) > free:
         raise UserError(
             f"{who} would take {describe(parts)} of memory on {device}, and {readable(free)} are "
-            "free: use fewer seeds at once or a smaller buffer_size or net_arch"
+            "free: use fewer seeds at once, or a smaller buffer_size, n_steps, n_envs or net_arch"
         )

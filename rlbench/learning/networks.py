@@ -122,7 +122,7 @@ class ActorCritic(Network):
         self.shared = not self.actor.plain if share is None else share
         self.critic = self.actor if self.shared else Encoder(generators, spec, c)
         features = self.actor.features
-        # A small gain: the first policy is nearly uniform (Andrychowicz et al. 2021, choice C57).
+        # A small gain: the first policy is nearly uniform (Andrychowicz et al. 2021).
         self.policy = _head(generators, features, outputs, c, 0.01)
         self.value = _head(generators, features, 1, c, 1.0)
         self.memory = self.actor.memory * (1 if self.shared else 2)

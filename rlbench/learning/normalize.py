@@ -45,15 +45,16 @@ class Normalizer:
     """(obs - mean) / std, clipped to 10 standard deviations; images and categories stay."""
 
     def __init__(self, seeds: int, spec: ObsSpec) -> None:
-        if spec.dtype != np.float32 or all(part.image for part in spec.parts):
+        numbers = [not (p.image or p.hot or p.scale != 1.0) for p in spec.parts]
+        if spec.dtype != np.float32 or not any(numbers):
             raise UserError(
-                f"normalize_obs is for vectors, and {spec.space} has none (images are scaled "
-                "to [0, 1] and categories are one-hot already): leave it out"
+                f"normalize_obs is for vectors of real numbers, and {spec.space} has none (bytes "
+                "are scaled to [0, 1] and categories are one-hot already): leave it out"
             )
         self.moments = Moments(seeds, spec.shape)
         self.vectors = np.ones(int(np.prod(spec.shape)), bool)
-        for part in spec.parts:
-            self.vectors[part.columns] = part.image is None
+        for part, number in zip(spec.parts, numbers, strict=True):
+            self.vectors[part.columns] = number
         self.vectors = self.vectors.reshape(spec.shape)
         self._refresh()
 
@@ -110,6 +111,10 @@ class RewardScaler:
         self.returns[ended] = 0.0
         scaled = reward / np.sqrt(self.moments.var + 1e-8)
         return np.clip(scaled, -CLIP, CLIP).astype(np.float32)
+
+    def restart(self) -> None:
+        """All lanes begin new episodes."""
+        self.returns[:] = 0.0
 
     def state(self) -> dict[str, Any]:
         return {"moments": self.moments.state(), "returns": self.returns}

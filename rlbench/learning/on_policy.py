@@ -32,7 +32,7 @@ from rlbench.learning.spaces import ObsSpec
 
 
 class OnPolicyConfig(LearnerConfig):
-    """What on-policy agents share; names are Stable-Baselines3's."""
+    """What on-policy agents share."""
 
     learning_rate: Float = field(7e-4, gt=0, description="step size of the optimiser")
     optimizer: Rule = field("rmsprop", description="update rule")
@@ -51,9 +51,6 @@ class OnPolicyConfig(LearnerConfig):
     normalize_advantage: bool = field(
         False, description="advantages of a batch to mean 0 and deviation 1"
     )
-    normalize_obs: bool = field(
-        False, description="observations minus running mean, over running deviation (vectors)"
-    )
     normalize_reward: bool = field(
         False, description="rewards over the running deviation of returns, for learning only"
     )
@@ -62,9 +59,7 @@ class OnPolicyConfig(LearnerConfig):
     )
     ortho_init: bool = field(True, description="orthogonal first weights (Saxe et al. 2014)")
     share_encoder: bool | None = field(
-        None,
-        description="one encoder for actor and critic; none: only where it has convolutions or "
-        "is your own",
+        None, description="one encoder for actor and critic; none: where it has convolutions"
     )
     log_std_init: Float = field(
         0.0, description="Box actions: first logarithm of the standard deviation"
@@ -100,16 +95,14 @@ class OnPolicy(Agent):
         c, seeds = self.config, len(self.seeds)
         self.distribution = distribution(self.action_space)
         self.net = self.network([generator(seed, "init") for seed in self.seeds])
-        # A larger epsilon than usual steadies small second moments (Andrychowicz et al. 2021).
+        # A larger epsilon than usual steadies small second moments (Huang et al. 2022, detail 3).
         self.learner = Learner(self.net, c, self.device, eps=1e-5)
         lead = (seeds, self.n_envs)
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
         self.scaler = RewardScaler(seeds, self.n_envs, c.gamma) if c.normalize_reward else None
         self.lookout = Lookout(self.spec, self.net.memory, lead, self.normalizer)
-        dist = self.distribution
-        self.draws = Draws(
-            self.seeds, "exploration", (self.n_envs, dist.actions), normal=dist.normal
-        )
+        dist, numbers = self.distribution, (self.n_envs, self.distribution.actions)
+        self.draws = Draws(self.seeds, "exploration", numbers, normal=dist.normal)
         length = c.length()
         self.rollout = Rollout(
             lead,
@@ -122,9 +115,8 @@ class OnPolicy(Agent):
         )
 
     def network(self, generators: Generators) -> ActorCritic:
-        return ActorCritic(
-            generators, *self._network_arguments(self.config, self.spec, self.action_space)
-        )
+        arguments = self._network_arguments(self.config, self.spec, self.action_space)
+        return ActorCritic(generators, *arguments)
 
     @staticmethod
     def _network_arguments(c: Any, spec: ObsSpec, action_space: Any) -> tuple[Any, ...]:
@@ -136,11 +128,18 @@ class OnPolicy(Agent):
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
         width, memory = sizes(ActorCritic, *cls._network_arguments(config, spec, action_space))
-        seen = int(np.prod(spec.seen)) * spec.dtype.itemsize
+        pixels, actions = int(np.prod(spec.seen)), distribution(action_space).actions
+        # Stored, put in another order, and as float32 where the network reads all of it at once.
+        step = pixels * (2 * spec.dtype.itemsize + 4) + 16 * actions + 40
+        kept = 8 * memory // config.length()
         return {
-            "rollouts": seeds * n_envs * config.n_steps * (2 * seen + 40) + 4 * memory,
+            "rollouts": seeds * n_envs * config.n_steps * (step + kept),
             "networks": 4 * seeds * Learner.copies(config) * width,
         }
+
+    @classmethod
+    def first_update(cls, config: Any, n_envs: int) -> int:
+        return config.n_steps * n_envs
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         look = self.lookout
@@ -242,6 +241,8 @@ class OnPolicy(Agent):
     def restart(self) -> None:
         self.lookout.restart()
         self.rollout.position = 0
+        if self.scaler is not None:
+            self.scaler.restart()
 
     def policy_over(
         self, network: ActorCritic, perception: Perception, seeds: Sequence[int], frozen: bool

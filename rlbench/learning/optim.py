@@ -15,11 +15,13 @@ class Optimizer:
     """Base: `step(learning_rate)` moves `data` along `grad`; `moments` are its memory."""
 
     moments: tuple[str, ...] = ()
+    usual_eps = 1e-8
 
     def __init__(
-        self, data: Tensor, grad: Tensor, weight_decay: float = 0.0, eps: float = 1e-8
+        self, data: Tensor, grad: Tensor, weight_decay: float = 0.0, eps: float | None = None
     ) -> None:
-        self.data, self.grad, self.weight_decay, self.eps = data, grad, weight_decay, eps
+        self.data, self.grad, self.weight_decay = data, grad, weight_decay
+        self.eps = self.usual_eps if eps is None else eps
         self.updates = 0
         for name in self.moments:
             setattr(self, name, torch.zeros_like(data))
@@ -61,7 +63,9 @@ class Momentum(SGD):
 
 
 class RMSprop(Optimizer):
-    """RMSprop (Tieleman & Hinton 2012): smoothing 0.99, epsilon 1e-5 outside the root."""
+    """RMSprop (Tieleman & Hinton 2012): smoothing 0.99, epsilon outside the root."""
+
+    usual_eps = 1e-5
 
     moments = ("square",)
     square: Tensor
@@ -71,7 +75,7 @@ class RMSprop(Optimizer):
         if self.weight_decay:
             self.grad.add_(self.data, alpha=self.weight_decay)
         self.square.mul_(0.99).addcmul_(self.grad, self.grad, value=0.01)
-        self.data.addcdiv_(self.grad, self.square.sqrt().add_(1e-5), value=-learning_rate)
+        self.data.addcdiv_(self.grad, self.square.sqrt().add_(self.eps), value=-learning_rate)
 
 
 class Adam(Optimizer):
@@ -87,7 +91,7 @@ class Adam(Optimizer):
     kernel = staticmethod(torch._fused_adam_)
 
     def __init__(
-        self, data: Tensor, grad: Tensor, weight_decay: float = 0.0, eps: float = 1e-8
+        self, data: Tensor, grad: Tensor, weight_decay: float = 0.0, eps: float | None = None
     ) -> None:
         super().__init__(data, grad, weight_decay, eps)
         self._count = torch.zeros((), device=data.device)

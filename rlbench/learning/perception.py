@@ -22,6 +22,8 @@ class Perception:
 
     def __init__(self, spec: ObsSpec, memory: int, normalizer: Normalizer | None = None) -> None:
         self.spec, self.memory, self.normalizer = spec, memory, normalizer
+        frames = [(spec.stack, *spec.shape)] if spec.stack > 1 else []
+        self.carries = [*frames, (memory,)] if memory else frames
         self.plain = not memory and spec.stack == 1  # nothing is carried
 
     def see(

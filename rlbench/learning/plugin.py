@@ -8,8 +8,6 @@ what one copy costs.
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -21,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from rlbench.errors import UserError
+from rlbench.learning.importing import first_line, import_module
 from rlbench.learning.nets import Generators
 from rlbench.learning.spaces import ObsSpec, Part
 
@@ -39,14 +38,12 @@ def find(name: str) -> type[nn.Module]:
     if name in _GIVEN:
         return _GIVEN[name]
     module, _, path = name.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # console scripts do not look in the current folder by themselves
     try:
-        found: Any = importlib.import_module(module)
+        found: Any = import_module(module)
         for part in path.split("."):
             found = getattr(found, part)
     except Exception as error:
-        raise UserError(f"encoder '{name}': {type(error).__name__}: {error}") from None
+        raise UserError(f"encoder '{name}': {type(error).__name__}: {first_line(error)}") from None
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise UserError(f"encoder '{name}' is not a class of torch.nn.Module")
     return found
@@ -119,8 +116,7 @@ class UserModule(nn.Module):
                 raise self._refusal("cannot be made from the observation space", error) from None
 
     def _refusal(self, what: str, error: Exception | None = None) -> UserError:
-        text = (str(error).strip() or "no reason given").splitlines()[0] if error else ""
-        said = f": {type(error).__name__}: {text}" if error else ""
+        said = f": {type(error).__name__}: {first_line(error)}" if error else ""
         return UserError(f"encoder '{self.name}' {what}{said}")
 
     def _check(self, copy: nn.Module) -> tuple[int, bool, set[str]]:

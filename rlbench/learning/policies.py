@@ -28,6 +28,7 @@ class GreedyQ(Policy):
     ) -> None:
         super().__init__(seeds, perception.spec, action_start)
         self.perception, self.network, self.device = perception, network, device
+        self.carries = perception.carries
         self.exploration_rate = exploration_rate
         self.generators = [generator(seed, "policy") for seed in seeds]
 
@@ -58,6 +59,7 @@ class Sampled(Policy):
     ) -> None:
         super().__init__(seeds, perception.spec, action_start)
         self.perception, self.network, self.device = perception, network, device
+        self.carries = perception.carries
         self.distribution = distribution
         self.generators = [generator(seed, "policy") for seed in seeds]
 

@@ -23,6 +23,7 @@ class Policy:
         self.seeds, self.spec, self.action_start = tuple(seeds), spec, action_start
 
     carry: Carry | None = None
+    carries: Sequence[tuple[int, ...]] = ()  # shapes of what is carried, by lane
 
     def step(
         self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
@@ -60,7 +61,12 @@ class Policy:
                 f"predict is for one seed and there are {len(self.seeds)}: "
                 "use agent.policy(seed=k).predict(...)"
             )
-        obs, single = self._batch(observation)
+        try:
+            obs, single = self._batch(observation)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"this is no observation of {self.spec.space}: {type(error).__name__}: {error}"
+            ) from None
         first = np.zeros((1, len(obs)), bool)
         if episode_start is not None:
             starts = np.reshape(episode_start, (1, -1))
@@ -70,6 +76,9 @@ class Policy:
                 )
             first[:] = starts
         carry = None if state is None else tuple(np.asarray(part)[None] for part in state)
+        carry = carry if self.carries else None
+        if carry and [part.shape[2:] for part in carry] != self.carries:
+            raise UserError("state is none that predict returned for this agent")
         if carry and any(part.shape[1] != len(obs) for part in carry):
             raise UserError(
                 f"state is of {carry[0].shape[1]} observations and there are {len(obs)}: pass what "

@@ -244,7 +244,7 @@ class LSTM(Cell):
 
 def _chrono(generators: Generators, units: int, horizon: int) -> Tensor:
     """log U(1, horizon - 1): gates that keep for up to so many steps (Tallec & Ollivier 2018)."""
-    draws = np.stack([g.uniform(1.0, max(horizon - 1, 1.0), (1, units)) for g in generators])
+    draws = np.stack([g.uniform(1.0, horizon - 1, (1, units)) for g in generators])
     return torch.from_numpy(np.log(draws).astype(np.float32))
 
 

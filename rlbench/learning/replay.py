@@ -158,14 +158,15 @@ class Replay:
         kind, columns, shape = self.columns["obs"]
         (_, flag, _), (_, after, _) = self.columns["first"], self.columns["next_obs"]
         data = self.data[kind].flatten(0, 1)
-        begins = self.data[torch.float32][..., flag.start].reshape(-1).cpu().numpy()
-        slots, older, base = slots.copy(), [], self.rows
+        begins = self.data[torch.float32].flatten(0, 1)[:, flag.start]  # a view
+        now, base = (torch.from_numpy(x).to(self.device) for x in (slots, self.rows))
+        older = []
         for _ in range(self.stack):
-            older.append(slots)
-            before = (slots - self.n_envs) % self.capacity
-            slots = np.where(begins[slots + base] > 0, slots, before)
-        index = torch.from_numpy(np.stack(older[::-1], -1) + base[..., None])  # (S, B T, K)
-        frames = data[:, columns][index.to(self.device)]
+            older.append(now)
+            before = (now - self.n_envs) % self.capacity
+            now = torch.where(begins[now + base] > 0, now, before)
+        index = torch.stack(older[::-1], -1) + base[..., None]  # (S, B T, K)
+        frames = data[:, columns][index]
         newest = self._drawn[kind][:, after].view(*index.shape[:2], 1, -1)
         batch = dict(self._batch)
         lead = (len(index), -1) if self.length == 1 else (len(index), -1, self.length)

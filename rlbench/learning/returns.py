@@ -87,6 +87,8 @@ def clipped_value(value: Tensor, old: Tensor, target: Tensor, clip_range: float)
 
 def explained_variance(value: Tensor, target: Tensor) -> Tensor:
     """1 - Var(target - value) / Var(target), `(..., B) -> (...)`: 1 is perfect, 0 a constant."""
+    if target.shape[-1] == 1:
+        return torch.zeros_like(target[..., 0])
     return 1.0 - (target - value).var(-1) / (target.var(-1) + 1e-8)
 
 

@@ -29,6 +29,7 @@ class Part(NamedTuple):
     channels_last: bool = False
     sizes: tuple[int, ...] = ()
     scale: float = 1.0
+    hot: bool = False  # a category that is one-hot already
 
     def features(self, stack: int) -> int:
         """Width of the part as a vector."""
@@ -151,7 +152,7 @@ def _parts(space: spaces.Space[Any], stack: int) -> list[Part]:
         if isinstance(space, spaces.Box):
             parts.append(_box(space, start, stack))
         else:  # flatten has made it one-hot already
-            parts.append(Part(slice(start, start + width), (width,)))
+            parts.append(Part(slice(start, start + width), (width,), hot=True))
         start += width
 
     walk(space)
@@ -162,6 +163,7 @@ def check_readable(space: spaces.Space[Any]) -> None:
     """Refuse observations that no network here reads, or that cannot be written to a file."""
     try:
         to_json(space)
-        ObsSpec(space)
-    except (TypeError, ValueError, NotImplementedError):
+        if not ObsSpec(space).features:
+            raise ValueError("nothing to see")
+    except (TypeError, ValueError, IndexError, NotImplementedError):
         raise UserError(f"no network here reads observations of {space}") from None
