@@ -134,7 +134,8 @@ def plan(
     """
     cls = catalog.agent_class(agent)
     env = full_id("+".join([env, *wraps]))
-    tuned = dict(catalog.presets(agent).get(env, {})) if preset else {}
+    name = preset_name(env, catalog.presets(agent))
+    tuned = dict(catalog.presets(agent)[name]) if preset and name else {}
     tuned.pop("source", None)
     steps, envs = tuned.pop("n_timesteps", None), tuned.pop("n_envs", cls.default_envs)
     given = parameters or {}
@@ -144,7 +145,7 @@ def plan(
         said.append(f"n_envs={n_envs}")
     if kwargs := others.get("env_kwargs"):
         said += [f"{name}={_plain(value)}" for name, value in kwargs.items()]
-    if not preset and env in catalog.presets(agent):
+    if not preset and name:
         said.append("no preset")
     fallback = steps if steps is not None else cls.default_timesteps
     total = fallback if total_timesteps is None else total_timesteps
@@ -158,9 +159,18 @@ def plan(
         seeds=tuple(seeds),
         n_envs=n_envs or envs,
         variant=" ".join(said),
-        preset=env if tuned else None,
+        preset=name if tuned else None,
         **others,
     )
+
+
+def preset_name(env: str, presets: dict[str, Any]) -> str | None:
+    """The preset of an environment: its own, else that of the one inside its outer wrappers."""
+    while env not in presets:
+        env, plus, _ = env.rpartition("+")
+        if not plus:
+            return None
+    return env
 
 
 def full_id(env: str) -> str:

@@ -76,7 +76,11 @@ def test_a_wrap_is_a_part_of_the_name() -> None:
 
 
 def test_presets_belong_to_the_full_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrapped environment without a preset of its own has that of what its wrapper holds."""
     monkeypatch.setattr(catalog, "presets", lambda agent: {MASKED: {"gamma": 0.9}})
+    within = plan("dqn", "CartPole", [0], wraps=["mask-velocity", "blank:0.1"])
+    assert (within.preset, within.config.changed()) == (MASKED, {"gamma": 0.9})
+    assert plan("dqn", "CartPole", [0], wraps=["blank:0.1", "mask-velocity"]).preset is None
     tuned = plan("dqn", "CartPole", [0], wraps=["mask-velocity"])
     assert (tuned.preset, tuned.config.changed()) == (MASKED, {"gamma": 0.9})
     assert plan("dqn", "CartPole", [0]).preset is None
