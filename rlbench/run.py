@@ -141,6 +141,8 @@ def plan(
     given = parameters or {}
     config = cls.Config.build(agent, {**tuned, **given})
     said = [f"{name}={_plain(getattr(config, name))}" for name in given]
+    if "encoder" in tuned and "encoder" not in given:
+        said.insert(0, f"encoder={tuned['encoder']}")  # what a comparison of memories is about
     if n_envs not in (None, envs):
         said.append(f"n_envs={n_envs}")
     if kwargs := others.get("env_kwargs"):
