@@ -90,7 +90,7 @@ class DQN(Agent):
     def build(self) -> None:
         c, seeds = self.config, len(self.seeds)
         generators = [generator(seed, "init") for seed in self.seeds]
-        self.q, self.q_target = self.network(generators), self.network(generators)
+        self.q, self.q_target = self.network(generators, c), self.network(generators, c)
         self.learner = Learner(self.q, c, self.device)
         self.online = self.learner.stack
         self.target = Stack(self.q_target, self.device).freeze()
@@ -112,8 +112,8 @@ class DQN(Agent):
         self.exploration = Draws(self.seeds, "exploration", (self.n_envs, 2))
         self.loss_function = returns.LOSSES[c.loss]
 
-    def network(self, generators: Generators) -> QNetwork:
-        return QNetwork(generators, self.spec, self.n_actions, self.config)
+    def network(self, generators: Generators, config: DQNConfig) -> QNetwork:
+        return QNetwork(generators, self.spec, self.n_actions, config)
 
     @property
     def n_actions(self) -> int:
@@ -242,14 +242,16 @@ class DQN(Agent):
     ) -> GreedyQ:
         rate = self._predict_rate()
         explore = (lambda: rate) if frozen else self._predict_rate
-        return GreedyQ(seeds, perception, network, self.action_start, self.device, explore)
+        policy = GreedyQ(seeds, perception, network, self.action_start, self.device)
+        policy.exploration_rate = explore
+        return policy
 
     def _predict_rate(self) -> float:
         """How much `predict(deterministic=False)` explores: as training does, once it began."""
         return 0.0 if self.total_timesteps is None else self.exploration_rate()
 
     def parts(self) -> dict[str, Any]:
-        parts = {
+        return {
             "learner": self.learner,
             "target": self.target,
             "network": self.q,
@@ -258,4 +260,3 @@ class DQN(Agent):
             "lookout": self.lookout,
             "normalizer": self.normalizer,
         }
-        return {name: part for name, part in parts.items() if part is not None}

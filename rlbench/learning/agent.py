@@ -126,7 +126,7 @@ class Agent(Interface):
         """Env steps per seed before the first update."""
         return 0
 
-    def network(self, generators: Generators) -> Any:
+    def network(self, generators: Generators, config: Any) -> Any:
         """A network for as many seeds as there are generators."""
         raise NotImplementedError
 
@@ -137,7 +137,8 @@ class Agent(Interface):
         raise NotImplementedError
 
     def parts(self) -> dict[str, Any]:
-        """Everything that training depends on, by name; each part has `state` and `restore`."""
+        """Everything that training depends on, by name; each part has `state` and `restore`, or
+        is None where the agent does without it."""
         raise NotImplementedError
 
     def restart(self) -> None:
@@ -147,7 +148,7 @@ class Agent(Interface):
 
     def state(self) -> dict[str, Any]:
         """The state of all parts; arrays and lists have the seed axis first."""
-        state = {name: part.state() for name, part in self.parts().items()}
+        state = {name: part.state() for name, part in self.parts().items() if part is not None}
         return {**state, "num_timesteps": self.num_timesteps, "metrics": dict(self.metrics)}
 
     def diverged(self) -> dict[int, str]:
@@ -157,7 +158,7 @@ class Agent(Interface):
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         for name, part in self.parts().items():
-            if state[name] is not None:  # a replay memory that was not saved
+            if state.get(name) is not None:  # a replay memory may not have been saved
                 part.restore(state[name])
         self.num_timesteps = state["num_timesteps"]
         self.metrics = {
@@ -224,7 +225,9 @@ class Agent(Interface):
     def policy(self, seed: int | None = None) -> Policy:
         """The greedy policy of one seed, or of all of them, frozen as it is now."""
         rows = self.row(seed)
-        network = self.network([generator(0, "init") for _ in rows])
+        # Weights are copied in: orthogonal first ones would take 0.2 s a seed for large images.
+        quick = self.config.model_copy(update={"ortho_init": False})
+        network = self.network([generator(0, "init") for _ in rows], quick)
         Stack(network, self.device).freeze().data.copy_(self.learner.stack.data[rows])
         normalizer = self.normalizer.rows(rows) if self.normalizer else None
         perception = Perception(self.spec, network.memory, normalizer)

@@ -94,7 +94,7 @@ class OnPolicy(Agent):
     def build(self) -> None:
         c, seeds = self.config, len(self.seeds)
         self.distribution = distribution(self.action_space)
-        self.net = self.network([generator(seed, "init") for seed in self.seeds])
+        self.net = self.network([generator(seed, "init") for seed in self.seeds], c)
         # A larger epsilon than usual steadies small second moments (Huang et al. 2022, detail 3).
         self.learner = Learner(self.net, c, self.device, eps=1e-5)
         lead = (seeds, self.n_envs)
@@ -114,8 +114,8 @@ class OnPolicy(Agent):
             self.net.memory,
         )
 
-    def network(self, generators: Generators) -> ActorCritic:
-        arguments = self._network_arguments(self.config, self.spec, self.action_space)
+    def network(self, generators: Generators, config: OnPolicyConfig) -> ActorCritic:
+        arguments = self._network_arguments(config, self.spec, self.action_space)
         return ActorCritic(generators, *arguments)
 
     @staticmethod
@@ -247,12 +247,12 @@ class OnPolicy(Agent):
     def policy_over(
         self, network: ActorCritic, perception: Perception, seeds: Sequence[int], frozen: bool
     ) -> Sampled:
-        return Sampled(
-            seeds, perception, network, self.distribution, self.action_start, self.device
-        )
+        policy = Sampled(seeds, perception, network, self.action_start, self.device)
+        policy.distribution = self.distribution
+        return policy
 
     def parts(self) -> dict[str, Any]:
-        parts = {
+        return {
             "learner": self.learner,
             "network": self.net,
             "rollout": self.rollout,
@@ -261,4 +261,3 @@ class OnPolicy(Agent):
             "normalizer": self.normalizer,
             "scaler": self.scaler,
         }
-        return {name: part for name, part in parts.items() if part is not None}

@@ -14,68 +14,61 @@ from rlbench.learning.policy import Policy
 from rlbench.learning.seeds import generator
 
 
-class GreedyQ(Policy):
+class OverNetwork(Policy):
+    """Base: sees and remembers by a perception, and acts by a network."""
+
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        perception: Perception,
+        network: QNetwork | ActorCritic,
+        action_start: int,
+        device: torch.device,
+    ) -> None:
+        super().__init__(seeds, perception.spec, action_start)
+        self.perception, self.network, self.device = perception, network, device
+        self.carries = perception.carries
+        self.generators = [generator(seed, "policy") for seed in seeds]
+
+    def step(
+        self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
+    ) -> tuple[np.ndarray, Carry | None]:
+        seen, memory, frames = self.perception.see(obs, carry, first)
+        outputs, memory = self.network.act(seen, memory, self.device)
+        carry = (*frames, memory) if self.network.memory else frames
+        return self.choose(outputs, deterministic), carry
+
+    def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
+        """Actions `(S, N, *action)` from what the network gives, `(S, N, A)`."""
+        raise NotImplementedError
+
+
+class GreedyQ(OverNetwork):
     """argmax_a Q(s, a); with `deterministic=False` it explores as much as training did."""
 
-    def __init__(
-        self,
-        seeds: Sequence[int],
-        perception: Perception,
-        network: QNetwork,
-        action_start: int,
-        device: torch.device,
-        exploration_rate: Callable[[], float],
-    ) -> None:
-        super().__init__(seeds, perception.spec, action_start)
-        self.perception, self.network, self.device = perception, network, device
-        self.carries = perception.carries
-        self.exploration_rate = exploration_rate
-        self.generators = [generator(seed, "policy") for seed in seeds]
+    exploration_rate: Callable[[], float]
 
-    def step(
-        self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
-    ) -> tuple[np.ndarray, Carry | None]:
-        seen, memory, frames = self.perception.see(obs, carry, first)
-        values, memory = self.network.act(seen, memory, self.device)
-        action = values.argmax(-1)
-        if not deterministic:
-            uniform = np.stack([g.random((action.shape[1], 2)) for g in self.generators])
-            drawn = (uniform[..., 1] * values.shape[-1]).astype(np.int64)
-            action = np.where(uniform[..., 0] < self.exploration_rate(), drawn, action)
-        return action, (*frames, memory) if self.network.memory else frames
+    def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
+        action = outputs.argmax(-1)
+        if deterministic:
+            return action
+        uniform = np.stack([g.random((action.shape[1], 2)) for g in self.generators])
+        drawn = (uniform[..., 1] * outputs.shape[-1]).astype(np.int64)
+        return np.where(uniform[..., 0] < self.exploration_rate(), drawn, action)
 
 
-class Sampled(Policy):
+class Sampled(OverNetwork):
     """The likeliest action; with `deterministic=False` one drawn, as in training."""
 
-    def __init__(
-        self,
-        seeds: Sequence[int],
-        perception: Perception,
-        network: ActorCritic,
-        distribution: Distribution,
-        action_start: int,
-        device: torch.device,
-    ) -> None:
-        super().__init__(seeds, perception.spec, action_start)
-        self.perception, self.network, self.device = perception, network, device
-        self.carries = perception.carries
-        self.distribution = distribution
-        self.generators = [generator(seed, "policy") for seed in seeds]
+    network: ActorCritic
+    distribution: Distribution
 
-    def step(
-        self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
-    ) -> tuple[np.ndarray, Carry | None]:
-        seen, memory, frames = self.perception.see(obs, carry, first)
-        parameters, memory = self.network.act(seen, memory, self.device)
+    def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
+        dist = self.distribution
         if deterministic:
-            action = self.distribution.mode(parameters)
-        else:
-            shape = (obs.shape[1], self.distribution.actions)
-            normal = self.distribution.normal
-            noise = np.stack(
-                [g.standard_normal(shape) if normal else g.random(shape) for g in self.generators]
-            )
-            action = self.distribution.sample(parameters, noise, self.network.std())
-        carry = (*frames, memory) if self.network.memory else frames
-        return self.distribution.to_env(action), carry
+            return dist.to_env(dist.mode(outputs))
+        shape = (outputs.shape[1], dist.actions)
+        noise = [
+            g.standard_normal(shape) if dist.normal else g.random(shape) for g in self.generators
+        ]
+        return dist.to_env(dist.sample(outputs, np.stack(noise), self.network.std()))
