@@ -9,13 +9,52 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlbench.agents.a2c import A2C as A2C
+    from rlbench.agents.clone import Clone as Clone
     from rlbench.agents.dqn import DQN as DQN
+    from rlbench.agents.knn import KNN as KNN
+    from rlbench.agents.logistic_regression import LogisticRegression as LogisticRegression
+    from rlbench.agents.majority import Majority as Majority
     from rlbench.agents.ppo import PPO as PPO
     from rlbench.agents.random import Random as Random
+    from rlbench.agents.random_forest import RandomForest as RandomForest
     from rlbench.agents.reinforce import Reinforce as Reinforce
+    from rlbench.agents.supervised import Supervised as Supervised
+    from rlbench.agents.supervised_bandit import SupervisedBandit as SupervisedBandit
+    from rlbench.agents.supervised_online import SupervisedOnline as SupervisedOnline
+    from rlbench.agents.svm import SVM as SVM
 
-_HOME = {"A2C": "a2c", "DQN": "dqn", "PPO": "ppo", "Random": "random", "Reinforce": "reinforce"}
-__all__ = ["A2C", "DQN", "PPO", "Random", "Reinforce"]
+_HOME = {
+    "A2C": "a2c",
+    "Clone": "clone",
+    "DQN": "dqn",
+    "KNN": "knn",
+    "LogisticRegression": "logistic_regression",
+    "Majority": "majority",
+    "PPO": "ppo",
+    "Random": "random",
+    "RandomForest": "random_forest",
+    "Reinforce": "reinforce",
+    "SVM": "svm",
+    "Supervised": "supervised",
+    "SupervisedBandit": "supervised_bandit",
+    "SupervisedOnline": "supervised_online",
+}
+__all__ = [
+    "A2C",
+    "DQN",
+    "KNN",
+    "PPO",
+    "SVM",
+    "Clone",
+    "LogisticRegression",
+    "Majority",
+    "Random",
+    "RandomForest",
+    "Reinforce",
+    "Supervised",
+    "SupervisedBandit",
+    "SupervisedOnline",
+]
 
 
 def __getattr__(name: str) -> Any:

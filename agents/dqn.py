@@ -99,10 +99,12 @@ class DQN(Agent):
         memory = self.q.memory
         self.lookout = Lookout(self.spec, memory, (seeds, self.n_envs), self.normalizer)
         length = c.burn_in + c.sequence_length if memory else 1
+        fields = transition_fields(self.spec, memory, c.gamma)
+        self.stored = [name for name in Step._fields if name in fields]
         batch = c.batch_size // c.sequence_length if memory else c.batch_size
         self.replay = Replay(
             c.buffer_size,
-            transition_fields(self.spec, memory),
+            fields,
             self.n_envs,
             Draws(self.seeds, "replay", (batch,), block=64),
             self.device,
@@ -125,7 +127,7 @@ class DQN(Agent):
     ) -> dict[str, int]:
         copies = 1 + Learner.copies(config)  # the target network too
         width, memory = sizes(QNetwork, spec, int(action_space.n), config)
-        fields = transition_fields(spec, memory)
+        fields = transition_fields(spec, memory, config.gamma)
         return {
             "replay": replay_bytes(seeds, config.buffer_size, fields),
             "networks": 4 * seeds * copies * width,
@@ -159,8 +161,7 @@ class DQN(Agent):
         )
 
     def observe(self, step: Step) -> Metrics:
-        c, values = self.config, step._asdict()
-        del values["truncated"]
+        c, values = self.config, {name: getattr(step, name) for name in self.stored}
         if not self.lookout.plain:
             values["first"] = self.lookout.first
         if self.q.memory:
@@ -185,7 +186,7 @@ class DQN(Agent):
         """One gradient step of every seed on a batch of its own."""
         rate = self.learner.rate(self.progress())
         loss = self.loss(**self.replay.sample())
-        self.learner.step(loss, rate)
+        self.learner.step(loss, rate, self.config.batch_size)
         self.metrics["train/loss"] = loss.detach()
         self.metrics["train/learning_rate"] = rate
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
@@ -194,10 +195,10 @@ class DQN(Agent):
     def loss(
         self,
         obs: Tensor,
-        next_obs: Tensor,
         reward: Tensor,
-        terminated: Tensor,
         action: Tensor,
+        next_obs: Tensor | None = None,
+        terminated: Tensor | None = None,
         first: Tensor | None = None,
         memory: Tensor | None = None,
     ) -> Tensor:
@@ -208,7 +209,9 @@ class DQN(Agent):
         if self.normalizer is not None:
             lead = 2 + (memory is not None) + (self.spec.stack > 1)
             obs = self.normalizer.tensor(obs, lead)
-            next_obs = self.normalizer.tensor(next_obs, lead)
+            next_obs = None if next_obs is None else self.normalizer.tensor(next_obs, lead)
+        if next_obs is None or terminated is None:  # gamma is 0
+            return self.loss_function(returns.take(self.q(obs), action), reward).mean(-1)
         if memory is None or first is None:
             q = self.q(obs)
             with torch.no_grad():

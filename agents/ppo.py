@@ -79,9 +79,8 @@ class PPO(OnPolicy):
             shuffled = select(items, order)
             for start in range(0, order.shape[1], self.batch):
                 stop = start + self.batch
-                self.learner.step(
-                    self.loss({k: v[:, start:stop] for k, v in shuffled.items()}), rate
-                )
+                batch = {k: v[:, start:stop] for k, v in shuffled.items()}
+                self.learner.step(self.loss(batch), rate, batch["advantage"][0].numel())
         self.metrics["train/clip_range"] = self.clip
 
     def loss(self, items: dict[str, Tensor]) -> Tensor:

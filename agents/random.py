@@ -55,6 +55,10 @@ class Random(Agent):
             self._live = None, self.policy()
         return self._live[1]  # type: ignore[return-value]
 
+    @property
+    def samples(self) -> int:
+        return 0
+
     def diverged(self) -> dict[int, str]:
         return {}
 

@@ -1,6 +1,7 @@
 """Gymnasium environments of the workbench; they import nothing from it.
 
-Importing this package registers them: `gymnasium.make("rlbench/Cue-v0")`.
+Importing this package registers them: `gymnasium.make("rlbench/Cue-v0")`. Those on image data are
+`rlbench/<Variant>-<Data>-v0`, and `rlbench/<Variant>-v0` for `data` of one's own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,25 @@ _OWN: dict[str, tuple[str, dict[str, Any]]] = {
     "rlbench/Catch84-v0": ("rlbench.envs.catch:Catch", {"pixels": 84}),
     "rlbench/Cue-v0": ("rlbench.envs.cue:Cue", {}),
 }
+_VARIANTS = ("Classify", "Glimpse", "Imbalanced", "Retry", "Rows", "Stream")
+_DATA = {
+    "": "digits",
+    "-Digits": "digits",
+    "-MNIST": "mnist",
+    "-FashionMNIST": "fashion-mnist",
+}
 
 for _name, (_entry, _kwargs) in _OWN.items():
     if _name not in gymnasium.registry:  # it is there if `envs` and `rlbench.envs` are imported
         gymnasium.register(_name, _entry, reward_threshold=0.95, kwargs=_kwargs)
+
+for _variant in _VARIANTS:
+    for _suffix, _data in _DATA.items():
+        _name = f"rlbench/{_variant}{_suffix}-v0"
+        if _name not in gymnasium.registry:
+            gymnasium.register(
+                _name,
+                "rlbench.envs.image_env:ImageEnv",
+                vector_entry_point="rlbench.envs.image_env:ImageVectorEnv",
+                kwargs={"variant": _variant, "data": _data},
+            )

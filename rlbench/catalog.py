@@ -71,9 +71,16 @@ def agent_class(name: str) -> type[Agent]:
 
 
 def presets(agent: str) -> dict[str, dict[str, Any]]:
-    """Tuned parameters of an agent by environment: `n_timesteps`, `source`, and its parameters."""
+    """Tuned parameters of an agent by environment: `n_timesteps` or, on image data, `epochs`
+    (passes over the training images), `source`, and its parameters. A table may say for which
+    environments it is meant `also`."""
     file = _HERE / "presets" / f"{agent}.toml"
-    return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    tables = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for env, values in list(tables.items()):
+        for other in values.pop("also", ()):
+            source = f"{values.get('source', '')}, of {env}"
+            tables.setdefault(other, {**values, "source": source})
+    return tables
 
 
 def wrappers() -> dict[str, str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rlbench import __version__
+from rlbench import __version__, options
+from rlbench.cli_results import compare, data, list_, plot, show
 from rlbench.errors import UserError, nearest
 
 
@@ -52,35 +51,6 @@ def main() -> None:
     """
 
 
-def _out(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--out",
-        type=click.Path(path_type=Path),
-        default=Path("results"),
-        envvar="RLBENCH_OUT",
-        show_default=True,
-        show_envvar=True,
-        help="Folder of results.",
-    )(command)
-
-
-def _progress(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of every command that trains."""
-    options = [
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1"),
-        click.option(
-            "--jobs", type=click.IntRange(min=1), default=1, show_default=True,
-            help="Processes that share the seeds. Changes no number.",
-        ),
-        click.option(
-            "--max-seconds", type=click.FloatRange(min=0, min_open=True),
-            help="Stop after this time (exit code 124); resume goes on.",
-        ),
-        click.option("--quiet", "-q", is_flag=True, help="Print errors only."),
-    ]  # fmt: skip
-    return functools.reduce(lambda made, option: option(made), reversed(options), command)
-
-
 @main.command()
 @click.argument("agent")
 @click.option("--env", required=True, help="Gymnasium id, package.module:EnvId or :Class.")
@@ -107,14 +77,22 @@ def _progress(command: Callable[..., Any]) -> Callable[..., Any]:
     "--eval-episodes", type=click.IntRange(min=1), default=10, show_default=True,
     help="Episodes per evaluation. The final evaluation always has 100.",
 )  # fmt: skip
+@click.option(
+    "--epochs", type=click.FloatRange(min=0),
+    help="Passes over the training images, instead of -n.",
+)  # fmt: skip
+@click.option("--data", help="Images for rlbench/Classify-v0 and the like: a name or path.")
+@click.option(
+    "--from", "source", metavar="RUN", help="For clone: the run whose agents it learns from."
+)
 @click.option("--env-kwargs", help="Arguments of the environment: '{\"gravity\": 5}' or gravity=5")
 @click.option(
     "--wrap", "wraps", multiple=True, metavar="NAME[:ARGS]",
     help="Put a wrapper around the environment (repeatable); rlbench list wrappers.",
 )  # fmt: skip
 @click.option("--again", is_flag=True, help="Compute these seeds anew, deleting what is there.")
-@_progress
-@_out
+@options.progress
+@options.out
 def run(
     agent: str,
     env: str,
@@ -127,6 +105,9 @@ def run(
     preset: bool,
     eval_freq: int | None,
     eval_episodes: int,
+    epochs: float | None,
+    data: str | None,
+    source: str | None,
     env_kwargs: str | None,
     wraps: tuple[str, ...],
     again: bool,
@@ -154,6 +135,14 @@ def run(
     chosen = config.parse_seeds(seeds or "5") if seed is None else (seed,)
     steps = None if n_timesteps is None else config.parse_steps(n_timesteps)
     kwargs = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else {}
+    if data is not None:
+        if kwargs.get("data", data) != data:
+            raise UserError("--data and --env-kwargs data= differ: give one of the two")
+        kwargs["data"] = data
+    if source is not None:
+        given["source"] = str(catalog.find_run(source, out))
+    if epochs is not None and steps is not None:
+        raise UserError("--epochs and -n both say how long: give one of the two")
     from rlbench import workflow  # torch: after what can be said without it
 
     planned = workflow.plan(
@@ -164,6 +153,7 @@ def run(
         parameters=given,
         preset=preset,
         total_timesteps=steps,
+        epochs=epochs,
         n_envs=n_envs,
         eval_freq=eval_freq,
         eval_episodes=eval_episodes,
@@ -175,8 +165,8 @@ def run(
 
 @main.command()
 @click.argument("run_name", metavar="RUN")
-@_progress
-@_out
+@options.progress
+@options.out
 def resume(
     run_name: str, device: str, jobs: int, max_seconds: float | None, quiet: bool, out: Path
 ) -> None:
@@ -193,7 +183,7 @@ def resume(
     help="The first so many episodes of the final evaluation.",
 )  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:1")
-@_out
+@options.out
 def evaluate(run_name: str, episodes: int, device: str, out: Path) -> None:
     """Play the final evaluation of a finished RUN again, from its saved agents."""
     from rlbench import workflow
@@ -201,42 +191,8 @@ def evaluate(run_name: str, episodes: int, device: str, out: Path) -> None:
     sys.exit(workflow.evaluate(run_name, out, episodes, device))
 
 
-@main.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path),
-    help="Where to, without ending.  [default: curve in the run's folder, or in --out for several]",
-)  # fmt: skip
-@_out
-def plot(runs: tuple[str, ...], output: Path | None, out: Path) -> None:
-    """Draw learning curves of one or more RUNs, as PNG and SVG."""
-    from rlbench import reading
-
-    for file in reading.plot(runs, output, out):
-        click.echo(file)
-
-
-@main.command("list")
-@click.argument(
-    "what", default="agents",
-    type=click.Choice(["agents", "envs", "wrappers", "encoders", "presets", "runs"]),
-)  # fmt: skip
-@_out
-def list_(what: str, out: Path) -> None:
-    """List agents, envs, wrappers, encoders, presets or runs."""
-    from rlbench import reading
-
-    reading.listing(what, out)
-
-
-@main.command(short_help="Show an agent's parameters, or a run's settings and state.")
-@click.argument("name", metavar="AGENT|RUN")
-@_out
-def show(name: str, out: Path) -> None:
-    """Show every parameter of an AGENT, or what a RUN was and how it ended."""
-    from rlbench import reading
-
-    reading.show(name, out)
+for _command in (plot, compare, list_, show, data):
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

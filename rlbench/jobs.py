@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from rlbench.checks import about
 from rlbench.errors import UserError
 from rlbench.provenance import command, now
-from rlbench.run import Run, threshold
+from rlbench.run import Run
 from rlbench.store import Part, RunFolder, locked, seed_ranges
 
 
@@ -50,7 +51,7 @@ class Stopped(Exception):
 def schedule(run: Run, out: Path, jobs: int, again: bool, max_seconds: float | None) -> list[Job]:
     """What is left to do for a run: unfinished parts, and new parts for seeds that are missing."""
     folder = run.folder(out)
-    extra = {"created": now(), "command": command(), "reward_threshold": threshold(run)}
+    extra = {"created": now(), "command": command(), **about(run)}
     folder.open(run.identity(), {**run.to_json(), **extra})
     with locked(folder.path, f"{folder.path}"):
         wanted = list(run.seeds)

@@ -126,6 +126,15 @@ def _show_run(folder: Path) -> None:
     print_summary(load(folder), Console())
 
 
+def compare(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
+    """Print a table of runs beside each other, and draw them where `output` says so; the files."""
+    from rlbench.reporting.compare import compare as table
+    from rlbench.reporting.results import load
+
+    table(load(*(catalog.find_run(name, out) for name in runs)), Console())
+    return plot(runs, output, out) if output else []
+
+
 def plot(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
     """Draw the learning curves of runs; the files written."""
     from rlbench.reporting.plots import learning_curve, save

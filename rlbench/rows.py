@@ -6,7 +6,13 @@ from typing import NamedTuple
 
 
 class Evaluation(NamedTuple):
-    """One evaluation episode. `phase` is `grid` or `final`; `time` is training seconds so far."""
+    """One evaluation episode, or one visit of all images of a split.
+
+    `phase` is `grid` or `final`; `time` is training seconds so far. `split` is `episodes`, or
+    `validation` or `test` for image data: then `items` images make one row, with their mean return
+    and `accuracy`. `images` have been seen in training so far, and `samples` have been learned
+    from, each time they were counted.
+    """
 
     seed: int
     step: int
@@ -18,6 +24,11 @@ class Evaluation(NamedTuple):
     deterministic: bool
     epsilon: float
     time: float
+    split: str = "episodes"
+    items: int = 1
+    accuracy: float = float("nan")
+    images: int = 0
+    samples: int = 0
 
 
 class Episode(NamedTuple):
@@ -40,6 +51,14 @@ class Metric(NamedTuple):
     value: float
 
 
+class Tested(NamedTuple):
+    """What a seed answered for every image of the test split, in its order: class numbers (n,)."""
+
+    seed: int
+    step: int
+    predictions: tuple[int, ...]
+
+
 class SeedEnded(NamedTuple):
     """A seed came to its end: status `done`, `diverged` or `failed`, with the reason."""
 
@@ -57,4 +76,4 @@ class Tick(NamedTuple):
     milestone: bool = False  # much work has been done that nothing has saved yet
 
 
-Row = Evaluation | Episode | Metric | SeedEnded | Tick
+Row = Evaluation | Episode | Metric | Tested | SeedEnded | Tick

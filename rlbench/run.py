@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlbench import catalog
 from rlbench.config import Config, digest
 from rlbench.errors import UserError
 from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES, default_eval_freq
-from rlbench.store import RunFolder, env_folder, seed_ranges
+from rlbench.store import RunFolder, env_folder
+
+if TYPE_CHECKING:
+    from rlbench.learning.agent import Agent
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ def plan(
     parameters: dict[str, Any] | None = None,
     preset: bool = True,
     total_timesteps: int | None = None,
+    epochs: float | None = None,
     n_envs: int | None = None,
     **others: Any,
 ) -> Run:
@@ -137,9 +141,11 @@ def plan(
     name = preset_name(env, catalog.presets(agent))
     tuned = dict(catalog.presets(agent)[name]) if preset and name else {}
     tuned.pop("source", None)
-    steps, envs = tuned.pop("n_timesteps", None), tuned.pop("n_envs", cls.default_envs)
+    steps, envs = tuned.pop("n_timesteps", None), tuned.pop("n_envs", None)
+    passes = tuned.pop("epochs", None)
     given = parameters or {}
     config = cls.Config.build(agent, {**tuned, **given})
+    envs = envs or cls.usual_envs(config)
     said = [f"{name}={_plain(getattr(config, name))}" for name in given]
     if "encoder" in tuned and "encoder" not in given:
         said.insert(0, f"encoder={tuned['encoder']}")  # what a comparison of memories is about
@@ -149,8 +155,11 @@ def plan(
         said += [f"{name}={_plain(value)}" for name, value in kwargs.items()]
     if not preset and name:
         said.append("no preset")
-    fallback = steps if steps is not None else cls.default_timesteps
-    total = fallback if total_timesteps is None else total_timesteps
+    total = total_timesteps
+    if total is None and epochs is None:
+        total, epochs = steps, passes
+    if total is None:
+        total = _usual_steps(cls, config, env, others.get("env_kwargs"), epochs)
     if others.get("eval_freq") == default_eval_freq(total):
         others["eval_freq"] = None  # the default, said aloud
     return Run(
@@ -164,6 +173,25 @@ def plan(
         preset=name if tuned else None,
         **others,
     )
+
+
+def _usual_steps(
+    cls: type[Agent],
+    config: Config,
+    env: str,
+    env_kwargs: dict[str, Any] | None,
+    epochs: float | None,
+) -> int:
+    """The agent's usual budget, or so many passes over the training images."""
+    from rlbench.learning.batched import is_data
+    from rlbench.learning.makeenv import env_factory
+
+    made = env_factory(env, env_kwargs)()
+    if epochs is None:
+        return cls.usual_steps(config, made)
+    if not is_data(made):
+        raise UserError(f"--epochs counts passes over image data and {env} has none: give -n STEPS")
+    return round(epochs * made.unwrapped.pass_steps)
 
 
 def preset_name(env: str, presets: dict[str, Any]) -> str | None:
@@ -188,59 +216,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, tuple | list):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
-
-
-def check(run: Run) -> str:
-    """What is going to happen, in one line, with device and memory.
-
-    Raises:
-        UserError: the environment does not exist, the agent cannot handle it, there is no such
-            device, or memory does not suffice. Nothing has been written then.
-    """
-    from rlbench.learning.device import pick_device
-    from rlbench.learning.makeenv import env_factory
-    from rlbench.learning.spaces import ObsSpec
-
-    if run.total_timesteps < 0 or run.n_envs < 1 or run.eval_episodes < 1:
-        raise UserError("steps must not be negative, envs and episodes at least 1")
-    agent = catalog.agent_class(run.agent)
-    env = env_factory(run.env, run.env_kwargs)()
-    try:
-        agent.check_spaces(env.observation_space, env.action_space)
-    except UserError as error:
-        if isinstance(env.action_space, agent.action_spaces):
-            raise  # the observations it is
-        kinds = {name: catalog.agent_class(name).action_spaces for name in catalog.agents()}
-        able = [name for name, kind in kinds.items() if isinstance(env.action_space, kind)]
-        raise UserError(f"{error}. Agents that can: {', '.join(able) or 'none'}") from None
-    device = pick_device(run.device)
-    spec = ObsSpec(env.observation_space, getattr(run.config, "frame_stack", 1))
-    env.close()
-    memory = agent.check_memory(
-        run.config, spec, env.action_space, len(run.seeds), run.n_envs, device
-    )
-    envs = f", {run.n_envs} environments a seed" if run.n_envs > 1 else ""
-    source = f"preset {run.preset}" if run.preset else "default parameters"
-    first = agent.first_update(run.config, run.n_envs)
-    idle = f"; it learns nothing: its first update is at step {first:,}"
-    idle = idle if 0 < run.total_timesteps < first else ""
-    return (
-        f"{run.agent} on {run.env}: {run.total_timesteps:,} steps a seed, seeds "
-        f"{seed_ranges(run.seeds)}{envs}, {source}, {device}, memory {memory}{idle}"
-    )
-
-
-def threshold(run: Run) -> float | None:
-    """The return at which the environment counts as solved, where its registration says one.
-
-    None of our wrappers changes rewards; a wrapper of one's own might.
-    """
-    import gymnasium
-
-    from rlbench.learning.makeenv import split
-
-    name, *wraps = split(run.env)
-    spec = gymnasium.registry.get(name.rpartition(":")[2])
-    if spec is None or any(wrap.partition(":")[0] not in catalog.wrappers() for wrap in wraps):
-        return None
-    return spec.reward_threshold

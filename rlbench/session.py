@@ -11,10 +11,11 @@ from rlbench import catalog
 from rlbench.errors import UserError
 from rlbench.jobs import Job, Progress, Stopped
 from rlbench.learning import checkpoint
+from rlbench.learning.gallery import gallery
 from rlbench.learning.makeenv import env_factory
 from rlbench.learning.train import Plan, Trainer, overflow_allowed
 from rlbench.provenance import machine, now
-from rlbench.rows import Episode, Evaluation, Metric, SeedEnded, Tick
+from rlbench.rows import Episode, Evaluation, Metric, SeedEnded, Tested, Tick
 from rlbench.store import Part
 
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost by a kill,
@@ -58,6 +59,7 @@ class Session:
         deadline = float("inf") if self.job.deadline is None else self.job.deadline
         self._resume()
         view = _View(self)
+        tested: list[Tested] = []
         try:
             with overflow_allowed():
                 for row in self.trainer.rows():
@@ -73,10 +75,14 @@ class Session:
                         self.info["status"][str(row.seed)] = row.status
                         if row.reason:
                             self.info["reason"][str(row.seed)] = row.reason
+                    elif isinstance(row, Tested):
+                        tested.append(row)
                     else:
                         self.part.write(row)
                         view.see(row)
             report(view.progress())
+            if tested:
+                self.part.write_arrays("test.npz", gallery(self.agent, tested))
             self._finish()
         finally:
             self.part.close()

@@ -7,6 +7,7 @@
         evaluations.csv  episodes.csv  metrics.csv
         checkpoint.npz         while it runs: everything, and how long the files were
         agent.npz              once it is done: the trained agent
+        test.npz               on image data: its answers on the test images, and some of them
       curve.png  curve.svg
 
 A process killed at any instant leaves a folder that loads, and a part that resumes.
@@ -21,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from rlbench.errors import UserError
@@ -180,6 +182,14 @@ class Part:
     def write(self, row: Row) -> None:
         """Append one row (evaluation, episode or metric)."""
         self._files[type(row)].write((",".join(map(str, row)) + "\n").encode())
+
+    def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Write a file of arrays, whole or not at all."""
+        path = self.path / name
+        temporary = path.with_name(f"{name}.tmp")
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        temporary.replace(path)
 
     def flush(self) -> dict[str, int]:
         """Hand everything to the system; bytes of each file, by name."""

@@ -9,13 +9,14 @@ import numpy as np
 from rich.console import Console
 
 from rlbench import catalog
+from rlbench.checks import check
 from rlbench.display import Quiet, display
 from rlbench.errors import UserError
 from rlbench.executors import Outcome, execute
 from rlbench.jobs import Job, schedule
 from rlbench.learning.evaluate import evaluate as play
 from rlbench.learning.makeenv import env_factory
-from rlbench.run import Run, check, plan
+from rlbench.run import Run, plan
 from rlbench.store import RunFolder, seed_ranges
 
 __all__ = ["evaluate", "plan", "resume", "train"]

@@ -26,6 +26,9 @@ SHORT: dict[str, Any] = {
 SHORT_ON_POLICY: dict[str, Any] = {"n_steps": 8, "net_arch": (8,), "learning_rate": 1e-2}
 SHORT_OF: dict[str, dict[str, Any]] = {
     "dqn": SHORT,
+    "supervised": {"net_arch": (8,)},
+    "supervised-online": {"net_arch": (8,)},
+    "supervised-bandit": {"net_arch": (8,)},
     "ppo": {**SHORT_ON_POLICY, "n_epochs": 2, "batch_size": 16},
 }
 

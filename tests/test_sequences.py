@@ -71,7 +71,7 @@ def replayed(
     rng, seeds = np.random.default_rng(entropy), 2
     capacity = (length + stack - 1 + room) * lanes
     draws = Draws(range(seeds), "replay", (9,), block=4)
-    fields = transition_fields(spec_of(stack, dtype), M)
+    fields = transition_fields(spec_of(stack, dtype), M, 0.99)
     replay = Replay(capacity, fields, lanes, draws, torch.device("cpu"), length, stack)
     oracle = Oracle(seeds, lanes, stack)
     first, lead = np.ones((seeds, lanes), bool), (seeds, lanes)
@@ -132,7 +132,7 @@ def test_frames_of_another_episode_would_be_caught() -> None:
 
 
 def test_a_memory_that_is_too_small_is_refused() -> None:
-    fields = transition_fields(spec_of(4), M)
+    fields = transition_fields(spec_of(4), M, 0.99)
     draws = Draws([0], "replay", (1,))
     with pytest.raises(UserError, match=r"buffer_size=26 .* at least 27"):
         Replay(26, fields, 3, draws, torch.device("cpu"), 6, 4)

@@ -8,7 +8,7 @@ Stable-Baselines3's (`learn`, `predict`, `save`, `load`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from torch import Tensor
 from rlbench.config import Config as BaseConfig
 from rlbench.config import parse_seeds
 from rlbench.errors import UserError
-from rlbench.learning import checkpoint, memory
+from rlbench.learning import checkpoint
+from rlbench.learning.batched import BatchedLanes, lanes_for
 from rlbench.learning.device import pick_device
 from rlbench.learning.interface import Interface
 from rlbench.learning.lanes import Lanes, Step
@@ -28,13 +29,14 @@ from rlbench.learning.nets import Generators, Stack
 from rlbench.learning.normalize import Normalizer
 from rlbench.learning.perception import Perception
 from rlbench.learning.policy import Policy
+from rlbench.learning.requirements import Requirements
 from rlbench.learning.seeds import generator
-from rlbench.learning.spaces import ObsSpec, check_readable
+from rlbench.learning.spaces import ObsSpec
 
 Metrics = Mapping[str, Tensor | float]
 
 
-class Agent(Interface):
+class Agent(Interface, Requirements):
     """S seeds of one algorithm in lockstep.
 
     Args:
@@ -50,17 +52,12 @@ class Agent(Interface):
             handle, or memory that does not suffice.
     """
 
-    Config: ClassVar[type[BaseConfig]] = BaseConfig
-    version: ClassVar[int] = 1
-    action_spaces: ClassVar[tuple[type[spaces.Space[Any]], ...]] = ()
-    default_timesteps: ClassVar[int] = 100_000
-    default_envs: ClassVar[int] = 1
-
     config: Any
     total_timesteps: int | None = None
     num_timesteps = 0
     learner: Learner
     normalizer: Normalizer | None = None
+    answers = True  # whether actions in training are what the agent holds for right
     _live: tuple[Any, Policy] | None = None
 
     def __init__(
@@ -76,11 +73,13 @@ class Agent(Interface):
         **parameters: Any,
     ) -> None:
         self.config = config or self.Config.build(self.name(), parameters)
+        self.n_envs = self.usual_envs(self.config) if n_envs is None else n_envs
         self.make_env: Callable[[], Any] | None = None
         if env is not None:
             self.make_env = env_factory(env)
             probe = self.make_env()
             observation_space, action_space = probe.observation_space, probe.action_space
+            self.check_env(probe, self.config, self.n_envs)
             probe.close()
         if observation_space is None or action_space is None:
             raise UserError(f"{type(self).__name__} needs an environment, e.g. 'CartPole-v1'")
@@ -90,7 +89,6 @@ class Agent(Interface):
         self.seeds = parse_seeds(str(seeds)) if isinstance(seeds, int | str) else tuple(seeds)
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds must be different numbers from 0 up, got {list(self.seeds)}")
-        self.n_envs = self.default_envs if n_envs is None else n_envs
         if self.n_envs < 1:
             raise UserError(f"n_envs must be at least 1, got {n_envs}")
         self.device = pick_device(device)
@@ -106,13 +104,6 @@ class Agent(Interface):
         """Make networks, memories and streams for `self.seeds`."""
         raise NotImplementedError
 
-    @classmethod
-    def memory(
-        cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
-    ) -> dict[str, int]:
-        """Bytes that `build` is going to take, by purpose."""
-        raise NotImplementedError
-
     def act(self, obs: np.ndarray) -> np.ndarray:
         """Actions to train with, `(S, N, *obs) -> (S, N, *action)`: explores."""
         raise NotImplementedError
@@ -120,11 +111,6 @@ class Agent(Interface):
     def observe(self, step: Step) -> Metrics:
         """Take in one transition of every lane and learn when it is time; latest metrics, (S,)."""
         raise NotImplementedError
-
-    @classmethod
-    def first_update(cls, config: Any, n_envs: int) -> int:
-        """Env steps per seed before the first update."""
-        return 0
 
     def network(self, generators: Generators, config: Any) -> Any:
         """A network for as many seeds as there are generators."""
@@ -144,12 +130,23 @@ class Agent(Interface):
     def restart(self) -> None:
         """Take note that all training environments begin new episodes."""
 
+    def validated(self, accuracy: np.ndarray) -> None:
+        """Take note of the accuracy (S,) on the validation images, as they are now."""
+
+    def finish(self) -> None:
+        """Make ready for the final evaluation; may be called more than once."""
+
     # What every agent has.
 
     def state(self) -> dict[str, Any]:
         """The state of all parts; arrays and lists have the seed axis first."""
         state = {name: part.state() for name, part in self.parts().items() if part is not None}
         return {**state, "num_timesteps": self.num_timesteps, "metrics": dict(self.metrics)}
+
+    @property
+    def samples(self) -> int:
+        """Transitions or images learned from per seed, each time they were."""
+        return self.learner.samples
 
     def diverged(self) -> dict[int, str]:
         """Rows of seeds whose learning has broken down, with the reason."""
@@ -165,36 +162,6 @@ class Agent(Interface):
             key: torch.as_tensor(value) if isinstance(value, np.ndarray) else value
             for key, value in state["metrics"].items()
         }
-
-    @classmethod
-    def name(cls) -> str:
-        """The name on the command line: that of the agent's file."""
-        return cls.__module__.rsplit(".", 1)[-1].replace("_", "-")
-
-    @classmethod
-    def check_spaces(
-        cls, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
-    ) -> None:
-        """Refuse spaces that the agent cannot handle, before anything is built."""
-        if not isinstance(action_space, cls.action_spaces):
-            able = " or ".join(kind.__name__ for kind in cls.action_spaces)
-            raise UserError(f"{cls.name()} needs {able} actions, not {action_space}")
-        check_readable(observation_space)
-
-    @classmethod
-    def check_memory(
-        cls,
-        config: Any,
-        spec: ObsSpec,
-        action_space: Any,
-        seeds: int,
-        n_envs: int,
-        device: torch.device,
-    ) -> str:
-        """What S seeds are going to take, in words; refused with the numbers if it does not fit."""
-        parts = cls.memory(config, spec, action_space, seeds, n_envs)
-        memory.check(parts, device, f"{cls.name()} with {seeds} seeds")
-        return memory.describe(parts)
 
     def begin(self, total_timesteps: int) -> None:
         """Set the horizon that schedules run over (env steps per seed), and count from 0."""
@@ -216,11 +183,11 @@ class Agent(Interface):
         """How many multiples of `interval` env steps per seed the last observe has crossed."""
         return self.num_timesteps // interval - (self.num_timesteps - self.n_envs) // interval
 
-    def lanes(self) -> Lanes:
+    def lanes(self) -> Lanes | BatchedLanes:
         """Training environments for these seeds."""
         if self.make_env is None:
             raise UserError("this agent was loaded without an environment: pass env= to load")
-        return Lanes(self.make_env, self.seeds, self.n_envs)
+        return lanes_for(self.make_env, self.seeds, self.n_envs)
 
     def policy(self, seed: int | None = None) -> Policy:
         """The greedy policy of one seed, or of all of them, frozen as it is now."""

@@ -7,6 +7,7 @@ module of the user's), fully connected layers over all parts joined, and a recur
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,9 +17,10 @@ from pydantic import Field as field
 from torch import Tensor, nn
 
 from rlbench import config
-from rlbench.config import Int, IntList
+from rlbench.config import Float, Int, IntList
 from rlbench.errors import UserError, nearest
 from rlbench.learning import convolution, plugin
+from rlbench.learning.dropout import Dropout
 from rlbench.learning.nets import MLP, Generators
 from rlbench.learning.recurrent import CELLS, Cell
 from rlbench.learning.spaces import ObsSpec
@@ -83,6 +85,13 @@ class EncoderConfig(config.Config):
         description="steps that gru and lstm remember at first (chrono initialisation, Tallec & "
         "Ollivier 2018); none: the usual initialisation",
     )
+    dropout: Float = field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of features dropped in learning, after the encoder's fully connected "
+        "layers (Srivastava et al. 2014)",
+    )
     frame_stack: Int = field(1, ge=1, description="successive observations seen at once")
 
     def gain(self) -> float | None:
@@ -94,6 +103,31 @@ class EncoderConfig(config.Config):
         if self.head_arch is not None:
             return self.head_arch
         return (64,) if parse(self.encoder)[1] else ()
+
+    def describe(self, spec: ObsSpec) -> str:
+        """What the network below the heads is, in words: `cnn small 128`, `mlp 64 + lstm 64`.
+
+        Two agents with the same words have the same network, activations and first weights aside.
+        """
+        static, cell = parse(self.encoder)
+        kinds = [convolution.kind_for(p.image, self.cnn) for p in spec.parts if p.image]
+        kinds = kinds if static in ("auto", "cnn") else []
+        name = " ".join(["cnn", *dict.fromkeys(kinds)]) if kinds else static.replace("auto", "mlp")
+        arch = self.arch(kinds, ":" in static)
+        words = [f"{name} {'-'.join(map(str, arch))}".rstrip()]
+        words += [f"{cell} {self.hidden_size}"] if cell else []
+        heads = [f"heads {'-'.join(map(str, self.heads()))}"] if self.heads() else []
+        return " + ".join(words + heads)
+
+    def arch(self, kinds: Sequence[str], own: bool) -> tuple[int, ...]:
+        """Widths of the fully connected layers, above such convolutions, or an own module."""
+        if self.net_arch is not None:
+            return self.net_arch
+        if own:
+            return ()
+        if kinds:
+            return (512,) if kinds[-1] == "nature" else (128,)
+        return (64,) if parse(self.encoder)[1] else (64, 64)
 
 
 class Encoder(nn.Module):
@@ -107,10 +141,10 @@ class Encoder(nn.Module):
         gain = c.gain()
         self.own: plugin.UserModule | None = None
         self.convolutions = nn.ModuleDict()
-        arch: tuple[int, ...] = (64, 64) if cell is None else (64,)
+        kinds: list[str] = []
         if ":" in static:
             self.own = plugin.UserModule(generators, spec, static)
-            width, arch = self.own.features, ()
+            width = self.own.features
         else:
             images = {i: p.image for i, p in enumerate(spec.parts) if p.image and static != "mlp"}
             if static == "cnn" and not images:
@@ -123,11 +157,12 @@ class Encoder(nn.Module):
                 kind = convolution.kind_for(image, c.cnn)
                 convs = convolution.Convolutions(generators, image, kind, gain)
                 width += convs.features - spec.parts[i].features(spec.stack)
-                arch = (512,) if kind == "nature" else (128,)
+                kinds.append(kind)
                 self.convolutions[str(i)] = convs
         self.plain = self.own is None and not self.convolutions
-        arch = c.net_arch if c.net_arch is not None else arch
+        arch = c.arch(kinds, self.own is not None)
         self.mlp = MLP(generators, width, arch, c.activation, activate_last=True, gain=gain)
+        self.dropout = Dropout(generators, c.dropout) if c.dropout else None
         self.features, self.memory = (arch[-1] if arch else width), 0
         self.cell: Cell | None = None
         if cell is not None:
@@ -138,8 +173,12 @@ class Encoder(nn.Module):
 
     def static(self, obs: Tensor) -> Tensor:
         """What is seen in one observation, below the memory: `(S, B, *seen) -> (S, B, F)`."""
-        if self.own is not None:
-            return self.mlp.forward(self.own.forward(obs))
+        x = self._joined(obs) if self.own is None else self.own.forward(obs)
+        x = self.mlp.forward(x)
+        return x if self.dropout is None else self.dropout.forward(x)
+
+    def _joined(self, obs: Tensor) -> Tensor:
+        """All parts of the observation as one vector, images behind their convolutions."""
         spec = self.spec
         parts = [
             self.convolutions[str(i)](spec.picture(obs, part))
@@ -147,7 +186,7 @@ class Encoder(nn.Module):
             else spec.flat(obs, part)
             for i, part in enumerate(spec.parts)
         ]
-        return self.mlp.forward(parts[0] if len(parts) == 1 else torch.cat(parts, -1))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
     def unroll(self, obs: Tensor, memory: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         """Sequences: obs (S, B, T, *seen), memory (S, B, M), first (S, B, T) -> features

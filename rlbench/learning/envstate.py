@@ -2,7 +2,8 @@
 
 Gymnasium has no call for this, but most environments written in Python keep their state in
 ordinary attributes: numbers, arrays, lists, a numpy generator. Classic control does, with the
-dtype of its arrays being part of the state. An environment that keeps anything else (a physics
+dtype of its arrays being part of the state. One that is `restorable` has methods of its own,
+`state` and `restore`. An environment that keeps anything else (a physics
 engine, an emulator) is not restorable: `capture` returns None. State outside of attributes, such
 as a module's global generator, cannot be seen.
 """
@@ -98,7 +99,9 @@ def capture(env: gymnasium.Env[Any, Any]) -> list[dict[str, Any]] | None:
     layers, seen = _layers(env), set[int]()
     try:
         return [
-            {
+            {"__own__": layer.state()}
+            if getattr(layer, "restorable", False)
+            else {
                 name: _copy(value, seen)
                 for name, value in vars(layer).items()
                 if not _fixed(value, layers)
@@ -112,5 +115,8 @@ def capture(env: gymnasium.Env[Any, Any]) -> list[dict[str, Any]] | None:
 def reinstate(env: gymnasium.Env[Any, Any], saved: list[dict[str, Any]]) -> None:
     """Put a captured state into a freshly made environment of the same kind."""
     for layer, values in zip(_layers(env), saved, strict=True):
+        if "__own__" in values:
+            layer.restore(values["__own__"])
+            continue
         for name, value in values.items():
             setattr(layer, name, _paste(value, getattr(layer, name, None)))

@@ -17,8 +17,21 @@ from rlbench.errors import UserError
 from rlbench.learning import envstate
 from rlbench.learning.seeds import lane_seed
 from rlbench.learning.spaces import ObsSpec
+from rlbench.learning.tally import Tally
 
 MakeEnv = Callable[[], gymnasium.Env[Any, Any]]
+
+
+class Answer(NamedTuple):
+    """What the last step did on image data, all `(S, N)`.
+
+    `label` is the class of the image that was answered, for those who learn from labels; an agent
+    that learns from rewards does not look at it.
+    """
+
+    label: np.ndarray  # int64
+    right: np.ndarray  # bool
+    answered: np.ndarray  # bool: an image was answered; the others mean nothing where none was
 
 
 class Step(NamedTuple):
@@ -33,6 +46,14 @@ class Step(NamedTuple):
     terminated: np.ndarray  # bool: the task ended, nothing follows
     truncated: np.ndarray  # bool: the clock ended, the future goes on
     next_obs: np.ndarray
+    answer: Answer | None = None  # of environments on image data
+
+    def rows(self, rows: Sequence[int]) -> Step:
+        """The step of these seeds only."""
+        chosen = list(rows)
+        arrays = {name: part[chosen] for name, part in self._asdict().items() if name != "answer"}
+        answer = self.answer and Answer(*(part[chosen] for part in self.answer))
+        return Step(**arrays, answer=answer)
 
 
 class Finished(NamedTuple):
@@ -57,6 +78,8 @@ class SeedsBroken(Exception):
 
 class Lanes:
     """N environments for each seed, stepped together. `obs` is what to act on next."""
+
+    tally: Tally | None = None  # of image data, which is counted instead of written down
 
     def __init__(self, make: MakeEnv, seeds: Sequence[int], n_envs: int = 1) -> None:
         self.seeds, self.n_envs = tuple(seeds), n_envs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -21,8 +22,8 @@ class LearnerConfig(EncoderConfig):
     """Parameters of gradient descent."""
 
     learning_rate: Float = field(5e-4, gt=0, description="step size of the optimiser")
-    lr_schedule: Literal["constant", "linear"] = field(
-        "constant", description="linear: falls to 0 at the last step"
+    lr_schedule: Literal["constant", "linear", "cosine"] = field(
+        "constant", description="linear, cosine: falls to 0 at the last step"
     )
     optimizer: Rule = field("adam", description="update rule")
     weight_decay: Float = field(0.0, ge=0, description="L2 penalty (decoupled for adamw)")
@@ -53,15 +54,21 @@ class Learner:
                 "it to 0"
             )
         rule = OPTIMIZERS[config.optimizer]
+        self.samples = 0  # learned from so far, per seed, each time they were
         self.optimizer = rule(self.stack.data, self.stack.grad, config.weight_decay, eps)
 
     def rate(self, progress: float) -> float:
         """The learning rate when this share of the horizon has passed."""
-        share = 1.0 - progress if self.config.lr_schedule == "linear" else 1.0
-        return self.config.learning_rate * share
+        share = {
+            "constant": 1.0,
+            "linear": 1.0 - progress,
+            "cosine": 0.5 * (1.0 + math.cos(math.pi * progress)),  # Loshchilov & Hutter 2017
+        }
+        return self.config.learning_rate * share[self.config.lr_schedule]
 
-    def step(self, loss: Tensor, rate: float) -> None:
-        """One step of every seed along the gradient of its loss (S,)."""
+    def step(self, loss: Tensor, rate: float, samples: int) -> None:
+        """One step of every seed along the gradient of its loss (S,), a mean over `samples`."""
+        self.samples += samples
         self.stack.backward(loss, self.config.max_grad_norm)
         self.optimizer.step(rate)
 
@@ -74,10 +81,15 @@ class Learner:
         return dict.fromkeys(rows, "loss or weights became NaN or infinite")
 
     def state(self) -> dict[str, Any]:
-        return {"weights": self.stack.data, "optimizer": self.optimizer.state()}
+        return {
+            "weights": self.stack.data,
+            "optimizer": self.optimizer.state(),
+            "samples": self.samples,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.stack.data.copy_(torch.as_tensor(state["weights"]))
+        self.samples = state.get("samples", 0)  # older files do not say
         self.optimizer.restore(state["optimizer"])
 
     @staticmethod

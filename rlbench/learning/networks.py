@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rlbench.learning.dropout import Dropout
 from rlbench.learning.encoders import Encoder, EncoderConfig
 from rlbench.learning.nets import MLP, Generators
 from rlbench.learning.plugin import UserModule
@@ -21,14 +22,15 @@ class Network(nn.Module):
     memory = 0
 
     def state(self) -> dict[str, Any]:
-        """What is not in the parameters: how often a user's module has drawn."""
-        own = [m for m in self.modules() if isinstance(m, UserModule)]
-        return {str(i): module.calls for i, module in enumerate(own)}
+        """What is not in the parameters: how often modules have drawn."""
+        return {str(i): module.calls for i, module in enumerate(self._drawing())}
 
     def restore(self, state: dict[str, Any]) -> None:
-        own = [m for m in self.modules() if isinstance(m, UserModule)]
-        for i, module in enumerate(own):
+        for i, module in enumerate(self._drawing()):
             module.calls = state[str(i)]
+
+    def _drawing(self) -> list[UserModule | Dropout]:
+        return [m for m in self.modules() if isinstance(m, UserModule | Dropout)]
 
 
 def sizes(network: type[Network], *args: Any) -> tuple[int, int]:

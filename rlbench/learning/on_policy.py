@@ -209,7 +209,7 @@ class OnPolicy(Agent):
 
     def improve(self, items: dict[str, Tensor], rate: float) -> None:
         """Update the network from a rollout: once from all of it, unless a subclass does more."""
-        self.learner.step(self.loss(items), rate)
+        self.learner.step(self.loss(items), rate, items["advantage"][0].numel())
 
     def loss(self, items: dict[str, Tensor]) -> Tensor:
         """Policy, value and entropy losses of a batch, `(S,)` (Mnih et al. 2016)."""

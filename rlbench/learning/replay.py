@@ -26,8 +26,9 @@ def replay_bytes(seeds: int, capacity: int, fields: dict[str, Field]) -> int:
     return seeds * capacity * sum(widths)
 
 
-def transition_fields(spec: ObsSpec, memory: int) -> dict[str, Field]:
-    """What a transition with one discrete action is made of."""
+def transition_fields(spec: ObsSpec, memory: int, gamma: float) -> dict[str, Field]:
+    """What a transition with one discrete action is made of; without a future (gamma = 0) nobody
+    asks for its successor."""
     obs, scalar = Field(spec.shape, spec.dtype), Field((), np.float32)
     fields = {
         "obs": obs,
@@ -36,6 +37,8 @@ def transition_fields(spec: ObsSpec, memory: int) -> dict[str, Field]:
         "terminated": scalar,
         "action": Field((), np.int64),
     }
+    if not gamma and not memory and spec.stack == 1:
+        del fields["next_obs"], fields["terminated"]
     if memory or spec.stack > 1:
         fields["first"] = scalar
     if memory:

@@ -43,6 +43,19 @@ def squared(value: Tensor, target: Tensor) -> Tensor:
     return torch.square(value - target)
 
 
+def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """-log softmax(logits)[label], `(..., K), (...) -> (...)`."""
+    return torch.logsumexp(logits, -1) - take(logits, label)
+
+
+def one_hot_error(outputs: Tensor, label: Tensor) -> Tensor:
+    """Squared distance of the outputs to the one-hot label, `(..., K), (...) -> (...)`."""
+    return (outputs - F.one_hot(label, outputs.shape[-1])).square().sum(-1)
+
+
+CLASSIFICATION = {"cross_entropy": cross_entropy, "mse": one_hot_error}
+
+
 def gae(reward: Tensor, value: Tensor, next_value: Tensor, gamma: float, decay: Tensor) -> Tensor:
     """Generalised advantage estimates over time, all `(..., T)` (Schulman et al. 2016, eq. 16):
 

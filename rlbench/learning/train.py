@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,12 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from rlbench.learning import progress
+from rlbench.learning import judge, progress
 from rlbench.learning.agent import Agent, Metrics
-from rlbench.learning.evaluate import PULSE_SECONDS, evaluate
+from rlbench.learning.batched import BatchedLanes
+from rlbench.learning.evaluate import PULSE_SECONDS
 from rlbench.learning.lanes import Lanes, SeedsBroken
 from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES, default_eval_freq
-from rlbench.rows import Episode, Evaluation, Metric, Row, SeedEnded, Tick
+from rlbench.rows import Episode, Metric, Row, SeedEnded, Tick
 
 _LOG = logging.getLogger("rlbench")
 
@@ -44,7 +44,7 @@ class Trainer:
 
     def __init__(self, agent: Agent, plan: Plan, lanes: Lanes | None = None) -> None:
         self.agent, self.plan = agent, plan
-        self.lanes = lanes or agent.lanes()
+        self.lanes: Lanes | BatchedLanes = lanes or agent.lanes()
         self.started = False
         self.seconds = 0.0  # of training, evaluation excluded
         self.episodes = dict.fromkeys(agent.seeds, 0)
@@ -77,7 +77,7 @@ class Trainer:
                 yield from self._cut(error.broken)
                 if not rows or error.step is None:
                     break
-                step = type(error.step)(*(field[rows] for field in error.step))
+                step = error.step.rows(rows)
             metrics = agent.observe(step)
             if self.lanes.finished:
                 yield from self._finished(self.seconds + time.perf_counter() - clock)
@@ -101,6 +101,7 @@ class Trainer:
         self.seconds += time.perf_counter() - clock
         yield from self._cut_diverged()
         if plan.final_episodes and agent.seeds:
+            agent.finish()
             yield Tick(agent.num_timesteps, safe=True, milestone=True)
             yield from self._evaluate("final", plan.final_episodes)
         for seed in agent.seeds:
@@ -124,37 +125,21 @@ class Trainer:
                 number = float(value[row]) if isinstance(value, Tensor) else float(value)
                 yield Metric(seed, step, key, number)
             recent = self.recent[seed]
-            if recent:
+            if self.lanes.tally is not None:
+                for key, value in self.lanes.tally.take(row, self.agent.answers):
+                    yield Metric(seed, step, key, value)
+            elif recent:
                 for i, key in enumerate(("rollout/ep_rew_mean", "rollout/ep_len_mean")):
                     yield Metric(seed, step, key, sum(end[i] for end in recent) / len(recent))
             yield Metric(seed, step, "time/fps", round(fps, 1))
             yield Metric(seed, step, "time/time_elapsed", round(self.seconds, 3))
 
     def _evaluate(self, phase: str, episodes: int) -> Iterator[Row]:
-        agent = self.agent
-        policy = agent.policy()
-        broken: dict[int, tuple[str, str]] = {}
-        assert agent.make_env is not None  # lanes could not have been made without it
-        for score in evaluate(policy, agent.make_env, phase, episodes):
-            if score is None:
-                yield Tick(agent.num_timesteps, safe=False)
-                continue
-            if score.error or not math.isfinite(score.ret):
-                reason = score.error or "the return of an evaluation episode is NaN or infinite"
-                broken[score.row] = ("failed" if score.error else "diverged", reason)
-                continue
-            yield Evaluation(
-                agent.seeds[score.row],
-                agent.num_timesteps,
-                phase,
-                score.episode,
-                score.ret,
-                score.length,
-                score.eval_seed,
-                policy.deterministic,
-                policy.epsilon,
-                round(self.seconds, 3),
-            )
+        broken: judge.Broken = {}
+        if self.lanes.tally is not None:
+            yield from judge.visits(self.agent, phase, self.seconds, self.lanes.tally.images)
+        else:
+            yield from judge.episodes(self.agent, phase, episodes, self.seconds, broken)
         yield from self._cut(broken)
 
     def _cut_diverged(self) -> Iterator[Row]:

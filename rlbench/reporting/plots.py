@@ -4,12 +4,10 @@ import io
 import math
 import os
 import textwrap
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -18,21 +16,35 @@ from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from rlbench.errors import UserError
+from rlbench.reporting.axes_of_cost import accuracy_figure
+from rlbench.reporting.look import (
+    GREY,
+    draw_band,
+    draw_seeds,
+    line_styles,
+    means,
+    seeds_text,
+    settle,
+    style,
+    thousands,
+)
 from rlbench.reporting.results import RUN, Results
-from rlbench.reporting.stats import mean_interval
 from rlbench.reporting.tables import SEED, curve, overall
 
-COLORS = sns.color_palette("colorblind").as_hex()
-DASHES = ("-", (0, (5, 1)), (0, (4, 1, 1, 1)))  # where there are more runs than colours
-GREY = "0.4"
-STYLE: Any = {
-    **sns.axes_style("ticks"),
-    **sns.plotting_context("paper"),
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
-    "figure.constrained_layout.w_pad": 0.1,  # inches
-    "figure.constrained_layout.h_pad": 0.1,
-    "svg.hashsalt": "rlbench",
-}
+
+def figure(results: Results, title: str | None = None) -> Figure:
+    """What there is to see: `learning_curve`, or `accuracy_figure` for runs on image data.
+
+    Raises UserError where there are both, or nothing yet.
+    """
+    on_images = results.runs["data"] != ""
+    if on_images.any() and not on_images.all():
+        agents = results.runs["agent"] + " on " + results.runs["env"]
+        raise UserError(
+            f"{agents[on_images].iloc[0]} learns from a data set, {agents[~on_images].iloc[0]} "
+            "does not, and they share no axis: plot the runs of the two kinds one after the other"
+        )
+    return (accuracy_figure if on_images.any() else learning_curve)(results, title)
 
 
 def learning_curve(results: Results, title: str | None = None) -> Figure:
@@ -48,14 +60,11 @@ def learning_curve(results: Results, title: str | None = None) -> Figure:
         raise UserError("nothing to plot yet: wait for the first evaluation of a seed")
     points = points.merge(results.runs[[*SEED, "status"]], on=SEED)
     labels = sorted(runs["label"].unique(), key=lambda label: (label == "random", label))
-    styles = {
-        label: {"color": COLORS[i % 10], "linestyle": DASHES[i // 10 % 3]}
-        for i, label in enumerate(labels)
-    }
+    styles = line_styles(labels)
     envs = runs["env"].unique()
     columns = 2 if len(envs) == 4 else min(len(envs), 3)
     rows = math.ceil(len(envs) / columns)
-    with _style():
+    with style():
         legend = 0.2 * (runs.groupby("env").size().max() + 2)  # inches
         width, height = (6.4, 4.0) if len(envs) == 1 else (4.2, 3.2)
         size = (width * columns, (height + legend) * rows)
@@ -74,8 +83,7 @@ def learning_curve(results: Results, title: str | None = None) -> Figure:
             )
         if title and len(envs) > 1:
             figure.suptitle(title)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # every save would lay out anew, a little differently
+        settle(figure)
     return figure
 
 
@@ -84,7 +92,7 @@ def save(figure: Figure, stem: str | Path) -> list[Path]:
     paths = []
     for kind, metadata in {"png": {"Software": None}, "svg": {"Date": None}}.items():
         content = io.BytesIO()
-        with _style():
+        with style():
             figure.savefig(content, format=kind, dpi=150, metadata=metadata)
         path = Path(f"{stem}.{kind}")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,43 +110,27 @@ def _panel(axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, styles: dict[st
     bands = []
     for _, run in runs[~is_floor].iterrows():
         mine = points[(points[RUN] == run[RUN]).all(axis="columns")]
-        means, style = _means(mine), styles[run["label"]]
-        _draw_seeds(axes, mine, style["color"])
-        marker = "o" if len(means) <= 25 else ""
-        text = textwrap.fill(_legend(run, means), 60)
+        line, look = means(mine, "return"), styles[run["label"]]
+        draw_seeds(axes, mine, "step", "return", look["color"])
+        marker = "o" if len(line) <= 25 else ""
+        text = textwrap.fill(_legend(run, line), 60)
         axes.plot(
-            means["step"], means["mean"], **style, lw=2, marker=marker, ms=3.5, zorder=3, label=text
+            line["step"], line["mean"], **look, lw=2, marker=marker, ms=3.5, zorder=3, label=text
         )
-        bands.append((means, style["color"]))
+        bands.append((line, look["color"]))
     _draw_levels(axes, "reward threshold", runs["reward_threshold"].dropna().unique(), "--")
     _draw_levels(axes, "random policy", runs.loc[is_floor, "mean"], ":")
     low, high = axes.get_ylim()
-    for means, color in bands:
-        _draw_band(axes, means, color, alpha=0.18 if len(bands) < 3 else 0.1)
+    for line, color in bands:
+        draw_band(axes, line, "step", color, alpha=0.18 if len(bands) < 3 else 0.1)
     wide_low, wide_high = axes.get_ylim()
     room = (high - low) / 8  # the band of two or three seeds may leave the panel, lines may not
     axes.set_ylim(max(wide_low, low - room), min(wide_high, high + room))
     end = max([runs["total_timesteps"].max(), *points["step"]])
     axes.set_xlim(-0.02 * (end or 1), 1.02 * (end or 1))
-    axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
+    axes.xaxis.set_major_formatter(FuncFormatter(thousands))
     axes.set(xlabel="environment steps per seed", ylabel="episode return")
     sns.despine(ax=axes)
-
-
-def _draw_seeds(axes: Axes, points: pd.DataFrame, color: str) -> None:
-    for _, seed in points.groupby("seed"):
-        marker = "." if len(seed) == 1 else ""
-        axes.plot(seed["step"], seed["return"], color=color, lw=0.7, marker=marker, alpha=0.4)
-        end = seed.iloc[-1]
-        if end["status"] in ("diverged", "failed"):
-            axes.plot(end["step"], end["return"], color=color, marker="x", mew=1.6, zorder=4)
-
-
-def _draw_band(axes: Axes, means: pd.DataFrame, color: str, alpha: float) -> None:
-    axes.fill_between(means["step"], means["low"], means["high"], color=color, alpha=alpha, lw=0)
-    none = means["low"].isna()
-    lone = means[~none & none.shift(1, fill_value=True) & none.shift(-1, fill_value=True)]
-    axes.vlines(lone["step"], lone["low"], lone["high"], color=color, alpha=2 * alpha, lw=4)
 
 
 def _draw_levels(axes: Axes, name: str, heights: Iterable[float], dashes: str) -> None:
@@ -146,42 +138,11 @@ def _draw_levels(axes: Axes, name: str, heights: Iterable[float], dashes: str) -
         axes.axhline(height, color=GREY, linestyle=dashes, lw=1.2, label=name, zorder=1)
 
 
-def _means(points: pd.DataFrame) -> pd.DataFrame:
-    """One row per step: n seeds, their mean, and low and high of its interval or NaN."""
-    rows = []
-    for step, seeds in points.groupby("step"):
-        scores = seeds["return"].dropna()
-        low, high = mean_interval(scores) or (math.nan, math.nan)
-        rows.append((step, len(scores), scores.mean(), low, high))
-    return pd.DataFrame(rows, columns=["step", "n", "mean", "low", "high"], dtype="float64")
-
-
-def _legend(run: pd.Series, means: pd.DataFrame) -> str:
+def _legend(run: pd.Series, line: pd.DataFrame) -> str:
     """ "dqn, n = 9 to 10 (x: 1 diverged), mean and 95 % t-interval"."""
-    if means.empty:
+    if line.empty:
         return f"{run['label']}, not evaluated yet"
-    few, many = int(means["n"].min()), int(means["n"].max())
-    text = f"{run['label']}, n = {few}" + (f" to {many}" if few < many else "")
-    ended = [f"{run[f'n_{s}']} {s}" for s in ("diverged", "failed") if run[f"n_{s}"]]
-    if ended:
-        text += f" (x: {', '.join(ended)})"
-    if many > 1:
-        text += ", mean" + (" and 95 % t-interval" if means["low"].notna().any() else "")
+    text = f"{run['label']}, {seeds_text(run, line)}"
+    if line["n"].max() > 1:
+        text += ", mean" + (" and 95 % t-interval" if line["low"].notna().any() else "")
     return text
-
-
-def _thousands(value: float, _position: int | None = None) -> str:
-    """1500 -> 1.5k, 2000000 -> 2M."""
-    for size, unit in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """The house's look, whatever matplotlibrc and the caller have set, and only in here."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
-        yield

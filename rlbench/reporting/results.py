@@ -27,6 +27,11 @@ RUNS = IDENTITY | {
     "seconds": "float64",
     "reward_threshold": "float64",
     "path": "str",
+    "network": "str",
+    "data": "str",
+    "data_digest": "str",
+    "task": "str",
+    "options": "str",
 }
 EVALUATIONS = {
     "seed": "int64",
@@ -39,6 +44,19 @@ EVALUATIONS = {
     "deterministic": "bool",
     "epsilon": "float64",
     "time": "float64",
+    "split": "str",
+    "items": "int64",
+    "accuracy": "float64",
+    "images": "int64",
+    "samples": "int64",
+}
+# Columns that came later: what rows mean that were written without them.
+LATER: dict[str, Any] = {
+    "split": "episodes",
+    "items": 1,
+    "accuracy": float("nan"),
+    "images": 0,
+    "samples": 0,
 }
 EPISODES = {
     "seed": "int64",
@@ -58,6 +76,10 @@ class Results:
     `runs` has one row per run and seed: its status and why, the `step` its part has reached,
     `seconds` of the whole program and `lockstep`, the number of seeds that shared it. The other
     three are the CSV files of all runs, behind the columns env, agent, variant, digest and seed.
+
+    `network` is the agent's, as text; `data`, `data_digest` and `task` name what a run on image
+    data learned from, `options` the arguments and wrappers of its environment. All are '' where
+    there is none.
     """
 
     runs: pd.DataFrame
@@ -123,11 +145,12 @@ def _read_seeds(part: Path) -> pd.DataFrame:
     run_file, part_file = part.parent / "run.json", part / "part.json"
     run, record = _read_json(run_file), _read_json(part_file)
     if run.get("format") != FORMAT:
-        raise _corrupt(run_file, f"its format is {run.get('format')!r}, known is {FORMAT}")
+        raise corrupt(run_file, f"its format is {run.get('format')!r}, known is {FORMAT}")
     file = run_file
     try:
         shared = {key: run[key] for key in [*RUN, "total_timesteps", "n_envs"]}
         shared |= {"reward_threshold": run.get("reward_threshold"), "path": str(part.parent)}
+        shared |= {"network": run.get("network") or "", **_task(run)}
         file = part_file
         shared |= {key: record.get(key) for key in ("device", "seconds")}
         shared |= {"step": record["step"], "lockstep": len(record["seeds"])}
@@ -138,21 +161,33 @@ def _read_seeds(part: Path) -> pd.DataFrame:
         ]
         frame = pd.DataFrame([shared | row for row in rows], columns=list(RUNS)).astype(RUNS)
     except KeyError as error:
-        raise _corrupt(file, f"it lacks {error}") from None
+        raise corrupt(file, f"it lacks {error}") from None
     except (AttributeError, TypeError, ValueError) as error:
-        raise _corrupt(file, error) from None
+        raise corrupt(file, error) from None
     if unknown := set(frame["status"]) - set(STATUSES):
-        raise _corrupt(part_file, f"unknown status {min(unknown)!r}")
+        raise corrupt(part_file, f"unknown status {min(unknown)!r}")
     return frame
+
+
+def _task(run: dict[str, Any]) -> dict[str, str]:
+    """What a run on image data learned from; options that say the same read the same."""
+    data = run.get("data")
+    if not data:
+        return dict.fromkeys(["data", "data_digest", "task", "options"], "")
+    kwargs = (run.get("env_kwargs") or {}).items()
+    said = [f"{key}={json.dumps(value)}" for key, value in sorted(kwargs) if key != "data"]
+    options = [*said, *run["env"].split("+")[1:]]
+    names = {"data": data["name"], "data_digest": data["digest"], "task": data["variant"]}
+    return names | {"options": " ".join(options)}
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _corrupt(file, error) from None
+        raise corrupt(file, error) from None
     if not isinstance(record, dict):
-        raise _corrupt(file, "no JSON object")
+        raise corrupt(file, "no JSON object")
     return record
 
 
@@ -161,27 +196,29 @@ def _read_rows(file: Path, columns: dict[str, str], seeds: pd.DataFrame) -> pd.D
     content = file.read_bytes() if file.is_file() else b""
     content = content[: content.rfind(b"\n") + 1]
     header, _, lines = content.partition(b"\n")
-    if content and header.decode(errors="replace").rstrip("\r") != ",".join(columns):
-        raise _corrupt(file, f"its first line is not {','.join(columns)!r}")
+    first, names = header.decode(errors="replace").rstrip("\r"), list(columns)
+    if first == ",".join(old := [name for name in names if name not in LATER]):
+        names = old
+    elif content and first != ",".join(names):
+        raise corrupt(file, f"its first line is not {','.join(names)!r}")
     for number, line in enumerate(lines.splitlines(), start=2):
-        if line.count(b",") != len(columns) - 1:
-            raise _corrupt(file, f"line {number} has not {len(columns)} fields")
+        if line.count(b",") != len(names) - 1:
+            raise corrupt(file, f"line {number} has not {len(names)} fields")
     try:
-        rows = pd.read_csv(
-            io.BytesIO(lines),
-            names=list(columns),
-            dtype=columns,
-        )
+        types = {name: columns[name] for name in names}
+        rows = pd.read_csv(io.BytesIO(lines), names=names, dtype=types)
     except (ValueError, OverflowError) as error:
-        raise _corrupt(file, error) from None
+        raise corrupt(file, error) from None
+    later = {name: LATER[name] for name in columns if name not in names}
+    rows = rows.assign(**later).astype(columns)
     if unlisted := set(rows["seed"]) - set(seeds["seed"]):
-        raise _corrupt(file, f"seed {min(unlisted)} is not listed in part.json")
+        raise corrupt(file, f"seed {min(unlisted)} is not listed in part.json")
     for place, name in enumerate(RUN):
         rows.insert(place, name, seeds[name].iloc[0])
     if "phase" in columns:
         keys = rows[[*RUN, "seed", "phase", "step", "episode"]]
         for key in keys[keys.duplicated()].itertuples(index=False):
-            raise _corrupt(file, f"{_name(key)} is in it twice")
+            raise corrupt(file, f"{_name(key)} is in it twice")
     return rows
 
 
@@ -194,6 +231,7 @@ def _name(key: Any) -> str:
     return ", ".join(f"{field} {value}" for field, value in key._asdict().items() if value != "")
 
 
-def _corrupt(file: Path, why: object) -> UserError:
+def corrupt(file: Path, why: object) -> UserError:
+    """A file of a run that cannot be what was written."""
     line = " ".join(str(why).split())
     return UserError(f"{file} is corrupt ({line}): restore it, or delete its folder and run again")

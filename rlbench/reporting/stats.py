@@ -45,6 +45,22 @@ def mean_interval(scores: ArrayLike, level: float = 0.95) -> Interval | None:
     return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
+def difference_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval | None:
+    """Welch's interval of mean(a) - mean(b), (n,) and (m,); the seed is the unit.
+
+    For independent normal scores of unequal variance, with the degrees of freedom of Welch (1947).
+    None where `mean_interval` is None for a or for b: both spreads must have been seen.
+    """
+    first, second = _scores(a), _scores(b)
+    if mean_interval(first, level) is None or mean_interval(second, level) is None:
+        return None
+    errors = [values.var(ddof=1) / values.size for values in (first, second)]  # squared
+    shares = [e**2 / (n - 1) for e, n in zip(errors, (first.size, second.size), strict=True)]
+    half = t.ppf((1 + level) / 2, sum(errors) ** 2 / sum(shares)) * np.sqrt(sum(errors))
+    difference = first.mean() - second.mean()
+    return Interval(float(difference - half), float(difference + half))
+
+
 def share_interval(k: int, n: int, level: float = 0.95) -> Interval | None:
     """Exact interval of a share, k of n (Clopper & Pearson 1934); the seed is the unit.
 

@@ -1,20 +1,26 @@
 """Tables of results: one row per seed, per run, or per seed and point of its curve."""
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from rlbench.reporting.results import RUN, STATUSES, Results
 from rlbench.reporting.stats import iqm, mean_interval, share_interval
 
 SEED = [*RUN, "seed"]
+TASK = ["network", "data", "data_digest", "task", "options"]
+_MEASURES = ("", "accuracy_", "g_")  # of returns, accuracies, g_means: what follows
+_SPREAD = ["n", "mean", "low", "high", "lowest", "highest"]
 _SUMMARY = {
-    **dict.fromkeys(["n", "of"], "int64"),
-    **dict.fromkeys(["mean", "iqm", "low", "high", "lowest", "highest"], "float64"),
+    **{f"{of}{name}": "float64" for of in _MEASURES for name in _SPREAD},
+    **dict.fromkeys([*(f"{of}n" for of in _MEASURES), "of", "items"], "int64"),
+    "iqm": "float64",
     **dict.fromkeys(["solved", "ended"], "Int64"),
     **dict.fromkeys(["solved_low", "solved_high", "reward_threshold"], "float64"),
     **dict.fromkeys([f"n_{status}" for status in STATUSES], "int64"),
     **dict.fromkeys(["step", "total_timesteps", "lockstep"], "int64"),
     "seconds": "float64",
-    **dict.fromkeys(["device", "path"], "str"),
+    **dict.fromkeys(["device", "path", *TASK], "str"),
 }
 
 
@@ -24,14 +30,23 @@ def per_seed(results: Results) -> pd.DataFrame:
     score     mean return over the final episodes; NaN unless the seed is done, never left out
     std       standard deviation of those episodes (ddof = 1)
     episodes  how many there are so far
+    items     the same on ordinary environments; on image data the test images visited so far
+    accuracy  share of the test images that were named right, from 0 to 1, as is
+    g_mean    geometric mean of the recalls of the classes on these; NaN where there is none
     label     the run's name: its agent, its variant, its digest where it takes that to tell apart
     """
-    final = results.evaluations.query("phase == 'final'").groupby(SEED)["return"]
-    columns = {"score": final.mean(skipna=False), "std": final.std(skipna=False)}
-    scores = pd.DataFrame(columns | {"episodes": final.size()}).reset_index()
+    rows = results.evaluations.query("phase == 'final'")
+    final, tests = rows.groupby(SEED), rows.query("split == 'test'").groupby(SEED)
+    returns = final["return"]
+    columns = {"score": returns.mean(skipna=False), "std": returns.std(skipna=False)}
+    columns |= {"episodes": final.size(), "items": final["items"].sum()}
+    g_mean = results.metrics.query("key == 'test/g_mean'").groupby(SEED)["value"].last()
+    columns |= {"accuracy": tests["accuracy"].mean(), "g_mean": g_mean}
+    scores = pd.DataFrame(columns).reset_index()
     table = results.runs.merge(scores, on=SEED, how="left", validate="one_to_one")
-    table["episodes"] = table["episodes"].fillna(0).astype("int64")
-    table.loc[table["status"] != "done", ["score", "std"]] = float("nan")
+    counts = ["episodes", "items"]
+    table[counts] = table[counts].fillna(0).astype("int64")
+    table.loc[table["status"] != "done", ["score", "std", "accuracy", "g_mean"]] = float("nan")
     return _named(table, results)
 
 
@@ -49,7 +64,9 @@ def overall(results: Results, level: float = 0.95) -> pd.DataFrame:
     n_done, n_running, n_diverged, n_failed
     step, total_timesteps   reached by the slowest part, asked for
     lockstep, seconds       seeds in the largest part; training time summed over all parts
-    reward_threshold, device, path
+    reward_threshold, device, path, and network, data, data_digest, task, options as in `runs`
+    items                   test images of a run on image data, or final episodes, of a seed
+    accuracy_n, g_n, accuracy_mean, ...   n, mean, low, high, lowest, highest of these
     """
     rows = [
         {**dict(zip([*RUN, "label"], name, strict=True)), **_summary(seeds, level)}
@@ -73,34 +90,47 @@ def number_text(value: float) -> str:
     return f"{value:,.{1 if size >= 10 or size == 0 else 2 if size >= 1 else 3}f}"
 
 
-def interval_text(run: pd.Series) -> str:
-    """The interval of a row of `overall` in words; at a ceiling "n of n at x" stands in for it."""
-    if pd.notna(run["low"]):
-        return f"{number_text(run['low'])} to {number_text(run['high'])}"
-    if run["n"] >= 2 and run["lowest"] == run["highest"]:
-        return f"{run['n']} of {run['n']} at {run['mean']:g}"
-    return "no interval" if run["n"] else "no final score"
+def percent_text(accuracy: float, items: int) -> str:
+    """An accuracy in percent, as fine as so many images are: 97.5 of 360 images, 97.52 of more.
+
+    An interval may reach beyond what a share can be; its text does not.
+    """
+    if pd.isna(accuracy):
+        return "-"
+    return f"{100 * min(max(accuracy, 0.0), 1.0):.{1 if items < 1000 else 2}f}"
+
+
+def interval_text(
+    run: pd.Series, of: str = "", text: Callable[[float], str] = number_text, unit: str = ""
+) -> str:
+    """The interval of a row of `overall` in words; at a ceiling "n of n at x" stands in for it.
+
+    Of the returns, or with `of` "accuracy_" or "g_" of these.
+    """
+    n, _, low, high, lowest, highest = (run[f"{of}{name}"] for name in _SPREAD)
+    if pd.notna(low):
+        return f"{text(low)} to {text(high)}{unit}"
+    if n >= 2 and lowest == highest:
+        return f"{n} of {n} at {text(lowest).removesuffix('.0')}{unit}"
+    return "no interval" if n else "no final score"
 
 
 def _summary(seeds: pd.DataFrame, level: float) -> dict[str, object]:
     """What `overall` says about one run, from its rows of `per_seed`."""
     scores = seeds["score"].dropna()
     first = seeds.iloc[0]
-    low, high = mean_interval(scores, level) or (None, None)
     row: dict[str, object] = {
-        "n": len(scores),
         "of": len(seeds),
-        "mean": scores.mean(),
         "iqm": iqm(scores),
-        "low": low,
-        "high": high,
-        "lowest": scores.min(),
-        "highest": scores.max(),
+        **_spread("", scores, level),
+        **_spread("accuracy_", seeds["accuracy"], level),
+        **_spread("g_", seeds["g_mean"], level),
+        "items": seeds["items"].max(),
         **{f"n_{status}": (seeds["status"] == status).sum() for status in STATUSES},
         "step": seeds["step"].min(),
         "lockstep": seeds["lockstep"].max(),
         "seconds": (seeds["seconds"] / seeds["lockstep"]).sum(),  # seeds of a part share its time
-        **first[["total_timesteps", "reward_threshold", "device", "path"]],
+        **first[["total_timesteps", "reward_threshold", "device", "path", *TASK]],
     }
     if pd.notna(first["reward_threshold"]):
         solved = int((scores >= first["reward_threshold"]).sum())
@@ -108,6 +138,13 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, object]:
         row |= {"solved": solved, "ended": ended}
         row["solved_low"], row["solved_high"] = share_interval(solved, ended, level) or (None, None)
     return row
+
+
+def _spread(of: str, scores: pd.Series, level: float) -> dict[str, object]:
+    there = scores.dropna()
+    low, high = mean_interval(there, level) or (None, None)
+    values = (len(there), there.mean(), low, high, there.min(), there.max())
+    return {f"{of}{name}": value for name, value in zip(_SPREAD, values, strict=True)}
 
 
 def _named(table: pd.DataFrame, results: Results) -> pd.DataFrame:

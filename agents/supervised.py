@@ -1,0 +1,210 @@
+"""Supervised: a classifier that is shown the labels, on the same images as the agents.
+
+It stands in the same environments, sees the same images in the same order, has the same networks
+and writes the same rows; only that it learns from labels (cross-entropy, or squared error) where
+agents learn from rewards. What rewards cost is the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from pydantic import Field as field
+from torch import Tensor
+
+from rlbench.config import Float, Int
+from rlbench.errors import UserError
+from rlbench.learning import returns
+from rlbench.learning.agent import Agent, Metrics
+from rlbench.learning.batched import is_data
+from rlbench.learning.best import Best
+from rlbench.learning.distributions import distribution
+from rlbench.learning.lanes import Step
+from rlbench.learning.learner import Learner, LearnerConfig
+from rlbench.learning.nets import Generators
+from rlbench.learning.networks import QNetwork, sizes
+from rlbench.learning.normalize import Normalizer
+from rlbench.learning.perception import Lookout, Perception
+from rlbench.learning.policies import GreedyQ
+from rlbench.learning.seeds import Draws, generator
+from rlbench.learning.spaces import ObsSpec
+from rlbench.learning.window import Window
+
+
+class SupervisedConfig(LearnerConfig):
+    """Parameters of supervised learning. A step shows one image, or a part of one, in each lane."""
+
+    learning_rate: Float = field(1e-3, gt=0, description="step size of the optimiser")
+    max_grad_norm: Float | None = field(
+        None, gt=0, description="largest gradient norm of a seed; none: no clipping"
+    )
+    batch_size: Int = field(
+        64, ge=1, description="images per update and seed, which are shown at once"
+    )
+    loss: Literal["cross_entropy", "mse"] = field(
+        "cross_entropy",
+        description="cross-entropy of a softmax, or squared error to one-hot label",
+    )
+    class_weight: Literal["none", "balanced"] = field(
+        "none", description="balanced: every class counts as much, however rare its images are"
+    )
+    feedback: Literal["full", "bandit"] = field(
+        "full",
+        description="full: every label; bandit: it draws its answers from its softmax and learns "
+        "the label only of those that were right",
+    )
+    keep_best: bool = field(
+        True,
+        description="end with the weights that were best on validation images (early stopping, "
+        "per seed)",
+    )
+
+
+class Supervised(Agent):
+    """S classifiers, each with its own order of the images."""
+
+    Config = SupervisedConfig
+    version = 1
+    action_spaces = (spaces.Discrete,)
+    config: SupervisedConfig
+
+    def build(self) -> None:
+        c, seeds = self.config, len(self.seeds)
+        self.q = self.network([generator(seed, "init") for seed in self.seeds], c)
+        self.learner = Learner(self.q, c, self.device)
+        self.best = Best(self.learner.stack)
+        self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
+        self.lookout = Lookout(self.spec, self.q.memory, (seeds, self.n_envs), self.normalizer)
+        self.distribution = distribution(self.action_space)
+        self.draws = Draws(self.seeds, "exploration", (self.n_envs, 1))
+        self.answers = c.feedback == "bandit"
+        steps, self.weights = 1, None
+        if self.make_env is not None:
+            images = self.make_env().unwrapped.batch([0], 1)
+            steps, labels = images.steps, images.labels[images.pool]
+            if c.class_weight == "balanced":
+                counts = np.bincount(labels, minlength=self.n_classes)
+                share = len(labels) / (self.n_classes * np.maximum(counts, 1))
+                self.weights = torch.from_numpy(share.astype(np.float32)).to(self.device)
+        # With a memory it learns from whole images, each from an empty memory on.
+        self.window = Window(steps if self.q.memory else 1)
+
+    def network(self, generators: Generators, config: SupervisedConfig) -> QNetwork:
+        return QNetwork(generators, self.spec, self.n_classes, config)
+
+    @property
+    def n_classes(self) -> int:
+        return int(self.action_space.n)  # type: ignore[attr-defined]  # checked: Discrete
+
+    @classmethod
+    def usual_envs(cls, config: Any) -> int:
+        return config.batch_size
+
+    @classmethod
+    def check_env(cls, env: Any, config: Any, n_envs: int) -> None:
+        super().check_env(env, config, n_envs)
+        if not is_data(env):
+            raise UserError(
+                f"{cls.name()} needs labels: an environment on image data, such as "
+                "rlbench/Classify-Digits-v0. In others `clone` learns from a trained agent"
+            )
+        if n_envs != config.batch_size:
+            raise UserError(
+                f"{cls.name()} shows a batch at once: set batch_size={n_envs} instead of n_envs"
+            )
+
+    @classmethod
+    def memory(
+        cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
+    ) -> dict[str, int]:
+        width, _ = sizes(QNetwork, spec, int(action_space.n), config)
+        pixels = int(np.prod(spec.seen))
+        copies = 1 + Learner.copies(config)  # the best weights too
+        return {
+            "images": seeds * n_envs * pixels * (spec.dtype.itemsize + 4),
+            "networks": 4 * seeds * copies * width,
+        }
+
+    def act(self, obs: np.ndarray) -> np.ndarray:
+        look = self.lookout
+        seen, memory, frames = look.see(obs, look.carry, look.first)
+        look.taken = {"seen": seen, "first": np.asarray(look.first)}
+        drawn = self.draws.next()  # (S, N, 1)
+        if self.answers:
+            outputs, memory = self.q.act(seen, memory, self.device)
+            action = self.distribution.to_env(self.distribution.sample(outputs, drawn, None))
+        else:  # labels come whatever it does
+            action = (drawn[..., 0] * self.n_classes).astype(np.int64)
+        look.carry = (*frames, memory) if self.q.memory else frames
+        return action
+
+    def observe(self, step: Step) -> Metrics:
+        c, look, answer = self.config, self.lookout, step.answer
+        if answer is None:
+            raise UserError(f"{self.name()} needs labels: step.answer of image data")
+        taught = answer.answered & answer.right if c.feedback == "bandit" else answer.answered
+        if self.q.memory or answer.answered.any():
+            self.window.add(**look.taken, label=answer.label, taught=taught)
+        look.first = step.terminated | step.truncated
+        if self.normalizer is not None:
+            self.normalizer.update(step.obs)
+        self.num_timesteps += self.n_envs
+        if self.window.full():
+            self.update(**self.window.take(self.device))
+        return self.metrics
+
+    def restart(self) -> None:
+        self.lookout.restart()
+        self.window.clear()
+
+    def update(self, seen: Tensor, first: Tensor, label: Tensor, taught: Tensor) -> None:
+        """One gradient step of every seed: fields (S, N, T, ...), taught where a label is shown."""
+        rate = self.learner.rate(self.progress())
+        if self.q.memory:
+            empty = torch.zeros(*first.shape[:2], self.q.memory, device=self.device)
+            outputs, _ = self.q.unroll(seen, empty, first.float())
+        else:
+            outputs = self.q(seen.flatten(1, 2))
+        label, taught = label.flatten(1), taught.flatten(1).float()  # (S, B)
+        loss = self.loss(outputs, label, taught)
+        self.learner.step(loss, rate, self.n_envs)
+        right = (outputs.detach().argmax(-1) == label).float()
+        self.metrics["train/loss"] = loss.detach()
+        self.metrics["train/accuracy"] = (right * taught).sum(-1) / taught.sum(-1).clamp(min=1)
+        self.metrics["train/learning_rate"] = rate
+        self.metrics["train/n_updates"] = self.learner.optimizer.updates
+
+    def loss(self, outputs: Tensor, label: Tensor, taught: Tensor) -> Tensor:
+        """Weighted mean loss over what is taught: (S, B, classes), (S, B), (S, B) -> (S,)."""
+        each = returns.CLASSIFICATION[self.config.loss](outputs, label)
+        weight = taught if self.weights is None else taught * self.weights[label]
+        return (each * weight).sum(-1) / weight.sum(-1).clamp(min=1e-6)
+
+    def validated(self, accuracy: np.ndarray) -> None:
+        self.best.offer(self.learner.stack, accuracy)
+
+    def finish(self) -> None:
+        if self.config.keep_best:
+            self.best.put_back(self.learner.stack)
+
+    def policy_over(
+        self, network: QNetwork, perception: Perception, seeds: Sequence[int], frozen: bool
+    ) -> GreedyQ:
+        policy = GreedyQ(seeds, perception, network, self.action_start, self.device)
+        policy.exploration_rate = lambda: 0.0
+        return policy
+
+    def parts(self) -> dict[str, Any]:
+        return {
+            "learner": self.learner,
+            "network": self.q,
+            "best": self.best,
+            "window": self.window,
+            "lookout": self.lookout,
+            "draws": self.draws,
+            "normalizer": self.normalizer,
+        }

@@ -1,0 +1,72 @@
+"""IDX files, the format of MNIST (http://yann.lecun.com/exdb/mnist/), plain or gzipped."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import math
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+
+
+class Sums(NamedTuple):
+    """MD5 of the gzipped file, and of what is in it: some have compressed the same again."""
+
+    gzipped: str
+    content: str
+
+
+def read(path: Path, sums: Sums | None = None) -> np.ndarray:
+    """The array in a file, read-only and without a copy; `sums` says which file it must be.
+
+    Raises ValueError where the file cannot be read, is damaged, truncated, no IDX file, or
+    another one than `sums` says.
+    """
+    return parse(content(path, sums), path)
+
+
+def content(path: Path, sums: Sums | None = None) -> bytes:
+    """The bytes of a file, decompressed if they are gzipped, whatever the file's name."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror})") from None
+    try:
+        data = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{path} is truncated or damaged ({error})") from None
+    # The compressed file is a fifth of its content, so that it is asked first.
+    if sums and md5(raw) != sums.gzipped and md5(data) != sums.content:
+        raise ValueError(f"{path} is not the official file of that name (its checksum differs)")
+    return data
+
+
+def parse(data: bytes, path: Path) -> np.ndarray:
+    """The array that the bytes of an IDX file hold; `path` is for messages."""
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _TYPES or not 1 <= data[3] <= 4:
+        begin = data[:4].hex(" ") or "nothing"
+        raise ValueError(
+            f"{path} is no IDX file of images or labels: it begins with {begin} instead of 00 00, "
+            "a type and 1 to 4 axes"
+        )
+    dtype, axes = np.dtype(_TYPES[data[2]]), data[3]
+    start = 4 + 4 * axes
+    if len(data) < start:
+        raise ValueError(f"{path} is truncated: it ends within its header")
+    shape = np.frombuffer(data, ">u4", axes, offset=4).tolist()
+    promised = start + math.prod(shape) * dtype.itemsize
+    if len(data) != promised:
+        raise ValueError(
+            f"{path} holds {len(data):,} bytes where its header promises {promised:,}: it is "
+            f"{'truncated' if len(data) < promised else 'damaged or another file'}"
+        )
+    return np.frombuffer(data, dtype, math.prod(shape), offset=start).reshape(shape)
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -1,0 +1,91 @@
+"""What can be said of a run before anything is written: whether it can be, and what it will be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rlbench import catalog
+from rlbench.errors import UserError
+from rlbench.run import Run
+from rlbench.store import seed_ranges
+
+
+def check(run: Run) -> str:
+    """What is going to happen, in one line, with device and memory.
+
+    Raises:
+        UserError: the environment does not exist, the agent cannot handle it, there is no such
+            device, or memory does not suffice. Nothing has been written then.
+    """
+    from rlbench.learning.batched import is_data
+    from rlbench.learning.device import pick_device
+    from rlbench.learning.makeenv import env_factory
+    from rlbench.learning.spaces import ObsSpec
+
+    if run.total_timesteps < 0 or run.n_envs < 1 or run.eval_episodes < 1:
+        raise UserError("steps must not be negative, envs and episodes at least 1")
+    agent = catalog.agent_class(run.agent)
+    env = env_factory(run.env, run.env_kwargs)()
+    try:
+        agent.check_env(env, run.config, run.n_envs)
+    except UserError as error:
+        if isinstance(env.action_space, agent.action_spaces):
+            raise  # the observations it is
+        kinds = {name: catalog.agent_class(name).action_spaces for name in catalog.agents()}
+        able = [name for name, kind in kinds.items() if isinstance(env.action_space, kind)]
+        raise UserError(f"{error}. Agents that can: {', '.join(able) or 'none'}") from None
+    device = pick_device(run.device)
+    spec = ObsSpec(env.observation_space, getattr(run.config, "frame_stack", 1))
+    images = f", {_splits(env)}" if is_data(env) else ""
+    env.close()
+    memory = agent.check_memory(
+        run.config, spec, env.action_space, len(run.seeds), run.n_envs, device
+    )
+    envs = f", {run.n_envs} environments a seed" if run.n_envs > 1 else ""
+    source = f"preset {run.preset}" if run.preset else "default parameters"
+    first = agent.first_update(run.config, run.n_envs)
+    idle = f"; it learns nothing: its first update is at step {first:,}"
+    idle = idle if 0 < run.total_timesteps < first else ""
+    return (
+        f"{run.agent} on {run.env}: {run.total_timesteps:,} steps a seed, seeds "
+        f"{seed_ranges(run.seeds)}{envs}, {source}, {device}, memory {memory}{images}{idle}"
+    )
+
+
+def _splits(env: Any) -> str:
+    sizes = [f"{len(env.unwrapped.data.splits[s].labels):,} {s}" for s in ("train", "test")]
+    return f"{env.unwrapped.data.name} with {' and '.join(sizes)} images"
+
+
+def about(run: Run) -> dict[str, Any]:
+    """What run.json says of a run besides its settings: its network in words, its data set, and
+    the return at which its environment counts as solved."""
+    from rlbench.learning.batched import is_data
+    from rlbench.learning.encoders import EncoderConfig
+    from rlbench.learning.makeenv import env_factory
+    from rlbench.learning.spaces import ObsSpec
+
+    env = env_factory(run.env, run.env_kwargs)()
+    network, data = "", None
+    if isinstance(run.config, EncoderConfig):
+        network = run.config.describe(ObsSpec(env.observation_space, run.config.frame_stack))
+    if is_data(env):
+        data = {**env.unwrapped.data.describe(), "variant": env.unwrapped.variant}
+    env.close()
+    return {"network": network, "data": data, "reward_threshold": threshold(run)}
+
+
+def threshold(run: Run) -> float | None:
+    """The return at which the environment counts as solved, where its registration says one.
+
+    None of our wrappers changes rewards; a wrapper of one's own might.
+    """
+    import gymnasium
+
+    from rlbench.learning.makeenv import split
+
+    name, *wraps = split(run.env)
+    spec = gymnasium.registry.get(name.rpartition(":")[2])
+    if spec is None or any(wrap.partition(":")[0] not in catalog.wrappers() for wrap in wraps):
+        return None
+    return spec.reward_threshold

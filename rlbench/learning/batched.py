@@ -1,0 +1,162 @@
+"""Lanes of an environment that is written in batches: S x N of them in a handful of array calls.
+
+Such an environment says so by a method `batch(streams, lanes, split=None)`, which gives its
+batched form: `reset`, `step`, `keep`, `state` and `restore` for S rows of N lanes, one random
+stream a row. Those of `rlbench.envs.images` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
+
+from rlbench.learning.lanes import Answer, Finished, Lanes, MakeEnv, SeedsBroken, Step
+from rlbench.learning.seeds import lane_seed
+from rlbench.learning.spaces import ObsSpec
+from rlbench.learning.tally import Tally
+
+
+def is_data(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether the environment is made of images in splits (see `rlbench.learning.visit`)."""
+    return hasattr(env.unwrapped, "use") and hasattr(env.unwrapped, "data")
+
+
+def can_batch(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether its batched form does the same: no wrapper that changes anything is around it."""
+    while isinstance(env, OrderEnforcing | PassiveEnvChecker):
+        env = env.env
+    return env is env.unwrapped and hasattr(env, "batch")
+
+
+def lanes_for(make: MakeEnv, seeds: Sequence[int], n_envs: int) -> Lanes | BatchedLanes:
+    """Training environments: batched where they can be."""
+    env = make()
+    if can_batch(env):
+        return BatchedLanes(env.unwrapped, seeds, n_envs)
+    kind = CountedLanes if is_data(env) else Lanes
+    env.close()
+    return kind(make, seeds, n_envs)
+
+
+def flattened(obs: Any, space: spaces.Space[Any]) -> np.ndarray:
+    """Batched observations as `ObsSpec` stores single ones: arrays `(S, N, *obs)` as they are, a
+    Dict of them as one vector `(S, N, features)` in the order of the space."""
+    if not isinstance(space, spaces.Dict):
+        return obs
+    parts = [obs[name] for name in space.spaces]
+    lead = parts[0].shape[:2]
+    return np.concatenate([part.reshape(*lead, -1) for part in parts], -1, dtype=np.float32)
+
+
+class BatchedLanes:
+    """What `Lanes` is, over a batch: the same interface, without a loop over lanes."""
+
+    finished: tuple[Finished, ...] = ()  # episodes are counted in the tally instead
+
+    def __init__(self, env: Any, seeds: Sequence[int], n_envs: int = 1) -> None:
+        self.seeds, self.n_envs, self.life = tuple(seeds), n_envs, 0
+        self.spec = ObsSpec(env.observation_space)
+        self.space = env.observation_space
+        self.batch = env.batch([lane_seed(seed, 0) for seed in seeds], n_envs)
+        self.tally = Tally(len(self.seeds))
+        self._begin(np.zeros((len(self.seeds), n_envs, *self.spec.shape), self.spec.dtype))
+
+    def _begin(self, obs: np.ndarray) -> None:
+        self.obs = obs
+        self.returns = np.zeros(obs.shape[:2])
+        self.lengths = np.zeros(obs.shape[:2], np.int64)
+
+    def reset(self) -> np.ndarray:
+        """First observations `(S, N, *obs)`."""
+        self._begin(flattened(self.batch.reset(), self.space))
+        return self.obs
+
+    def step(self, action: np.ndarray) -> Step:
+        """Act `(S, N)` in every lane."""
+        out = self.batch.step(action)
+        ended = out.terminated | out.truncated
+        following = flattened(out.obs, self.space)
+        next_obs = following
+        if ended.any():
+            next_obs = flattened(out.next_obs, self.space)
+        answer = Answer(out.label, out.right, out.answered)
+        step = Step(self.obs, action, out.reward, out.terminated, out.truncated, next_obs, answer)
+        self.obs = following
+        self.returns += out.reward
+        self.lengths += 1
+        self.tally.answers(out.answered, out.right)
+        if ended.any():
+            self.tally.episodes(ended, self.returns, self.lengths)
+            self.returns[ended], self.lengths[ended] = 0.0, 0
+        return step
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these seeds only."""
+        chosen = list(rows)
+        self.batch.keep(chosen)
+        self.tally.keep(chosen)
+        self.seeds = tuple(self.seeds[r] for r in chosen)
+        self.obs = self.obs[chosen]
+        self.returns, self.lengths = self.returns[chosen], self.lengths[chosen]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "batch": self.batch.state(),
+            "tally": self.tally.state(),
+            "obs": self.obs,
+            "returns": self.returns,
+            "lengths": self.lengths,
+        }
+
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Go on where `state` was taken."""
+        self.batch.restore(state["batch"])
+        self.tally.restore(state["tally"])
+        self.obs = np.asarray(state["obs"])
+        self.returns, self.lengths = np.array(state["returns"]), np.array(state["lengths"])
+        return True
+
+
+class CountedLanes(Lanes):
+    """Image data under wrappers that change something: lanes of single environments."""
+
+    def __init__(self, make: MakeEnv, seeds: Sequence[int], n_envs: int = 1) -> None:
+        super().__init__(make, seeds, n_envs)
+        self.tally: Tally = Tally(len(self.seeds))
+
+    def step(self, action: np.ndarray) -> Step:
+        """Act in every lane; episodes and answers are counted in the tally."""
+        try:
+            return self._count(super().step(action))
+        except SeedsBroken as error:
+            error.step = error.step and self._count(error.step)
+            raise
+
+    def _count(self, step: Step) -> Step:
+        lead = step.reward.shape
+        told = zip(*(env.unwrapped.answer for env in self.envs))  # type: ignore[attr-defined]
+        answer = Answer(*(np.array(part).reshape(lead) for part in told))
+        self.tally.answers(answer.answered, answer.right)
+        for end in self.finished:
+            self.tally.episode(end.row, end.ret, end.length)
+        self.finished = []
+        return step._replace(answer=answer)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        super().keep(rows)
+        self.tally.keep(rows)
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "tally": self.tally.state()}
+
+    def restore(self, state: dict[str, Any]) -> bool:
+        self.tally.restore(state["tally"])
+        return super().restore(state)

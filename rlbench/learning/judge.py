@@ -1,0 +1,88 @@
+"""Evaluations as rows: one an episode, or one a visit of all images of a split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from rlbench.learning.agent import Agent
+from rlbench.learning.evaluate import evaluate
+from rlbench.learning.visit import SPLITS, Visit, visit
+from rlbench.rows import Evaluation, Metric, Row, Tested, Tick
+
+Broken = dict[int, tuple[str, str]]  # row of a seed -> status, reason
+
+
+def episodes(agent: Agent, phase: str, count: int, seconds: float, broken: Broken) -> Iterator[Row]:
+    """Play the sealed episodes of a phase; seeds that fail are added to `broken`."""
+    policy = agent.policy()
+    assert agent.make_env is not None  # lanes could not have been made without it
+    for score in evaluate(policy, agent.make_env, phase, count):
+        if score is None:
+            yield Tick(agent.num_timesteps, safe=False)
+            continue
+        if score.error or not math.isfinite(score.ret):
+            reason = score.error or "the return of an evaluation episode is NaN or infinite"
+            broken[score.row] = ("failed" if score.error else "diverged", reason)
+            continue
+        yield Evaluation(
+            agent.seeds[score.row],
+            agent.num_timesteps,
+            phase,
+            score.episode,
+            score.ret,
+            score.length,
+            score.eval_seed,
+            policy.deterministic,
+            policy.epsilon,
+            round(seconds, 3),
+            samples=agent.samples,
+        )
+
+
+def visits(agent: Agent, phase: str, seconds: float, images: np.ndarray) -> Iterator[Row]:
+    """Visit every image of the phase's split: validation on the grid, test once at the end.
+
+    `images` (S,) have been seen in training. The agent is told its accuracy on validation, so that
+    it can keep its best weights.
+    """
+    policy, made = agent.policy(), None
+    assert agent.make_env is not None
+    for made in visit(policy, agent.make_env, SPLITS[phase]):
+        if made is None:
+            yield Tick(agent.num_timesteps, safe=False)
+    assert made is not None
+    accuracy = made.right.mean(-1)
+    for row, seed in enumerate(agent.seeds):
+        yield Evaluation(
+            seed,
+            agent.num_timesteps,
+            phase,
+            0,
+            float(made.returns[row].mean()),
+            round(float(made.lengths[row].mean())),
+            0,
+            policy.deterministic,
+            policy.epsilon,
+            round(seconds, 3),
+            SPLITS[phase],
+            made.right.shape[1],
+            float(accuracy[row]),
+            int(images[row]),
+            agent.samples,
+        )
+        if phase == "final":
+            yield from _tested(made, row, seed, agent.num_timesteps)
+    if phase == "grid":
+        agent.validated(accuracy)
+
+
+def _tested(made: Visit, row: int, seed: int, step: int) -> Iterator[Row]:
+    """What is only known of the test split: every answer, and what classes have in common."""
+    classes = np.unique(made.labels)
+    recalls = [float(made.right[row][made.labels == label].mean()) for label in classes]
+    yield Metric(seed, step, "test/balanced_accuracy", float(np.mean(recalls)))
+    yield Metric(seed, step, "test/g_mean", float(np.prod(recalls)) ** (1 / len(recalls)))
+    yield Tested(seed, step, tuple(made.predictions[row].tolist()))

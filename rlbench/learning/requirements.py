@@ -1,0 +1,82 @@
+"""What can be said of an agent before it is built: what it can handle, what it takes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from gymnasium import spaces
+
+from rlbench.config import Config as BaseConfig
+from rlbench.errors import UserError
+from rlbench.learning import memory
+from rlbench.learning.batched import is_data
+from rlbench.learning.spaces import ObsSpec, check_readable
+
+
+class Requirements:
+    """The class-level half of an agent; a subclass sets the attributes and overrides `memory`."""
+
+    Config: ClassVar[type[BaseConfig]] = BaseConfig
+    version: ClassVar[int] = 1
+    action_spaces: ClassVar[tuple[type[spaces.Space[Any]], ...]] = ()
+    default_timesteps: ClassVar[int] = 100_000
+    default_envs: ClassVar[int] = 1
+
+    @classmethod
+    def name(cls) -> str:
+        """The name on the command line: that of the agent's file."""
+        return cls.__module__.rsplit(".", 1)[-1].replace("_", "-")
+
+    @classmethod
+    def memory(
+        cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
+    ) -> dict[str, int]:
+        """Bytes that `build` is going to take, by purpose."""
+        raise NotImplementedError
+
+    @classmethod
+    def first_update(cls, config: Any, n_envs: int) -> int:
+        """Env steps per seed before the first update."""
+        return 0
+
+    @classmethod
+    def usual_envs(cls, config: Any) -> int:
+        """Environments per seed where nobody says how many."""
+        return cls.default_envs
+
+    @classmethod
+    def usual_steps(cls, config: Any, env: Any) -> int:
+        """Env steps per seed where nobody says how many: ten passes over image data."""
+        passes = 10 if is_data(env) and cls.default_timesteps else 0
+        return passes * env.unwrapped.pass_steps if passes else cls.default_timesteps
+
+    @classmethod
+    def check_env(cls, env: Any, config: Any, n_envs: int) -> None:
+        """Refuse an environment that the agent cannot handle, before anything is built."""
+        cls.check_spaces(env.observation_space, env.action_space)
+
+    @classmethod
+    def check_spaces(
+        cls, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
+    ) -> None:
+        """Refuse spaces that the agent cannot handle, before anything is built."""
+        if not isinstance(action_space, cls.action_spaces):
+            able = " or ".join(kind.__name__ for kind in cls.action_spaces)
+            raise UserError(f"{cls.name()} needs {able} actions, not {action_space}")
+        check_readable(observation_space)
+
+    @classmethod
+    def check_memory(
+        cls,
+        config: Any,
+        spec: ObsSpec,
+        action_space: Any,
+        seeds: int,
+        n_envs: int,
+        device: torch.device,
+    ) -> str:
+        """What S seeds are going to take, in words; refused with the numbers if it does not fit."""
+        parts = cls.memory(config, spec, action_space, seeds, n_envs)
+        memory.check(parts, device, f"{cls.name()} with {seeds} seeds")
+        return memory.describe(parts)

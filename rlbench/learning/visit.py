@@ -1,0 +1,149 @@
+"""Evaluation on image data: every image of a split is visited exactly once.
+
+Accuracy is then a proportion of images, without any sampling of episodes. An environment on image
+data has, under its wrappers,
+
+    data, variant     the data set, and what is made of it
+    pass_steps        env steps of one pass over the images
+    use(split)        go over to another split
+    reset(options={"index": i})  begin with image i
+    answer            (label, right, answered) of the last step
+    batch(...)        its batched form (see `rlbench.learning.batched`), with `begin(index)`, the
+                      true classes `truth` (n,), the `labels` that rewards are about, the images of
+                      a pass `pool`, and the `steps` that an image takes
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+
+from rlbench.learning.batched import can_batch, flattened
+from rlbench.learning.evaluate import PULSE_SECONDS
+from rlbench.learning.lanes import Answer, MakeEnv
+from rlbench.learning.policy import Policy
+from rlbench.learning.spaces import ObsSpec
+
+# Images that one seed sees at once, batched or one environment each. A part of the protocol, as
+# `LANES` in rlbench.learning.evaluate.
+BATCHED, SINGLE = 500, 10
+
+SPLITS = {"grid": "validation", "final": "test"}
+
+
+class Visit(NamedTuple):
+    """What S policies did with the n images of a split; all `(S, n)`."""
+
+    predictions: np.ndarray  # int64: the action that answered
+    right: np.ndarray  # bool
+    returns: np.ndarray  # float64
+    lengths: np.ndarray  # int64, in env steps
+    labels: np.ndarray  # (n,)
+
+
+def visit(policy: Policy, make: MakeEnv, split: str) -> Iterator[Visit | None]:
+    """Let every policy answer every image of the split; the last item tells how it went.
+
+    None is yielded a few times a second while it lasts.
+    """
+    env, rows = make(), len(policy.seeds)
+    stage: _Batch | _Singles = (
+        _Batch(env, rows, split) if can_batch(env) else _Singles(make, rows, split)
+    )
+    labels = env.unwrapped.batch([0], 1, split).truth  # type: ignore[attr-defined]
+    count = len(labels)
+    made = Visit(
+        np.zeros((rows, count), np.int64),
+        np.zeros((rows, count), bool),
+        np.zeros((rows, count)),
+        np.zeros((rows, count), np.int64),
+        labels,
+    )
+    pulse = time.perf_counter()
+    for start in range(0, count, stage.width):
+        index = np.arange(start, start + stage.width)
+        waiting = np.broadcast_to(index < count, (rows, stage.width)).copy()
+        lane = np.minimum(index, count - 1)  # the last batch is filled up with the last image
+        obs = stage.begin(np.broadcast_to(lane, (rows, stage.width)))
+        policy.reset()
+        first = np.ones((rows, stage.width), bool)
+        while waiting.any():
+            if time.perf_counter() - pulse > PULSE_SECONDS:
+                yield None
+                pulse = time.perf_counter()
+            action = policy.act(obs, first)
+            first = np.zeros_like(first)
+            obs, reward, answer = stage.step(action, waiting)
+            r, i = np.nonzero(waiting)
+            made.returns[r, index[i]] += reward[r, i]
+            made.lengths[r, index[i]] += 1
+            r, i = np.nonzero(waiting & answer.answered)
+            made.predictions[r, index[i]] = action[r, i]
+            made.right[r, index[i]] = answer.right[r, i]
+            waiting &= ~answer.answered
+    stage.close()
+    yield made
+
+
+class _Batch:
+    """The batched form of an environment on a split."""
+
+    width = BATCHED
+
+    def __init__(self, env: gymnasium.Env[Any, Any], rows: int, split: str) -> None:
+        bare: Any = env.unwrapped
+        self.space = bare.observation_space
+        self.batch = bare.batch([0] * rows, self.width, split)
+
+    def begin(self, index: np.ndarray) -> np.ndarray:
+        return flattened(self.batch.begin(index), self.space)
+
+    def step(
+        self, action: np.ndarray, waiting: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, Answer]:
+        out = self.batch.step(action)
+        answer = Answer(out.label, out.right, out.answered)
+        return flattened(out.obs, self.space), out.reward, answer
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Singles:
+    """Environments of their own, wrapped as they are in training."""
+
+    width = SINGLE
+
+    def __init__(self, make: MakeEnv, rows: int, split: str) -> None:
+        self.envs = [[make() for _ in range(self.width)] for _ in range(rows)]
+        for env in itertools.chain(*self.envs):
+            env.unwrapped.use(split)  # type: ignore[attr-defined]
+        self.spec = ObsSpec(self.envs[0][0].observation_space)
+        self.obs = np.zeros((rows, self.width, *self.spec.shape), self.spec.dtype)
+
+    def begin(self, index: np.ndarray) -> np.ndarray:
+        for (r, i), image in np.ndenumerate(index):
+            obs, _ = self.envs[r][i].reset(seed=int(image), options={"index": int(image)})
+            self.obs[r, i] = self.spec.array(obs)
+        return self.obs
+
+    def step(
+        self, action: np.ndarray, waiting: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, Answer]:
+        reward, label = np.zeros(waiting.shape), np.zeros(waiting.shape, np.int64)
+        right, answered = np.zeros_like(waiting), np.zeros_like(waiting)
+        for r, i in np.argwhere(waiting):
+            env: Any = self.envs[r][i]
+            obs, reward[r, i], *_ = env.step(action[r, i])
+            self.obs[r, i] = self.spec.array(obs)
+            label[r, i], right[r, i], answered[r, i] = env.unwrapped.answer
+        return self.obs, reward, Answer(label, right, answered)
+
+    def close(self) -> None:
+        for env in itertools.chain(*self.envs):
+            env.close()

@@ -1,0 +1,39 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def out(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=Path("results"),
+        envvar="RLBENCH_OUT",
+        show_default=True,
+        show_envvar=True,
+        help="Folder of results.",
+    )(command)
+
+
+def progress(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every command that trains."""
+    options = [
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1"),
+        click.option(
+            "--jobs", type=click.IntRange(min=1), default=1, show_default=True,
+            help="Processes that share the seeds. Changes no number.",
+        ),
+        click.option(
+            "--max-seconds", type=click.FloatRange(min=0, min_open=True),
+            help="Stop after this time (exit code 124); resume goes on.",
+        ),
+        click.option("--quiet", "-q", is_flag=True, help="Print errors only."),
+    ]  # fmt: skip
+    return functools.reduce(lambda made, option: option(made), reversed(options), command)
