@@ -83,7 +83,10 @@ def main() -> None:
 )  # fmt: skip
 @click.option("--data", help="Images for rlbench/Classify-v0 and the like: a name or path.")
 @click.option(
-    "--from", "source", metavar="RUN", help="For clone: the run whose agents it learns from."
+    "--from",
+    "source",
+    metavar="RUN",
+    help="For clone: the run whose agents it learns from (or an agent.npz).",
 )
 @click.option("--env-kwargs", help="Arguments of the environment: '{\"gravity\": 5}' or gravity=5")
 @click.option(
@@ -140,7 +143,7 @@ def run(
             raise UserError("--data and --env-kwargs data= differ: give one of the two")
         kwargs["data"] = data
     if source is not None:
-        given["source"] = str(catalog.find_run(source, out))
+        given["source"] = str(catalog.find_agent(source, out))
     if epochs is not None and steps is not None:
         raise UserError("--epochs and -n both say how long: give one of the two")
     from rlbench import workflow  # torch: after what can be said without it
@@ -180,7 +183,7 @@ def resume(
 @click.argument("run_name", metavar="RUN")
 @click.option(
     "--episodes", type=click.IntRange(min=1), default=100, show_default=True,
-    help="The first so many episodes of the final evaluation.",
+    help="The first so many final episodes; on image data always all test images.",
 )  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:1")
 @options.out

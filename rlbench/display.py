@@ -61,9 +61,9 @@ class Lines(Quiet):
             return
         step, score = news.score
         self.told[job.title] = step
-        left = (news.total - news.step) * len(job.seeds) / news.rate if news.rate else 0.0
+        left = max(news.total - news.step, 0) * len(job.seeds) / news.rate if news.rate else 0.0
         self.console.print(
-            f"{job.title}: step {step:,} of {news.total:,}, evaluation {score:,.1f}, "
+            f"{job.title}: step {step:,} of {news.total:,}, {score}, "
             f"{news.rate:,.0f} steps/s, {left:.0f} s left",
             soft_wrap=True,
             highlight=False,
@@ -107,7 +107,7 @@ class Bars(Quiet):
                 self.bars.console.print(f"{job.title}: {news.note}", markup=False)
         said = "" if news.episode_return is None else f"return {news.episode_return:,.1f}"
         if news.score is not None:
-            said += f"  evaluation {news.score[1]:,.1f}"
+            said += f"  {news.score[1]}"
         said += f"  {news.rate:,.0f} steps/s"
         self.bars.update(self.tasks[job.title], completed=news.step, said=said.strip())
 

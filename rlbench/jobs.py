@@ -30,13 +30,13 @@ class Job(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a job is. `score`: latest evaluation, mean over seeds, and its step."""
+    """How far a job is. `score`: step of the latest evaluation, and what it gave, in words."""
 
     step: int
     total: int
     rate: float  # env steps per second, all seeds together
     episode_return: float | None  # mean of the latest training episodes over seeds
-    score: tuple[int, float] | None = None
+    score: tuple[int, str] | None = None
     note: str = ""
 
 

@@ -136,16 +136,16 @@ def compare(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
 
 
 def plot(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
-    """Draw the learning curves of runs; the files written."""
-    from rlbench.reporting.plots import learning_curve, save
+    """Draw the learning curves of runs, or what accuracy costs on image data; the files written."""
+    from rlbench.reporting.plots import figure, save
     from rlbench.reporting.results import load
 
     folders = [catalog.find_run(name, out) for name in runs]
     floors = {floor for folder in folders for floor in floor_runs(folder)}
-    figure = learning_curve(load(*folders, *sorted(floors)))
+    drawn = figure(load(*folders, *sorted(floors)))
     target = output or (folders[0] / "curve" if len(folders) == 1 else out / "curves")
     try:
-        return save(figure, target)
+        return save(drawn, target)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror or error}") from None
 

@@ -147,13 +147,16 @@ class _View:
         self.session = session
         self.recent: dict[int, deque[float]] = {}
         self.scores: dict[tuple[int, bool], list[float]] = {}
+        self.on_images = False
         self.begun, self.first_step = time.monotonic(), session.agent.num_timesteps
 
     def see(self, row: Episode | Evaluation | Metric) -> None:
         if isinstance(row, Episode):
             self.recent.setdefault(row.seed, deque(maxlen=20)).append(row.ret)
         elif isinstance(row, Evaluation):
-            self.scores.setdefault((row.step, row.phase != "grid"), []).append(row.ret)
+            at = row.step, row.phase != "grid"
+            self.scores.setdefault(at, []).append(row.ret if row.items == 1 else row.accuracy)
+            self.on_images = row.items > 1
 
     def progress(self) -> Progress:
         step = self.session.agent.num_timesteps
@@ -166,8 +169,10 @@ class _View:
             total=self.session.run.total_timesteps,
             rate=(step - self.first_step) * seeds / spent,
             episode_return=sum(means) / len(means) if means else None,
-            score=None
-            if last is None
-            else (last[0], sum(self.scores[last]) / len(self.scores[last])),
+            score=None if last is None else (last[0], self._said(self.scores[last])),
             note=self.session.note,
         )
+
+    def _said(self, scores: list[float]) -> str:
+        mean = sum(scores) / len(scores)
+        return f"accuracy {100 * mean:.1f} %" if self.on_images else f"evaluation {mean:,.1f}"

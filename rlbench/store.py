@@ -175,6 +175,8 @@ class Part:
                 path.write_text(header(kind))
             elif not path.exists() or path.stat().st_size < sizes[name]:
                 raise UserError(f"{path} is shorter than when it was saved: run again with --again")
+            elif path.read_text().partition("\n")[0] + "\n" != header(kind):
+                raise UserError(f"{path} was begun by another version: run again with --again")
             else:
                 os.truncate(path, sizes[name])
             self._files[kind] = path.open("ab")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -14,10 +16,17 @@ from rlbench.display import Quiet, display
 from rlbench.errors import UserError
 from rlbench.executors import Outcome, execute
 from rlbench.jobs import Job, schedule
+from rlbench.learning.batched import is_data
 from rlbench.learning.evaluate import evaluate as play
+from rlbench.learning.lanes import MakeEnv
 from rlbench.learning.makeenv import env_factory
+from rlbench.learning.policy import Policy
+from rlbench.learning.visit import visit
 from rlbench.run import Run, plan
 from rlbench.store import RunFolder, seed_ranges
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["evaluate", "plan", "resume", "train"]
 
@@ -83,6 +92,7 @@ def _floor(run: Run, out: Path) -> int:
 
 def _summarise(folder: Path, console: Console) -> None:
     from rlbench import reading
+    from rlbench.reporting.gallery import save_gallery
     from rlbench.reporting.results import load
     from rlbench.reporting.terminal import print_summary
 
@@ -99,6 +109,9 @@ def _summarise(folder: Path, console: Console) -> None:
         console.print(f" {what:8} {path}", soft_wrap=True, highlight=False)
     for file in files:
         console.print(f" {'curve':8} {file}", soft_wrap=True, highlight=False)
+    if any(folder.glob("seeds-*/test.npz")):
+        for file in save_gallery(folder):
+            console.print(f" {'gallery':8} {file}", soft_wrap=True, highlight=False)
 
 
 def resume(
@@ -120,8 +133,6 @@ def resume(
 
 def evaluate(name: str, out: Path, episodes: int, device: str) -> int:
     """Play the final evaluation of saved agents again and compare it with the rows; exit code."""
-    import pandas as pd
-
     from rlbench.reporting.results import load
 
     folder = RunFolder(catalog.find_run(name, out))
@@ -131,25 +142,53 @@ def evaluate(name: str, out: Path, episodes: int, device: str) -> int:
     if not agents:
         raise UserError(f"{folder.path} has no trained agent yet: rlbench resume {folder.path}")
     final = load(folder.path).evaluations.query("phase == 'final'")
-    recorded = final.set_index(["seed", "episode"])["return"]
     console, equal = Console(), True
     for file in agents:
-        agent = catalog.agent_class(run.agent).load(file, make, device=device)
-        policy = agent.policy()
-        returns: dict[int, list[float]] = {seed: [] for seed in policy.seeds}
-        for score in play(policy, make, "final", episodes):
-            if score is not None:
-                seed = policy.seeds[score.row]
-                returns[seed].append(score.ret)
-                before = recorded.get((seed, score.episode))
-                equal &= before is None or bool(pd.isna(before)) or before == score.ret
-        for seed, values in returns.items():
-            spread = f" +- {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-            console.print(f"seed {seed}: mean return {np.mean(values):.1f}{spread} (standard "
-                          f"deviation over {len(values)} episodes)", highlight=False)  # fmt: skip
+        policy = catalog.agent_class(run.agent).load(file, make, device=device).policy()
+        again = (
+            _visited(policy, make, final)
+            if is_data(make())
+            else _played(policy, make, episodes, final)
+        )
+        for said, same in again:
+            console.print(said, highlight=False)
+            equal &= same
     console.print(
         "equal to the recorded final evaluation"
         if equal
         else "NOT equal to the recorded final evaluation (another device, version or machine?)"
     )
     return 0 if equal else 1
+
+
+def _played(
+    policy: Policy, make: MakeEnv, episodes: int, final: pd.DataFrame
+) -> Iterator[tuple[str, bool]]:
+    """A line per seed about the first final episodes, and whether they are as recorded."""
+    recorded = final.set_index(["seed", "episode"])["return"].to_dict()
+    returns: dict[int, list[float]] = {seed: [] for seed in policy.seeds}
+    for score in play(policy, make, "final", episodes):
+        if score is not None:
+            returns[policy.seeds[score.row]].append(score.ret)
+    for seed, values in returns.items():
+        spread = f" +- {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+        before = [recorded.get((seed, n), math.nan) for n in range(len(values))]
+        same = all(math.isnan(b) or b == value for b, value in zip(before, values, strict=True))
+        yield (
+            (
+                f"seed {seed}: mean return {np.mean(values):.1f}{spread} (standard deviation over "
+                f"{len(values)} episodes)"
+            ),
+            same,
+        )
+
+
+def _visited(policy: Policy, make: MakeEnv, final: pd.DataFrame) -> Iterator[tuple[str, bool]]:
+    """A line per seed about all test images, and whether the accuracy is as recorded."""
+    recorded = final.set_index("seed")["accuracy"].to_dict()
+    *_, made = visit(policy, make, "test")
+    assert made is not None
+    for seed, right in zip(policy.seeds, made.right, strict=True):
+        accuracy = float(right.mean())
+        same = recorded.get(seed, accuracy) == accuracy
+        yield f"seed {seed}: {100 * accuracy:.2f} % of {len(right):,} test images", same

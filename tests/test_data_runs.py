@@ -25,7 +25,7 @@ from rlbench.learning.best import Best
 from rlbench.learning.nets import MLP, Stack
 from rlbench.learning.seeds import generator
 from rlbench.learning.train import Plan, Trainer
-from rlbench.rows import Tick
+from rlbench.rows import Evaluation, Tick
 
 SEEDS = (4, 5, 6)
 SHOWN = {"batch_size": 12, "n_envs": 12, "net_arch": (8,)}
@@ -140,7 +140,7 @@ def test_learns(case: str) -> None:
     agent = kind(f"rlbench/{env}-Digits-v0", seeds=2, device="cpu", net_arch=(64,), **parameters)
     agent.begin(steps)
     rows = list(Trainer(agent, Plan(steps, 0)).rows())
-    accuracy = [row.accuracy for row in rows if getattr(row, "phase", "") == "final"]
+    accuracy = [r.accuracy for r in rows if isinstance(r, Evaluation) and r.phase == "final"]
     assert len(accuracy) == 2
     if bound < 0:
         assert 0.1 < max(accuracy) < -bound
@@ -163,6 +163,7 @@ def test_losses() -> None:
     agent = Supervised("rlbench/Imbalanced-Digits-v0", seeds=2, batch_size=5, device="cpu",
                        class_weight="balanced")  # fmt: skip
     assert agent.weights is not None
+    assert agent.make_env is not None
     images = agent.make_env().unwrapped.batch([0], 1)
     counts = np.bincount(images.labels[images.pool])
     np.testing.assert_allclose(agent.weights.numpy() * counts, [counts.sum() / 2] * 2, rtol=1e-5)
@@ -198,7 +199,7 @@ def test_final_weights_are_those_of_the_best_validation() -> None:
         agent.begin(12_800)
         found = []
         for row in Trainer(agent, Plan(12_800, 3200)).rows():
-            if getattr(row, "split", "") in ("validation", "test"):
+            if isinstance(row, Evaluation):
                 found.append(row.accuracy)
             if isinstance(row, Tick) and 6400 < row.step < 12_800:
                 agent.learner.stack.data.mul_(-0.5)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from image_runs import write_data_run
 from store_files import EVALUATIONS, write_part, write_run
 
 from rlbench.errors import UserError
@@ -199,8 +200,72 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
         load(write_run(tmp_path) / "run.json")
 
 
+def test_rows_without_the_later_columns_mean_episodes(run: Path) -> None:
+    rows = load(run).evaluations
+    assert list(rows.columns) == IDENTITY + list(results_module.EVALUATIONS)[1:]
+    assert set(rows["split"]) == {"episodes"}
+    assert set(rows["items"]) == {1}
+    assert rows["accuracy"].isna().all()
+    assert rows[["images", "samples"]].eq(0).all(axis=None)
+
+
+def test_rows_of_image_data(tmp_path: Path) -> None:
+    run = write_data_run(tmp_path, grid={3: [(0, 0.1), (50, 0.75)]}, test={3: 0.8}, items=200)
+    rows = load(run).evaluations
+    later = ["split", "items", "accuracy", "images", "samples"]
+    assert rows[later].to_numpy().tolist() == [
+        ["validation", 200, 0.1, 0, 0],
+        ["validation", 200, 0.75, 50, 200],
+        ["test", 200, 0.8, 50, 200],
+    ]
+    old = load(write_part(write_run(tmp_path), {0: {0: [1.0]}})).evaluations
+    assert rows.dtypes.equals(old.dtypes)
+
+
+def test_old_and_new_rows_do_not_mix(run: Path) -> None:
+    """Ten values under fifteen names, or the other way round, are never read as something else."""
+    file = next(run.glob("seeds-7")) / "evaluations.csv"
+    old, new = "7,5000,grid,0,3.0,200,0,True,0.0,1.5", ",test,9,0.5,1,2"
+    whole = file.read_text()
+    file.write_text(whole + old + new + "\n")
+    with pytest.raises(UserError, match="line 3 has not 10 fields"):
+        load(run)
+    header = whole.splitlines()[0] + ",split,items,accuracy,images,samples\n"
+    file.write_text(header + old + "\n")
+    with pytest.raises(UserError, match="line 2 has not 15 fields"):
+        load(run)
+    file.write_text(header + old + new + "\n")
+    assert load(file.parent).evaluations["items"].tolist() == [9]
+    file.write_text(header.replace(",samples", ""))
+    with pytest.raises(UserError, match="first line is not"):
+        load(run)
+
+
+def test_runs_name_network_data_and_task(tmp_path: Path) -> None:
+    write_part(write_run(tmp_path), {0: {}})
+    write_part(write_run(tmp_path, agent="ppo", network="mlp 64-64", data=None), {0: {}})
+    kwargs = {"tries": 5, "data": "digits"}
+    env = "rlbench/Retry-v0+shuffle-pixels"
+    run = write_data_run(tmp_path / "r", task="Retry", status={0: "running"}, env_kwargs=kwargs)
+    record = (run / "run.json").read_text()
+    (run / "run.json").write_text(record.replace("rlbench_Retry-digits-v0", env))
+    told = load(tmp_path).runs[["network", "data", "data_digest", "task", "options"]]
+    assert told.to_numpy().tolist() == [
+        ["", "", "", "", ""],
+        ["mlp 64-64", "", "", "", ""],
+        ["mlp 64-64", "digits", "digits-1", "Retry", "tries=5 shuffle-pixels"],
+    ]
+
+
+@pytest.mark.parametrize("data", ["digits", {"name": "digits"}, [1]])
+def test_a_data_set_that_is_none_is_refused(tmp_path: Path, data: object) -> None:
+    write_part(write_run(tmp_path, data=data), {0: {}})
+    with pytest.raises(UserError, match=r"run.json is corrupt"):
+        load(tmp_path)
+
+
 def test_reading_needs_no_torch() -> None:
-    names = "results, stats, tables, terminal, plots"
+    names = "results, tables, terminal, plots, accuracy, gallery, compare"
     code = f"import sys; from rlbench.reporting import {names}; print('torch' in sys.modules)"
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)

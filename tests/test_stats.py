@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import binomtest, trim_mean
+from scipy.stats import binomtest, trim_mean, ttest_ind
 
-from rlbench.reporting.stats import iqm, mean_interval, share_interval
+from rlbench.reporting.stats import difference_interval, iqm, mean_interval, share_interval
 
 finite = st.floats(-1e6, 1e6)
 scores = arrays(np.float64, st.integers(1, 40), elements=finite)
@@ -100,3 +100,34 @@ def test_what_is_refused() -> None:
         mean_interval([1.0, 2.0], level=95)
     with pytest.raises(ValueError, match="level"):
         share_interval(1, 2, level=1.0)
+
+
+def test_difference_is_welchs() -> None:
+    a, b = [0.91, 0.95, 0.93, 0.96], [0.98, 0.981, 0.979, 0.982, 0.98, 0.983]
+    interval = difference_interval(a, b)
+    assert interval is not None
+    theirs = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    assert interval == pytest.approx((theirs.low, theirs.high), rel=1e-9)
+    assert difference_interval(b, a) == pytest.approx((-interval.high, -interval.low))
+    pooled = ttest_ind(a, b).confidence_interval(0.95)  # negative control: one variance for both
+    assert interval != pytest.approx((pooled.low, pooled.high), rel=0.1)
+    wider = difference_interval(a, b, 0.99)
+    assert wider is not None
+    assert wider.low < interval.low < interval.high < wider.high
+
+
+@pytest.mark.parametrize("other", [[], [0.5], [0.5, 0.5], [0.5, np.inf]])
+def test_a_difference_needs_two_spreads(other: list[float]) -> None:
+    assert difference_interval([0.1, 0.2, 0.3], other) is None
+    assert difference_interval(other, [0.1, 0.2, 0.3]) is None
+
+
+def test_a_difference_covers_what_it_promises() -> None:
+    """Unequal spreads and few seeds; a normal quantile in place of t would cover 82 %."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(1000):
+        interval = difference_interval(rng.normal(1, 5, 3), rng.normal(0, 1, 6))
+        assert interval is not None
+        hits += interval.low <= 1 <= interval.high
+    assert hits / 1000 >= 0.93

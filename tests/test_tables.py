@@ -4,12 +4,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from image_runs import write_data_run
 from rich.console import Console
 from store_files import write_part, write_run
 
 from rlbench.reporting.results import RUN, Results, load
 from rlbench.reporting.stats import mean_interval, share_interval
-from rlbench.reporting.tables import curve, interval_text, number_text, overall, per_seed
+from rlbench.reporting.tables import (
+    curve,
+    interval_text,
+    number_text,
+    overall,
+    per_seed,
+    percent_text,
+)
 from rlbench.reporting.terminal import print_runs, print_summary
 
 
@@ -170,3 +178,84 @@ def test_list_of_runs(results: Results) -> None:
     assert text.splitlines()[2].split()[:6] == [
         "CartPole-v1", "dqn", "3f2a91bc", "4/7", "42,000", "250.0",
     ]  # fmt: skip
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Results:
+    """Accuracies 0.8, 0.9 and 0.95; one seed each is running, diverged and tested but failed."""
+    write_data_run(
+        tmp_path,
+        grid={seed: [(0, 0.1), (500, 0.8)] for seed in range(6)},
+        test={0: 0.8, 1: 0.9, 2: 0.95, 5: 0.99},
+        status={4: "diverged", 5: "failed"},
+        g_mean={0: 0.7, 1: 0.8, 2: 0.9, 5: 0.99},
+    )
+    return load(tmp_path)
+
+
+def test_accuracy_by_hand(images: Results) -> None:
+    seeds = per_seed(images).set_index("seed")
+    assert seeds["accuracy"].dropna().to_dict() == {0: 0.8, 1: 0.9, 2: 0.95}  # done seeds only
+    assert seeds["g_mean"].dropna().to_dict() == {0: 0.7, 1: 0.8, 2: 0.9}
+    assert seeds["score"].dropna().tolist() == pytest.approx([0.6, 0.8, 0.9])
+    assert seeds["items"].tolist() == [200, 200, 200, 0, 0, 200]
+    assert seeds["std"].isna().all()  # one row of many images is no spread
+    (run,) = overall(images).to_dict("records")
+    assert (run["accuracy_n"], run["g_n"], run["n"], run["of"]) == (3, 3, 3, 6)
+    assert run["accuracy_mean"] == pytest.approx(2.65 / 3)
+    assert (run["accuracy_low"], run["accuracy_high"]) == mean_interval([0.8, 0.9, 0.95])
+    assert (run["accuracy_lowest"], run["accuracy_highest"]) == (0.8, 0.95)
+    assert (run["g_low"], run["g_high"]) == mean_interval([0.7, 0.8, 0.9])
+    assert (run["network"], run["data"], run["items"]) == ("mlp 64-64", "digits", 200)
+
+
+def test_validation_is_no_test(tmp_path: Path) -> None:
+    """A final row on other images, by mistake, makes no test accuracy."""
+    run = write_data_run(tmp_path, grid={0: [(9, 0.7)]}, test={0: 0.8})
+    file = next(run.glob("*/evaluations.csv"))
+    file.write_text(file.read_text().replace(",test,", ",validation,"))
+    assert per_seed(load(run))["accuracy"].isna().all()
+
+
+def test_ordinary_runs_have_no_accuracy(results: Results) -> None:
+    assert per_seed(results)["accuracy"].isna().all()
+    run = overall(results).iloc[0]
+    assert (run["accuracy_n"], run["data"], run["network"]) == (0, "", "")
+    assert run[["accuracy_mean", "accuracy_low", "g_mean"]].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("value", "items", "text"),
+    [(0.975, 360, "97.5"), (0.97523, 10_000, "97.52"), (1.02, 360, "100.0"), (-0.1, 9, "0.0"),
+     (float("nan"), 10, "-")],
+)  # fmt: skip
+def test_percentages_are_as_fine_as_the_images(value: float, items: int, text: str) -> None:
+    assert percent_text(value, items) == text
+
+
+def test_summary_of_image_data(images: Results) -> None:
+    for terminal in (False, True):
+        lines = printed(images, print_summary, terminal=terminal).splitlines()
+        assert max(map(len, lines)) <= 80
+        assert lines[1].split() == ["seed", "accuracy", "%", "return", "test", "images", "status"]
+        assert lines[4].split() == ["1", "90.0", "0.800", "200", "done"]
+        assert lines[6].split() == ["3", "-", "-", "0", "running"]
+        text = " ".join(" ".join(lines).split())
+        assert "3 of 6 with a final score; 1 running, 1 diverged, 1 failed" in text
+        assert "accuracy 88.3 % of 200 test images 69.4 to 100.0 %, 95 % t-interval" in text
+        assert "G-mean 0.800 0.552 to 1.05, 95 % t-interval (n = 3)" in text
+
+
+def test_accuracy_at_a_ceiling(tmp_path: Path) -> None:
+    write_data_run(tmp_path, test={0: 0.96, 1: 0.96})
+    text = printed(load(tmp_path), print_summary)
+    assert "2 of 2 at 96 % (n = 2)" in text
+    assert "G-mean" not in text  # there is none
+
+
+def test_list_of_runs_has_accuracies_where_there_are_some(tmp_path: Path, results: Results) -> None:
+    assert "accuracy" not in printed(results, print_runs)
+    write_data_run(tmp_path, test={0: 0.8, 1: 0.9})
+    write_data_run(tmp_path, "ppo", status={0: "running"})
+    lines = printed(load(tmp_path), print_runs).splitlines()
+    assert [line.split()[6:-1] for line in lines[2:]] == [["-"], ["85.0", "%", "of", "200"], ["-"]]

@@ -18,6 +18,7 @@ from scipy.optimize import isotonic_regression
 from rlbench.errors import UserError
 from rlbench.reporting.accuracy import accuracy_table, validation_points
 from rlbench.reporting.look import (
+    DPI,
     GREY,
     draw_band,
     draw_seeds,
@@ -87,7 +88,7 @@ def accuracy_figure(results: Results, title: str | None = None) -> Figure:
             ]
             sets[str(name)] = curves, levels, _entries(curves, levels)
         heights = [HEIGHT + LINE * (2 + _shape(entries)[0]) for *_, entries in sets.values()]
-        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained", dpi=DPI)
         rows = figure.subfigures(len(sets), 1, height_ratios=heights, squeeze=False)[:, 0]
         for row, (name, (curves, levels, entries)) in zip(rows, sets.items(), strict=True):
             items = int(table.loc[table["set"] == name, "items"].max())

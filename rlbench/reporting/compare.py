@@ -47,7 +47,7 @@ def _print_accuracies(name: str, runs: pd.DataFrame, console: Console) -> None:
     costs: Columns = {
         **{f"*{m}": [_images_to(goal, run) for run in _rows(runs)] for m, goal in goals.items()},
         "uses": [number_text(uses) for uses in runs["uses"]],
-        "seconds": [_seconds(run) for run in _rows(runs)],
+        "seconds": [number_text(seconds) for seconds in runs["seconds"]],
     }
     others = runs.loc[runs["gap_to"] != "", ["gap_to", "network"]].drop_duplicates()
     to = ", ".join(f"{label} ({network})" for label, network in others.itertuples(index=False))
@@ -75,7 +75,7 @@ def _print_returns(name: str, runs: pd.DataFrame, console: Console) -> None:
         "IQM": [number_text(value) for value in runs["iqm"]],
         "*solved": [_solved(run) for run in _rows(runs)],
         "steps": [f"{steps:,}" for steps in runs["step"]],
-        "seconds": [_seconds(run) for run in _rows(runs)],
+        "seconds": [number_text(seconds) for seconds in runs["seconds"]],
     }
     notes = {"return": "mean over the seeds [95 % t-interval]"}
     if runs["solved"].notna().any():
@@ -146,7 +146,3 @@ def _images_to(goal: int, run: pd.Series) -> Text:
         return Text("-")
     text = "-" if math.isinf(images) else f"{images:,.0f}"
     return Text(text if reached == run["of"] else f"{text} ({reached} of {run['of']})")
-
-
-def _seconds(run: pd.Series) -> str:
-    return "-" if pd.isna(run["seconds"]) else f"{run['seconds']:,.1f}"

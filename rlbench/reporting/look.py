@@ -16,6 +16,7 @@ from rlbench.reporting.stats import mean_interval
 COLORS = sns.color_palette("colorblind").as_hex()
 DASHES = ("-", (0, (5, 1)), (0, (4, 1, 1, 1)))  # where there are more runs than colours
 GREY = "0.4"
+DPI = 150  # of files: laid out at another, small text would not be as wide as when it is saved
 STYLE: Any = {
     **sns.axes_style("ticks"),
     **sns.plotting_context("paper"),

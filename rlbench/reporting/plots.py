@@ -18,6 +18,7 @@ from matplotlib.transforms import ScaledTranslation
 from rlbench.errors import UserError
 from rlbench.reporting.axes_of_cost import accuracy_figure
 from rlbench.reporting.look import (
+    DPI,
     GREY,
     draw_band,
     draw_seeds,
@@ -93,7 +94,7 @@ def save(figure: Figure, stem: str | Path) -> list[Path]:
     for kind, metadata in {"png": {"Software": None}, "svg": {"Date": None}}.items():
         content = io.BytesIO()
         with style():
-            figure.savefig(content, format=kind, dpi=150, metadata=metadata)
+            figure.savefig(content, format=kind, dpi=DPI, metadata=metadata)
         path = Path(f"{stem}.{kind}")
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}")

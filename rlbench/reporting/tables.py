@@ -129,7 +129,8 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, object]:
         **{f"n_{status}": (seeds["status"] == status).sum() for status in STATUSES},
         "step": seeds["step"].min(),
         "lockstep": seeds["lockstep"].max(),
-        "seconds": (seeds["seconds"] / seeds["lockstep"]).sum(),  # seeds of a part share its time
+        # Seeds of a part share its time; a part that has not begun has none.
+        "seconds": (seeds["seconds"] / seeds["lockstep"]).sum(min_count=1),
         **first[["total_timesteps", "reward_threshold", "device", "path", *TASK]],
     }
     if pd.notna(first["reward_threshold"]):

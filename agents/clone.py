@@ -1,0 +1,247 @@
+"""Clone: a network that learns what a trained agent does, by its actions (Pomerleau 1991).
+
+The teacher acts in the training environments, and the clone learns its action for every
+observation: behaviour cloning, the supervised baseline where images have no labels. It is scored
+on the same episodes as everyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from pydantic import Field as field
+from torch import Tensor
+
+from rlbench.agents._teacher import Teacher
+from rlbench.config import Float, Int
+from rlbench.errors import UserError
+from rlbench.learning import encoders, returns
+from rlbench.learning.agent import Agent, Metrics
+from rlbench.learning.distributions import Distribution, Gaussian, distribution
+from rlbench.learning.lanes import Step
+from rlbench.learning.learner import Learner, LearnerConfig
+from rlbench.learning.nets import Generators
+from rlbench.learning.networks import QNetwork, sizes
+from rlbench.learning.normalize import Normalizer
+from rlbench.learning.perception import Lookout, Perception
+from rlbench.learning.policies import OverNetwork
+from rlbench.learning.rollout import select
+from rlbench.learning.seeds import Permutations, generator
+from rlbench.learning.spaces import ObsSpec
+from rlbench.learning.window import Window
+
+
+class CloneConfig(LearnerConfig):
+    """Parameters of behaviour cloning. Steps are env steps; names are those of `ppo`."""
+
+    source: str = field(
+        "",
+        description="the trained agents to learn from: a run's folder, which --from RUN finds, or "
+        "an agent.npz. Number k, modulo how many there are, teaches seed k",
+    )
+    learning_rate: Float = field(1e-3, gt=0, description="step size of the optimiser")
+    n_steps: Int = field(
+        128, ge=1, description="steps of each environment between two rounds of updates"
+    )
+    batch_size: Int = field(
+        64, ge=1, description="steps per minibatch, per seed (with a memory: in whole sequences)"
+    )
+    n_epochs: Int = field(4, ge=1, description="passes over these steps")
+    sequence_length: Int | None = field(
+        None,
+        ge=1,
+        description="with a memory: steps of backpropagation through time, a divisor of n_steps, "
+        "at most batch_size; none: the largest such",
+    )
+
+    def length(self) -> int:
+        """Steps that are learned from as one sequence."""
+        if not encoders.parse(self.encoder)[1]:
+            return 1
+        most = min(self.batch_size, self.n_steps)
+        usual = max(n for n in range(1, most + 1) if self.n_steps % n == 0)
+        return self.sequence_length or usual
+
+    def check(self) -> None:
+        if not self.source:
+            raise UserError(
+                "clone learns from a trained agent: rlbench run clone --env ENV --from RUN "
+                "(in Python source=, the path of a run or of an agent.npz)"
+            )
+        if self.n_steps % self.length() or self.length() > self.batch_size:
+            raise UserError(
+                f"sequence_length={self.sequence_length} must divide n_steps={self.n_steps} and be "
+                f"at most batch_size={self.batch_size}"
+            )
+
+
+class Clone(Agent):
+    """S clones, each with a teacher of its own and N environments in which that one acts."""
+
+    Config = CloneConfig
+    version = 1
+    action_spaces = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
+    default_envs = 8
+    answers = False
+    config: CloneConfig
+
+    def build(self) -> None:
+        c, seeds = self.config, len(self.seeds)
+        self.distribution = distribution(self.action_space)
+        self.net = self.network([generator(seed, "init") for seed in self.seeds], c)
+        self.learner = Learner(self.net, c, self.device)
+        self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
+        self.lookout = Lookout(self.spec, self.net.memory, (seeds, self.n_envs), self.normalizer)
+        self.window, self.length = Window(c.n_steps), c.length()
+        self.order = Permutations(self.seeds, "minibatch", self.n_envs * c.n_steps // self.length)
+        # A clone that only acts needs no teacher: it is read when training begins.
+        self.teacher = Teacher(
+            c.source, self.seeds, self.observation_space, self.action_space, self.device
+        )
+
+    def network(self, generators: Generators, config: CloneConfig) -> QNetwork:
+        return QNetwork(generators, self.spec, distribution(self.action_space).outputs, config)
+
+    @classmethod
+    def memory(
+        cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
+    ) -> dict[str, int]:
+        kind = distribution(action_space)
+        width, memory = sizes(QNetwork, spec, kind.outputs, config)
+        pixels = int(np.prod(spec.seen))
+        # Seen, put in another order, and as float32 where the network reads all of it at once.
+        step = pixels * (2 * spec.dtype.itemsize + 4) + 16 * kind.actions + 8 * memory
+        return {
+            "steps": seeds * n_envs * config.n_steps * step,
+            "networks": 4 * seeds * Learner.copies(config) * width,
+        }
+
+    @classmethod
+    def first_update(cls, config: Any, n_envs: int) -> int:
+        return config.n_steps * n_envs
+
+    @classmethod
+    def check_start(cls, config: CloneConfig, env: Any) -> None:
+        """Refuse a source that cannot teach in this environment, before a run begins."""
+        there = env.observation_space, env.action_space
+        Teacher(config.source, [0], *there, torch.device("cpu")).meet()
+
+    def begin(self, total_timesteps: int) -> None:
+        self.teacher.meet()
+        super().begin(total_timesteps)
+
+    def act(self, obs: np.ndarray) -> np.ndarray:
+        look = self.lookout
+        action = self.teacher.act(obs, look.first)
+        seen, memory, frames = look.see(obs, look.carry, look.first)
+        look.taken = {"seen": seen, "target": self.target(action)}
+        look.carry = frames
+        if self.net.memory:
+            look.taken |= {"first": look.first.astype(np.float32), "memory": memory}
+            look.carry = (*frames, self.net.act(seen, memory, self.device)[1])
+        return action
+
+    def target(self, action: np.ndarray) -> np.ndarray:
+        """Actions as the network is to give them, `(S, N, *action) -> (S, N, K)`."""
+        kind, lead = self.distribution, action.shape[:2]
+        if isinstance(kind, Gaussian):
+            wide = np.where(kind.half > 0, kind.half, 1.0)
+            return ((action - kind.middle) / wide).reshape(*lead, -1).astype(kind.dtype)
+        return (action - kind.start).reshape(*lead, -1).astype(kind.dtype)
+
+    def observe(self, step: Step) -> Metrics:
+        self.window.add(**self.lookout.taken)
+        self.lookout.first = step.terminated | step.truncated
+        if self.normalizer is not None:
+            self.normalizer.update(step.obs)
+        self.num_timesteps += self.n_envs
+        if self.window.full():
+            self.train(self.window.take(self.device))
+        return self.metrics
+
+    def restart(self) -> None:
+        self.lookout.restart()
+        self.window.clear()
+        self.teacher.restart()
+
+    def train(self, fields: dict[str, Tensor]) -> None:
+        """Several epochs of minibatches over fields `(S, N, T, ...)`, in an order drawn anew for
+        each epoch and seed."""
+        c, rate = self.config, self.learner.rate(self.progress())
+        items = {name: self.items(values) for name, values in fields.items()}
+        if self.net.memory:
+            items["memory"] = items["memory"][:, :, 0]  # before the first step of each sequence
+        size = c.batch_size // self.length
+        for _ in range(c.n_epochs):
+            shuffled = select(items, torch.from_numpy(self.order.next()).to(self.device))
+            for start in range(0, self.order.count, size):
+                batch = {name: part[:, start : start + size] for name, part in shuffled.items()}
+                samples = batch["target"].shape[1] * self.length
+                self.learner.step(self.loss(**batch), rate, samples)
+        self.metrics["train/learning_rate"] = rate
+        self.metrics["train/n_updates"] = self.learner.optimizer.updates
+
+    def items(self, values: Tensor) -> Tensor:
+        """What is learned from at once: `(S, N, T, ...)` -> `(S, N T, ...)` steps, or sequences
+        `(S, N T / length, length, ...)` where there is a memory."""
+        return (values.unflatten(2, (-1, self.length)) if self.net.memory else values).flatten(1, 2)
+
+    def loss(
+        self,
+        seen: Tensor,
+        target: Tensor,
+        first: Tensor | None = None,
+        memory: Tensor | None = None,
+    ) -> Tensor:
+        """Mean loss of a minibatch, `(S,)`: the cross-entropy of actions, summed over their parts,
+        or the squared error of the mean."""
+        if memory is None or first is None:
+            outputs = self.net(seen)  # (S, B, outputs)
+        else:
+            outputs, _ = self.net.unroll(seen, memory, first)
+        target = target.reshape(*outputs.shape[:2], -1)  # (S, B, K)
+        if isinstance(self.distribution, Gaussian):
+            loss = returns.squared(outputs, target).sum(-1).mean(-1)
+        else:
+            log_prob, _ = self.distribution.evaluate(outputs, target, None)
+            loss = -log_prob.mean(-1)
+            likeliest = self.distribution.mode(outputs.detach().cpu().numpy())
+            same = (likeliest == target.cpu().numpy()).all(-1)
+            self.metrics["train/accuracy"] = torch.from_numpy(same.mean(-1))
+        self.metrics["train/loss"] = loss.detach()
+        return loss
+
+    def policy_over(
+        self, network: QNetwork, perception: Perception, seeds: Sequence[int], frozen: bool
+    ) -> Cloned:
+        policy = Cloned(seeds, perception, network, self.action_start, self.device)
+        policy.distribution = self.distribution
+        return policy
+
+    def parts(self) -> dict[str, Any]:
+        return {
+            "learner": self.learner,
+            "network": self.net,
+            "window": self.window,
+            "lookout": self.lookout,
+            "teacher": self.teacher,
+            "order": self.order,
+            "normalizer": self.normalizer,
+        }
+
+
+class Cloned(OverNetwork):
+    """The likeliest action; with `deterministic=False` one drawn, where there are categories."""
+
+    distribution: Distribution
+
+    def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
+        kind = self.distribution
+        if deterministic or isinstance(kind, Gaussian):  # which has learned no deviation
+            return kind.to_env(kind.mode(outputs))
+        drawn = np.stack([g.random((outputs.shape[1], kind.actions)) for g in self.generators])
+        return kind.to_env(kind.sample(outputs, drawn))

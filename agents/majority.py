@@ -1,0 +1,19 @@
+"""Majority: the most frequent class of the images seen so far, whatever is shown."""
+
+from __future__ import annotations
+
+from rlbench import config
+from rlbench.agents._classical import MAJORITY, Classical
+
+
+class MajorityConfig(config.Config):
+    """A majority has no parameters."""
+
+
+class Majority(Classical):
+    """S guesses that look at nothing but labels; of classes as frequent, the first."""
+
+    Config = MajorityConfig
+    version = 1
+    estimator = MAJORITY
+    blind = True
