@@ -35,7 +35,8 @@ MAJORITY = "dummy.DummyClassifier"
 class Album:
     """The first `most` images that each of S seeds has seen, with their labels.
 
-    That is one pass: every training image once. What comes later has been seen already.
+    That is one pass: every training image once, what comes later has been seen already (but see
+    `CountedLanes` for wrapped environments).
     """
 
     def __init__(self, most: int) -> None:
@@ -137,6 +138,9 @@ class Classical(Agent):
             )
         models = [self.models[row][1] for row in rows]
         return Fitted([self.seeds[row] for row in rows], self.spec, self.action_start, models)
+
+    def prepare(self) -> None:
+        self.policy()
 
     def live_policy(self) -> Fitted:
         return self.policy()

@@ -137,7 +137,7 @@ class Supervised(Agent):
         if self.answers:
             outputs, memory = self.q.act(seen, memory, self.device)
             action = self.distribution.to_env(self.distribution.sample(outputs, drawn, None))
-        else:  # labels come whatever it does
+        else:  # labels come whatever it does; where to look in Glimpse nobody tells it
             action = (drawn[..., 0] * self.n_classes).astype(np.int64)
         look.carry = (*frames, memory) if self.q.memory else frames
         return action
@@ -184,8 +184,9 @@ class Supervised(Agent):
         weight = taught if self.weights is None else taught * self.weights[label]
         return (each * weight).sum(-1) / weight.sum(-1).clamp(min=1e-6)
 
-    def validated(self, accuracy: np.ndarray) -> None:
-        self.best.offer(self.learner.stack, accuracy)
+    def validated(self, accuracy: np.ndarray, balanced: np.ndarray) -> None:
+        equal = self.config.class_weight == "balanced"  # judged by what it learns for
+        self.best.offer(self.learner.stack, balanced if equal else accuracy)
 
     def finish(self) -> None:
         if self.config.keep_best:

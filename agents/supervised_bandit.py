@@ -2,6 +2,7 @@
 
 Cross-entropy on what was guessed right, and nothing on the rest: what remains between this and
 `supervised-online` is the price of the feedback, and nothing of reinforcement learning is in it.
+After a wrong guess the gradient is 0; what Adam's momentum still moves is not masked.
 """
 
 from __future__ import annotations

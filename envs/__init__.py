@@ -17,7 +17,7 @@ _OWN: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _VARIANTS = ("Classify", "Glimpse", "Imbalanced", "Retry", "Rows", "Stream")
 _DATA = {
-    "": "digits",
+    "": "",  # said by whoever makes it, else digits
     "-Digits": "digits",
     "-MNIST": "mnist",
     "-FashionMNIST": "fashion-mnist",
@@ -35,5 +35,5 @@ for _variant in _VARIANTS:
                 _name,
                 "rlbench.envs.image_env:ImageEnv",
                 vector_entry_point="rlbench.envs.image_env:ImageVectorEnv",
-                kwargs={"variant": _variant, "data": _data},
+                kwargs={"variant": _variant, **({"data": _data} if _data else {})},
             )

@@ -111,20 +111,3 @@ def find_run(text: str, out: Path) -> Path:
     raise UserError(
         f"no run '{text}' in {out}.{nearest(text, [r.name for r in runs])} (rlbench list runs)"
     )
-
-
-def find_agent(text: str, out: Path) -> Path:
-    """The file of a run's trained agents (of its first seeds, where there are several parts), from
-    its own path, or from what `find_run` knows.
-
-    Raises:
-        UserError: there is none.
-    """
-    if Path(text).is_file():
-        return Path(text)
-    run = find_run(text, out)
-    inside = Path(text) / "agent.npz"
-    files = [inside] if inside.is_file() else sorted(run.glob("seeds-*/agent.npz"))
-    if not files:
-        raise UserError(f"{run} has no trained agent yet: rlbench resume {run}")
-    return files[0]

@@ -6,6 +6,7 @@ from typing import Any
 
 from rlbench import catalog
 from rlbench.errors import UserError
+from rlbench.protocol import EVAL_EPISODES
 from rlbench.run import Run
 from rlbench.store import seed_ranges
 
@@ -28,6 +29,7 @@ def check(run: Run) -> str:
     env = env_factory(run.env, run.env_kwargs)()
     try:
         agent.check_env(env, run.config, run.n_envs)
+        agent.check_start(run.config, env)
     except UserError as error:
         if isinstance(env.action_space, agent.action_spaces):
             raise  # the observations it is
@@ -36,7 +38,10 @@ def check(run: Run) -> str:
         raise UserError(f"{error}. Agents that can: {', '.join(able) or 'none'}") from None
     device = pick_device(run.device)
     spec = ObsSpec(env.observation_space, getattr(run.config, "frame_stack", 1))
-    images = f", {_splits(env)}" if is_data(env) else ""
+    images = ""
+    if is_data(env):
+        _check_data(run, env)
+        images = f", {_splits(env)}"
     env.close()
     memory = agent.check_memory(
         run.config, spec, env.action_space, len(run.seeds), run.n_envs, device
@@ -50,6 +55,29 @@ def check(run: Run) -> str:
         f"{run.agent} on {run.env}: {run.total_timesteps:,} steps a seed, seeds "
         f"{seed_ranges(run.seeds)}{envs}, {source}, {device}, memory {memory}{images}{idle}"
     )
+
+
+def _check_data(run: Run, env: Any) -> None:
+    """Refuse to train on other images than the training split of what the name says."""
+    import gymnasium
+
+    from rlbench.learning.makeenv import split
+
+    if env.unwrapped.split != "train":
+        raise UserError(
+            "training is on the training images: leave out split= (the others are for evaluation)"
+        )
+    if run.eval_episodes != EVAL_EPISODES:
+        raise UserError(
+            "on image data all images of a split are visited: leave out --eval-episodes"
+        )
+    name = split(run.env)[0].rpartition(":")[2]
+    spec = gymnasium.registry.get(name)
+    for key in ("variant", "data"):
+        named = spec.kwargs.get(key) if spec else None
+        if named and run.env_kwargs.get(key, named) != named:
+            out = "rlbench/Classify-v0 and the like take any" if key == "data" else "name that one"
+            raise UserError(f"{name} is {key} {named}, not {run.env_kwargs[key]}: {out}")
 
 
 def _splits(env: Any) -> str:

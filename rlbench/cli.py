@@ -141,9 +141,11 @@ def run(
     if data is not None:
         if kwargs.get("data", data) != data:
             raise UserError("--data and --env-kwargs data= differ: give one of the two")
-        kwargs["data"] = data
+        from rlbench import datafiles
+
+        kwargs["data"] = datafiles.known_as(data)
     if source is not None:
-        given["source"] = str(catalog.find_agent(source, out))
+        given["source"] = source if Path(source).is_file() else str(catalog.find_run(source, out))
     if epochs is not None and steps is not None:
         raise UserError("--epochs and -n both say how long: give one of the two")
     from rlbench import workflow  # torch: after what can be said without it

@@ -96,6 +96,12 @@ def check(name: str) -> str:
     return "\n".join([*lines, *_table(data)])
 
 
+def known_as(data: str) -> str:
+    """The name of a data set, or the whole path of one's own."""
+    name, place = _locate(data)
+    return name or str(place)
+
+
 def _locate(name: str) -> tuple[str, Path]:
     try:
         return datasets.locate(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,6 +190,8 @@ def _usual_steps(
     made = env_factory(env, env_kwargs)()
     if epochs is None:
         return cls.usual_steps(config, made)
+    if not math.isfinite(epochs):
+        raise UserError(f"--epochs must be a finite number, got {epochs}")
     if not is_data(made):
         raise UserError(f"--epochs counts passes over image data and {env} has none: give -n STEPS")
     return round(epochs * made.unwrapped.pass_steps)

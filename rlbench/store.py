@@ -120,8 +120,14 @@ class RunFolder:
                 raise UserError(
                     f"cannot write to {self.path}: {error.strerror or error}: choose another --out"
                 ) from None
-        elif self.read().get("identity") != identity:
+            return
+        saved = self.read()
+        if saved.get("identity") != identity:
             raise UserError(f"{self.path} holds another run: choose another --out")
+        if saved.get("data") != first.get("data"):  # the name of a file says not what is in it
+            raise UserError(
+                f"{self.path} was made with other images than are there now: choose another --out"
+            )
 
     def read(self) -> dict[str, Any]:
         run = read_json(self.path / "run.json")

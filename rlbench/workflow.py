@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from rlbench import catalog
-from rlbench.checks import check
+from rlbench.checks import about, check
 from rlbench.display import Quiet, display
 from rlbench.errors import UserError
 from rlbench.executors import Outcome, execute
@@ -138,6 +138,8 @@ def evaluate(name: str, out: Path, episodes: int, device: str) -> int:
     folder = RunFolder(catalog.find_run(name, out))
     run = Run.from_json(folder.read(), ())
     make = env_factory(run.env, run.env_kwargs)
+    if about(run)["data"] != folder.read().get("data"):
+        raise UserError(f"{folder.path} was made with other images than are there now")
     agents = [part.agent for part in folder.parts() if part.agent.exists()]
     if not agents:
         raise UserError(f"{folder.path} has no trained agent yet: rlbench resume {folder.path}")

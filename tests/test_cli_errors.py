@@ -11,6 +11,7 @@ import torch
 from commands import TINY, here, process, run_folder
 
 DQN = ["run", "dqn", "--env", "CartPole-v1"]
+IMAGES = ["run", "dqn", "--env", "rlbench/Classify-Digits-v0"]
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "command": (["rum"], "Did you mean 'run'"),
     "agent": (["run", "dqm", "--env", "CartPole-v1"], "Did you mean 'dqn'"),
@@ -46,6 +47,9 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "kwargs": ([*DQN, "--env-kwargs", "{broken"], "broken"),
     "kwargs list": ([*DQN, "--env-kwargs", "[1]"], "JSON object"),
     "unknown kwarg": ([*DQN, "--env-kwargs", "wings=2"], "wings"),
+    "training on test images": ([*IMAGES, "--env-kwargs", "split=test"], "training images"),
+    "epochs nan": ([*IMAGES, "--epochs", "nan"], "finite"),
+    "epochs infinite": ([*IMAGES, "--epochs", "inf"], "finite"),
     "device": ([*DQN, "--device", "tpu"], "tpu"),
     "memory": ([*DQN, "-p", "buffer_size=1e15"], "B"),
     "show": (["show", "dqm"], "Did you mean 'dqn'"),

@@ -222,10 +222,9 @@ def test_other_sources_are_refused(save: Save) -> None:
             Clone(env, source=source, device="cpu").learn(10)
         assert "\n" not in str(error.value)
         if source:
+            config = CloneConfig.build("clone", {"source": source})
             with pytest.raises(UserError, match=said):
-                Clone.check_start(
-                    CloneConfig.build("clone", {"source": source}), env_factory(env)()
-                )
+                Clone.check_start(config, env_factory(env)())
 
     dqn = save(make(DQN, World))
     refused("nowhere.npz", r"nowhere\.npz does not exist")

@@ -210,6 +210,7 @@ def test_digest_moves_with_everything_else() -> None:
         "net_arch": (32,), "activation": "tanh", "encoder": "lstm", "cnn": "small",
         "ortho_init": True, "hidden_size": 32, "memory_horizon": 20, "frame_stack": 4,
         "sequence_length": 4, "burn_in": 2, "normalize_obs": True, "head_arch": (16,),
+        "dropout": 0.5,
     }  # fmt: skip
     assert other.keys() >= DQNConfig.model_fields.keys(), "a new parameter: add a value for it"
     digests = [digest()]

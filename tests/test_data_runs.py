@@ -26,6 +26,7 @@ from rlbench.learning.nets import MLP, Stack
 from rlbench.learning.seeds import generator
 from rlbench.learning.train import Plan, Trainer
 from rlbench.rows import Evaluation, Tick
+from rlbench.store import RunFolder
 
 SEEDS = (4, 5, 6)
 SHOWN = {"batch_size": 12, "n_envs": 12, "net_arch": (8,)}
@@ -217,3 +218,13 @@ def test_final_weights_are_those_of_the_best_validation() -> None:
 def test_users_mistakes(env: str, parameters: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         Supervised(env, device="cpu", **parameters)
+
+
+def test_a_run_keeps_to_its_images(tmp_path: Path) -> None:
+    """A path says not what is in the file: more seeds of a run need the images of the first."""
+    folder, identity = RunFolder(tmp_path / "run"), {"agent": "dqn"}
+    first = {"config": {}, "data": {"name": "own", "digest": "1"}}
+    for _ in range(2):
+        folder.open(identity, first)
+    with pytest.raises(UserError, match="other images"):
+        folder.open(identity, {**first, "data": {"name": "own", "digest": "2"}})

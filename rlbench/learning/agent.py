@@ -130,8 +130,11 @@ class Agent(Interface, Requirements):
     def restart(self) -> None:
         """Take note that all training environments begin new episodes."""
 
-    def validated(self, accuracy: np.ndarray) -> None:
-        """Take note of the accuracy (S,) on the validation images, as they are now."""
+    def validated(self, accuracy: np.ndarray, balanced: np.ndarray) -> None:
+        """Take note of the accuracy (S,) on the validation images, and of its mean over classes."""
+
+    def prepare(self) -> None:
+        """Make ready for an evaluation what belongs to training, and is timed with it."""
 
     def finish(self) -> None:
         """Make ready for the final evaluation; may be called more than once."""

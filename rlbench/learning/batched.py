@@ -126,7 +126,11 @@ class BatchedLanes:
 
 
 class CountedLanes(Lanes):
-    """Image data under wrappers that change something: lanes of single environments."""
+    """Image data under wrappers that change something: lanes of single environments.
+
+    Each lane goes through the images in an order of its own, so that a pass of N lanes together
+    shows some images more than once and others not at all; batched, lanes share one pass.
+    """
 
     def __init__(self, make: MakeEnv, seeds: Sequence[int], n_envs: int = 1) -> None:
         super().__init__(make, seeds, n_envs)

@@ -54,7 +54,7 @@ def visits(agent: Agent, phase: str, seconds: float, images: np.ndarray) -> Iter
         if made is None:
             yield Tick(agent.num_timesteps, safe=False)
     assert made is not None
-    accuracy = made.right.mean(-1)
+    accuracy, rows = made.right.mean(-1), len(made.right)
     for row, seed in enumerate(agent.seeds):
         yield Evaluation(
             seed,
@@ -76,13 +76,18 @@ def visits(agent: Agent, phase: str, seconds: float, images: np.ndarray) -> Iter
         if phase == "final":
             yield from _tested(made, row, seed, agent.num_timesteps)
     if phase == "grid":
-        agent.validated(accuracy)
+        agent.validated(accuracy, np.array([np.mean(_recalls(made, row)) for row in range(rows)]))
 
 
 def _tested(made: Visit, row: int, seed: int, step: int) -> Iterator[Row]:
     """What is only known of the test split: every answer, and what classes have in common."""
-    classes = np.unique(made.labels)
-    recalls = [float(made.right[row][made.labels == label].mean()) for label in classes]
+    recalls = _recalls(made, row)
     yield Metric(seed, step, "test/balanced_accuracy", float(np.mean(recalls)))
     yield Metric(seed, step, "test/g_mean", float(np.prod(recalls)) ** (1 / len(recalls)))
     yield Tested(seed, step, tuple(made.predictions[row].tolist()))
+
+
+def _recalls(made: Visit, row: int) -> list[float]:
+    """The share of right answers among the images of each class, for one seed."""
+    classes = np.unique(made.labels)
+    return [float(made.right[row][made.labels == label].mean()) for label in classes]

@@ -57,6 +57,10 @@ class Requirements:
         cls.check_spaces(env.observation_space, env.action_space)
 
     @classmethod
+    def check_start(cls, config: Any, env: Any) -> None:
+        """Refuse what training could not begin with, before anything is written."""
+
+    @classmethod
     def check_spaces(
         cls, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
     ) -> None:

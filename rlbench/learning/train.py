@@ -136,6 +136,9 @@ class Trainer:
 
     def _evaluate(self, phase: str, episodes: int) -> Iterator[Row]:
         broken: judge.Broken = {}
+        clock = time.perf_counter()
+        self.agent.prepare()
+        self.seconds += time.perf_counter() - clock
         if self.lanes.tally is not None:
             yield from judge.visits(self.agent, phase, self.seconds, self.lanes.tally.images)
         else:
