@@ -57,7 +57,7 @@ def load(
             seeds=seeds,  # its rows get their numbers, since one may be there several times
             n_envs=meta["n_envs"],
             device=str(device),
-            config=cls.Config.build(cls.name(), meta["config"]),
+            config=_for_acting(cls.Config.build(cls.name(), meta["config"])),
             **spaces_here,
         )
         chosen = [int(rows[seed % len(rows)]) for seed in seeds]
@@ -88,6 +88,13 @@ def _joined(trees: Sequence[Any]) -> Any:
     if isinstance(first, list):
         return [item for tree in trees for item in tree]
     return np.concatenate(trees) if isinstance(first, np.ndarray) else first
+
+
+def _for_acting(config: Any) -> Any:
+    """The configuration with a replay memory as small as may be: it is not going to learn."""
+    if not hasattr(config, "buffer_size"):
+        return config
+    return config.model_copy(update={"buffer_size": min(config.buffer_size, 2000)})
 
 
 def _class_of(name: str, path: str) -> type[Agent]:

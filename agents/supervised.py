@@ -171,7 +171,7 @@ class Supervised(Agent):
             outputs = self.q(seen.flatten(1, 2))
         label, taught = label.flatten(1), taught.flatten(1).float()  # (S, B)
         loss = self.loss(outputs, label, taught)
-        self.learner.step(loss, rate, self.n_envs)
+        self.learner.step(loss, rate, label.shape[1])
         right = (outputs.detach().argmax(-1) == label).float()
         self.metrics["train/loss"] = loss.detach()
         self.metrics["train/accuracy"] = (right * taught).sum(-1) / taught.sum(-1).clamp(min=1)

@@ -75,7 +75,7 @@ def main() -> None:
 )  # fmt: skip
 @click.option(
     "--eval-episodes", type=click.IntRange(min=1), default=10, show_default=True,
-    help="Episodes per evaluation. The final evaluation always has 100.",
+    help="Episodes per evaluation (the final one has 100); on image data all images.",
 )  # fmt: skip
 @click.option(
     "--epochs", type=click.FloatRange(min=0),

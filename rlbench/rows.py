@@ -10,8 +10,8 @@ class Evaluation(NamedTuple):
 
     `phase` is `grid` or `final`; `time` is training seconds so far. `split` is `episodes`, or
     `validation` or `test` for image data: then `items` images make one row, with their mean return
-    and `accuracy`. `images` have been seen in training so far, and `samples` have been learned
-    from, each time they were counted.
+    and `accuracy`. `images` have been seen in training so far; `samples` are the steps that were
+    learned from, counted as often as they were.
     """
 
     seed: int

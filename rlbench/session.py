@@ -155,8 +155,10 @@ class _View:
             self.recent.setdefault(row.seed, deque(maxlen=20)).append(row.ret)
         elif isinstance(row, Evaluation):
             at = row.step, row.phase != "grid"
-            self.scores.setdefault(at, []).append(row.ret if row.items == 1 else row.accuracy)
-            self.on_images = row.items > 1
+            self.scores.setdefault(at, []).append(
+                row.ret if row.split == "episodes" else row.accuracy
+            )
+            self.on_images = row.split != "episodes"
 
     def progress(self) -> Progress:
         step = self.session.agent.num_timesteps

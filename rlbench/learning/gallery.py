@@ -42,10 +42,11 @@ def gallery(agent: Agent, tested: Sequence[Tested]) -> dict[str, np.ndarray]:
 
 
 def _paths(agent: Agent, env: Any, seed: int) -> dict[str, np.ndarray]:
-    """Where the first seed's policy looks in the first test images."""
+    """Where the first seed's policy looks in some test images."""
     count = min(PATHS, len(env.data.splits["test"].labels))
     batch, policy = env.batch([0], count, "test"), agent.policy(seed)
-    obs = batch.begin(np.arange(count)[None])
+    index = np.linspace(0, len(batch.truth) - 1, count).astype(np.int64)  # own data may be sorted
+    obs = batch.begin(index[None])
     first, windows = np.ones((1, count), bool), []
     answered = np.zeros((1, count), bool)
     while not answered.any():  # all lanes answer at the same step
@@ -55,7 +56,7 @@ def _paths(agent: Agent, env: Any, seed: int) -> dict[str, np.ndarray]:
         out = batch.step(action)
         obs, answered = out.obs, out.answered
     return {
-        "path_images": batch.pictures[:count],
+        "path_images": batch.pictures[index],
         "paths": np.stack(windows, 1).astype(np.int16),  # (p, T, 2)
         "path_predictions": action[0].astype(np.int16),
         "path_labels": out.label[0].astype(np.int16),
