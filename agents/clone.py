@@ -29,7 +29,7 @@ from rlbench.learning.networks import QNetwork, sizes
 from rlbench.learning.normalize import Normalizer
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import OverNetwork
-from rlbench.learning.rollout import select
+from rlbench.learning.rollout import items, select
 from rlbench.learning.seeds import Permutations, generator
 from rlbench.learning.spaces import ObsSpec
 from rlbench.learning.window import Window
@@ -172,23 +172,19 @@ class Clone(Agent):
         """Several epochs of minibatches over fields `(S, N, T, ...)`, in an order drawn anew for
         each epoch and seed."""
         c, rate = self.config, self.learner.rate(self.progress())
-        items = {name: self.items(values) for name, values in fields.items()}
+        length = self.length if self.net.memory else None
+        learned = {name: items(values, length) for name, values in fields.items()}
         if self.net.memory:
-            items["memory"] = items["memory"][:, :, 0]  # before the first step of each sequence
+            learned["memory"] = learned["memory"][:, :, 0]  # before the first step of each sequence
         size = c.batch_size // self.length
         for _ in range(c.n_epochs):
-            shuffled = select(items, torch.from_numpy(self.order.next()).to(self.device))
+            shuffled = select(learned, torch.from_numpy(self.order.next()).to(self.device))
             for start in range(0, self.order.count, size):
                 batch = {name: part[:, start : start + size] for name, part in shuffled.items()}
                 samples = batch["target"].shape[1] * self.length
                 self.learner.step(self.loss(**batch), rate, samples)
         self.metrics["train/learning_rate"] = rate
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
-
-    def items(self, values: Tensor) -> Tensor:
-        """What is learned from at once: `(S, N, T, ...)` -> `(S, N T, ...)` steps, or sequences
-        `(S, N T / length, length, ...)` where there is a memory."""
-        return (values.unflatten(2, (-1, self.length)) if self.net.memory else values).flatten(1, 2)
 
     def loss(
         self,

@@ -55,11 +55,8 @@ class Rollout:
         return {name: torch.from_numpy(array).to(device) for name, array in self.arrays.items()}
 
     def items(self, values: Tensor) -> Tensor:
-        """What is learned from at once: `(S, N, T, ...)` -> `(S, N T, ...)` steps, or
-        `(S, N T / length, length, ...)` sequences where there is memory."""
-        if "memory" in self.arrays:
-            values = values.unflatten(2, (-1, self.length))
-        return values.flatten(1, 2)
+        """What is learned from at once: steps, or sequences where there is memory."""
+        return items(values, self.length if "memory" in self.arrays else None)
 
     def state(self) -> dict[str, Any]:
         return {"position": self.position, "arrays": dict(self.arrays)}
@@ -68,6 +65,13 @@ class Rollout:
         self.position = state["position"]
         for name, array in self.arrays.items():
             array[...] = state["arrays"][name]
+
+
+def items(values: Tensor, length: int | None) -> Tensor:
+    """`(S, N, T, ...)` -> steps `(S, N T, ...)`, or sequences `(S, N T / length, length, ...)`."""
+    if length is not None:
+        values = values.unflatten(2, (-1, length))
+    return values.flatten(1, 2)
 
 
 def select(items: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
