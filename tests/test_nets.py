@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -186,3 +190,22 @@ def test_frozen_parameters_take_no_gradient() -> None:
     mlp = MLP(streams(0), 5, [7, 3])
     Stack(mlp, CPU).freeze()
     assert not mlp.forward(draw(1, 2, 5)).requires_grad
+
+
+def test_one_thread_multiplies() -> None:
+    """numpy's own BLAS too, and in a new process; without us it takes every core."""
+    code = (
+        "import numpy, threadpoolctl\n"
+        "{}\n"
+        "print(max(lib['num_threads'] for lib in threadpoolctl.threadpool_info()))"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("NUM_THREADS")}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code.format(line)],
+            capture_output=True, text=True, check=True, env=environment,
+        ).stdout.strip()
+        for line in ("import rlbench.learning", "pass")
+    ]  # fmt: skip
+    assert said[0] == "1"
+    assert int(said[1]) > 1 or os.cpu_count() == 1  # negative control

@@ -1,9 +1,14 @@
 """The learning core: torch and numpy, no pandas.
 
-One torch thread per process, always: cores are used by processes (`--jobs`), so that results do
-not depend on how many cores a machine has, and seeds in lockstep stay equal to seeds run alone.
+One thread per process, always: cores are used by processes (`--jobs`), so that results do not
+depend on how many cores a machine has, and seeds in lockstep stay equal to seeds run alone.
 """
 
+import numpy  # noqa: F401  # its BLAS has to be there to be told
 import torch
+from threadpoolctl import threadpool_limits
 
 torch.set_num_threads(1)
+# numpy's BLAS has threads of its own, which wait for each other by spinning: beside other work a
+# product of 64 x 784 and 784 x 256 took 10 to 80 times as long as on one thread.
+threadpool_limits(1, user_api="blas")
