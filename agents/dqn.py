@@ -8,20 +8,18 @@ stored with its first step, which is brought up to date over `burn_in` steps (Ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from pydantic import Field as field
 from torch import Tensor
 
-from rlbench.config import Float, Int
-from rlbench.errors import UserError
-from rlbench.learning import encoders, returns
+from rlbench.agents._dqn_config import DQNConfig
+from rlbench.learning import returns
 from rlbench.learning.agent import Agent, Metrics
 from rlbench.learning.lanes import Step
-from rlbench.learning.learner import Learner, LearnerConfig
+from rlbench.learning.learner import Learner
 from rlbench.learning.nets import Generators, Stack
 from rlbench.learning.networks import QNetwork, sizes, unroll_pair
 from rlbench.learning.normalize import Normalizer
@@ -30,53 +28,6 @@ from rlbench.learning.policies import GreedyQ
 from rlbench.learning.replay import Replay, replay_bytes, transition_fields
 from rlbench.learning.seeds import Draws, generator
 from rlbench.learning.spaces import ObsSpec
-
-
-class DQNConfig(LearnerConfig):
-    """Parameters of DQN. Steps are env steps per seed; names are Stable-Baselines3's."""
-
-    loss: Literal["huber", "mse"] = field("huber", description="loss of the temporal difference")
-    double: bool = field(True, description="Double DQN's target (van Hasselt et al. 2016)")
-    gamma: Float = field(0.99, ge=0, le=1, description="discount per env step")
-    buffer_size: Int = field(50_000, ge=1, description="transitions kept, per seed")
-    batch_size: Int = field(
-        64, ge=1, description="transitions per update, per seed (sequences times their length)"
-    )
-    learning_starts: Int = field(
-        1000, ge=0, description="steps of random actions before the first update"
-    )
-    train_freq: Int = field(4, ge=1, description="steps between two rounds of updates")
-    gradient_steps: Int = field(
-        1, ge=-1, description="updates per round; -1: as many as train_freq"
-    )
-    target_update_interval: Int = field(
-        500, ge=1, description="steps between two updates of the target network"
-    )
-    tau: Float = field(
-        1.0, gt=0, le=1, description="share of the online network taken by the target network"
-    )
-    exploration_initial_eps: Float = field(
-        1.0, ge=0, le=1, description="share of random actions at the first step"
-    )
-    exploration_final_eps: Float = field(
-        0.05, ge=0, le=1, description="share of random actions once exploration has ended"
-    )
-    exploration_fraction: Float = field(
-        0.2, ge=0, le=1, description="share of all steps over which exploration falls"
-    )
-    sequence_length: Int = field(
-        16, ge=1, description="with a memory: successive steps learned from at once"
-    )
-    burn_in: Int = field(
-        8, ge=0, description="with a memory: steps before these, to bring stored memory up to date"
-    )
-
-    def check(self) -> None:
-        if encoders.parse(self.encoder)[1] and self.batch_size < self.sequence_length:
-            raise UserError(
-                f"batch_size={self.batch_size} transitions hold no sequence of sequence_length="
-                f"{self.sequence_length}: make the batch larger or sequences shorter"
-            )
 
 
 class DQN(Agent):
@@ -98,8 +49,9 @@ class DQN(Agent):
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
         memory = self.q.memory
         self.lookout = Lookout(self.spec, memory, (seeds, self.n_envs), self.normalizer)
-        length = c.burn_in + c.sequence_length if memory else 1
-        fields = transition_fields(self.spec, memory, c.gamma)
+        length = c.burn_in + c.sequence_length if memory else c.n_steps
+        self.sequences = length > 1 or memory > 0  # whether batches have an axis of time
+        fields = transition_fields(self.spec, memory, c.gamma, c.n_steps)
         self.stored = [name for name in Step._fields if name in fields]
         batch = c.batch_size // c.sequence_length if memory else c.batch_size
         self.replay = Replay(
@@ -127,7 +79,7 @@ class DQN(Agent):
     ) -> dict[str, int]:
         copies = 1 + Learner.copies(config)  # the target network too
         width, memory = sizes(QNetwork, spec, int(action_space.n), config)
-        fields = transition_fields(spec, memory, config.gamma)
+        fields = transition_fields(spec, memory, config.gamma, config.n_steps)
         return {
             "replay": replay_bytes(seeds, config.buffer_size, fields),
             "networks": 4 * seeds * copies * width,
@@ -162,7 +114,7 @@ class DQN(Agent):
 
     def observe(self, step: Step) -> Metrics:
         c, values = self.config, {name: getattr(step, name) for name in self.stored}
-        if not self.lookout.plain:
+        if "first" in self.replay.columns:
             values["first"] = self.lookout.first
         if self.q.memory:
             values["memory"] = self.lookout.taken["memory"]
@@ -204,40 +156,37 @@ class DQN(Agent):
     ) -> Tensor:
         """Mean loss of Q(s, a) against its target, `(S, B, ...) -> (S,)` (Mnih et al. 2015).
 
-        With a memory all are sequences `(S, B, T, ...)`, which begin with the burn-in.
+        With a memory all are sequences `(S, B, T, ...)`, which begin with the burn-in; without one
+        and with n_steps above 1 the n steps of one target `(S, B, n, ...)`.
         """
+        c = self.config
         if self.normalizer is not None:
-            lead = 2 + (memory is not None) + (self.spec.stack > 1)
+            lead = 2 + self.sequences + (self.spec.stack > 1)
             obs = self.normalizer.tensor(obs, lead)
             next_obs = None if next_obs is None else self.normalizer.tensor(next_obs, lead)
         if next_obs is None or terminated is None:  # gamma is 0
             return self.loss_function(returns.take(self.q(obs), action), reward).mean(-1)
+        discount = returns.discount_of(c.gamma, terminated)
         if memory is None or first is None:
+            if first is not None and c.n_steps > 1:
+                obs, action = obs[:, :, 0], action[:, :, 0]
+                reward, discount, last = returns.n_step(reward, discount, first)
+                next_obs = returns.take_step(next_obs, last)
             q = self.q(obs)
             with torch.no_grad():
                 next_q = self.q_target(next_obs)
-                next_online = self.q(next_obs) if self.config.double else None
+                value = returns.greedy_value(next_q, self.q(next_obs) if c.double else None)
+                target = reward + discount * value
         else:
-            burn = self.config.burn_in
             q, next_q, next_online = unroll_pair(
-                self.q,
-                self.q_target,
-                obs,
-                next_obs,
-                memory[:, :, 0],
-                first,
-                burn,
-                self.config.double,
+                self.q, self.q_target, obs, next_obs, memory[:, :, 0], first, c.burn_in, c.double
             )
-            reward, terminated, action = (
-                x[:, :, burn:].flatten(1, 2) for x in (reward, terminated, action)
+            value = returns.greedy_value(next_q, next_online)
+            reward, discount, first, action = (
+                x[:, :, c.burn_in :] for x in (reward, discount, first, action)
             )
-        with torch.no_grad():
-            discount = returns.discount_of(self.config.gamma, terminated)
-            if next_online is not None:
-                target = returns.double_q_target(reward, discount, next_q, next_online)
-            else:
-                target = returns.q_target(reward, discount, next_q)
+            value, action = value.view(reward.shape), action.flatten(1, 2)
+            target = returns.n_step_targets(reward, discount, value, first, c.n_steps).flatten(1, 2)
         return self.loss_function(returns.take(q, action), target).mean(-1)
 
     def policy_over(

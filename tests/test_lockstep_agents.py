@@ -50,8 +50,8 @@ ROLLOUTS: list[tuple[str, dict[str, Any]]] = [
     ("offset", {"n_envs": 3, "activation": "tanh", "ortho_init": False, "sequence_length": 2}),
 ]
 REPLAYS: list[tuple[str, dict[str, Any]]] = [
-    ("discrete", {"double": False}),
-    ("offset", {"n_envs": 3, "frame_stack": 3}),
+    ("discrete", {"double": False, "n_steps": 3}),
+    ("offset", {"n_envs": 3, "frame_stack": 3, "n_steps": 2}),
     ("discrete", {"normalize_obs": True, "ortho_init": True, "burn_in": 0}),
     ("discrete", {"n_envs": 3, "tau": 0.5, "sequence_length": 1, "head_arch": (6,)}),
     ("discrete", {"frame_stack": 2, "normalize_obs": True, "loss": "mse"}),

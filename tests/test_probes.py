@@ -48,12 +48,12 @@ def values(agent: DQN, obs: float) -> np.ndarray:
         (ChosenSeen, {1.0: [-1.0, 1.0], -1.0: [1.0, -1.0]}),
     ],
 )
-@pytest.mark.parametrize("double", [True, False])
+@pytest.mark.parametrize("switch", [{}, {"double": False}, {"n_steps": 3}])
 def test_probe_values_and_actions(
-    env: Any, expected: dict[float, list[float]], double: bool
+    env: Any, expected: dict[float, list[float]], switch: dict[str, Any]
 ) -> None:
     """Every seed's values within 0.1 of the truth, and the right action where there is a choice."""
-    agent = learn(env, double=double)
+    agent = learn(env, **switch)
     for obs, truth in expected.items():
         found = values(agent, obs)
         np.testing.assert_allclose(found, np.tile(truth, (3, 1)), atol=0.1)
@@ -79,10 +79,11 @@ def test_a_crippled_agent_fails_the_discounting_probe(broken: dict[str, Any]) ->
     assert np.abs(values(agent, 0.0) - GAMMA).min() > 0.2
 
 
-@pytest.mark.parametrize("n_envs", [1, 2])
-def test_a_clock_does_not_end_the_value(n_envs: int) -> None:
+@pytest.mark.parametrize(("n_envs", "n_steps"), [(1, 1), (2, 1), (2, 3), (1, 7)])
+def test_a_clock_does_not_end_the_value(n_envs: int, n_steps: int) -> None:
     """1 forever, interrupted every 5 steps, is worth 1 / (1 - gamma): truncation bootstraps."""
-    agent = DQN(Forever, seeds=3, n_envs=n_envs, device="cpu", **LEARNS).learn(1000)
+    learns = LEARNS | {"n_steps": n_steps}
+    agent = DQN(Forever, seeds=3, n_envs=n_envs, device="cpu", **learns).learn(1000)
     np.testing.assert_allclose(values(agent, 1.0), 1 / (1 - GAMMA), rtol=0.05)
 
 

@@ -24,26 +24,20 @@ def test_discount_is_zero_at_the_end_only() -> None:
     assert returns.discount_of(0.5, T([0.0, 1.0, 0.0])).tolist() == [0.5, 0.0, 0.5]
 
 
-def test_q_target() -> None:
-    """1 + 0.5 max(2, 4) = 3; at a termination the reward alone."""
-    target = returns.q_target(T([1.0, 1.0]), T([0.5, 0.0]), T([[2.0, 4.0], [2.0, 4.0]]))
-    assert target.tolist() == [3.0, 1.0]
-
-
-def test_double_q_differs_from_max_q_where_the_networks_disagree() -> None:
-    """The online network prefers action 0, which the target network gives 2, not 4."""
-    reward, discount, next_q = T([1.0]), T([0.5]), T([[2.0, 4.0]])
-    assert returns.double_q_target(reward, discount, next_q, T([[9.0, 1.0]])).tolist() == [2.0]
-    assert returns.double_q_target(reward, discount, next_q, T([[1.0, 9.0]])).tolist() == [3.0]
+def test_greedy_value() -> None:
+    """max(2, 4); the online network prefers action 0, which the target network gives 2."""
+    next_q = T([[2.0, 4.0]])
+    assert returns.greedy_value(next_q).tolist() == [4.0]
+    assert returns.greedy_value(next_q, T([[9.0, 1.0]])).tolist() == [2.0]
+    assert returns.greedy_value(next_q, T([[1.0, 9.0]])).tolist() == [4.0]
 
 
 def test_double_q_never_exceeds_max_q() -> None:
     """Overestimation: over noise alone the mean of max Q is above 0, that of double Q is not."""
     rng = np.random.default_rng(0)
     online, target = (torch.from_numpy(rng.standard_normal((5000, 4))) for _ in range(2))
-    zero, one = torch.zeros(5000, dtype=torch.float64), torch.ones(5000, dtype=torch.float64)
-    most = returns.q_target(zero, one, target)
-    double = returns.double_q_target(zero, one, target, online)
+    most = returns.greedy_value(target)
+    double = returns.greedy_value(target, online)
     assert (double <= most).all()
     assert float(most.mean()) == pytest.approx(1.0294, abs=0.05)  # E max of four standard normals
     assert abs(float(double.mean())) < 0.05
@@ -63,12 +57,9 @@ def test_gradients_of_the_losses() -> None:
         assert value.grad.tolist() == expected
 
 
-def naive_double(reward: Any, discount: Any, next_q: Any, online: Any) -> list[float]:
+def naive_double(next_q: Any, online: Any) -> list[float]:
     """Element by element."""
-    return [
-        r + d * q[max(range(len(o)), key=lambda a: o[a])]
-        for r, d, q, o in zip(reward, discount, next_q, online, strict=True)
-    ]
+    return [q[max(range(len(o)), key=lambda a: o[a])] for q, o in zip(next_q, online, strict=True)]
 
 
 @settings(deadline=None, max_examples=50)
@@ -84,12 +75,11 @@ def test_rank_agnostic(seeds: int, batch: int, actions: int, entropy: int) -> No
     terminated = (draw(seeds, batch) > 0).float()
     next_q, online = draw(seeds, batch, actions), draw(seeds, batch, actions)
     action = torch.from_numpy(rng.integers(actions, size=(seeds, batch)))
-    discount = returns.discount_of(0.9, terminated)
     calls: list[tuple[Any, tuple[torch.Tensor, ...]]] = [
         (returns.take, (next_q, action)),
         (lambda t: returns.discount_of(0.9, t), (terminated,)),
-        (returns.q_target, (reward, discount, next_q)),
-        (returns.double_q_target, (reward, discount, next_q, online)),
+        (returns.greedy_value, (next_q,)),
+        (returns.greedy_value, (next_q, online)),
         (returns.huber, (value, reward)),
         (returns.squared, (value, reward)),
     ]
@@ -99,7 +89,61 @@ def test_rank_agnostic(seeds: int, batch: int, actions: int, entropy: int) -> No
         for s in range(seeds):
             alone = function(*(argument[s] for argument in arguments))
             assert torch.equal(stacked[s], alone)
-    double = returns.double_q_target(reward, discount, next_q, online)
+    double = returns.greedy_value(next_q, online)
     for s in range(seeds):
-        by_hand = naive_double(*(x[s].tolist() for x in (reward, discount, next_q, online)))
-        np.testing.assert_allclose(double[s], by_hand, rtol=1e-5, atol=1e-6)
+        assert double[s].tolist() == naive_double(next_q[s].tolist(), online[s].tolist())
+
+
+Episodes = list[tuple[float, bool, bool]]  # reward, terminated, truncated of successive steps
+
+
+def naive_target(steps: Episodes, values: list[float], t: int, n: int, gamma: float) -> float:
+    """The n-step target of step t, walked through step by step."""
+    total, weight = 0.0, 1.0
+    for k in range(n):
+        reward, terminated, truncated = steps[t + k]
+        total += weight * reward
+        weight *= gamma
+        if terminated:
+            return total
+        if truncated or k == n - 1 or t + k == len(steps) - 1:
+            return total + weight * values[t + k]
+    raise AssertionError
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.lists(
+        st.tuples(st.floats(-2, 2, width=32), st.booleans(), st.booleans()),
+        min_size=1, max_size=9,
+    ),
+    st.integers(1, 9),
+    st.integers(0, 2**31),
+)  # fmt: skip
+def test_n_steps_are_as_by_hand(steps: Episodes, n: int, entropy: int) -> None:
+    """Borders of episodes, terminated and truncated, wherever they lie."""
+    values = np.random.default_rng(entropy).standard_normal(len(steps)).astype(np.float32)
+    reward, terminated, truncated = (T([float(x) for x in column])[None] for column in zip(*steps))
+    ended = ((terminated + truncated) > 0).float()
+    first = torch.cat([torch.zeros(1, 1), ended[:, :-1]], -1)
+    discount = returns.discount_of(0.9, terminated)
+    value = torch.from_numpy(values)[None]
+    many = returns.n_step_targets(reward, discount, value, first, n)[0]
+    for t in range(len(steps)):
+        expected = naive_target(steps, values.tolist(), t, n, 0.9)
+        assert float(many[t]) == pytest.approx(expected, abs=1e-5)
+    whole = min(n, len(steps))
+    total, after, last = returns.n_step(*(x[:, :whole] for x in (reward, discount, first)))
+    one = total + after * returns.take(value, last)
+    assert float(one[0]) == pytest.approx(
+        naive_target(steps, values.tolist(), 0, whole, 0.9), abs=1e-5
+    )
+
+
+def test_n_steps_over_a_border_would_be_caught() -> None:
+    """Negative control: without the mark of a new episode its rewards would count."""
+    reward, discount, value = T([1.0, 10.0]), T([0.5, 0.5]), T([4.0, 0.0])
+    joined = returns.n_step_targets(reward, discount, value, T([1.0, 0.0]), 2)
+    apart = returns.n_step_targets(reward, discount, value, T([1.0, 1.0]), 2)
+    assert joined.tolist() == [6.0, 10.0]
+    assert apart.tolist() == [3.0, 10.0]

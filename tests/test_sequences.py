@@ -13,6 +13,7 @@ from lockstep import train
 from test_perception import M, naive_stack, spec_of
 from worlds import World
 
+from rlbench.agents import DQN
 from rlbench.errors import UserError
 from rlbench.learning.replay import Replay, transition_fields
 from rlbench.learning.seeds import Draws
@@ -159,3 +160,16 @@ def test_what_is_replayed_is_what_was_seen(obs: str, encoder: str) -> None:
     torch.testing.assert_close(after[:, :, :-1][inside], memory[:, :, 1:][inside])
     assert inside.any()
     assert (memory[first == 1] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"n_steps": 3, "gamma": 0.0}, "no later rewards"),
+        ({"n_steps": 9, "encoder": "lstm", "sequence_length": 8}, "more than sequence_length=8"),
+        ({"n_steps": 0}, "n_steps=0"),
+    ],
+)
+def test_steps_that_are_not_there_are_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        DQN("CartPole-v1", **given)

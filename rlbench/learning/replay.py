@@ -26,7 +26,9 @@ def replay_bytes(seeds: int, capacity: int, fields: dict[str, Field]) -> int:
     return seeds * capacity * sum(widths)
 
 
-def transition_fields(spec: ObsSpec, memory: int, gamma: float) -> dict[str, Field]:
+def transition_fields(
+    spec: ObsSpec, memory: int, gamma: float, n_steps: int = 1
+) -> dict[str, Field]:
     """What a transition with one discrete action is made of; without a future (gamma = 0) nobody
     asks for its successor."""
     obs, scalar = Field(spec.shape, spec.dtype), Field((), np.float32)
@@ -39,7 +41,7 @@ def transition_fields(spec: ObsSpec, memory: int, gamma: float) -> dict[str, Fie
     }
     if not gamma and not memory and spec.stack == 1:
         del fields["next_obs"], fields["terminated"]
-    if memory or spec.stack > 1:
+    if memory or spec.stack > 1 or n_steps > 1:
         fields["first"] = scalar
     if memory:
         fields["memory"] = Field((memory,), np.float32)

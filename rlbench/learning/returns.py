@@ -16,21 +16,52 @@ def take(values: Tensor, action: Tensor) -> Tensor:
     return values.gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
 
+def take_step(values: Tensor, step: Tensor) -> Tensor:
+    """values[:, :, step]: `(S, B, T, ...), (S, B) -> (S, B, ...)`."""
+    index = torch.arange(step.numel(), device=step.device)
+    return values.flatten(0, 1)[index, step.flatten()].unflatten(0, step.shape)
+
+
 def discount_of(gamma: float, terminated: Tensor) -> Tensor:
     """gamma (1 - terminated), `(...) -> (...)`: a truncated step keeps its future."""
     return gamma * (1.0 - terminated)
 
 
-def q_target(reward: Tensor, discount: Tensor, next_q: Tensor) -> Tensor:
-    """r + discount max_a Q(s', a), `(...), (...), (..., A) -> (...)` (Watkins 1989; Mnih 2015)."""
-    return reward + discount * next_q.amax(-1)
+def greedy_value(next_q: Tensor, next_q_online: Tensor | None = None) -> Tensor:
+    """max_a Q(s', a), `(..., A) -> (...)` (Watkins 1989; Mnih et al. 2015), or with the online
+    network's values Q(s', argmax_a Q_online(s', a)) (van Hasselt et al. 2016, eq. 4)."""
+    return next_q.amax(-1) if next_q_online is None else take(next_q, next_q_online.argmax(-1))
 
 
-def double_q_target(
-    reward: Tensor, discount: Tensor, next_q: Tensor, next_q_online: Tensor
+def n_step(reward: Tensor, discount: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """n successive steps as one (Sutton 1988; Watkins 1989), all `(..., n) -> (...)`.
+
+    Returns r_0 + d_0 r_1 + d_0 d_1 r_2 + ..., the discount of what follows, and the index of the
+    last step that counts: the n-th, or the one at which the episode ended, since `first` marks
+    steps that begin one. A truncated episode keeps its future there, a terminated one has none.
+    """
+    same = torch.ones_like(reward)
+    same[..., 1:] = (1.0 - first[..., 1:]).cumprod(-1)
+    weight = torch.ones_like(reward)
+    weight[..., 1:] = discount[..., :-1].cumprod(-1)
+    last = same.sum(-1).long() - 1
+    return (same * weight * reward).sum(-1), take(weight * discount, last), last
+
+
+def n_step_targets(
+    reward: Tensor, discount: Tensor, value: Tensor, first: Tensor, n_steps: int
 ) -> Tensor:
-    """r + discount Q(s', argmax_a Q_online(s', a)) (van Hasselt et al. 2016, eq. 4)."""
-    return reward + discount * take(next_q, next_q_online.argmax(-1))
+    """The n-step target of every step of a sequence, all `(..., T)` (Sutton 1988; Watkins 1989):
+
+    G^1_t = r_t + d_t value_t and G^n_t = r_t + d_t G^{n-1}_{t+1}, with the value of the successor
+    of step t. Where an episode or the sequence ends after step t, G^n_t stays G^1_t.
+    """
+    target = single = reward + discount * value
+    ends = torch.ones_like(first)
+    ends[..., :-1] = first[..., 1:]
+    for _ in range(n_steps - 1):
+        target = torch.where(ends > 0, single, reward + discount * target.roll(-1, -1))
+    return target
 
 
 def huber(value: Tensor, target: Tensor) -> Tensor:

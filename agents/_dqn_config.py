@@ -1,0 +1,69 @@
+"""Parameters of DQN, and which of them do not go together."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field as field
+
+from rlbench.config import Float, Int
+from rlbench.errors import UserError
+from rlbench.learning import encoders
+from rlbench.learning.learner import LearnerConfig
+
+
+class DQNConfig(LearnerConfig):
+    """Parameters of DQN. Steps are env steps per seed; names are Stable-Baselines3's."""
+
+    loss: Literal["huber", "mse"] = field("huber", description="loss of the temporal difference")
+    double: bool = field(True, description="Double DQN's target (van Hasselt et al. 2016)")
+    gamma: Float = field(0.99, ge=0, le=1, description="discount per env step")
+    buffer_size: Int = field(50_000, ge=1, description="transitions kept, per seed")
+    n_steps: Int = field(
+        1, ge=1, description="steps of reward before the target's value (fewer at an episode's end)"
+    )
+    batch_size: Int = field(
+        64, ge=1, description="transitions per update, per seed (sequences times their length)"
+    )
+    learning_starts: Int = field(
+        1000, ge=0, description="steps of random actions before the first update"
+    )
+    train_freq: Int = field(4, ge=1, description="steps between two rounds of updates")
+    gradient_steps: Int = field(
+        1, ge=-1, description="updates per round; -1: as many as train_freq"
+    )
+    target_update_interval: Int = field(
+        500, ge=1, description="steps between two updates of the target network"
+    )
+    tau: Float = field(
+        1.0, gt=0, le=1, description="share of the online network taken by the target network"
+    )
+    exploration_initial_eps: Float = field(
+        1.0, ge=0, le=1, description="share of random actions at the first step"
+    )
+    exploration_final_eps: Float = field(
+        0.05, ge=0, le=1, description="share of random actions once exploration has ended"
+    )
+    exploration_fraction: Float = field(
+        0.2, ge=0, le=1, description="share of all steps over which exploration falls"
+    )
+    sequence_length: Int = field(
+        16, ge=1, description="with a memory: successive steps learned from at once"
+    )
+    burn_in: Int = field(
+        8, ge=0, description="with a memory: steps before these, to bring stored memory up to date"
+    )
+
+    def check(self) -> None:
+        memory = encoders.parse(self.encoder)[1]
+        if self.n_steps > 1 and not self.gamma:
+            raise UserError(f"n_steps={self.n_steps} with gamma=0 has no later rewards: use one")
+        if memory and self.n_steps > self.sequence_length:
+            raise UserError(
+                f"n_steps={self.n_steps} is more than sequence_length={self.sequence_length}"
+            )
+        if memory and self.batch_size < self.sequence_length:
+            raise UserError(
+                f"batch_size={self.batch_size} transitions hold no sequence of sequence_length="
+                f"{self.sequence_length}: make the batch larger or sequences shorter"
+            )
