@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from rlbench import config
-from rlbench.agents.dqn import DQNConfig
+from rlbench.agents._dqn_config import DQNConfig
 from rlbench.config import Float, Int, IntList
 from rlbench.errors import UserError
 from rlbench.run import Run, plan
