@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta
 
-from rlbench.reporting.bootstrap import LARGE, Array, resampled, stratified
+from rlbench.reporting.resampling import LARGE, Array, resampled, seeds_of, stratified
 
 
 class Profile(NamedTuple):
@@ -35,7 +35,7 @@ def performance_profile(
     """
     table = stratified(scores, level)
     points = np.asarray(thresholds, dtype=np.float64)
-    counts = (~np.isnan(table)).sum(axis=0)
+    counts = seeds_of(table)
     share = _share_above(table[None], points)[0]
     tails = [(1 - level) / 2, (1 + level) / 2]
     if counts.min() >= LARGE:
@@ -51,6 +51,6 @@ def performance_profile(
 
 def _share_above(scores: Array, thresholds: Array) -> Array:
     """(b, n, m) and (k,) -> (b, k), mean over tasks."""
-    counts = (~np.isnan(scores)).sum(axis=-2)
+    counts = seeds_of(scores)
     above = [((scores > point).sum(axis=-2) / counts).mean(axis=-1) for point in thresholds]
     return np.stack(above, axis=-1)
