@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from rlbench.reporting.resampling import (
     LARGE,
     Array,
+    missing_text,
     percentiles,
     resampled,
     seeds_of,
@@ -89,7 +90,8 @@ def aggregate(
         raise ValueError(f"no statistic {statistic!r}, only {', '.join(STATISTICS)}")
     table = stratified(scores, level)
     counts = seeds_of(table)
-    value = float(STATISTICS[statistic](table))
+    with np.errstate(invalid="ignore"):  # infinite scores of both signs have no mean: NaN, and said
+        value = float(STATISTICS[statistic](table))
     linear = _linear(table, statistic)
     interval, method = None, _why_none(table)
     if not method and counts.min() < LARGE and linear is not None:
@@ -122,7 +124,7 @@ def _linear(scores: Array, statistic: str) -> Array | None:
     """Whose mean over seeds and then tasks the statistic is; None where it is no such mean."""
     if statistic == "optimality gap":
         return np.maximum(1 - scores, 0.0)
-    cuts = statistic == "IQM" and scores.size >= 4
+    cuts = statistic == "IQM" and seeds_of(scores).sum() >= 4
     return None if cuts or (statistic == "median" and scores.shape[1] > 1) else scores
 
 
@@ -155,9 +157,7 @@ def _why_none(scores: Array) -> str:
 
 def _remarks(scores: Array) -> str:
     """What else a reader of the interval must know."""
-    said = ""
-    if missing := int(np.isnan(scores).sum()):
-        said += f"; {missing} of {scores.size} scores missing"
+    said = missing_text(scores)
     alike = int((np.nanmin(scores, axis=0) == np.nanmax(scores, axis=0)).sum())
     if alike and scores.shape[1] > 1 and seeds_of(scores).min() > 1:
         said += f"; no spread seen in {alike} of {scores.shape[1]} tasks"

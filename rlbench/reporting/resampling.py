@@ -63,6 +63,12 @@ def seeds_of(scores: Array) -> NDArray[np.intp]:
     return (~np.isnan(scores)).sum(axis=-2)
 
 
+def missing_text(*scores: Array) -> str:
+    """What must be said of a result from scores with NaN; "" without."""
+    missing = sum(int(np.isnan(each).sum()) for each in scores)
+    return f"; {missing} of {sum(each.size for each in scores)} scores missing" if missing else ""
+
+
 def task_means(scores: Array) -> Array:
     """(..., n, m) -> (..., m), means over the seeds with a score."""
     there = ~np.isnan(scores)
@@ -73,10 +79,13 @@ def task_means(scores: Array) -> Array:
 
 def squared_errors(scores: Array) -> Array:
     """(n, m) -> (m,), squared standard errors of the means over seeds, of two or more a task."""
-    return np.nanvar(scores, axis=0, ddof=1) / seeds_of(scores)
+    spread = np.nanmin(scores, axis=0) < np.nanmax(
+        scores, axis=0
+    )  # not what rounding makes of none
+    return np.where(spread, np.nanvar(scores, axis=0, ddof=1) / seeds_of(scores), 0.0)
 
 
-def student_half(errors: Array, counts: Array, level: float) -> float:
+def student_half(errors: Array, counts: NDArray[np.intp], level: float) -> float:
     """Half a Student-t interval of a sum of independent means; 0 where none has spread.
 
     Their squared standard errors and numbers of seeds, both (k,); degrees of freedom of
@@ -88,7 +97,7 @@ def student_half(errors: Array, counts: Array, level: float) -> float:
     return float(t.ppf((1 + level) / 2, degrees) * np.sqrt(errors.sum()))
 
 
-def widening(errors: Array, counts: Array, level: float) -> float:
+def widening(errors: Array, counts: NDArray[np.intp], level: float) -> float:
     """How much wider Student's interval of a sum of means is than the bootstrap's, at least 1.
 
     The bootstrap takes spreads for known, and for variances those of the n scores themselves,
