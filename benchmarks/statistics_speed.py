@@ -1,6 +1,6 @@
 """Time and memory of the statistics of a large report: 10 seeds on 26 tasks.
 
-    python benchmarks/statistics.py
+    python benchmarks/statistics_speed.py
 
 Scores are simulated; what is timed does not depend on them. Memory is the peak that numpy asked
 for, measured in a run of its own, since watching it takes time.
