@@ -16,10 +16,11 @@ from collections.abc import Callable
 import numpy as np
 
 from rlbench.reporting.bootstrap import STATISTICS, aggregate, percentile_interval
-from rlbench.reporting.comparison import compare, probability_of_improvement
-from rlbench.reporting.effects import wins
+from rlbench.reporting.comparison import probability_of_improvement
+from rlbench.reporting.effects import hedges_g, wins
 from rlbench.reporting.profiles import performance_profile
 from rlbench.reporting.resampling import Array, percentiles, resampled
+from rlbench.reporting.stats import difference_interval
 
 TRIALS, RESAMPLES, POPULATION, THRESHOLD = 1_000, 1_000, 200_000, 0.6
 Interval = tuple[float, float]  # NaN where there is none
@@ -70,9 +71,9 @@ def intervals(a: Array, b: Array, rng: np.random.Generator) -> dict[str, Interva
             found[name] = aggregate(a, name, rng, RESAMPLES)[1:3]
             found[f"{name} *"] = percentile_interval(a, name, rng, RESAMPLES, 0.95)
     if a.shape[1] == 1:
-        both = compare(a[:, 0], b[:, 0], rng)
-        found["a - b"] = both.low, both.high
-        found["Hedges' g"] = both.effect_low, both.effect_high
+        welch = difference_interval(a[:, 0], b[:, 0])
+        found["a - b"] = welch or (np.nan, np.nan)
+        found["Hedges' g"] = hedges_g(a[:, 0], b[:, 0])[1] if welch else (np.nan, np.nan)
     found["P(a > b)"] = probability_of_improvement(a, b, rng, RESAMPLES)[1:3]
     pairs = zip(*(resampled(each, rng, RESAMPLES, RESAMPLES) for each in (a, b)))
     found["P(a > b) *"] = percentiles(np.concatenate([wins(*p).mean(axis=-1) for p in pairs]), 0.95)
@@ -94,8 +95,8 @@ def main() -> None:
                 for _ in range(TRIALS):
                     a, b = draw(rng, n, m), 0.8 * draw(rng, n, m)
                     for name, (low, high) in intervals(a, b, rng).items():
-                        held = low <= truth[name.removesuffix(" *")] <= high
-                        hits[name].append(held if low < high else np.nan)
+                        holds = low <= truth[name.removesuffix(" *")] <= high
+                        hits[name].append(holds if low < high else np.nan)
                 for name, held in hits.items():
                     none = np.isnan(held).mean()
                     text = f"{np.nanmean(held):.3f}" if none < 1 else "-"

@@ -1,12 +1,11 @@
 """Sizes of a difference that need no unit: Hedges' g, and how often one seed beats another."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import gammaln
-from scipy.stats import chi2, nct, norm
+from scipy.stats import chi2, norm
 
 from rlbench.reporting.resampling import Array, seeds_of, task_means
 from rlbench.reporting.stats import Interval
@@ -59,22 +58,23 @@ def wins_interval(share: float, n: int, m: int, level: float = 0.95) -> Interval
 
     # The variance is 0 at both ends: a share there must not be taken for the root.
     inside = min(max(share, 1e-9), 1 - 1e-9)
-    low = _root(beyond, 0.0, inside) if share > 0 else 0.0
-    high = _root(beyond, inside, 1.0) if share < 1 else 1.0
+    low = float(brentq(beyond, 0.0, inside)) if share > 0 else 0.0
+    high = float(brentq(beyond, inside, 1.0)) if share < 1 else 1.0
     return Interval(low, high)
 
 
 def _noncentrality(value: float, degrees: int, level: float) -> tuple[float, float]:
-    """Interval of the noncentrality of a t-statistic."""
-    tails = (1 - level) / 2, (1 + level) / 2
-    if abs(value) > 100:  # only the doubt about the standard deviation is left
-        ends = [value * math.sqrt(chi2.ppf(tail, degrees) / degrees) for tail in tails]
-        return min(ends), max(ends)
-    end = 8 + 3 * abs(value)
-    low = _root(lambda c: nct.cdf(value, degrees, c) - tails[1], -end, end)
-    high = _root(lambda c: nct.cdf(value, degrees, c) - tails[0], -end, end)
-    return low, high
+    """Interval of c where (Z + c) / S is `value`, Z normal and S a standard deviation.
 
+    The chance of less than `value` is averaged over quantiles of S: scipy's noncentral t is NaN for
+    some values.
+    """
+    chances = (np.arange(2000) + 0.5) / 2000
+    means = value * np.sqrt(chi2.ppf(chances, degrees) / degrees)
 
-def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    return float(brentq(function, low, high))
+    def excess(c: float, chance: float) -> float:
+        return float(norm.cdf(means - c).mean()) - chance
+
+    ends = means.min() - 9, means.max() + 9
+    low, high = (brentq(excess, *ends, args=((1 + sign * level) / 2,)) for sign in (1, -1))
+    return float(low), float(high)

@@ -22,7 +22,7 @@ _BLOCK = 2**21  # scores drawn at once: bounds memory, changes no number
 def stratified(scores: ArrayLike, level: float) -> Array:
     """The scores as (n, m) floats; ValueError for another shape, a task without scores, a level."""
     table = np.asarray(scores, dtype=np.float64)
-    if table.ndim != 2 or not table.size:
+    if table.ndim != 2 or not table.shape[1]:
         raise ValueError(f"scores need the shape (seeds, tasks), not {table.shape}")
     empty = np.flatnonzero(np.isnan(table).all(axis=0))
     if empty.size:
