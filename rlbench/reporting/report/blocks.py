@@ -1,0 +1,77 @@
+"""What a report is made of: sections of paragraphs, lists, tables and figures, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table: its text, how it is meant, and the entrant whose colour it has."""
+
+    text: str
+    kind: str = ""  # "best", "lost", "muted", "head"
+    key: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows below a header; a column whose name begins with * is text and stands to the left."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    folded: bool = False  # long, and looked at by few
+
+    def heads(self) -> list[tuple[str, bool]]:
+        """(name, stands to the left) of the columns."""
+        return [(name.removeprefix("*"), name.startswith("*")) for name in self.columns]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG image, and in words what is to be seen in it."""
+
+    svg: bytes
+    alt: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Pictures beside each other with a caption, and the entrants whose colours are in them."""
+
+    caption: str
+    pictures: Sequence[Picture]
+    keys: Sequence[str] = ()
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Points:
+    """A list of sentences; with names before them where there are names."""
+
+    items: Sequence[str]
+    names: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines to be typed."""
+
+    lines: Sequence[str]
+
+
+Block = str | Table | Figure | Points | Code  # a string is a paragraph
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a heading, and a name that links lead to."""
+
+    name: str
+    title: str
+    blocks: list[Block] = field(default_factory=list)
