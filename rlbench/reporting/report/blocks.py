@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table: its text, how it is meant, and the entrant whose colour it has."""
+    """One cell of a table: its text, what stands below it in small letters, how it is meant, and
+    the entrant whose colour it has. A cell that is alone in its row is a heading."""
 
     text: str
-    kind: str = ""  # "best", "lost", "muted", "head"
+    note: str = ""
+    kind: str = ""  # "best", "lost", "muted"
     key: str = ""
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True)

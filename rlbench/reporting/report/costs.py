@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rlbench.reporting.efficiency import area_under_curve, first_reach, reach
-from rlbench.reporting.report.facts import ACCURACY, CELL
+from rlbench.reporting.report.facts import ACCURACY, CELL, entrants
 from rlbench.reporting.results import RUN, Results
 from rlbench.reporting.stats import mean_interval
 from rlbench.reporting.tables import SEED
@@ -51,7 +51,7 @@ def cost_table(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     curves = {key: mine for key, mine in points.groupby(CELL)}
-    for _, cell in cells[~cells["floor"]].iterrows():
+    for _, cell in cells[cells["label"].isin(entrants(cells))].iterrows():
         mine = curves.get(tuple(cell[CELL]))
         goal = GOAL if cell["measure"] == ACCURACY else cell["threshold"]
         row = {**cell[CELL], "goal": goal, "of": cell["of"], "area_n": 0, "reached": 0}

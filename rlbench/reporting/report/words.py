@@ -37,7 +37,7 @@ def which(found: Evidence) -> list[str]:
     tested = pairs.groupby(["a", "b"], sort=False)
     if found.family.kind != "all" or tested.ngroups <= FEW:
         return [_pair(str(a), str(b), rows) for (a, b), rows in tested]
-    return [_environment(str(env), rows) for env, rows in pairs.groupby("env")]
+    return [_environment(str(env), rows, found) for env, rows in pairs.groupby("env")]
 
 
 def _pair(a: str, b: str, rows: pd.DataFrame) -> str:
@@ -63,7 +63,7 @@ def _pair(a: str, b: str, rows: pd.DataFrame) -> str:
     return f"{'; '.join(said)}; {seeds}."
 
 
-def _environment(env: str, rows: pd.DataFrame) -> str:
+def _environment(env: str, rows: pd.DataFrame, found: Evidence) -> str:
     """ "CartPole-v1: undecided between a2c, dqn and ppo (n = 10)." """
     beaten: dict[str, list[str]] = {}
     names = sorted({*rows["a"], *rows["b"]})
@@ -82,7 +82,9 @@ def _environment(env: str, rows: pd.DataFrame) -> str:
     alike = "undecided between"
     among = rows[rows["a"].isin(top) & rows["b"].isin(top)]
     if len(among) and (among["verdict"] == "tied").all():
-        alike = f"tied at {texts.plain(texts.minus(f'{among['mean_a'].iloc[0]:g}'))}:"
+        cell = found.cell(env, top[0])
+        score = texts.score_text(among["mean_a"].iloc[0], cell)
+        alike = f"tied at {texts.plain(score)}{texts.unit(cell)}:"
     if decided.empty:
         return f"{env}: {alike} {listing(top)}{end}"
     p = f"Holm-adjusted {_at_most(decided['p_holm'].max())}"
@@ -104,7 +106,7 @@ def how_much(found: Evidence) -> list[str]:
         best = iqm.sort_values(["value", "label"], ascending=[False, True])
         each = [f"{row.label} {_estimate(row)}" for row in best.itertuples()]
         envs = counted(len(found.common.envs), "environment")
-        said.append(f"Normalised IQM over {envs} (0 = random, 1 = reference): {'; '.join(each)}.")
+        said.append(f"Normalised IQM over {envs} (0 = random, 1 = reference score): {'; '.join(each)}.")
     pairs = found.pairs[found.pairs["difference"].notna() & (found.pairs["verdict"] != "tied")]
     shown = pairs if len(pairs) <= 2 * FEW else pairs[pairs["verdict"] != "undecided"]
     if 0 < len(shown) <= 4 * FEW:
@@ -121,7 +123,8 @@ def how_much(found: Evidence) -> list[str]:
 
 def cost(found: Evidence) -> list[str]:
     """Seconds and steps of a seed, over the environments in which all have been timed."""
-    cells = found.cells[~found.cells["floor"] & found.cells["seconds_per_seed"].notna()]
+    cells = found.cells[found.cells["label"].isin(found.names) & (found.cells["n_done"] > 0)]
+    cells = cells[cells["seconds_per_seed"].notna()]
     if cells.empty:
         return ["No training time is recorded."]
     table = cells.pivot(index="env", columns="label", values="seconds_per_seed")
@@ -130,6 +133,7 @@ def cost(found: Evidence) -> list[str]:
         sums = whole.sum().sort_values(kind="stable")
         each = ", ".join(f"{name} {texts.seconds_text(value)}" for name, value in sums.items())
         over = f"summed over {some(list(whole.index), 'environments')}"
+        over = over if len(whole) > 1 else f"on {whole.index[0]}"
         said = [f"Training time of a seed, {over}: {each}."]
     else:
         ends = [cells.sort_values("seconds_per_seed").iloc[i] for i in (0, -1)]
@@ -144,7 +148,7 @@ def cost(found: Evidence) -> list[str]:
 
 
 def sure(found: Evidence) -> list[str]:
-    """How many seeds, which test, and what is not there."""
+    """How many seeds, which test, whether it could decide anything, and what is not there."""
     cells = found.cells[found.cells["label"].isin(found.names)]
     few, many = cells["n"].min(), cells["n"].max()
     n = f"n = {few}" if few == many else f"n = {few} to {many}"
@@ -156,6 +160,8 @@ def sure(found: Evidence) -> list[str]:
             f" Differences are tested by permutation, adjusted for {counted(tests, 'comparison')} "
             f"(Holm) at {ALPHA:g}." + (" Undecided does not mean equal." * bool(some_undecided))
         )
+        if (found.pairs["least_p"].min() * tests) > ALPHA:
+            said.append("With so few seeds none of these tests could have decided anything.")
     gone = {state: int(cells[f"n_{state}"].sum()) for state in STATES if state != "done"}
     gone = {state: number for state, number in gone.items() if number}
     total, done = int(cells["of"].sum()), int(cells["n_done"].sum())
