@@ -41,12 +41,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Figure:
-    """Pictures beside each other with a caption, and the entrants whose colours are in them."""
+    """Pictures beside each other with a caption, perhaps a title, and the entrants whose colours
+    are in them."""
 
     caption: str
     pictures: Sequence[Picture]
     keys: Sequence[str] = ()
     wide: bool = False
+    title: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def cost_table(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     reached, of                        how many seeds came so far, of how many
     """
     rows = []
-    curves = {key: mine for key, mine in points.groupby(CELL)}
+    curves: dict[Any, pd.DataFrame] = dict(list(points.groupby(CELL)))
     for _, cell in cells[cells["label"].isin(entrants(cells))].iterrows():
         mine = curves.get(tuple(cell[CELL]))
         goal = GOAL if cell["measure"] == ACCURACY else cell["threshold"]

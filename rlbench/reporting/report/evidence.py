@@ -12,7 +12,8 @@ from rlbench.reporting.references import Scale
 from rlbench.reporting.report import inference
 from rlbench.reporting.report.costs import cost_table, point_table
 from rlbench.reporting.report.facts import cell_table, entrants, environments, seed_table
-from rlbench.reporting.report.scope import Scope
+from rlbench.reporting.report.scope import Record, Scope
+from rlbench.reporting.results import RUN
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,10 @@ class Evidence:
         rows = self.cells[(self.cells["env"] == env) & (self.cells["label"] == label)]
         return None if rows.empty else rows.iloc[0]
 
+    def record(self, cell: pd.Series) -> Record | None:
+        """The files of a cell's run; None where nothing of it is there."""
+        return self.scope.records.get(tuple(cell[RUN]))
+
     def floor(self, env: str) -> pd.Series | None:
         """The row of `cells` of the random agent, of the run with the most seeds."""
         rows = self.cells[(self.cells["env"] == env) & self.cells["floor"]]
@@ -54,7 +59,7 @@ class Evidence:
 
 def gather(scope: Scope, baseline: str | None = None) -> Evidence:
     """Raises UserError where the baseline is no entrant."""
-    seeds = seed_table(scope)
+    seeds = seed_table(scope.planned)
     cells = cell_table(scope, seeds)
     family = inference.family(cells, baseline)
     scales = inference.scales(cells)
@@ -62,7 +67,16 @@ def gather(scope: Scope, baseline: str | None = None) -> Evidence:
     scores: dict[str, np.ndarray[Any, Any]] = inference.matrices(seeds, common, scales)
     points = point_table(scope.results, seeds)
     return Evidence(
-        scope, seeds, cells, family, inference.comparisons(seeds, cells, family), scales, common,
-        inference.aggregates(scores), inference.profiles(scores), inference.improvements(scores),
-        points, cost_table(points, cells),
-    )  # fmt: skip
+        scope,
+        seeds,
+        cells,
+        family,
+        inference.comparisons(seeds, cells, family),
+        scales,
+        common,
+        inference.aggregates(scores),
+        inference.profiles(scores),
+        inference.improvements(scores),
+        points,
+        cost_table(points, cells),
+    )

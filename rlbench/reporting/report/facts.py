@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from rlbench.reporting.report.scope import FLOOR, MISSING, Scope
-from rlbench.reporting.results import RUN, STATUSES
+from rlbench.reporting.results import RUN, STATUSES, Results
 from rlbench.reporting.stats import iqm, mean_interval, share_interval
 from rlbench.reporting.tables import per_seed
 
@@ -26,14 +26,14 @@ _CELLS = {
 }
 
 
-def seed_table(scope: Scope) -> pd.DataFrame:
-    """One row per run and seed, planned ones included: the columns of `tables.per_seed`, whose
-    `score` is the test accuracy on image data and the mean final return elsewhere, and
+def seed_table(results: Results) -> pd.DataFrame:
+    """One row per run and seed: the columns of `tables.per_seed`, whose `score` is the test
+    accuracy on image data and the mean final return elsewhere, and
 
-    measure   which of the two
+    measure      which of the two
     own_seconds  training seconds of the part, divided by the seeds that shared them
     """
-    seeds = per_seed(scope.planned)
+    seeds = per_seed(results)
     on_images = seeds["data"] != ""
     seeds["score"] = seeds["accuracy"].where(on_images, seeds["score"])
     seeds["measure"] = on_images.map({True: ACCURACY, False: RETURN}).astype("str")
@@ -55,8 +55,9 @@ def cell_table(scope: Scope, seeds: pd.DataFrame, level: float = 0.95) -> pd.Dat
     why                      how seeds ended that are not done: "seed 3 diverged: loss is nan"
     """
     rows = []
-    for name, mine in seeds.groupby([*RUN, "label"]):
-        record = scope.records.get(tuple(name[:-1]))
+    by_run: dict[Any, pd.DataFrame] = dict(list(seeds.groupby([*RUN, "label"])))
+    for name, mine in by_run.items():
+        record = scope.records.get(name[:-1])
         platforms = {str(p.get("platform") or "") for p in record.parts} if record else set()
         row = dict(zip([*RUN, "label"], name, strict=True)) | _summary(mine, level)
         rows.append(row | {"platform": ", ".join(sorted(filter(None, platforms)))})
@@ -94,13 +95,21 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, Any]:
         "n": len(scores),
         "of": len(seeds),
         **{f"n_{state}": (seeds["status"] == state).sum() for state in STATES},
-        **{"mean": scores.mean(), "low": low, "high": high, "iqm": iqm(scores)},
-        **{"lowest": scores.min(), "highest": scores.max()},
+        "mean": scores.mean(),
+        "low": low,
+        "high": high,
+        "iqm": iqm(scores),
+        "lowest": scores.min(),
+        "highest": scores.max(),
         "threshold": seeds["reward_threshold"].max(),
-        **{"seconds": spent.sum(min_count=1), "seconds_per_seed": spent.mean()},
-        **{"lockstep": parts["lockstep"].min(), "lockstep_most": parts["lockstep"].max()},
-        **{"step": parts["step"].min(), "total_timesteps": parts["total_timesteps"].max()},
-        **{"device": parts["device"].iloc[0], "path": parts["path"].iloc[0]},
+        "seconds": spent.sum(min_count=1),
+        "seconds_per_seed": spent.mean(),
+        "lockstep": parts["lockstep"].min(),
+        "lockstep_most": parts["lockstep"].max(),
+        "step": parts["step"].min(),
+        "total_timesteps": parts["total_timesteps"].max(),
+        "device": parts["device"].iloc[0],
+        "path": parts["path"].iloc[0],
         "items": seeds["items"].max(),
         "why": "; ".join(_ends(seeds)),
     }

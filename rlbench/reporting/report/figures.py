@@ -1,4 +1,4 @@
-"""Figures of a report: Evidence -> SVG, the same bytes every time, with words for who cannot see."""
+"""Figures of a report: Evidence -> SVG, the same bytes every time, with words beside them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,10 @@ AXES = {"step": "environment steps per seed", "seconds": "training seconds per s
 
 
 def looks(found: Evidence) -> Look:
-    """A colour and dashes for each entrant, the same in all of the report."""
-    return line_styles(found.names)
+    """A colour and dashes for each entrant, the same in all of the report; the first ones for those
+    in the most environments."""
+    often = found.cells["label"].value_counts()
+    return line_styles(sorted(found.names, key=lambda name: (-often[name], name)))
 
 
 def svg(drawing: Drawing) -> bytes:
@@ -58,21 +60,23 @@ def curves(found: Evidence) -> Iterator[Figure]:
             continue
         names = sorted(set(points["label"]))
         ends = "; ".join(
-            f"{name} ends at {texts.number(mine[mine['step'] == mine['step'].max()]['value'].mean())}"
+            f"{name} ends at {texts.number(means(mine, 'value')['mean'].iloc[-1])}"
             for name, mine in points.groupby("label")
         )
         pictures = []
         for x, about in AXES.items():
             alt = f"Learning curves on {env} against {about}: {ends}."
             pictures.append(Picture(_panel(found, env, points, x, look), alt))
-        yield Figure(env, pictures, names)
+        yield Figure("", pictures, names, title=env)
 
 
 def _panel(found: Evidence, env: str, points: pd.DataFrame, x: str, look: Look) -> bytes:
     with style():
         drawing = Drawing(figsize=SIZE, layout="constrained")
         axes = drawing.add_subplot()
-        lines = {str(name): means(mine, "value", ["seconds"]) for name, mine in points.groupby("label")}
+        lines = {
+            str(name): means(mine, "value", ["seconds"]) for name, mine in points.groupby("label")
+        }
         for name, line in lines.items():
             draw_seeds(axes, points[points["label"] == name], x, "value", look[name]["color"])
             marker = "o" if len(line) <= 25 else ""
@@ -107,31 +111,42 @@ def dots(found: Evidence) -> Iterator[Picture]:
         cells = cells[::-1].reset_index(drop=True)  # the first one on top
         if not cells["n"].any():
             continue
-        said = [f"{c['label']} {texts.score_text(c['mean'], c)}{texts.unit(c)} ({texts.span_text(c)})"
-                if c["n"] else f"{c['label']} has no score" for _, c in cells[::-1].iterrows()]  # fmt: skip
-        alt = f"Final scores on {env}, a dot for each seed: {'; '.join(said)}."
+        said = "; ".join(_said(cell) for _, cell in cells[::-1].iterrows())
+        alt = f"Final scores on {env}, a dot for each seed: {said}."
         with style():
             drawing = Drawing(figsize=(SIZE[0], 0.9 + 0.34 * len(cells)), layout="constrained")
             axes = drawing.add_subplot()
-            for place, cell in cells.iterrows():
+            for place, (_, cell) in enumerate(cells.iterrows()):
                 color = look[cell["label"]]["color"]
-                mine = found.seeds[(found.seeds["env"] == env) & (found.seeds["label"] == cell["label"])]
+                mine = found.seeds[
+                    (found.seeds["env"] == env) & (found.seeds["label"] == cell["label"])
+                ]
                 scores = mine["score"].dropna()
-                axes.plot(scores, [place] * len(scores), "o", color=color, ms=5, alpha=0.35, mew=0)
+                axes.plot(
+                    scores, [place - 0.28] * len(scores), "o", color=color, ms=5, alpha=0.45, mew=0
+                )
                 if not cell["n"]:
-                    axes.annotate("no score", (0.02, place), xycoords=("axes fraction", "data"),
-                                  va="center", color=GREY)  # fmt: skip
+                    axes.annotate(
+                        "no score",
+                        (0.02, place),
+                        xycoords=("axes fraction", "data"),
+                        va="center",
+                        color=GREY,
+                    )
                     continue
-                _estimate(axes, float(str(place)), cell["mean"], cell["low"], cell["high"], color)
-            threshold, floor = cells["threshold"].max(), found.floor(env)
-            if pd.notna(threshold):
-                axes.axvline(threshold, color=GREY, ls="--", lw=1.2, zorder=1)
-            if floor is not None and floor["n"] and floor["label"] not in look:
-                axes.axvline(floor["mean"], color=GREY, ls=":", lw=1.2, zorder=1)
+                _estimate(axes, place, cell["mean"], cell["low"], cell["high"], color)
+            _levels(axes, found, env, cells)
             _names(axes, list(cells["label"]))
             axes.set_title(env, fontsize="medium")
             settle(drawing)
         yield Picture(svg(drawing), alt)
+
+
+def _said(cell: pd.Series) -> str:
+    if not cell["n"]:
+        return f"{cell['label']} has no score"
+    score = texts.score_text(cell["mean"], cell) + texts.unit(cell)
+    return f"{cell['label']} {score} ({texts.span_text(cell)})"
 
 
 def aggregates(found: Evidence) -> Picture:
@@ -147,11 +162,20 @@ def aggregates(found: Evidence) -> Picture:
             for place, name in enumerate(names):
                 row = rows.loc[name]
                 if pd.notna(row["value"]):
-                    _estimate(axes, place, row["value"], row["low"], row["high"], look[name]["color"])
+                    _estimate(
+                        axes, place, row["value"], row["low"], row["high"], look[name]["color"]
+                    )
                 else:
-                    axes.annotate("no score", (0.02, place), xycoords=("axes fraction", "data"),
-                                  va="center", color=GREY)  # fmt: skip
-            each = ", ".join(f"{name} {texts.number(rows.loc[name, 'value'])}" for name in names[::-1])
+                    axes.annotate(
+                        "no score",
+                        (0.02, place),
+                        xycoords=("axes fraction", "data"),
+                        va="center",
+                        color=GREY,
+                    )
+            each = ", ".join(
+                f"{name} {texts.number(rows.loc[name, 'value'])}" for name in names[::-1]
+            )
             said.append(f"{statistic}: {each}")
             _names(axes, names)
             axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -168,8 +192,7 @@ def profiles(found: Evidence) -> Picture:
         axes = drawing.add_subplot()
         for name, mine in found.profiles.groupby("label"):
             axes.plot(mine["threshold"], mine["share"], **look[str(name)], lw=2)
-            axes.fill_between(mine["threshold"].astype(float), mine["low"].astype(float),
-                              mine["high"].astype(float), color=look[str(name)]["color"], alpha=0.1, lw=0)  # fmt: skip
+            draw_band(axes, mine, "threshold", look[str(name)]["color"], alpha=0.1)
             above = mine.loc[mine["threshold"] <= 0.5, "share"].iloc[-1]
             half.append(f"{name} {100 * above:.0f} %")
         axes.axvline(1, color=GREY, ls="--", lw=1.2, zorder=1)
@@ -185,6 +208,19 @@ def on_images(found: Evidence) -> Picture:
     alt += "numbers are in the table."
     drawing = accuracy_figure(found.scope.results)
     return Picture(svg(drawing), alt)
+
+
+def _levels(axes: Axes, found: Evidence, env: str, cells: pd.DataFrame) -> None:
+    """Threshold and floor, where they do not squeeze the scores to a point."""
+    low, high = axes.get_xlim()
+    span = high - low if cells["lowest"].min() < cells["highest"].max() else float("inf")
+    floor = found.floor(env)
+    levels = {"--": cells["threshold"].max()}
+    if floor is not None and floor["label"] not in set(cells["label"]):
+        levels[":"] = floor["mean"]
+    for dashes, place in levels.items():
+        if pd.notna(place) and low - span <= place <= high + span:
+            axes.axvline(place, color=GREY, ls=dashes, lw=1.2, zorder=1)
 
 
 def _estimate(axes: Axes, place: float, mean: float, low: float, high: float, color: Any) -> None:

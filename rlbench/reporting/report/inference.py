@@ -19,7 +19,7 @@ from rlbench.reporting.bootstrap import STATISTICS, Estimate, aggregate
 from rlbench.reporting.comparison import compare, holm, probability_of_improvement
 from rlbench.reporting.profiles import performance_profile
 from rlbench.reporting.references import Scale, normalise, scale_of
-from rlbench.reporting.report.facts import ACCURACY, entrants, environments
+from rlbench.reporting.report.facts import ACCURACY, entrants
 
 SEED = 20_261_124  # of everything that is drawn at random in a report
 ALPHA = 0.05
@@ -65,7 +65,9 @@ def family(cells: pd.DataFrame, baseline: str | None) -> Family:
             peers.append((a, b))
     if peers:
         return Family(peers, "peers")
-    return Family(list(itertools.combinations(names, 2)), "all")
+    have = cells.groupby("label")["env"].agg(set)
+    pairs = [(a, b) for a, b in itertools.combinations(names, 2) if have[a] & have[b]]
+    return Family(pairs, "all")
 
 
 def _baseline(cells: pd.DataFrame, wanted: str) -> str:
@@ -129,7 +131,7 @@ def least_p(n: int, m: int) -> float:
 
 
 def scales(cells: pd.DataFrame) -> dict[str, Scale]:
-    """What is 0 and what is 1 in normalised scores, by environment; without those that have none."""
+    """What is 0 and what is 1 in normalised scores, of the environments where that is known."""
     found = {}
     for env, here in cells.groupby("env"):
         floors = here[here["floor"] & (here["n"] > 0)].sort_values(["n", "digest"])
@@ -145,11 +147,10 @@ def scales(cells: pd.DataFrame) -> dict[str, Scale]:
 
 
 class Common(NamedTuple):
-    """The environments that aggregates are over and who is in them; why others are not."""
+    """The environments that aggregates are over, and who is in them."""
 
     envs: list[str]
     names: list[str]
-    left_out: list[str]
 
 
 def common(cells: pd.DataFrame, known: dict[str, Scale]) -> Common:
@@ -164,13 +165,8 @@ def common(cells: pd.DataFrame, known: dict[str, Scale]) -> Common:
     while names and len(shared := set.intersection(*(have[name] for name in names))) < 2:
         names.pop()
     if not names:
-        return Common([], [], [])
-    out = [f"{env}: nothing says what a score of 1 would be" for env in environments(cells)
-           if env not in known]  # fmt: skip
-    out += [f"{env}: not for all of them" for env in sorted(set(known) - shared)]
-    others = sorted(set(entrants(cells)) - set(names))
-    out += [f"{name}: not in all of these environments" for name in others]
-    return Common(sorted(shared), sorted(names), out)
+        return Common([], [])
+    return Common(sorted(shared), sorted(names))
 
 
 def matrices(

@@ -10,10 +10,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rlbench import __version__
 from rlbench.reporting.report import figures, ledgers, tables, texts
-from rlbench.reporting.report.blocks import Block, Code, Figure, Points, Section
+from rlbench.reporting.report.blocks import Code, Figure, Points, Section
 from rlbench.reporting.report.caveats import caveats
 from rlbench.reporting.report.evidence import Evidence
 from rlbench.reporting.report.inference import SEED
+from rlbench.reporting.report.together import together
 from rlbench.reporting.report.words import summary
 
 KEY = (
@@ -21,45 +22,68 @@ KEY = (
     "t-interval as a band where there is one. Dashed: the reward threshold; dotted: the random "
     "policy."
 )
+DOTS = (
+    "A dot is a seed, the bar above the mean with its 95 % t-interval. Dashed: the reward "
+    "threshold; dotted: the random policy, where they are near."
+)
 
 
 def sections(found: Evidence) -> Iterator[Section]:
     """The parts of the page, without those that have nothing to say."""
-    first = tables.glance(found)
-    yield Section("summary", "Summary", [summary(found), *([first] if first else [])])
+    yield Section("summary", "Summary", [summary(found), tables.glance(found)])
     warnings = caveats(found)
     if warnings:
         yield Section("caveats", "What to keep in mind", [Points(warnings)])
     yield Section("states", "What ran", [tables.states(found), *_reasons(found)])
     pictures = list(figures.dots(found))
-    yield Section("scores", "Final scores", [
-        *([Figure("A dot is a seed, the bar the mean with its 95 % t-interval. Dashed: the reward "
-                  "threshold; dotted: the random policy.", pictures)] if pictures else []),
-        tables.scores(found),
-    ])  # fmt: skip
+    yield Section(
+        "scores",
+        "Final scores",
+        [
+            *([Figure(DOTS, pictures)] if pictures else []),
+            tables.scores(found),
+        ],
+    )
     if len(found.pairs):
         yield Section("comparisons", "Comparisons", [_chosen(found), tables.comparisons(found)])
     drawn = list(figures.curves(found))
     if drawn:
         yield Section("curves", "Learning curves", [KEY, *drawn])
     if len(found.aggregates):
-        yield _together(found)
+        yield together(found)
     yield Section("efficiency", "Sample efficiency", [ledgers.efficiency(found)])
     yield Section("time", "Time", [ledgers.times(found)])
     if (found.cells["measure"] == "test accuracy").any():
-        yield Section("images", "Image data", [
-            *([Figure("Accuracy against what it costs.", [figures.on_images(found)], wide=True)]
-              if _evaluated(found) else []),
-            *ledgers.accuracies(found),
-        ])  # fmt: skip
+        yield Section(
+            "images",
+            "Image data",
+            [
+                *(
+                    [
+                        Figure(
+                            "Accuracy against what it costs.", [figures.on_images(found)], wide=True
+                        )
+                    ]
+                    if _evaluated(found)
+                    else []
+                ),
+                *ledgers.accuracies(found),
+            ],
+        )
     shown = list(ledgers.settings(found))
     if shown:
         yield Section("settings", "Settings", [*shown])
-    yield Section("sources", "How to make it again", [
-        "The runs:", Code(found.scope.commands), ledgers.sources(found),
-        f"Everything random in this report is drawn with seed {SEED}: the same results give the "
-        f"same bytes. Made by rlbench {__version__}.",
-    ])  # fmt: skip
+    yield Section(
+        "sources",
+        "How to make it again",
+        [
+            "The runs:",
+            Code(found.scope.commands),
+            ledgers.sources(found),
+            f"Everything random in this report is drawn with seed {SEED}: the same results give "
+            f"the same bytes. Made by rlbench {__version__}.",
+        ],
+    )
 
 
 def _reasons(found: Evidence) -> Iterator[Points]:
@@ -78,31 +102,12 @@ def _chosen(found: Evidence) -> str:
     if kind == "peers":
         return (
             "Tested is every agent against its peer, and nothing else; other differences are to be "
-            "read from the intervals. `--baseline NAME` tests all against one instead."
+            "read from the intervals. --baseline NAME tests all against one instead."
         )
     return (
-        "Tested are all pairs in each environment. `--baseline NAME` tests all against one, which "
+        "Tested are all pairs in each environment. --baseline NAME tests all against one, which "
         "are fewer tests, and so decides more."
     )
-
-
-def _together(found: Evidence) -> Section:
-    """Aggregates, profiles and probabilities of improvement."""
-    envs = texts.listing(found.common.envs)
-    blocks: list[Block] = [
-        f"Over {envs}: the environments in which all of {texts.listing(found.common.names)} were "
-        "meant to run. Scores are normalised, the random policy is 0.",
-        Figure("Bars: 95 % intervals.", [figures.aggregates(found)], wide=True),
-        tables.aggregates(found),
-    ]
-    if len(found.profiles):
-        picture, names = figures.profiles(found), list(found.profiles["label"].unique())
-        band = texts.listing(found.profiles["method"].unique())
-        about = f"Performance profiles: higher is better. Bands are pointwise 95 % ({band})."
-        blocks.append(Figure(about, [picture], names))
-    if len(found.improvements):
-        blocks.append(tables.improvement(found))
-    return Section("aggregates", "All environments together", [*blocks, tables.normalisation(found)])
 
 
 def _evaluated(found: Evidence) -> bool:
@@ -126,11 +131,19 @@ def render(found: Evidence) -> tuple[str, str]:
         "keys": {name: _css(look) for name, look in figures.looks(found).items()},
     }
     templates = Environment(
-        loader=PackageLoader("rlbench.reporting.report"), undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        loader=PackageLoader("rlbench.reporting.report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
         autoescape=lambda name: str(name).endswith(".html.j2"),
-    )  # fmt: skip
-    templates.filters |= {"kind": lambda block: type(block).__name__, "base64": _base64, "md": _md}
+    )
+    filters: dict[str, Any] = {
+        "kind": lambda block: type(block).__name__,
+        "base64": _base64,
+        "md": _md,
+    }
+    templates.filters |= filters
     html = templates.get_template("report.html.j2").render(given)
     return html, templates.get_template("report.md.j2").render(given)
 

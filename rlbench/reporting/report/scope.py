@@ -80,8 +80,8 @@ def scope(folders: Sequence[Path]) -> Scope:
     there = {row["path"] for row in plan if any(Path(row["path"]).glob("*/part.json"))}
     results = load(*(set(folders) - set(benches)), *sorted(there))
     if results.runs.empty:
-        names = " or ".join(str(suite["name"]) for suite in suites)
-        raise UserError(f"nothing of {names} has run yet: start it with `rlbench bench`")
+        titles = " or ".join(str(suite["name"]) for suite in suites)
+        raise UserError(f"nothing of {titles} has run yet: start it with `rlbench bench`")
     results = _without_unplanned(results, plan)
     beside = _floors(results.runs)
     if beside:
@@ -198,7 +198,9 @@ def _renamed(table: pd.DataFrame, names: dict[_Key, _Key]) -> pd.DataFrame:
 def _with_missing(results: Results, plan: list[dict[str, Any]]) -> Results:
     """With a row of `runs` for every seed that was planned and is not there."""
     runs = results.runs
-    by_path: dict[Any, list[str]] = {Path(path).resolve(): name for *name, path in runs[[*RUN, "path"]].values.tolist()}
+    by_path: dict[Any, list[str]] = {
+        Path(path).resolve(): name for *name, path in runs[[*RUN, "path"]].values.tolist()
+    }
     done = {(Path(path).resolve(), seed) for path, seed in runs[["path", "seed"]].values.tolist()}
     rows = []
     for row in plan:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pandas as pd
 
-from rlbench.reporting.bootstrap import STATISTICS
 from rlbench.reporting.report import texts
 from rlbench.reporting.report.blocks import Cell, Table
 from rlbench.reporting.report.evidence import Evidence
@@ -16,28 +13,62 @@ LONG = 12  # rows from which on a table is folded, where it holds details
 Rows = list[list[Cell]]
 
 
-def glance(found: Evidence) -> Table | None:
-    """Environments x entrants: mean, interval; None where nearly all of it would be empty."""
-    floors = [found.floor(env) for env in found.envs]
-    names = found.names
-    filled = sum(found.cell(env, name) is not None for env in found.envs for name in names)
-    if 2 * filled < len(names) * len(found.envs):
-        return None
+def dense(found: Evidence) -> bool:
+    """Whether environments x entrants is a matrix rather than a few islands."""
+    filled = found.cells["label"].isin(found.names).sum()
+    return bool(2 * filled >= len(found.names) * len(found.envs))
+
+
+def glance(found: Evidence) -> Table:
+    """The means with their intervals: environments x entrants, or ranked where few meet."""
+    return _matrix(found) if dense(found) else _ranked(found)
+
+
+def _matrix(found: Evidence) -> Table:
+    floors = any(found.floor(env) is not None for env in found.envs)
+    floors &= "random" not in found.names
     rows: Rows = []
-    for env, floor in zip(found.envs, floors, strict=True):
-        here = [found.cell(env, name) for name in names]
-        best = max((c["mean"] for c in here if c is not None and c["n"]), default=None)
-        row = [Cell(env, f"{measure_text(next(c for c in here if c is not None))}")
-               if any(c is not None for c in here) else Cell(env)]  # fmt: skip
-        row += [score_cell(cell, best) for cell in here]
-        if any(f is not None and f["label"] not in names for f in floors):
-            row.append(score_cell(floor, None))
+    for env in found.envs:
+        here = [found.cell(env, name) for name in found.names]
+        row = [Cell(env, _measure(found, env)), *(score_cell(c, _best(found, env)) for c in here)]
+        rows.append([*row, score_cell(found.floor(env), None)] if floors else row)
+    caption = (
+        "Mean over seeds, below it the 95 % Student-t interval; bold: the highest mean, which "
+        "is no claim that it is the best. – : not asked for."
+    )
+    return Table(caption, ["*environment", *found.names, *["random"] * floors], rows)
+
+
+def _ranked(found: Evidence) -> Table:
+    rows: Rows = []
+    for env in found.envs:
+        here = found.cells[(found.cells["env"] == env) & found.cells["label"].isin(found.names)]
+        here = here.sort_values(["mean", "label"], ascending=[False, True])
+        row = [Cell(env, _measure(found, env))]
+        for _, cell in here.iterrows():
+            one = score_cell(cell, None)
+            row.append(Cell(f"{cell['label']}: {one.text}", one.note, one.kind, cell["label"]))
         rows.append(row)
-    heads = ["*environment", *names]
-    heads += ["random"] * (len(rows[0]) > len(heads))
-    caption = ("Mean over seeds with its 95 % Student-t interval; bold: the highest mean, which "
-               "is no claim that it is the best. – : not asked for.")  # fmt: skip
-    return Table(caption, heads, rows)
+    most = max(map(len, rows)) - 1
+    rows = [[*row, *[Cell("")] * (most + 1 - len(row))] for row in rows]
+    caption = (
+        "Mean over seeds, the highest first, below it the 95 % Student-t interval: an order "
+        "of means, and no claim that the first is the best."
+    )
+    return Table(
+        caption, ["*environment", "*highest mean", *[f"*{i}." for i in range(2, most + 1)]], rows
+    )
+
+
+def _best(found: Evidence, env: str) -> float:
+    """The highest mean among the entrants."""
+    here = found.cells[(found.cells["env"] == env) & found.cells["label"].isin(found.names)]
+    return float(here["mean"].max())
+
+
+def _measure(found: Evidence, env: str) -> str:
+    cell = found.cells[found.cells["env"] == env].iloc[0]
+    return f"test accuracy, {cell['items']:,} images" if texts.unit(cell) else "return"
 
 
 def score_cell(cell: pd.Series | None, best: float | None) -> Cell:
@@ -54,25 +85,37 @@ def score_cell(cell: pd.Series | None, best: float | None) -> Cell:
     return Cell(texts.score_text(cell["mean"], cell) + texts.unit(cell), note, kind)
 
 
-def measure_text(cell: pd.Series) -> str:
-    return f"test accuracy, {cell['items']:,} images" if texts.unit(cell) else "return"
-
-
 def states(found: Evidence) -> Table:
-    """Environments x entrants: how the seeds stand."""
-    names = [*found.names, *sorted({*found.cells["label"]} - {*found.names})]
+    """How the seeds stand: environments x entrants, or a line for each environment where few meet;
+    runs of the random agent stand together."""
+    names = {
+        cell["label"]: cell["label"] if cell["label"] in found.names else "random"
+        for _, cell in found.cells.iterrows()
+    }
     rows: Rows = []
+    heads = [*found.names, *["random"] * (set(names.values()) > set(found.names))]
     for env in found.envs:
-        row = [Cell(env)]
-        for name in names:
-            cell = found.cell(env, name)
-            if cell is None:
-                row.append(Cell(texts.NONE, kind="muted"))
-            else:
-                lost = cell["n_done"] < cell["of"]
-                row.append(Cell(state_text(cell), kind="lost" if lost else ""))
-        rows.append(row)
-    return Table("Seeds by how they stand. – : not asked for.", ["*environment", *names], rows)
+        here: dict[str, list[pd.Series]] = {}
+        for _, cell in found.cells[found.cells["env"] == env].iterrows():
+            here.setdefault(names[cell["label"]], []).append(cell)
+        said = {name: "; ".join(map(state_text, cells)) for name, cells in here.items()}
+        lost = {name for name, cells in here.items() if any(c["n_done"] < c["of"] for c in cells)}
+        if dense(found):
+            row = [
+                Cell(said[name], kind="lost" * (name in lost))
+                if name in said
+                else Cell(texts.NONE, kind="muted")
+                for name in heads
+            ]
+            rows.append([Cell(env), *row])
+        else:
+            alike: dict[str, list[str]] = {}
+            for name, text in said.items():
+                alike.setdefault(text, []).append(name)
+            text = "; ".join(f"{text}: {texts.listing(those)}" for text, those in alike.items())
+            rows.append([Cell(env), Cell(text, kind="lost" * bool(lost))])
+    columns = ["*environment", *heads] if dense(found) else ["*environment", "*seeds"]
+    return Table("Seeds by how they stand. – : not asked for.", columns, rows)
 
 
 def scores(found: Evidence) -> Table:
@@ -80,25 +123,29 @@ def scores(found: Evidence) -> Table:
     rows: Rows = []
     for env, here in found.cells.groupby("env"):
         goal = here["threshold"].max()
-        about = measure_text(here.iloc[0])
-        about += "" if pd.isna(goal) else f", solved at {goal:g}"
+        about = _measure(found, str(env))
+        about += "" if pd.isna(goal) else f", solved at {texts.minus(f'{goal:g}')}"
         rows.append([Cell(f"{env} ({about})")])
-        best = here.loc[~here["floor"], "mean"].max()
+        best = _best(found, str(env))
         for _, cell in here.iterrows():
-            score = score_cell(cell, best)
+            score = score_cell(cell, best if cell["label"] in found.names else None)
             ends = [texts.score_text(cell[end], cell) for end in ("lowest", "highest")]
-            rows.append([
-                _entrant(cell, found),
-                Cell(score.text, kind=score.kind),
-                Cell(texts.span_text(cell) if cell["n"] else texts.NONE),
-                Cell(texts.score_text(cell["iqm"], cell)),
-                Cell(" to ".join(dict.fromkeys(ends))),
-                Cell(f"{cell['n']}" + f" of {cell['of']}" * bool(cell["n"] < cell["of"])),
-                Cell(*_solved(cell)),
-            ])  # fmt: skip
+            rows.append(
+                [
+                    _entrant(cell, found),
+                    Cell(score.text, kind=score.kind),
+                    Cell(texts.span_text(cell) if cell["n"] else texts.NONE),
+                    Cell(texts.score_text(cell["iqm"], cell)),
+                    Cell(" to ".join(dict.fromkeys(ends))),
+                    Cell(f"{cell['n']}" + f" of {cell['of']}" * bool(cell["n"] < cell["of"])),
+                    Cell(*_solved(cell)),
+                ]
+            )
     heads = ["*entrant", "mean", "95 % interval", "IQM", "least to greatest", "n", "solved"]
-    caption = ("Final scores of the last weights, one number per seed. Intervals are Student's t, "
-               "those of solved seeds Clopper and Pearson's (95 %).")  # fmt: skip
+    caption = (
+        "Final scores of the last weights, one number per seed. Intervals are Student's t, "
+        "those of solved seeds Clopper and Pearson's (95 %)."
+    )
     return Table(caption, heads, rows)
 
 
@@ -109,8 +156,9 @@ def _entrant(cell: pd.Series, found: Evidence) -> Cell:
 def _solved(cell: pd.Series) -> tuple[str, str]:
     if pd.isna(cell["solved"]):
         return texts.NONE, ""
-    share = [f"{100 * cell[end]:.0f}" for end in ("solved_low", "solved_high")
-             if pd.notna(cell[end])]  # fmt: skip
+    share = [
+        f"{100 * cell[end]:.0f}" for end in ("solved_low", "solved_high") if pd.notna(cell[end])
+    ]
     return f"{cell['solved']} of {cell['ended']}", f"{' to '.join(share)} %" if share else ""
 
 
@@ -127,75 +175,32 @@ def comparisons(found: Evidence) -> Table:
             span = "no interval" if pd.isna(pair["low"]) else " to ".join(ends)
             winner = pair[pair["verdict"]] if pair["verdict"] in ("a", "b") else ""
             value = texts.difference_text(pair, cell)
-            rows.append([
-                Cell(f"{pair['a']} − {pair['b']}"),
-                Cell(value + points * (value != texts.NONE), span if pair["n_a"] else ""),
-                Cell(texts.p_text(pair["p_holm"]).removeprefix("p = ").removeprefix("p ")),
-                Cell(texts.number(pair["effect"])),
-                Cell(texts.number(pair["improvement"])),
-                Cell(f"{pair['n_a']}, {pair['n_b']}"),
-                Cell(f"{winner} is better" if winner else verdicts[pair["verdict"]],
-                     kind="best" if winner else ""),
-            ])  # fmt: skip
-    heads = ["*comparison", "difference", "p, adjusted", "Hedges’ g", "P(first > second)", "n",
-             "*verdict"]  # fmt: skip
-    caption = ("Difference of means with Welch's 95 % interval; p of a two-sided permutation test, "
-               "adjusted over all rows (Holm). P: the probability that a random seed of the first "
-               "scores more than one of the second, ties half.")  # fmt: skip
+            rows.append(
+                [
+                    Cell(f"{pair['a']} − {pair['b']}"),
+                    Cell(value + points * (value != texts.NONE), span if pair["n_a"] else ""),
+                    Cell(texts.p_text(pair["p_holm"]).removeprefix("p = ").removeprefix("p ")),
+                    Cell(texts.number(pair["effect"])),
+                    Cell(texts.number(pair["improvement"])),
+                    Cell(f"{pair['n_a']}, {pair['n_b']}"),
+                    Cell(
+                        f"{winner} is better" if winner else verdicts[pair["verdict"]],
+                        kind="best" if winner else "",
+                    ),
+                ]
+            )
+    heads = [
+        "*comparison",
+        "difference",
+        "p, adjusted",
+        "Hedges’ g",
+        "P(first > second)",
+        "n",
+        "*verdict",
+    ]
+    caption = (
+        "Difference of means with Welch's 95 % interval; p of a two-sided permutation test, "
+        "adjusted over all rows (Holm). P: the probability that a random seed of the first "
+        "scores more than one of the second, ties half."
+    )
     return Table(caption, heads, rows, folded=len(rows) > 2 * LONG)
-
-
-def aggregates(found: Evidence) -> Table:
-    """A row for each entrant: four aggregates with their intervals, the best first."""
-    rows: Rows = []
-    for name, here in _by_iqm(found.aggregates):
-        row = [Cell(name, key=name)]
-        for statistic in STATISTICS:
-            one = here[here["statistic"] == statistic].iloc[0]
-            none = pd.isna(one["value"])
-            span = one["method"] if pd.isna(one["low"]) else texts.interval(one["low"], one["high"])
-            row.append(Cell(texts.number(one["value"]), span, "lost" if none else ""))
-        rows.append([*row, Cell(f"{here['n'].min()}")])
-    methods = found.aggregates.loc[found.aggregates["low"].notna(), "method"].unique()
-    caption = ("Normalised scores over these environments alike, with 95 % intervals"
-               + (f" ({texts.listing(methods)})" if len(methods) else "")
-               + ". n: seeds in the environment with the fewest. The optimality gap is how far "
-               "scores fall short of 1: less is better.")  # fmt: skip
-    return Table(caption, ["*entrant", *STATISTICS, "n"], rows)
-
-
-def _by_iqm(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    iqm = table[table["statistic"] == "IQM"].sort_values(["value", "label"], ascending=[False, True])
-    for name in iqm["label"]:
-        yield name, table[table["label"] == name]
-
-
-def normalisation(found: Evidence) -> Table:
-    """What 0 and 1 are."""
-    rows: Rows = []
-    for env in found.common.envs:
-        scale, cell = found.scales[env], found.cells[found.cells["env"] == env].iloc[0]
-        rows.append([
-            Cell(env),
-            Cell(texts.score_text(scale.low, cell) + texts.unit(cell), scale.low_from),
-            Cell(texts.score_text(scale.high, cell) + texts.unit(cell), scale.high_from),
-        ])  # fmt: skip
-    return Table("What a normalised score of 0 and of 1 is.", ["*environment", "0", "1"], rows)
-
-
-def improvement(found: Evidence) -> Table:
-    """Entrants x entrants: the probability that the row beats the column."""
-    names = list(dict.fromkeys(found.improvements["a"]))
-    cells = {(row.a, row.b): row for row in found.improvements.itertuples()}
-    rows: Rows = []
-    for a in names:
-        row = [Cell(a, key=a)]
-        for b in names:
-            one = cells.get((a, b))
-            row.append(Cell(texts.NONE, kind="muted") if one is None else
-                       Cell(texts.number(one.value), texts.interval(one.low, one.high)))  # fmt: skip
-        rows.append(row)
-    method = found.improvements["method"].iloc[0]
-    caption = ("Probability that a random seed of the row scores more than one of the column, over "
-               f"these environments alike; below it the 95 % interval ({method}).")  # fmt: skip
-    return Table(caption, ["*", *names], rows)

@@ -41,6 +41,8 @@ def difference_text(pair: Any, cell: Any, name: str = "difference") -> str:
     value = pair[name]
     if pd.isna(value):
         return NONE
+    if value == 0:
+        return "0"
     if cell["measure"] == ACCURACY:
         text = f"{100 * abs(value):.{1 if cell['items'] < 1000 else 2}f}"
     else:
@@ -50,7 +52,9 @@ def difference_text(pair: Any, cell: Any, name: str = "difference") -> str:
 
 def number(value: float, digits: int = 2) -> str:
     """A share, an effect, a normalised score; "–" where there is none."""
-    return NONE if pd.isna(value) else minus(f"{value:.{digits}f}")
+    if pd.isna(value):
+        return NONE
+    return minus(f"{round(value, digits) + 0.0:.{digits}f}")  # no -0.00
 
 
 def interval(low: float, high: float, digits: int = 2) -> str:

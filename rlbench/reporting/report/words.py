@@ -22,8 +22,11 @@ def summary(found: Evidence) -> Points:
         "At what cost?": cost(found),
         "How sure?": sure(found),
     }
-    items = [(name if i == 0 else "", line)
-             for name, lines in answers.items() for i, line in enumerate(lines)]  # fmt: skip
+    items = [
+        (name if i == 0 else "", line)
+        for name, lines in answers.items()
+        for i, line in enumerate(lines)
+    ]
     return Points([line for _, line in items], [name for name, _ in items])
 
 
@@ -55,9 +58,9 @@ def _pair(a: str, b: str, rows: pd.DataFrame) -> str:
             said.append(f"{winner} beats {loser} on {many} ({where}Holm-adjusted {_at_most(p)})")
     for verdict, text in (("tied", "tied"), ("undecided", "undecided"), ("no score", "no score")):
         if verdict in envs:
-            which = some(envs[verdict], "environments")
+            where = some(envs[verdict], "environments")
             text = "without a score to compare" if verdict == "no score" else text
-            said.append(f"{text} on {which}")
+            said.append(f"{text} on {where}")
     if "a" not in envs and "b" not in envs:
         said[0] = f"{a} and {b}: {said[0]}"
     return f"{'; '.join(said)}; {seeds}."
@@ -106,7 +109,9 @@ def how_much(found: Evidence) -> list[str]:
         best = iqm.sort_values(["value", "label"], ascending=[False, True])
         each = [f"{row.label} {_estimate(row)}" for row in best.itertuples()]
         envs = counted(len(found.common.envs), "environment")
-        said.append(f"Normalised IQM over {envs} (0 = random, 1 = reference score): {'; '.join(each)}.")
+        said.append(
+            f"Normalised IQM over {envs} (0 = random, 1 = reference score): {'; '.join(each)}."
+        )
     pairs = found.pairs[found.pairs["difference"].notna() & (found.pairs["verdict"] != "tied")]
     shown = pairs if len(pairs) <= 2 * FEW else pairs[pairs["verdict"] != "undecided"]
     if 0 < len(shown) <= 4 * FEW:
@@ -127,24 +132,22 @@ def cost(found: Evidence) -> list[str]:
     cells = cells[cells["seconds_per_seed"].notna()]
     if cells.empty:
         return ["No training time is recorded."]
-    table = cells.pivot(index="env", columns="label", values="seconds_per_seed")
-    whole = table.dropna()
-    if len(whole) and len(table.columns) > 1:
-        sums = whole.sum().sort_values(kind="stable")
+    table = cells.pivot(index="env", columns="label", values="seconds_per_seed").dropna()
+    if len(table) and len(table.columns) > 1:
+        envs = [str(env) for env in table.index]
+        sums = table.sum().sort_values(kind="stable")
         each = ", ".join(f"{name} {texts.seconds_text(value)}" for name, value in sums.items())
-        over = f"summed over {some(list(whole.index), 'environments')}"
-        over = over if len(whole) > 1 else f"on {whole.index[0]}"
-        said = [f"Training time of a seed, {over}: {each}."]
+        over = f"summed over {some(envs, 'environments')}" if len(envs) > 1 else f"on {envs[0]}"
+        said = f"Training time of a seed, {over}: {each}."
     else:
-        ends = [cells.sort_values("seconds_per_seed").iloc[i] for i in (0, -1)]
-        each = [f"{texts.seconds_text(e['seconds_per_seed'])} ({e['label']} on {e['env']})"
-                for e in ends]  # fmt: skip
-        said = [f"Training time of a seed: {' to '.join(dict.fromkeys(each))}."]
-    steps = cells["lockstep_most"]
-    if steps.max() > 1:
-        sizes = sorted({*cells["lockstep"], *steps})
-        said[0] += f" Seeds trained {listing(sizes, 'or')} at a time, and share their time."
-    return said
+        ends = cells.sort_values("seconds_per_seed").iloc[[0, -1]]
+        ends["text"] = ends["seconds_per_seed"].map(texts.seconds_text)
+        both = ends["text"] + " (" + ends["label"] + " on " + ends["env"] + ")"
+        said = f"Training time of a seed: {' to '.join(both.unique())}."
+    sizes = sorted({*cells["lockstep"], *cells["lockstep_most"]})
+    if sizes != [1]:
+        said += f" Seeds trained {listing(sizes, 'or')} at a time, and share their time."
+    return [said]
 
 
 def sure(found: Evidence) -> list[str]:
@@ -191,7 +194,9 @@ def _difference(row: pd.Series, found: Evidence) -> str:
 
 
 def _seeds(rows: pd.DataFrame) -> str:
-    sizes = sorted({*rows["n_a"], *rows["n_b"]})
+    sizes = sorted({*rows["n_a"], *rows["n_b"]} - {0})
+    if not sizes:
+        return "no scores"
     n = listing(sizes) if len(sizes) < 3 else f"{sizes[0]} to {sizes[-1]}"
     return f"n = {n}" + (" each" if len(sizes) == 1 else "")
 
