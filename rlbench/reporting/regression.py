@@ -149,11 +149,12 @@ def print_regressions(table: pd.DataFrame, console: Console) -> None:
             verdict,
         )
     print_table(console, shown, fold=True)
-    counts = table["verdict"].value_counts()
-    console.print(
-        f"\n {', '.join(f'{counts[v]} {v}' for v in order if v in counts)}. Scores are means over "
-        "n seeds, intervals Welch's, p that of a permutation test, adjusted over "
-        f"{texts.counted(table['p'].notna().sum(), 'run')} (Holm).",
-        soft_wrap=True,
-        highlight=False,
-    )
+    counts, tested = table["verdict"].value_counts(), int(table["p"].notna().sum())
+    number = texts.listing(f"{counts[verdict]} {verdict}" for verdict in order if verdict in counts)
+    said = f"{number}. n: seeds, before and now."
+    if tested:
+        said += (
+            " Intervals are Welch's, p is that of a permutation test, adjusted over "
+            f"{texts.counted(tested, 'run')} (Holm)."
+        )
+    console.print(f"\n {said}", soft_wrap=True, highlight=False)

@@ -33,10 +33,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG image, and in words what is to be seen in it."""
+    """An SVG image, in words what is to be seen in it, and perhaps a title."""
 
     svg: bytes
     alt: str
+    title: str = ""
 
 
 @dataclass(frozen=True)

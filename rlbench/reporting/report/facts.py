@@ -11,6 +11,7 @@ from rlbench.reporting.report.scope import FLOOR, MISSING, Scope
 from rlbench.reporting.results import RUN, STATUSES, Results
 from rlbench.reporting.stats import iqm, mean_interval, share_interval
 from rlbench.reporting.tables import per_seed
+from rlbench.store import seed_ranges
 
 STATES = (*STATUSES, MISSING)
 LOST = ("diverged", "failed", "timeout")  # ended without a score
@@ -127,7 +128,7 @@ def _ends(seeds: pd.DataFrame) -> list[str]:
     said = []
     for (status, reason), some in rest.groupby(["status", "reason"], sort=False):
         many = "seeds" if len(some) > 1 else "seed"
-        which = ", ".join(map(str, some["seed"]))
+        which = seed_ranges(some["seed"].tolist())
         state = "done without a score" if status == "done" else status
         said.append(f"{many} {which} {state}" + (f": {reason}" if reason else ""))
     return said

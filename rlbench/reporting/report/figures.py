@@ -98,6 +98,8 @@ def _panel(found: Evidence, env: str, points: pd.DataFrame, x: str, look: Look) 
         axes.xaxis.set_major_formatter(FuncFormatter(thousands))
         on_images = any(texts.unit(c) for _, c in found.cells[found.cells["env"] == env].iterrows())
         axes.set(xlabel=AXES[x], ylabel="validation accuracy" if on_images else "return")
+        if on_images:
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
         sns.despine(ax=axes)
         settle(drawing)
     return svg(drawing)
@@ -114,7 +116,7 @@ def dots(found: Evidence) -> Iterator[Picture]:
         said = "; ".join(_said(cell) for _, cell in cells[::-1].iterrows())
         alt = f"Final scores on {env}, a dot for each seed: {said}."
         with style():
-            drawing = Drawing(figsize=(SIZE[0], 0.9 + 0.34 * len(cells)), layout="constrained")
+            drawing = Drawing(figsize=(SIZE[0], 0.6 + 0.34 * len(cells)), layout="constrained")
             axes = drawing.add_subplot()
             for place, (_, cell) in enumerate(cells.iterrows()):
                 color = look[cell["label"]]["color"]
@@ -137,9 +139,8 @@ def dots(found: Evidence) -> Iterator[Picture]:
                 _estimate(axes, place, cell["mean"], cell["low"], cell["high"], color)
             _levels(axes, found, env, cells)
             _names(axes, list(cells["label"]))
-            axes.set_title(env, fontsize="medium")
             settle(drawing)
-        yield Picture(svg(drawing), alt)
+        yield Picture(svg(drawing), alt, env)
 
 
 def _said(cell: pd.Series) -> str:
@@ -188,7 +189,7 @@ def profiles(found: Evidence) -> Picture:
     """Share of runs above each normalised score."""
     look, half = looks(found), []
     with style():
-        drawing = Drawing(figsize=(6.4, 3.4), layout="constrained")
+        drawing = Drawing(figsize=(5.2, 3.2), layout="constrained")
         axes = drawing.add_subplot()
         for name, mine in found.profiles.groupby("label"):
             axes.plot(mine["threshold"], mine["share"], **look[str(name)], lw=2)

@@ -26,7 +26,7 @@ ALPHA = 0.05
 RESAMPLES = 10_000
 _PAIRS = {
     **dict.fromkeys(["env", "a", "b"], "str"),
-    **dict.fromkeys(["n_a", "n_b"], "int64"),
+    **dict.fromkeys(["n_a", "n_b", "lost_a", "lost_b"], "int64"),
     **dict.fromkeys(["mean_a", "mean_b", "difference", "low", "high"], "float64"),
     **dict.fromkeys(["p", "p_holm", "least_p", "effect", "improvement"], "float64"),
     **dict.fromkeys(["verdict", "said"], "str"),
@@ -88,7 +88,8 @@ def comparisons(seeds: pd.DataFrame, cells: pd.DataFrame, chosen: Family) -> pd.
     p is that of a permutation test of the difference of means, p_holm adjusted over all rows
     (Holm 1979), least_p the smallest that so many seeds can have; low and high are Welch's interval
     of the difference, effect Hedges' g, improvement the probability that a seed of a beats one of
-    b. The verdict is "a", "b", "tied" (all seeds of both at one score), "undecided", or "no score".
+    b; lost_a and lost_b seeds have no score and are in no test. The verdict is "a", "b", "tied"
+    (all seeds of both at one score), "undecided", or "no score".
     """
     rows = []
     for env, here in seeds.groupby("env"):
@@ -98,6 +99,7 @@ def comparisons(seeds: pd.DataFrame, cells: pd.DataFrame, chosen: Family) -> pd.
                 found = compare(there[a], there[b], stream("compare", str(env), a, b))
                 row = {**found._asdict(), "env": env, "a": a, "b": b, "p": found.p_permutation}
                 row |= {"mean_a": _mean(there[a]), "mean_b": _mean(there[b])}
+                row |= {"lost_a": there[a].size - found.n_a, "lost_b": there[b].size - found.n_b}
                 rows.append(row | {"least_p": least_p(found.n_a, found.n_b), "p_holm": 0.0})
     table = pd.DataFrame(rows, columns=[n for n in _PAIRS if n != "verdict"])
     tied = (table["difference"] == 0) & (table["p"] == 1) & _flat(table, seeds)

@@ -79,7 +79,7 @@ def times(found: Evidence) -> Table:
                     Cell(texts.NONE if math.isnan(pace) else f"{pace:,.0f}"),
                     Cell(texts.seconds_text(cell["seconds"])),
                     Cell((f"{few}" if few == many else f"{few} to {many}") if ran else texts.NONE),
-                    Cell(cell["device"] or texts.NONE, cell["platform"]),
+                    Cell(cell["device"] or texts.NONE),
                 ]
             )
     heads = [

@@ -61,7 +61,9 @@ def sections(found: Evidence) -> Iterator[Section]:
                 *(
                     [
                         Figure(
-                            "Accuracy against what it costs.", [figures.on_images(found)], wide=True
+                            "Accuracy against what it costs; colours are those of its own legend.",
+                            [figures.on_images(found)],
+                            wide=True,
                         )
                     ]
                     if _evaluated(found)

@@ -80,7 +80,7 @@ def score_cell(cell: pd.Series | None, best: float | None) -> Cell:
         return Cell(rest or "no score", kind="lost")
     note = texts.span_text(cell)
     if cell["n"] < cell["of"]:
-        note += f" (n = {cell['n']} of {cell['of']}{': ' * bool(rest)}{rest})"
+        note += f"; n = {cell['n']} of {cell['of']}{': ' * bool(rest)}{rest}"
     kind = "best" if cell["mean"] == best else ""
     return Cell(texts.score_text(cell["mean"], cell) + texts.unit(cell), note, kind)
 

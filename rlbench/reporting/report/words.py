@@ -198,7 +198,13 @@ def _seeds(rows: pd.DataFrame) -> str:
     if not sizes:
         return "no scores"
     n = listing(sizes) if len(sizes) < 3 else f"{sizes[0]} to {sizes[-1]}"
-    return f"n = {n}" + (" each" if len(sizes) == 1 else "")
+    text = f"n = {n}" + (" each" if len(sizes) == 1 else "")
+    sides = [
+        rows[["env", side, f"lost_{side}", f"n_{side}"]].set_axis(range(4), axis=1) for side in "ab"
+    ]
+    each = pd.concat(sides).drop_duplicates()
+    lost = int(each.loc[each[3] > 0, 2].sum())
+    return text + (f", without {counted(lost, 'seed')} that gave no score" if lost else "")
 
 
 def _at_most(p: float) -> str:
