@@ -140,6 +140,19 @@ def test_the_lowest_files_stand_alone(name: str, allowed: set[str]) -> None:
     assert foreign(PACKAGE / name) <= allowed
 
 
+STATISTICS = ["bootstrap", "comparison", "effects", "efficiency", "profiles", "references",
+              "resampling", "stats"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_statistics_know_arrays_only(name: str) -> None:
+    """numpy, scipy and each other: no tables, no files, no figures."""
+    file = PACKAGE / "reporting" / f"{name}.py"
+    assert foreign(file) <= {"numpy", "scipy", "rlbench"}
+    ours = {module for module in imports(file) if within(module, "rlbench")}
+    assert ours <= {f"rlbench.reporting.{other}" for other in STATISTICS}
+
+
 def test_an_agent_imports_at_most_one_other() -> None:
     for file in (PACKAGE / "agents").glob("[!_]*.py"):
         others = {module.split(".")[2] for module in imports(file)

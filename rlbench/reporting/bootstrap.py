@@ -1,23 +1,29 @@
 """Aggregate scores over tasks, with intervals that hold for few seeds.
 
-Scores are (..., n seeds, m tasks); NaN is a score that is not there. Every task is a stratum: seeds
-are resampled within it, never across (Agarwal et al. 2021, "Deep reinforcement learning at the edge
-of the statistical precipice"), so tasks may differ in their number of seeds, and seeds of different
-tasks are not paired.
+Scores are (n seeds, m tasks) throughout; NaN is a score that is not there.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t
+from numpy.typing import ArrayLike
 
+from rlbench.reporting.resampling import (
+    LARGE,
+    Array,
+    missing_text,
+    percentiles,
+    resampled,
+    seeds_of,
+    squared_errors,
+    stratified,
+    student_half,
+    task_means,
+    widened,
+    widening,
+)
 from rlbench.reporting.stats import Interval
-
-Array = NDArray[np.float64]
-LARGE = 20  # seeds in every task from which on the percentile bootstrap keeps its level
-_BLOCK = 2**21  # scores drawn at once: bounds memory, changes no number
 
 
 class Estimate(NamedTuple):
@@ -32,12 +38,12 @@ class Estimate(NamedTuple):
 
 def _mean(scores: Array) -> Array:
     """Every task weighs the same, however many seeds it has."""
-    return _task_means(scores).mean(axis=-1)
+    return task_means(scores).mean(axis=-1)
 
 
 def _median(scores: Array) -> Array:
     """The median over tasks of their means."""
-    return np.median(_task_means(scores), axis=-1)
+    return np.median(task_means(scores), axis=-1)
 
 
 def _iqm(scores: Array) -> Array:
@@ -75,22 +81,33 @@ def aggregate(
 ) -> Estimate:
     """One number for (n seeds, m tasks) of scores, with an interval over seeds.
 
-    `statistic` is a name in STATISTICS. With LARGE seeds or more in every task the interval is the
-    percentile one of the stratified bootstrap, with fewer a Student-t interval (`t_interval`).
+    `statistic` is a name in STATISTICS. From LARGE seeds a task on, the interval is the percentile
+    one of the stratified bootstrap. That is too narrow for fewer, so there means over seeds (mean,
+    optimality gap) have Student's interval, others the bootstrap's made wider (`widening`).
     ValueError where a task has no score at all.
     """
+    if statistic not in STATISTICS:
+        raise ValueError(f"no statistic {statistic!r}, only {', '.join(STATISTICS)}")
     table = stratified(scores, level)
-    counts = (~np.isnan(table)).sum(axis=0)
-    value = float(STATISTICS[statistic](table))
-    interval, method = None, _why_none(table, value)
-    if not method and counts.min() >= LARGE:
-        interval = percentile_interval(table, statistic, rng, resamples, level)
-        method = f"stratified bootstrap, {resamples:,} resamples"
-    elif not method:
-        interval = t_interval(table, statistic, rng, resamples, level)
+    counts = seeds_of(table)
+    with np.errstate(invalid="ignore"):  # infinite scores of both signs have no mean: NaN, and said
+        value = float(STATISTICS[statistic](table))
+    linear = _linear(table, statistic)
+    interval, method = None, _why_none(table)
+    if not method and counts.min() < LARGE and linear is not None:
         method = "Student t"
+        half = student_half(squared_errors(linear), counts, level) / counts.size
+        low = 0.0 if statistic == "optimality gap" else -np.inf  # which no gap can be below
+        interval = Interval(max(value - half, low), value + half)
+    elif not method:
+        method = f"stratified bootstrap, {resamples:,} resamples"
+        interval = percentile_interval(table, statistic, rng, resamples, level)
+        if counts.min() < LARGE:
+            factor = widening(squared_errors(table), counts, level)
+            interval = widened(value, interval, factor)
+            method += f", widened {factor:.2f} times"
     if interval is not None and not interval.low < interval.high:
-        interval, method = None, "no spread that counts: no interval"
+        interval, method = None, "no spread seen: no interval"
     low, high = interval or (np.nan, np.nan)
     return Estimate(value, low, high, int(counts.min()), method + _remarks(table))
 
@@ -103,123 +120,45 @@ def percentile_interval(
     return percentiles(np.concatenate(drawn), level)
 
 
-def t_interval(
-    scores: Array, statistic: str, rng: np.random.Generator, resamples: int, level: float
-) -> Interval:
-    """Student-t interval, at least two seeds in every task.
-
-    Mean, IQM and optimality gap are, nearly, means over tasks of means over seeds of some number of
-    each score: the score, the score clipped to the middle half (Tukey & McLaughlin 1963), what it
-    lacks to 1. So their variances are sums over tasks, with Satterthwaite's degrees of freedom.
-    The median has no such form: it is computed of task means drawn from their t-distributions.
-    """
-    there = ~np.isnan(scores)
-    counts = there.sum(axis=0)
-    value = float(STATISTICS[statistic](scores))
-    if statistic == "median":
-        errors = np.sqrt(_variances(scores) / counts)
-        draws = rng.standard_t(counts - 1, size=(resamples, counts.size))
-        return percentiles(np.median(_task_means(scores) + errors * draws, axis=-1), level)
-    if statistic == "IQM":
-        values, kept = _middle(scores)
-        middle = values[kept > 0]
-        share = 1 - 2 * _cut(scores).item()
-        linear = np.clip(scores, middle[0], middle[-1]) / share
-    else:
-        linear = np.maximum(1 - scores, 0.0) if statistic == "optimality gap" else scores
-    errors = _variances(linear) / counts / counts.size**2  # squared, of the tasks
-    if not errors.any():
-        return Interval(value, value)
-    degrees = errors.sum() ** 2 / (errors**2 / (counts - 1)).sum()
-    half = t.ppf((1 + level) / 2, degrees) * np.sqrt(errors.sum())
-    return Interval(float(value - half), float(value + half))
-
-
-def stratified(scores: ArrayLike, level: float) -> Array:
-    """The scores as (n, m) floats; ValueError for another shape, a task without scores, a level."""
-    table = np.asarray(scores, dtype=np.float64)
-    if table.ndim != 2 or not table.size:
-        raise ValueError(f"scores need the shape (seeds, tasks), not {table.shape}")
-    empty = np.flatnonzero(np.isnan(table).all(axis=0))
-    if empty.size:
-        raise ValueError(f"no score at all in task column {', '.join(map(str, empty))}")
-    if not 0 < level < 1:
-        raise ValueError(f"a confidence level lies between 0 and 1, not at {level}")
-    return table
-
-
-def resampled(
-    scores: Array, rng: np.random.Generator, resamples: int, block: int = 0
-) -> Iterator[Array]:
-    """Stratified bootstrap resamples of (n, m) scores, in blocks (b, n, m) of at most `block`.
-
-    A task with k scores has k in every resample, above NaN. The block's size changes no number.
-    """
-    counts = (~np.isnan(scores)).sum(axis=0)
-    packed = np.sort(scores, axis=0)  # what is not there last
-    n, m = packed.shape
-    block = block or max(1, _BLOCK // packed.size)
-    hidden = np.arange(n)[:, None] >= counts
-    full = not hidden.any()
-    for begin in range(0, resamples, block):
-        size = (min(block, resamples - begin), n, m)
-        rows = rng.integers(0, n if full else counts, size=size)
-        drawn = packed.ravel()[rows * m + np.arange(m)]
-        yield drawn if full else np.where(hidden, np.nan, drawn)
-
-
-def percentiles(draws: Array, level: float) -> Interval:
-    """The middle `level` of draws."""
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
-
-
-def _task_means(scores: Array) -> Array:
-    there = ~np.isnan(scores)
-    if there.all():
-        return scores.mean(axis=-2)
-    return np.where(there, scores, 0.0).sum(axis=-2) / there.sum(axis=-2)
-
-
-def _variances(scores: Array) -> Array:
-    """(n, m) -> (m,) of the scores there are, at least two in each task."""
-    return np.nanvar(scores, axis=0, ddof=1)
-
-
-def _cut(scores: Array) -> Array:
-    """The share of the weight that IQM cuts off at either end: whole scores if all weigh alike."""
-    number = (~np.isnan(scores)).sum(axis=(-2, -1))
-    return number // 4 / number
+def _linear(scores: Array, statistic: str) -> Array | None:
+    """Whose mean over seeds and then tasks the statistic is; None where it is no such mean."""
+    if statistic == "optimality gap":
+        return np.maximum(1 - scores, 0.0)
+    cuts = statistic == "IQM" and seeds_of(scores).sum() >= 4
+    return None if cuts or (statistic == "median" and scores.shape[1] > 1) else scores
 
 
 def _middle(scores: Array) -> tuple[Array, Array]:
     """All scores in order and how much of IQM each makes up, both (..., n m)."""
     there = ~np.isnan(scores)
-    weights = np.where(there, 1 / (there.sum(axis=-2, keepdims=True) * scores.shape[-1]), 0.0)
+    number = there.sum(axis=(-2, -1))[..., None]
+    cut = number // 4 / number  # of the weight at either end: whole scores where all weigh alike
+    weights = there / (there.sum(axis=-2, keepdims=True) * scores.shape[-1])
     flat = scores.reshape(*scores.shape[:-2], -1)
     order = np.argsort(flat, axis=-1)
-    values = np.take_along_axis(flat, order, axis=-1)
     weight = np.take_along_axis(weights.reshape(flat.shape), order, axis=-1)
     above = np.cumsum(weight, axis=-1)
-    cut = _cut(scores)[..., None]
     kept = np.minimum(above, 1 - cut) - np.maximum(above - weight, cut)
-    return values, np.where(kept > 1e-9, kept, 0.0) / (1 - 2 * cut)
+    kept = np.where(kept > 1e-9, kept, 0.0) / (1 - 2 * cut)
+    return np.take_along_axis(flat, order, axis=-1), kept
 
 
-def _why_none(scores: Array, value: float) -> str:
+def _why_none(scores: Array) -> str:
     """Why there can be no interval; "" where there can."""
-    there = ~np.isnan(scores)
-    counts = there.sum(axis=0)
+    counts = seeds_of(scores)
     if np.isinf(scores).any():
         return "infinite scores: no interval"
     if counts.min() < 2:
         return "one seed: no interval" if counts.max() < 2 else "a task with one seed: no interval"
     if counts.size == 1 and np.nanmin(scores) == np.nanmax(scores):
-        return f"{counts[0]} of {counts[0]} at {value:g}"
+        return f"{counts[0]} of {counts[0]} at {np.nanmin(scores):g}"
     return ""
 
 
 def _remarks(scores: Array) -> str:
-    """What else must be said of the scores."""
-    missing = int(np.isnan(scores).sum())
-    return f"; {missing} of {scores.size} scores missing" if missing else ""
+    """What else a reader of the interval must know."""
+    said = missing_text(scores)
+    alike = int((np.nanmin(scores, axis=0) == np.nanmax(scores, axis=0)).sum())
+    if alike and scores.shape[1] > 1 and seeds_of(scores).min() > 1:
+        said += f"; no spread seen in {alike} of {scores.shape[1]} tasks"
+    return said

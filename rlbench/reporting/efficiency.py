@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rlbench.reporting.bootstrap import Array
+from rlbench.reporting.resampling import Array
 
 
 def area_under_curve(steps: ArrayLike, returns: ArrayLike) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta
 
-from rlbench.reporting.bootstrap import LARGE, Array, resampled, stratified
+from rlbench.reporting.resampling import LARGE, Array, missing_text, resampled, seeds_of, stratified
 
 
 class Profile(NamedTuple):
@@ -35,22 +35,24 @@ def performance_profile(
     """
     table = stratified(scores, level)
     points = np.asarray(thresholds, dtype=np.float64)
-    counts = (~np.isnan(table)).sum(axis=0)
+    counts = seeds_of(table)
     share = _share_above(table[None], points)[0]
     tails = [(1 - level) / 2, (1 + level) / 2]
     if counts.min() >= LARGE:
         draws = [_share_above(block, points) for block in resampled(table, rng, resamples)]
         low, high = np.quantile(np.concatenate(draws), tails, axis=0)
-        return Profile(points, share, low, high, f"stratified bootstrap, {resamples:,} resamples")
-    total = counts.sum()
-    above = share * total
-    low = np.where(above > 0, beta.ppf(tails[0], above, total - above + 1), 0.0)
-    high = np.where(above < total, beta.ppf(tails[1], above + 1, total - above), 1.0)
-    return Profile(points, share, low, high, f"Clopper-Pearson, {total} runs")
+        method = f"stratified bootstrap, {resamples:,} resamples"
+    else:
+        runs = counts.size**2 / (1 / counts).sum()  # all of them, where tasks have the same number
+        above, below = share * runs, (1 - share) * runs
+        low = np.where(above > 0, beta.ppf(tails[0], above, below + 1), 0.0)
+        high = np.where(below > 0, beta.ppf(tails[1], above + 1, below), 1.0)
+        method = f"Clopper-Pearson, {runs:.4g} runs"
+    return Profile(points, share, low, high, method + missing_text(table))
 
 
 def _share_above(scores: Array, thresholds: Array) -> Array:
     """(b, n, m) and (k,) -> (b, k), mean over tasks."""
-    counts = (~np.isnan(scores)).sum(axis=-2)
+    counts = seeds_of(scores)
     above = [((scores > point).sum(axis=-2) / counts).mean(axis=-1) for point in thresholds]
     return np.stack(above, axis=-1)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rlbench.reporting.bootstrap import Array
+from rlbench.reporting.resampling import Array
 
 
 class Published(NamedTuple):

@@ -1,0 +1,112 @@
+"""How often intervals that say 95 % hold the truth, for few seeds and scores as agents have them.
+
+    python benchmarks/coverage.py
+
+Simulated seeds of one and of five tasks: normal scores; a ceiling, where 70 % of seeds are at 1 and
+others anywhere below; two modes, learned or not. A cell is the share of intervals that hold the
+statistic of the whole population, with standard error 0.7 % at 95 %; in brackets the percentage of
+trials without an interval, which say so instead. Lines with * are the plain percentile bootstrap,
+the control.
+"""
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+
+from rlbench.reporting.bootstrap import STATISTICS, aggregate, percentile_interval
+from rlbench.reporting.comparison import probability_of_improvement
+from rlbench.reporting.effects import hedges_g, wins
+from rlbench.reporting.profiles import performance_profile
+from rlbench.reporting.resampling import Array, percentiles, resampled
+from rlbench.reporting.stats import difference_interval
+
+TRIALS, RESAMPLES, POPULATION, THRESHOLD = 1_000, 1_000, 200_000, 0.6
+Interval = tuple[float, float]  # NaN where there is none
+
+
+def normal(rng: np.random.Generator, n: int, m: int) -> Array:
+    """Each task with a level and a spread of its own."""
+    return rng.normal(np.linspace(0.5, 1.0, m), np.linspace(0.4, 0.1, m), (n, m))
+
+
+def ceiling(rng: np.random.Generator, n: int, m: int) -> Array:
+    """70 % of the seeds at 1."""
+    return np.where(rng.random((n, m)) < 0.7, 1.0, rng.random((n, m)))
+
+
+def bimodal(rng: np.random.Generator, n: int, m: int) -> Array:
+    """Half the seeds have learned."""
+    modes = np.where(rng.random((n, m)) < 0.5, 0.2, np.linspace(1.0, 0.7, m))
+    return modes + rng.normal(0, 0.05, (n, m))
+
+
+FAMILIES: dict[str, Callable[[np.random.Generator, int, int], Array]] = {
+    "normal": normal,
+    "ceiling": ceiling,
+    "bimodal": bimodal,
+}
+
+
+def truths(a: Array, b: Array) -> dict[str, float]:
+    """What each interval is of, in the population."""
+    found = {name: float(statistic(a)) for name, statistic in STATISTICS.items()}
+    ranks = [
+        np.searchsorted(np.sort(y), x, side).mean() / len(y)
+        for x, y in zip(a.T, b.T)
+        for side in ("left", "right")
+    ]
+    first, second = a[:, 0], b[:, 0]
+    found["a - b"] = float(first.mean() - second.mean())
+    found["Hedges' g"] = found["a - b"] / float(np.sqrt((first.var() + second.var()) / 2))
+    return found | {"P(a > b)": float(np.mean(ranks)), "profile": float((a > THRESHOLD).mean())}
+
+
+def intervals(a: Array, b: Array, rng: np.random.Generator) -> dict[str, Interval]:
+    """Every interval of one trial; a * is the control."""
+    found: dict[str, Interval] = {}
+    for name in STATISTICS:
+        if name != "median" or a.shape[1] > 1:  # else it is the mean
+            found[name] = aggregate(a, name, rng, RESAMPLES)[1:3]
+            found[f"{name} *"] = percentile_interval(a, name, rng, RESAMPLES, 0.95)
+    if a.shape[1] == 1:
+        welch = difference_interval(a[:, 0], b[:, 0])
+        found["a - b"] = welch or (np.nan, np.nan)
+        found["Hedges' g"] = hedges_g(a[:, 0], b[:, 0])[1] if welch else (np.nan, np.nan)
+    found["P(a > b)"] = probability_of_improvement(a, b, rng, RESAMPLES)[1:3]
+    pairs = zip(*(resampled(each, rng, RESAMPLES, RESAMPLES) for each in (a, b)))
+    found["P(a > b) *"] = percentiles(np.concatenate([wins(*p).mean(axis=-1) for p in pairs]), 0.95)
+    band = performance_profile(a, [THRESHOLD], rng, RESAMPLES)
+    return found | {"profile": (band.low.item(), band.high.item())}
+
+
+def main() -> None:
+    """Print a table for each family of scores and number of tasks."""
+    seeds = (3, 5, 10, 20)
+    for family, draw in FAMILIES.items():
+        for m in (1, 5):
+            whole = np.random.default_rng(1)
+            truth = truths(draw(whole, POPULATION, m), 0.8 * draw(whole, POPULATION, m))
+            cells: dict[str, list[str]] = defaultdict(list)
+            for n in seeds:
+                rng = np.random.default_rng(n)
+                hits: dict[str, list[float]] = defaultdict(list)
+                for _ in range(TRIALS):
+                    a, b = draw(rng, n, m), 0.8 * draw(rng, n, m)
+                    for name, (low, high) in intervals(a, b, rng).items():
+                        holds = low <= truth[name.removesuffix(" *")] <= high
+                        hits[name].append(holds if low < high else np.nan)
+                for name, held in hits.items():
+                    none = np.isnan(held).mean()
+                    text = f"{np.nanmean(held):.3f}" if none < 1 else "-"
+                    cells[name].append(f"{text} ({none:.0%})" if none else text)
+            print(f"\n{family}, {m} task{'s' * (m > 1)}".ljust(21),
+                  *(f"n = {n}".ljust(13) for n in seeds))  # fmt: skip
+            for name, row in cells.items():
+                print(name.ljust(20), *(cell.ljust(13) for cell in row))
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
