@@ -135,7 +135,7 @@ def test_a_real_regression(
     assert here("compare", "--against", "before", "--out", "now") == 1
     said = capsys.readouterr().out
     assert "worse" in said
-    assert "permutation test, adjusted over 1 run (Holm)" in said
+    assert "permutation test of his t, adjusted over 1 run (Holm)" in said
     assert here("compare", "--against", "before", part.parent) == 1
     assert here("compare", "--against", "before", next(Path("now").glob("*/random-*"))) == 0
 

@@ -24,7 +24,7 @@ def seeds(found: Scope) -> list[tuple[str, str, int, str]]:
 
 def test_planned_seeds_that_are_not_there_are_missing(tmp_path: Path) -> None:
     write_seeds(tmp_path, "dqn", {0: 1.0, 1: 2.0, 7: 9.0})
-    cell = {"env": "CartPole-v1", "agent": "dqn", "seeds": [0, 1, 2], "error": "no room"}
+    cell = {"env": "CartPole-v1", "agent": "dqn", "seeds": [0, 1, 2]}
     folder = write_suite(tmp_path, [cell])
     found = scope([folder])
     assert seeds(found) == [
@@ -32,7 +32,7 @@ def test_planned_seeds_that_are_not_there_are_missing(tmp_path: Path) -> None:
         ("CartPole-v1", "dqn", 1, "done"),
         ("CartPole-v1", "dqn", 2, "missing"),  # and seed 7 is not of this bench
     ]
-    assert found.planned.runs["reason"].tolist() == ["", "", "no room"]
+    assert found.planned.runs["reason"].tolist() == [""] * 3
     assert found.planned.runs["reward_threshold"].tolist() == [475.0] * 3
     assert set(found.results.runs["seed"]) == set(found.results.evaluations["seed"]) == {0, 1}
     assert (found.title, found.about) == ("trial", "A trial.")
@@ -41,8 +41,8 @@ def test_planned_seeds_that_are_not_there_are_missing(tmp_path: Path) -> None:
 def test_a_bench_calls_its_variants_as_it_likes(tmp_path: Path) -> None:
     write_seeds(tmp_path, "dqn", {0: 1.0}, variant="encoder=lstm", digest="aaaa0000")
     cells = [
-        {"env": "CartPole-v1", "agent": "dqn", "variant": "memory", "digest": "aaaa0000"},
-        {"env": "Acrobot-v1", "agent": "dqn", "variant": "memory", "digest": "bbbb0000"},
+        {"env": "CartPole-v1", "agent": "dqn", "name": "memory", "digest": "aaaa0000"},
+        {"env": "Acrobot-v1", "agent": "dqn", "name": "memory", "digest": "bbbb0000"},
     ]
     found = gather(scope([write_suite(tmp_path, cells)]))
     assert found.names == ["dqn memory"]

@@ -33,9 +33,9 @@ def regressions(current: Results, reference: Results, only_matched: bool = False
     settings differ. Verdicts:
 
     equal      the rows of the final evaluation of all seeds in common are identical
-    better, worse   the difference of the means over seeds has p_holm < 0.05, by a two-sided
-               permutation test, adjusted over all rows that are tested (Holm 1979); "worse" also
-               where a larger share of seeds than before has diverged, failed or timed out
+    better, worse   p_holm < 0.05 in a two-sided permutation test of Welch's t, adjusted over all
+               rows that are tested (Holm 1979); "worse" also where a larger share of seeds than
+               before has diverged, failed or timed out
     undecided  neither; `said` tells where so few seeds could decide nothing
     missing    no run, several, or none of its seeds has a score yet
 
@@ -154,7 +154,7 @@ def print_regressions(table: pd.DataFrame, console: Console) -> None:
     said = f"{number}. n: seeds, before and now."
     if tested:
         said += (
-            " Intervals are Welch's, p is that of a permutation test, adjusted over "
+            " Intervals are Welch's, p is that of a permutation test of his t, adjusted over "
             f"{texts.counted(tested, 'run')} (Holm)."
         )
     console.print(f"\n {said}", soft_wrap=True, highlight=False)

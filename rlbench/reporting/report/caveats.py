@@ -72,7 +72,7 @@ def _powerless(found: Evidence) -> Iterator[str]:
 def _budgets(found: Evidence) -> Iterator[str]:
     said = []
     for env, here in _competing(found).groupby("env"):
-        ran = here[here["n_missing"] < here["of"]]
+        ran = here[here["total_timesteps"] > 0]
         budgets = ran.groupby("total_timesteps")["label"].apply(list)
         if len(budgets) > 1:
             each = ", ".join(f"{listing(names)} {steps:,}" for steps, names in budgets.items())

@@ -87,7 +87,7 @@ def state_text(cell: Any, short: bool = False) -> str:
 
 def _summary(seeds: pd.DataFrame, level: float) -> dict[str, Any]:
     scores = seeds["score"].dropna()
-    first, ran = seeds.iloc[0], seeds[seeds["status"] != MISSING]
+    first, ran = seeds.iloc[0], seeds[seeds["total_timesteps"] > 0]  # a run of them is there
     low, high = mean_interval(scores, level) or (math.nan, math.nan)
     parts = ran if len(ran) else seeds
     spent = ran["own_seconds"].dropna()

@@ -85,11 +85,11 @@ def _baseline(cells: pd.DataFrame, wanted: str) -> str:
 def comparisons(seeds: pd.DataFrame, cells: pd.DataFrame, chosen: Family) -> pd.DataFrame:
     """One row per tested pair and environment that both are meant to run in.
 
-    p is that of a permutation test of the difference of means, p_holm adjusted over all rows
-    (Holm 1979), least_p the smallest that so many seeds can have; low and high are Welch's interval
-    of the difference, effect Hedges' g, improvement the probability that a seed of a beats one of
-    b; lost_a and lost_b seeds have no score and are in no test. The verdict is "a", "b", "tied"
-    (all seeds of both at one score), "undecided", or "no score".
+    p is that of a permutation test of Welch's t, p_holm adjusted over all rows (Holm 1979), least_p
+    the smallest that so many seeds can have; low and high are Welch's interval of the difference,
+    effect Hedges' g, improvement the probability that a seed of a beats one of b. lost_a and lost_b
+    seeds have no score and are in no test. The verdict is "a", "b", "tied" (all seeds of both at
+    one score), "undecided", or "no score".
     """
     rows = []
     for env, here in seeds.groupby("env"):

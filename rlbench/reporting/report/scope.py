@@ -30,8 +30,9 @@ class Scope:
     """Results, where `env` says the arguments of the environment too and `variant` does not: what
     has the same `env` may be compared.
 
-    `planned` are results with a row of `runs` for every seed of a bench that is not there
-    (status "missing", the reason if there is one); `records` are by the runs' values of RUN.
+    `planned` are results with a row of `runs` for every seed of a bench that is not there: status
+    "missing", or "failed" where it could not be planned, with the reason. `records` are by the
+    runs' values of RUN.
     """
 
     title: str
@@ -124,6 +125,7 @@ def _plan(folder: Path, suite: dict[str, Any]) -> list[dict[str, Any]]:
         for cell in suite["cells"]:
             row = {name: str(cell.get(name) or "") for name in RUN}
             row |= {"env": cell["env"], "agent": cell["agent"], "reason": cell.get("error") or ""}
+            row["variant"] = str(cell.get("name", row["variant"]) or "")
             row["path"] = str(out / cell["folder"]) if cell.get("folder") else ""
             row["env_kwargs"] = cell.get("env_kwargs")
             rows += [row | {"seed": int(seed)} for seed in cell["seeds"]]
@@ -209,7 +211,7 @@ def _with_missing(results: Results, plan: list[dict[str, Any]]) -> Results:
             continue
         blank: dict[str, Any] = {name: 0 if kind == "int64" else "" for name, kind in RUNS.items()}
         blank |= dict.fromkeys(["seconds", "reward_threshold"], float("nan"))
-        blank |= row | {"status": MISSING, "lockstep": 1}
+        blank |= row | {"status": "failed" if row["reason"] else MISSING, "lockstep": 1}
         name = by_path.get(folder) or _name(tuple(row[n] for n in RUN), row, plan)
         blank |= dict(zip(RUN, name, strict=True))
         beside = runs[runs["env"] == blank["env"]]

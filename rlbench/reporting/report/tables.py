@@ -199,8 +199,8 @@ def comparisons(found: Evidence) -> Table:
         "*verdict",
     ]
     caption = (
-        "Difference of means with Welch's 95 % interval; p of a two-sided permutation test, "
-        "adjusted over all rows (Holm). P: the probability that a random seed of the first "
+        "Difference of means with Welch's 95 % interval; p of a two-sided permutation test of his "
+        "t, adjusted over all rows (Holm). P: the probability that a random seed of the first "
         "scores more than one of the second, ties half."
     )
     return Table(caption, heads, rows, folded=len(rows) > 2 * LONG)
