@@ -113,8 +113,10 @@ def test_commands_are_those_of_the_bench_or_of_the_runs(tmp_path: Path) -> None:
 
 def test_two_benches_are_one_report(tmp_path: Path) -> None:
     write_bench(tmp_path)
-    other = write_suite(tmp_path, [{"env": "CartPole-v1", "agent": "dqn", "seeds": [0]}], "other")
-    found = scope([tmp_path / "benches" / "trial", other])
-    assert found.title == "trial, other"
+    cells = [{"env": env, "agent": "dqn", "seeds": [0]} for env in ("CartPole-v1", "Pong-v5")]
+    other = write_suite(tmp_path, cells, "other")
+    third = write_suite(tmp_path, cells[1:], "third")
+    found = scope([tmp_path / "benches" / "trial", other, third])
+    assert found.title == "trial, other, third"
     assert not found.planned.runs.duplicated([*RUN, "seed"]).any()
     assert isinstance(found.planned.runs, pd.DataFrame)

@@ -123,8 +123,8 @@ def test_alone(tmp_path: Path, agents: list[str], line: str) -> None:
     found = found_in(tmp_path)
     assert which(found) == [line]
     assert sure(found) == [
-        "n = 1 seeds a cell; every number is over seeds, every interval a 95 % one.",
-        "All 1 seeds are done.",
+        "n = 1 seed a cell; every number is over seeds, every interval a 95 % one.",
+        "1 of 1 seed done.",
     ]
     assert len(summary(found).items) == len(summary(found).names)
 

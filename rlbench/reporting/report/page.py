@@ -10,9 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rlbench import __version__
 from rlbench.reporting.report import figures, ledgers, tables, texts
-from rlbench.reporting.report.blocks import Code, Figure, Points, Section
+from rlbench.reporting.report.blocks import Block, Code, Figure, Points, Section
 from rlbench.reporting.report.caveats import caveats
 from rlbench.reporting.report.evidence import Evidence
+from rlbench.reporting.report.facts import ACCURACY
 from rlbench.reporting.report.inference import SEED
 from rlbench.reporting.report.together import together
 from rlbench.reporting.report.words import summary
@@ -31,65 +32,34 @@ DOTS = (
 def sections(found: Evidence) -> Iterator[Section]:
     """The parts of the page, without those that have nothing to say."""
     yield Section("summary", "Summary", [summary(found), tables.glance(found)])
-    warnings = caveats(found)
-    if warnings:
+    if warnings := caveats(found):
         yield Section("caveats", "What to keep in mind", [Points(warnings)])
     yield Section("states", "What ran", [tables.states(found), *_reasons(found)])
     pictures = list(figures.dots(found))
-    yield Section(
-        "scores",
-        "Final scores",
-        [
-            *([Figure(DOTS, pictures)] if pictures else []),
-            tables.scores(found),
-        ],
-    )
+    dots = [Figure(DOTS, pictures)] if pictures else []
+    yield Section("scores", "Final scores", [*dots, tables.scores(found)])
     if len(found.pairs):
         yield Section("comparisons", "Comparisons", [_chosen(found), tables.comparisons(found)])
-    drawn = list(figures.curves(found))
-    if drawn:
+    if drawn := list(figures.curves(found)):
         yield Section("curves", "Learning curves", [KEY, *drawn])
     if len(found.aggregates):
         yield together(found)
     yield Section("efficiency", "Sample efficiency", [ledgers.efficiency(found)])
     yield Section("time", "Time", [ledgers.times(found)])
-    if (found.cells["measure"] == "test accuracy").any():
-        yield Section(
-            "images",
-            "Image data",
-            [
-                *(
-                    [
-                        Figure(
-                            "Accuracy against what it costs; colours are those of its own legend.",
-                            [figures.on_images(found)],
-                            wide=True,
-                        )
-                    ]
-                    if _evaluated(found)
-                    else []
-                ),
-                *ledgers.accuracies(found),
-            ],
-        )
-    shown = list(ledgers.settings(found))
-    if shown:
+    if (found.cells["measure"] == ACCURACY).any():
+        yield Section("images", "Image data", [*_accuracy(found), *ledgers.accuracies(found)])
+    if shown := list(ledgers.settings(found)):
         yield Section("settings", "Settings", [*shown])
-    yield Section(
-        "sources",
-        "How to make it again",
-        [
-            "The runs:",
-            Code(found.scope.commands),
-            ledgers.sources(found),
-            f"Everything random in this report is drawn with seed {SEED}: the same results give "
-            f"the same bytes. Made by rlbench {__version__}.",
-        ],
+    made = (
+        f"Everything random in this report is drawn with seed {SEED}: the same results give the "
+        f"same bytes. Made by rlbench {__version__}."
     )
+    again: list[Block] = ["The runs:", Code(found.scope.commands), ledgers.sources(found), made]
+    yield Section("sources", "How to make it again", again)
 
 
 def _reasons(found: Evidence) -> Iterator[Points]:
-    """Why seeds are not done; what nobody knows is said too."""
+    """Why seeds are not done."""
     rows = found.cells[found.cells["why"] != ""]
     lines = [f"{cell['label']} on {cell['env']}: {cell['why']}" for _, cell in rows.iterrows()]
     if lines:
@@ -112,9 +82,11 @@ def _chosen(found: Evidence) -> str:
     )
 
 
-def _evaluated(found: Evidence) -> bool:
-    rows = found.scope.results.evaluations
-    return bool(rows["split"].isin(["validation", "test"]).any())
+def _accuracy(found: Evidence) -> Iterator[Figure]:
+    """What accuracy costs, as soon as anything has been evaluated."""
+    if found.scope.results.evaluations["split"].isin(["validation", "test"]).any():
+        about = "Accuracy against what it costs; colours are those of its own legend."
+        yield Figure(about, [figures.on_images(found)], wide=True)
 
 
 def render(found: Evidence) -> tuple[str, str]:

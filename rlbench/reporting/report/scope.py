@@ -79,22 +79,17 @@ def scope(folders: Sequence[Path]) -> Scope:
     suites = [_read_suite(folder / "suite.json") for folder in benches]
     plan = [row for folder, suite in zip(benches, suites) for row in _plan(folder, suite)]
     there = {row["path"] for row in plan if any(Path(row["path"]).glob("*/part.json"))}
-    results = load(*(set(folders) - set(benches)), *sorted(there))
+    results = load(*(folder for folder in folders if folder not in benches), *sorted(there))
     if results.runs.empty:
         titles = " or ".join(str(suite["name"]) for suite in suites)
         raise UserError(f"nothing of {titles} has run yet: start it with `rlbench bench`")
-    results = _without_unplanned(results, plan)
+    if plan:
+        results = _without_unplanned(results, plan)
     beside = _floors(results.runs)
     if beside:
         results = _together(results, load(*beside))
-    records = {
-        key: Record(
-            read_json(Path(path) / "run.json"),
-            [read_json(file) for file in sorted(Path(path).glob("*/part.json"))],
-        )
-        for *key_, path in results.runs[[*RUN, "path"]].drop_duplicates().itertuples(index=False)
-        if (key := tuple(key_))
-    }
+    runs = results.runs[[*RUN, "path"]].drop_duplicates(RUN)
+    records = {tuple(key): _record(Path(path)) for *key, path in runs.values.tolist()}
     names = {key: _name(key, record.run, plan) for key, record in records.items()}
     results = Results(*(_renamed(table, names) for table in vars(results).values()))
     return Scope(
@@ -105,6 +100,11 @@ def scope(folders: Sequence[Path]) -> Scope:
         planned=_with_missing(results, plan),
         records={names[key]: record for key, record in records.items()},
     )
+
+
+def _record(run: Path) -> Record:
+    parts = [read_json(file) for file in sorted(run.glob("*/part.json"))]
+    return Record(read_json(run / "run.json"), parts)
 
 
 def _read_suite(file: Path) -> dict[str, Any]:
@@ -221,6 +221,7 @@ def _with_missing(results: Results, plan: list[dict[str, Any]]) -> Results:
     if not rows:
         return results
     added = pd.DataFrame(rows, columns=list(RUNS)).astype(RUNS)
+    added = added.drop_duplicates([*RUN, "seed"])  # of two benches with the same cell
     together = pd.concat([runs, added], ignore_index=True)
     return replace(results, runs=together.sort_values([*RUN, "seed"], ignore_index=True))
 

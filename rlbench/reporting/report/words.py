@@ -15,7 +15,7 @@ FEW = 3  # pairs that get a sentence each
 
 
 def summary(found: Evidence) -> Points:
-    """The four answers; of a name on the left every line that follows without one."""
+    """The four answers, as lines; only the first line of each has the question as its name."""
     answers = {
         "Which is better?": which(found),
         "By how much?": how_much(found),
@@ -56,11 +56,9 @@ def _pair(a: str, b: str, rows: pd.DataFrame) -> str:
             many = f"{len(envs[verdict])} of {total}" if len(rows) > 1 else where
             where = f"{where}; " if len(rows) > 1 and len(envs[verdict]) <= 4 else ""
             said.append(f"{winner} beats {loser} on {many} ({where}Holm-adjusted {_at_most(p)})")
-    for verdict, text in (("tied", "tied"), ("undecided", "undecided"), ("no score", "no score")):
-        if verdict in envs:
-            where = some(envs[verdict], "environments")
-            text = "without a score to compare" if verdict == "no score" else text
-            said.append(f"{text} on {where}")
+    others = {"tied": "tied", "undecided": "undecided", "no score": "without a score to compare"}
+    for verdict in [verdict for verdict in others if verdict in envs]:
+        said.append(f"{others[verdict]} on {some(envs[verdict], 'environments')}")
     if "a" not in envs and "b" not in envs:
         said[0] = f"{a} and {b}: {said[0]}"
     return f"{'; '.join(said)}; {seeds}."
@@ -154,8 +152,8 @@ def sure(found: Evidence) -> list[str]:
     """How many seeds, which test, whether it could decide anything, and what is not there."""
     cells = found.cells[found.cells["label"].isin(found.names)]
     few, many = cells["n"].min(), cells["n"].max()
-    n = f"n = {few}" if few == many else f"n = {few} to {many}"
-    said = [f"{n} seeds a cell; every number is over seeds, every interval a 95 % one."]
+    n = counted(many, "seed") if few == many else f"{few} to {counted(many, 'seed')}"
+    said = [f"n = {n} a cell; every number is over seeds, every interval a 95 % one."]
     tests = int(found.pairs["p_holm"].notna().sum())
     if tests:
         some_undecided = (found.pairs["verdict"] == "undecided").any()
@@ -168,12 +166,8 @@ def sure(found: Evidence) -> list[str]:
     gone = {state: int(cells[f"n_{state}"].sum()) for state in STATES if state != "done"}
     gone = {state: number for state, number in gone.items() if number}
     total, done = int(cells["of"].sum()), int(cells["n_done"].sum())
-    if gone:
-        each = listing(f"{number} {state}" for state, number in gone.items())
-        said.append(f"{done} of {total} seeds are done; {each}.")
-    else:
-        said.append(f"All {total} seeds are done.")
-    return said
+    each = "".join(f", {number} {state}" for state, number in gone.items())
+    return [*said, f"{done} of {counted(total, 'seed')} done{each}."]
 
 
 def _estimate(row: object) -> str:
