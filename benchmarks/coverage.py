@@ -22,7 +22,7 @@ from rlbench.reporting.profiles import performance_profile
 from rlbench.reporting.resampling import Array, percentiles, resampled
 from rlbench.reporting.stats import difference_interval
 
-TRIALS, RESAMPLES, POPULATION, THRESHOLD = 1_000, 1_000, 200_000, 0.6
+TRIALS, RESAMPLES, POPULATION, THRESHOLD = 1_000, 400, 200_000, 0.6
 Interval = tuple[float, float]  # NaN where there is none
 
 
@@ -100,7 +100,7 @@ def main() -> None:
                 for name, held in hits.items():
                     none = np.isnan(held).mean()
                     text = f"{np.nanmean(held):.3f}" if none < 1 else "-"
-                    cells[name].append(f"{text} ({none:.0%})" if none else text)
+                    cells[name].append(f"{text} ({none:.1%})" if none else text)
             print(f"\n{family}, {m} task{'s' * (m > 1)}".ljust(21),
                   *(f"n = {n}".ljust(13) for n in seeds))  # fmt: skip
             for name, row in cells.items():

@@ -135,7 +135,7 @@ def test_order_of_seeds_and_missing_scores_changes_nothing(statistic: str) -> No
         ([[1.0, 2.0, 3.0]], "one seed: no interval"),
         ([[1.0, 2.0], [2.0, NAN]], "a task with one seed: no interval; 1 of 4 scores missing"),
         ([[500.0]] * 10, "10 of 10 at 500"),
-        ([[0.1, 0.3]] * 3, "no spread seen: no interval; no spread seen in 2 of 2 tasks"),
+        ([[0.1, 0.3]] * 3, "no spread that counts: no interval; no spread seen in 2 of 2 tasks"),
         ([[INF], [1.0], [2.0]], "infinite scores: no interval"),
         ([[INF], [-INF]], "infinite scores: no interval"),
     ],
@@ -153,7 +153,7 @@ def test_what_is_said_of_scores_at_a_ceiling() -> None:
     assert half.method == "Student t; no spread seen in 1 of 2 tasks"
     assert half.low < half.value < half.high
     gap = estimate([[1.5], [2.0], [3.0]], "optimality gap")
-    assert (gap.value, gap.method) == (0, "no spread seen: no interval")
+    assert (gap.value, gap.method) == (0, "no spread that counts: no interval")
     near = estimate([[1.0], [1.0], [0.9]], "optimality gap")
     assert near.low == 0 < near.value < near.high  # Student's own would go below
 

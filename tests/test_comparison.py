@@ -172,6 +172,15 @@ def test_probability_of_improvement_by_hand() -> None:
     assert improvement(a, b) == found
 
 
+def test_probability_of_improvement_does_not_depend_on_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b = rng(8).normal(size=(6, 3)), rng(9).normal(size=(9, 3))
+    found = improvement(a, b)
+    monkeypatch.setattr(comparison, "_PAIRS", 2000)
+    assert improvement(a, b) == found
+
+
 def test_probability_of_improvement_of_one_task_is_that_of_a_comparison() -> None:
     a, b = rng(6).normal(1, 1, 7), rng(7).normal(0, 1, 5)
     found, single = improvement(a[:, None], b[:, None]), against(a, b)

@@ -46,7 +46,7 @@ def test_first_reach_by_hand() -> None:
     ]
     found = first_reach(steps, curves, 5)
     assert found.tolist() == pytest.approx([10, 20, INF, 20, INF, NAN], nan_ok=True)
-    seconds: list[list[float]] = [[0, 1, 2]] * 3 + [[0, 3, 6]] * 3
+    seconds = [[0.0, 1, 2]] * 3 + [[0.0, 3, 6]] * 3
     own = first_reach(seconds, curves, 5)
     assert own.tolist() == pytest.approx([1, 2, INF, 6, INF, NAN], nan_ok=True)
     assert reach(found) == Reach(INF, 3, 6, 1)

@@ -107,7 +107,7 @@ def aggregate(
             interval = widened(value, interval, factor)
             method += f", widened {factor:.2f} times"
     if interval is not None and not interval.low < interval.high:
-        interval, method = None, "no spread seen: no interval"
+        interval, method = None, "no spread that counts: no interval"
     low, high = interval or (np.nan, np.nan)
     return Estimate(value, low, high, int(counts.min()), method + _remarks(table))
 

@@ -144,9 +144,8 @@ def _resampled_wins(
 ) -> tuple[Interval, str]:
     """Interval of the mean over tasks of `wins`, and how it came about."""
     block = max(1, _PAIRS // (a.size * len(b)))
-    pairs = zip(
-        resampled(a, rng, resamples, block), resampled(b, rng, resamples, block), strict=True
-    )
+    sides = zip((a, b), rng.spawn(2), strict=True)  # a stream each: blocks change no number
+    pairs = zip(*(resampled(side, own, resamples, block) for side, own in sides), strict=True)
     draws = np.concatenate([wins(x, y).mean(axis=-1) for x, y in pairs])
     interval, method = percentiles(draws, level), f"stratified bootstrap, {resamples:,} resamples"
     counts = np.concatenate([seeds_of(a), seeds_of(b)])

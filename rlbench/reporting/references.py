@@ -2,8 +2,8 @@
 
 Random scores were measured with Gymnasium 1.4.0, means over as many episodes as stated; those of
 our own environments are exact. Published scores are of RL Baselines3 Zoo, `benchmark.md` at commit
-22e3ff2, each of ONE training run: a landmark, not a sample. LunarLander's there are of v2, whose
-rewards v3 has. Atari's are those of human-normalised scores (Mnih et al. 2015).
+22e3ff2, each of ONE training run: a landmark, not a sample; LunarLander's there are of v2. Atari's
+random and human scores are those that human-normalised scores on Atari 100k are made with.
 """
 
 from typing import NamedTuple
@@ -44,7 +44,7 @@ class Scale(NamedTuple):
 _THRESHOLD = "Gymnasium's reward threshold"
 _BLIND = "exact, as of any policy without eyes"
 _CATCH = Reference(-0.8, _BLIND, 1.0, "the optimum")
-_HUMAN = "human"
+_HUMAN = "human, as for Atari 100k"
 REFERENCES = {
     "CartPole-v1": Reference(
         22.2, "1,000 episodes", 475.0, _THRESHOLD,
@@ -67,7 +67,7 @@ REFERENCES = {
          Published("sac", 94.68, 50_000)),
     ),
     "Pendulum-v1": Reference(
-        -1232.9, "500 episodes", -151.3, "the best published (RL Zoo, TQC; there is no threshold)",
+        -1232.9, "500 episodes", -151.3, "the best in RL Zoo (TQC); there is no threshold",
         (Published("ppo", -172.2, 100_000), Published("a2c", -163.0, 1_000_000),
          Published("sac", -157.0, 20_000), Published("tqc", -151.3, 20_000)),
     ),
@@ -79,8 +79,8 @@ REFERENCES = {
     "rlbench/Catch-v0": _CATCH,
     "rlbench/Catch84-v0": _CATCH,
     "rlbench/Cue-v0": Reference(0.5, "exact, as of any policy without memory", 1.0, "the optimum"),
-    "ALE/Pong-v5": Reference(-20.7, "Mnih et al. 2015", 14.6, _HUMAN),
-    "ALE/Breakout-v5": Reference(1.7, "Mnih et al. 2015", 30.5, _HUMAN),
+    "ALE/Pong-v5": Reference(-20.7, "as for Atari 100k", 14.6, _HUMAN),
+    "ALE/Breakout-v5": Reference(1.7, "as for Atari 100k", 30.5, _HUMAN),
 }  # fmt: skip
 
 
