@@ -36,20 +36,27 @@ def together(found: Evidence) -> Section:
 def aggregates(found: Evidence) -> Table:
     """A row for each entrant: four aggregates with their intervals, the best first."""
     rows: Rows = []
+    made: dict[str, list[str]] = {}  # which statistics have an interval made so
     for name, here in _by_iqm(found.aggregates):
-        row = [Cell(name, key=name)]
+        cells, remarks = [], set()
         for statistic in STATISTICS:
             one = here[here["statistic"] == statistic].iloc[0]
-            none = pd.isna(one["value"])
-            span = one["method"] if pd.isna(one["low"]) else texts.interval(one["low"], one["high"])
-            row.append(Cell(texts.number(one["value"]), span, "lost" if none else ""))
-        rows.append([*row, Cell(f"{here['n'].min()}")])
-    methods = found.aggregates.loc[found.aggregates["low"].notna(), "method"].unique()
+            method, _, remark = one["method"].partition("; ")
+            span = method
+            if pd.notna(one["low"]):
+                span = texts.interval(one["low"], one["high"])
+                made.setdefault(method, []).append(statistic)
+            remarks.add(remark)
+            kind = "lost" if pd.isna(one["value"]) else ""
+            cells.append(Cell(texts.number(one["value"]), span, kind))
+        first = Cell(name, "; ".join(sorted(filter(None, remarks))), key=name)
+        rows.append([first, *cells, Cell(f"{here['n'].min()}")])
+    how = "; ".join(f"{texts.listing(dict.fromkeys(of))}: {method}" for method, of in made.items())
     caption = (
-        "Normalised scores over these environments alike, with 95 % intervals"
-        + (f" ({texts.listing(methods)})" if len(methods) else "")
-        + ". n: seeds in the environment with the fewest. The optimality gap is how far "
-        "scores fall short of 1: less is better."
+        "Normalised scores over these environments alike, below them 95 % intervals"
+        + (f" ({how})" if how else "")
+        + ". n: seeds in the environment with the fewest. The optimality gap is how far scores "
+        "fall short of 1: less is better."
     )
     return Table(caption, ["*entrant", *STATISTICS, "n"], rows)
 
