@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -48,17 +49,47 @@ def show(name: str, out: Path) -> None:
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN...", nargs=-1)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path),
     help="Draw them as well: where to, without ending.",
 )  # fmt: skip
+@click.option(
+    "--against", metavar="FOLDER", type=click.Path(path_type=Path),
+    help="Check RUNs, or all of --out, against earlier results; exit code 1 if one is worse.",
+)  # fmt: skip
 @options.out
-def compare(runs: tuple[str, ...], output: Path | None, out: Path) -> None:
+def compare(runs: tuple[str, ...], output: Path | None, against: Path | None, out: Path) -> None:
     """Compare RUNs in a table: scores with intervals, what they cost, and what labels are worth."""
     from rlbench import reading
 
+    if against is not None:
+        if output is not None:
+            raise click.UsageError("-o draws RUNs beside each other: leave out --against")
+        sys.exit(reading.compare_against(against, runs, out))
+    if not runs:
+        raise click.UsageError("Missing argument 'RUN...'.")
     for file in reading.compare(runs, output, out):
+        click.echo(file)
+
+
+@click.command(short_help="Write a report on a bench, or on any results, as one HTML file.")
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option("--baseline", metavar="NAME", help="Test every entrant against this one.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path),
+    help="A folder, or a file that ends in .html.  [default: in the first PATH]",
+)  # fmt: skip
+@options.out
+def report(paths: tuple[str, ...], baseline: str | None, output: Path | None, out: Path) -> None:
+    """Write a report: one HTML file, the same in Markdown, and its tables as CSV and Parquet.
+
+    PATH: a bench by its name or folder, or a folder with results in it.  [default: the newest
+    bench, else all of --out]
+    """
+    from rlbench import reading
+
+    for file in reading.report(paths, baseline, output, out):
         click.echo(file)
 
 

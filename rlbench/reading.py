@@ -135,6 +135,30 @@ def compare(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
     return plot(runs, output, out) if output else []
 
 
+def compare_against(reference: Path, runs: Sequence[str], out: Path) -> int:
+    """Print how runs, or all of `out`, stand against those in `reference`; 1 if one is worse."""
+    from rlbench.reporting.regression import print_regressions, regressions
+    from rlbench.reporting.results import load
+
+    paths = [Path(run) if Path(run).is_dir() else catalog.find_run(run, out) for run in runs]
+    only_runs = bool(paths) and all((path / "run.json").is_file() for path in paths)
+    table = regressions(load(*(paths or [out])), load(reference), only_matched=only_runs)
+    print_regressions(table, Console())
+    return int((table["verdict"] == "worse").any())
+
+
+def report(
+    paths: Sequence[str], baseline: str | None, output: Path | None, out: Path
+) -> list[Path]:
+    """Write the report on benches, results or runs; the files written."""
+    from rlbench.reporting.report import write_report
+
+    try:
+        return write_report(paths, out, output, baseline)
+    except OSError as error:
+        raise UserError(f"cannot write the report: {error.strerror}: {error.filename}") from None
+
+
 def plot(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
     """Draw the learning curves of runs, or what accuracy costs on image data; the files written."""
     from rlbench.reporting.plots import figure, save

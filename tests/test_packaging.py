@@ -26,7 +26,8 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
     wheel, sdist = next(built.glob("*.whl")), next(built.glob("*.tar.gz"))
     names = zipfile.ZipFile(wheel).namelist()
     envs = ("envs/__init__.py", "envs/catch.py", "envs/cue.py", "envs/wrappers.py")
-    for inside in ("agents/dqn.py", *envs, "presets/dqn.toml", "py.typed"):
+    page = "reporting/report/templates/report.html.j2"
+    for inside in ("agents/dqn.py", *envs, "presets/dqn.toml", page, "py.typed"):
         assert f"rlbench/{inside}" in names
     assert not [name for name in names if name.startswith(("agents/", "envs/", "tests/"))]
     with tarfile.open(sdist) as file:

@@ -12,7 +12,7 @@ import pandas as pd
 from rlbench.errors import UserError
 
 FORMAT = 1
-STATUSES = ("done", "running", "diverged", "failed")
+STATUSES = ("done", "running", "diverged", "failed", "timeout")
 RUN = ["env", "agent", "variant", "digest"]  # what names a run; a seed of it: RUN + ["seed"]
 
 IDENTITY = {**dict.fromkeys(RUN, "str"), "seed": "int64"}
@@ -143,7 +143,7 @@ def _find_runs(folder: Path) -> Iterator[Path]:
 def _read_seeds(part: Path) -> pd.DataFrame:
     """The rows of `runs` for one part."""
     run_file, part_file = part.parent / "run.json", part / "part.json"
-    run, record = _read_json(run_file), _read_json(part_file)
+    run, record = read_json(run_file), read_json(part_file)
     if run.get("format") != FORMAT:
         raise corrupt(run_file, f"its format is {run.get('format')!r}, known is {FORMAT}")
     file = run_file
@@ -181,7 +181,7 @@ def _task(run: dict[str, Any]) -> dict[str, str]:
     return names | {"options": " ".join(options)}
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,0 +1,33 @@
+"""A comparative report in one HTML file, with Markdown and tables beside it: from results only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def write_report(
+    paths: Sequence[str | Path] = (),
+    out: Path = Path("results"),
+    output: Path | None = None,
+    baseline: str | None = None,
+) -> list[Path]:
+    """Report on the runs at or below the paths; the files written, the page first.
+
+    A path is a bench, a results root, the folder of an environment or of a run; without one it is
+    the newest bench of `out`, else all of it. `output` is a folder or ends in .html; the default is
+    the first path. Differences are tested against `baseline`, an entrant.
+
+    Raises:
+        UserError: there is nothing to report on, a file is corrupt, the baseline is no entrant.
+        OSError: the files cannot be written.
+    """
+    from rlbench.reporting.report.evidence import gather
+    from rlbench.reporting.report.export import write
+    from rlbench.reporting.report.scope import find, scope
+
+    folders = find(paths, out)
+    page = output or folders[0]
+    if page.suffix != ".html":
+        page = page / "report.html"
+    return write(gather(scope(folders), baseline), page)

@@ -1,0 +1,196 @@
+"""What to know before believing a number: made from the facts, each only where it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+
+from rlbench.reporting.report import texts
+from rlbench.reporting.report.evidence import Evidence
+from rlbench.reporting.report.facts import ACCURACY, LOST
+from rlbench.reporting.report.inference import ALPHA, least_p
+from rlbench.reporting.report.scope import MISSING
+from rlbench.reporting.report.texts import counted, listing, some
+
+FEW_SEEDS = 5
+SMALL = 1_000  # test images
+
+
+def caveats(found: Evidence) -> list[str]:
+    """All that apply, those that can turn a conclusion over first."""
+    return [line for make in CAVEATS for line in make(found)]
+
+
+def _competing(found: Evidence) -> pd.DataFrame:
+    return found.cells[found.cells["label"].isin(found.names)]
+
+
+def _lost(found: Evidence) -> Iterator[str]:
+    for _, cell in _competing(found).iterrows():
+        states = [s for s in (*LOST, MISSING, "running") if cell[f"n_{s}"]]
+        if not states:
+            continue
+        each = listing(f"{cell[f'n_{s}']} {s}" for s in states)
+        end = (
+            "it has no score"
+            if not cell["n"]
+            else (
+                f"its mean is over the other {counted(cell['n'], 'seed')}, "
+                "and flatters it if hard seeds are the ones that are gone"
+            )
+        )
+        yield f"{cell['label']} on {cell['env']}: of {counted(cell['of'], 'seed')} {each}; {end}."
+
+
+def _few(found: Evidence) -> Iterator[str]:
+    cells = _competing(found)
+    few = cells[(cells["n"] > 0) & (cells["n"] < FEW_SEEDS)]
+    if few.empty:
+        return
+    sizes = sorted(set(few["n"]))
+    which = some(sorted({f"{c['label']} on {c['env']}" for _, c in few.iterrows()}), "cells", 3)
+    p = least_p(sizes[-1], sizes[-1])
+    yield (
+        f"Few seeds (n = {listing(sizes, 'or')}: {which}): intervals are wide and lean on "
+        f"normality; two entrants with {counted(sizes[-1], 'seed')} cannot differ with less "
+        f"than p = {p:.2g}, before any adjustment."
+    )
+
+
+def _powerless(found: Evidence) -> Iterator[str]:
+    tested = found.pairs[found.pairs["p_holm"].notna()]
+    weak = tested[tested["least_p"] * len(tested) > ALPHA]
+    if len(weak) and len(weak) < len(tested):
+        envs = some(sorted(set(weak["env"])), "environments")
+        yield (
+            f"{counted(len(weak), 'comparison')} (on {envs}) had too few seeds to be decided "
+            "ahead of all others."
+        )
+
+
+def _budgets(found: Evidence) -> Iterator[str]:
+    said = []
+    for env, here in _competing(found).groupby("env"):
+        ran = here[here["total_timesteps"] > 0]
+        budgets = ran.groupby("total_timesteps")["label"].apply(list)
+        if len(budgets) > 1:
+            each = ", ".join(f"{listing(names)} {steps:,}" for steps, names in budgets.items())
+            said.append(f"on {env} {each}")
+    if said:
+        yield f"Budgets differ, in steps a seed: {'; '.join(said)}."
+
+
+def _ceilings(found: Evidence) -> Iterator[str]:
+    cells = _competing(found)
+    flat = cells[(cells["n"] > 1) & (cells["lowest"] == cells["highest"])]
+    said = []
+    for (env, _), here in flat.groupby(["env", "mean"]):
+        score = texts.plain(texts.score_text(here["mean"].iloc[0], here.iloc[0])) + texts.unit(
+            here.iloc[0]
+        )
+        said.append(f"{listing(here['label'])} on {env} at {score}")
+    if said:
+        yield (
+            f"All seeds are equal of {'; '.join(said)}: no spread was seen, so there is no "
+            "interval, and scores at a common limit tell nobody apart."
+        )
+
+
+def _presets(found: Evidence) -> Iterator[str]:
+    said = []
+    for env, here in _competing(found).groupby("env"):
+        tuned: dict[bool, list[str]] = {True: [], False: []}
+        for _, cell in here.iterrows():
+            if record := found.record(cell):
+                tuned[bool(record.run.get("preset"))].append(cell["label"])
+        if tuned[True] and tuned[False]:
+            said.append(f"on {env} {listing(tuned[True])}, and not {listing(tuned[False])}")
+    if said:
+        yield f"Settings were tuned for the environment of some only: {'; '.join(said)}."
+    peers = sorted(name for name in found.names if name.startswith("sb3-"))
+    if peers:
+        yield (
+            f"{listing(peers)}: where settings are equal they were tuned with our agents, not "
+            "with theirs; see the settings."
+        )
+
+
+def _times(found: Evidence) -> Iterator[str]:
+    cells = _competing(found)
+    cells = cells[cells["seconds_per_seed"].notna()]
+    machines = sorted({*cells["platform"] + ", " + cells["device"]})
+    if len(machines) == 1:
+        yield (
+            f"All times are from one kind of machine ({machines[0]}), with whatever else ran on "
+            "it: read them as orders of magnitude."
+        )
+    elif machines:
+        yield f"Times are from different machines ({listing(machines)}): not comparable."
+    sizes = sorted({*cells["lockstep"], *cells["lockstep_most"]})
+    if len(sizes) > 1:
+        yield (
+            f"Between {sizes[0]} and {sizes[-1]} seeds trained together: seconds of a seed fall "
+            "with their number, and compare programs as they were run, not algorithms."
+        )
+
+
+def _images(found: Evidence) -> Iterator[str]:
+    cells = _competing(found)
+    cells = cells[(cells["measure"] == ACCURACY) & (cells["n"] > 0) & (cells["items"] < SMALL)]
+    for items in sorted(set(cells["items"])):
+        envs = some(sorted(set(cells.loc[cells["items"] == items, "env"])), "environments")
+        yield (
+            f"Test sets are small on {envs}: one of {items} images is {100 / items:.2g} points. "
+            "All seeds see the same images; intervals over seeds do not cover which images "
+            "these are."
+        )
+
+
+def _seeds(found: Evidence) -> Iterator[str]:
+    for env, here in found.seeds[found.seeds["label"].isin(found.names)].groupby("env"):
+        sets = {tuple(sorted(mine["seed"])) for _, mine in here.groupby("label")}
+        if len({len(s) for s in sets}) > 1:
+            sizes = sorted({len(s) for s in sets})
+            yield f"Entrants have different numbers of seeds on {env}: {listing(sizes)}."
+
+
+def _versions(found: Evidence) -> Iterator[str]:
+    parts = [part for record in found.scope.records.values() for part in record.parts]
+    commits = sorted({str(part["commit"]) for part in parts if part.get("commit")})
+    if len(commits) > 1:
+        yield f"Results are from {len(commits)} commits of rlbench: see what they were made with."
+    dirty = [commit for commit in commits if commit.endswith("+")]
+    if dirty:
+        yield f"Code had changes on top of {listing(dirty)}, and cannot be had again from there."
+    for name in sorted({name for part in parts for name in part.get("versions") or {}}):
+        versions = {
+            part["versions"][name] for part in parts if name in (part.get("versions") or {})
+        }
+        if len(versions) > 1:
+            yield f"Results are from different versions of {name}: {listing(sorted(versions))}."
+
+
+def _aggregates(found: Evidence) -> Iterator[str]:
+    envs, names = found.common.envs, found.common.names
+    if envs and (len(envs) < len(found.envs) or len(names) < len(found.names)):
+        yield (
+            f"Aggregates are over {len(envs)} of {len(found.envs)} environments and "
+            f"{len(names)} of {len(found.names)} entrants: those that all have in common and "
+            "whose scores can be normalised."
+        )
+
+
+CAVEATS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
+    _lost,
+    _few,
+    _powerless,
+    _budgets,
+    _seeds,
+    _ceilings,
+    _presets,
+    _images,
+    _times,
+    _versions,
+    _aggregates,
+)

@@ -1,0 +1,78 @@
+"""Learning curves as tables, and what a score costs: samples and seconds."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rlbench.reporting.efficiency import area_under_curve, first_reach, reach
+from rlbench.reporting.report.facts import ACCURACY, CELL, entrants
+from rlbench.reporting.results import RUN, Results
+from rlbench.reporting.stats import mean_interval
+from rlbench.reporting.tables import SEED
+
+GOAL = 0.9  # validation accuracy that counts as learned, where there is no reward threshold
+_COSTS = {
+    **dict.fromkeys([*CELL], "str"),
+    **dict.fromkeys(["area", "area_low", "area_high", "goal", "steps", "seconds"], "float64"),
+    **dict.fromkeys(["area_n", "reached", "of"], "int64"),
+}
+
+
+def point_table(results: Results, seeds: pd.DataFrame) -> pd.DataFrame:
+    """One row per seed and point of its grid: env, label, seed, step, value, seconds, status.
+
+    The value is a mean return, or on image data the validation accuracy; seconds are those of the
+    program at that point, divided by the seeds that trained in it.
+    """
+    grid = results.evaluations.query("phase == 'grid'").groupby([*SEED, "step"])
+    values = {"return": grid["return"].mean(skipna=False), "accuracy": grid["accuracy"].mean()}
+    points = pd.DataFrame({**values, "time": grid["time"].max()}).reset_index()
+    about = seeds[[*SEED, "label", "lockstep", "measure", "status"]]
+    points = points.merge(about, on=SEED, validate="many_to_one")
+    on_images = points["measure"] == ACCURACY
+    points["value"] = points["accuracy"].where(on_images, points["return"])
+    points["seconds"] = points["time"] / points["lockstep"]
+    columns = [*RUN, "label", "seed", "step", "value", "seconds", "status"]
+    return points[columns].sort_values([*RUN, "seed", "step"], ignore_index=True)
+
+
+def cost_table(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """One row per environment and entrant: what its curves are worth, and when they came so far.
+
+    area, area_low, area_high, area_n  mean over finished seeds of the mean height of the curve,
+                                       with a Student-t interval
+    goal                               the reward threshold, or GOAL on image data; NaN without one
+    steps, seconds                     of a seed, when a point of its curve first was there: the
+                                       median over all seeds, inf where half of them were not
+    reached, of                        how many seeds came so far, of how many
+    """
+    rows = []
+    curves: dict[Any, pd.DataFrame] = dict(list(points.groupby(CELL)))
+    for _, cell in cells[cells["label"].isin(entrants(cells))].iterrows():
+        mine = curves.get(tuple(cell[CELL]))
+        goal = GOAL if cell["measure"] == ACCURACY else cell["threshold"]
+        row = {**cell[CELL], "goal": goal, "of": cell["of"], "area_n": 0, "reached": 0}
+        rows.append(row | (_costs(mine, goal, cell["of"]) if mine is not None else {}))
+    return pd.DataFrame(rows, columns=list(_COSTS)).astype(_COSTS)
+
+
+def _costs(points: pd.DataFrame, goal: float, seeds: int) -> dict[str, float]:
+    values = points.pivot(index="seed", columns="step", values="value")
+    times = points.pivot(index="seed", columns="step", values="seconds").to_numpy()
+    done = values.index.isin(points.loc[points["status"] == "done", "seed"])
+    row: dict[str, float] = {}
+    if done.any() and values.shape[1] > 1:
+        areas = area_under_curve(values.columns.to_numpy(), values[done].to_numpy())
+        areas = areas[~np.isnan(areas)]
+        row |= {"area_n": areas.size, "area": areas.mean() if areas.size else math.nan}
+        row["area_low"], row["area_high"] = mean_interval(areas) or (math.nan, math.nan)
+    if not math.isnan(goal):
+        absent = np.full(seeds - len(values), math.nan)  # seeds without a point of a curve
+        for name, x in (("steps", values.columns.to_numpy()), ("seconds", times)):
+            found = reach(np.append(first_reach(x, values.to_numpy(), goal), absent))
+            row |= {name: found.median, "reached": found.reached}
+    return row

@@ -1,0 +1,140 @@
+"""Evidence -> sections -> one page of HTML, and the same in Markdown."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rlbench import __version__
+from rlbench.reporting.report import figures, ledgers, tables, texts
+from rlbench.reporting.report.blocks import Block, Code, Figure, Points, Section
+from rlbench.reporting.report.caveats import caveats
+from rlbench.reporting.report.evidence import Evidence
+from rlbench.reporting.report.facts import ACCURACY
+from rlbench.reporting.report.inference import SEED
+from rlbench.reporting.report.together import together
+from rlbench.reporting.report.words import summary
+
+KEY = (
+    "Thin lines are seeds, ended by × where they were lost; thick ones their mean, with its 95 % "
+    "t-interval as a band where there is one. Dashed: the reward threshold; dotted: the random "
+    "policy."
+)
+DOTS = (
+    "A dot is a seed, the bar above the mean with its 95 % t-interval. Dashed: the reward "
+    "threshold; dotted: the random policy, where they are near."
+)
+
+
+def sections(found: Evidence) -> Iterator[Section]:
+    """The parts of the page, without those that have nothing to say."""
+    yield Section("summary", "Summary", [summary(found), tables.glance(found)])
+    if warnings := caveats(found):
+        yield Section("caveats", "What to keep in mind", [Points(warnings)])
+    yield Section("states", "What ran", [tables.states(found), *_reasons(found)])
+    pictures = list(figures.dots(found))
+    dots = [Figure(DOTS, pictures)] if pictures else []
+    yield Section("scores", "Final scores", [*dots, tables.scores(found)])
+    if len(found.pairs):
+        yield Section("comparisons", "Comparisons", [_chosen(found), tables.comparisons(found)])
+    if drawn := list(figures.curves(found)):
+        yield Section("curves", "Learning curves", [KEY, *drawn])
+    if len(found.aggregates):
+        yield together(found)
+    yield Section("efficiency", "Sample efficiency", [ledgers.efficiency(found)])
+    yield Section("time", "Time", [ledgers.times(found)])
+    if (found.cells["measure"] == ACCURACY).any():
+        yield Section("images", "Image data", [*_accuracy(found), *ledgers.accuracies(found)])
+    if shown := list(ledgers.settings(found)):
+        yield Section("settings", "Settings", [*shown])
+    made = (
+        f"Everything random in this report is drawn with seed {SEED}: the same results give the "
+        f"same bytes. Made by rlbench {__version__}."
+    )
+    again: list[Block] = ["The runs:", Code(found.scope.commands), ledgers.sources(found), made]
+    yield Section("sources", "How to make it again", again)
+
+
+def _reasons(found: Evidence) -> Iterator[Points]:
+    """Why seeds are not done."""
+    rows = found.cells[found.cells["why"] != ""]
+    lines = [f"{cell['label']} on {cell['env']}: {cell['why']}" for _, cell in rows.iterrows()]
+    if lines:
+        yield Points(lines)
+
+
+def _chosen(found: Evidence) -> str:
+    """How the tested comparisons were chosen."""
+    kind = found.family.kind
+    if kind == "baseline":
+        return f"Tested is every entrant against the baseline, {found.family.pairs[0][1]}."
+    if kind == "peers":
+        return (
+            "Tested is every agent against its peer, and nothing else; other differences are to be "
+            "read from the intervals. --baseline NAME tests all against one instead."
+        )
+    return (
+        "Tested are all pairs in each environment. --baseline NAME tests all against one, which "
+        "are fewer tests, and so decides more."
+    )
+
+
+def _accuracy(found: Evidence) -> Iterator[Figure]:
+    """What accuracy costs, as soon as anything has been evaluated."""
+    if found.scope.results.evaluations["split"].isin(["validation", "test"]).any():
+        about = "Accuracy against what it costs; colours are those of its own legend."
+        yield Figure(about, [figures.on_images(found)], wide=True)
+
+
+def render(found: Evidence) -> tuple[str, str]:
+    """The page, and its text in Markdown."""
+    cells = found.cells[found.cells["label"].isin(found.names)]
+    facts = [
+        texts.counted(len(found.envs), "environment"),
+        texts.counted(len(found.names), "entrant"),
+        texts.counted(int(cells["of"].sum()), "seed"),
+    ]
+    given = {
+        "title": found.scope.title,
+        "about": found.scope.about,
+        "facts": facts,
+        "sections": list(sections(found)),
+        "keys": {name: _css(look) for name, look in figures.looks(found).items()},
+    }
+    templates = Environment(
+        loader=PackageLoader("rlbench.reporting.report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=lambda name: str(name).endswith(".html.j2"),
+    )
+    filters: dict[str, Any] = {
+        "kind": lambda block: type(block).__name__,
+        "base64": _base64,
+        "md": _md,
+    }
+    templates.filters |= filters
+    html = templates.get_template("report.html.j2").render(given)
+    return html, templates.get_template("report.md.j2").render(given)
+
+
+def _css(look: dict[str, Any]) -> str:
+    """The line of an entrant, as the border of a short box."""
+    place = figures.DASHES.index(look["linestyle"])
+    return f"3px {('solid', 'dashed', 'dotted')[place]} {look['color']}"
+
+
+def _base64(svg: bytes) -> str:
+    return base64.b64encode(svg).decode("ascii")
+
+
+def _md(text: object) -> str:
+    """Text in a cell or a sentence of Markdown."""
+    said = str(text)
+    for sign in "\\`*_|<>[]#":
+        said = said.replace(sign, f"\\{sign}")
+    return " ".join(said.split())

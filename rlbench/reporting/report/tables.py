@@ -1,0 +1,206 @@
+"""Tables of a report: scores, comparisons and aggregates."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from rlbench.reporting.report import texts
+from rlbench.reporting.report.blocks import Cell, Table
+from rlbench.reporting.report.evidence import Evidence
+from rlbench.reporting.report.facts import state_text
+
+LONG = 12  # rows from which on a table is folded, where it holds details
+Rows = list[list[Cell]]
+
+
+def dense(found: Evidence) -> bool:
+    """Whether environments x entrants is a matrix rather than a few islands."""
+    filled = found.cells["label"].isin(found.names).sum()
+    return bool(2 * filled >= len(found.names) * len(found.envs))
+
+
+def glance(found: Evidence) -> Table:
+    """The means with their intervals: environments x entrants, or ranked where few meet."""
+    return _matrix(found) if dense(found) else _ranked(found)
+
+
+def _matrix(found: Evidence) -> Table:
+    floors = any(found.floor(env) is not None for env in found.envs)
+    floors &= "random" not in found.names
+    rows: Rows = []
+    for env in found.envs:
+        here = [found.cell(env, name) for name in found.names]
+        row = [Cell(env, _measure(found, env)), *(score_cell(c, _best(found, env)) for c in here)]
+        rows.append([*row, score_cell(found.floor(env), None)] if floors else row)
+    caption = (
+        "Mean over seeds, below it the 95 % Student-t interval; bold: the highest mean, which "
+        "is no claim that it is the best. – : not asked for."
+    )
+    return Table(caption, ["*environment", *found.names, *["random"] * floors], rows)
+
+
+def _ranked(found: Evidence) -> Table:
+    rows: Rows = []
+    for env in found.envs:
+        here = found.cells[(found.cells["env"] == env) & found.cells["label"].isin(found.names)]
+        here = here.sort_values(["mean", "label"], ascending=[False, True])
+        row = [Cell(env, _measure(found, env))]
+        for _, cell in here.iterrows():
+            one = score_cell(cell, None)
+            row.append(Cell(f"{cell['label']}: {one.text}", one.note, one.kind, cell["label"]))
+        rows.append(row)
+    most = max(map(len, rows)) - 1
+    rows = [[*row, *[Cell("")] * (most + 1 - len(row))] for row in rows]
+    caption = (
+        "Mean over seeds, the highest first, below it the 95 % Student-t interval: an order "
+        "of means, and no claim that the first is the best."
+    )
+    return Table(
+        caption, ["*environment", "*highest mean", *[f"*{i}." for i in range(2, most + 1)]], rows
+    )
+
+
+def _best(found: Evidence, env: str) -> float:
+    """The highest mean among the entrants."""
+    here = found.cells[(found.cells["env"] == env) & found.cells["label"].isin(found.names)]
+    return float(here["mean"].max())
+
+
+def _measure(found: Evidence, env: str) -> str:
+    cell = found.cells[found.cells["env"] == env].iloc[0]
+    return f"test accuracy, {cell['items']:,} images" if texts.unit(cell) else "return"
+
+
+def score_cell(cell: pd.Series | None, best: float | None) -> Cell:
+    """The mean of a cell, its interval below; what is not there is said and never a number."""
+    if cell is None:
+        return Cell(texts.NONE, kind="muted")
+    rest = state_text(cell, short=True)
+    if not cell["n"]:
+        return Cell(rest or "no score", kind="lost")
+    note = texts.span_text(cell)
+    if cell["n"] < cell["of"]:
+        note += f"; n = {cell['n']} of {cell['of']}{': ' * bool(rest)}{rest}"
+    kind = "best" if cell["mean"] == best else ""
+    return Cell(texts.score_text(cell["mean"], cell) + texts.unit(cell), note, kind)
+
+
+def states(found: Evidence) -> Table:
+    """How the seeds stand: environments x entrants, or a line for each environment where few meet;
+    runs of the random agent stand together."""
+    names = {
+        cell["label"]: cell["label"] if cell["label"] in found.names else "random"
+        for _, cell in found.cells.iterrows()
+    }
+    rows: Rows = []
+    heads = [*found.names, *["random"] * (set(names.values()) > set(found.names))]
+    for env in found.envs:
+        here: dict[str, list[pd.Series]] = {}
+        for _, cell in found.cells[found.cells["env"] == env].iterrows():
+            here.setdefault(names[cell["label"]], []).append(cell)
+        said = {name: "; ".join(map(state_text, cells)) for name, cells in here.items()}
+        lost = {name for name, cells in here.items() if any(c["n_done"] < c["of"] for c in cells)}
+        if dense(found):
+            row = [
+                Cell(said[name], kind="lost" * (name in lost))
+                if name in said
+                else Cell(texts.NONE, kind="muted")
+                for name in heads
+            ]
+            rows.append([Cell(env), *row])
+        else:
+            alike: dict[str, list[str]] = {}
+            for name, text in said.items():
+                alike.setdefault(text, []).append(name)
+            text = "; ".join(f"{text}: {texts.listing(those)}" for text, those in alike.items())
+            rows.append([Cell(env), Cell(text, kind="lost" * bool(lost))])
+    columns = ["*environment", *heads] if dense(found) else ["*environment", "*seeds"]
+    return Table("Seeds by how they stand. – : not asked for.", columns, rows)
+
+
+def scores(found: Evidence) -> Table:
+    """A row for each cell: mean, interval, IQM, spread, n, and the share of seeds that solve it."""
+    rows: Rows = []
+    for env, here in found.cells.groupby("env"):
+        goal = here["threshold"].max()
+        about = _measure(found, str(env))
+        about += "" if pd.isna(goal) else f", solved at {texts.minus(f'{goal:g}')}"
+        rows.append([Cell(f"{env} ({about})")])
+        best = _best(found, str(env))
+        for _, cell in here.iterrows():
+            score = score_cell(cell, best if cell["label"] in found.names else None)
+            ends = [texts.score_text(cell[end], cell) for end in ("lowest", "highest")]
+            rows.append(
+                [
+                    _entrant(cell, found),
+                    Cell(score.text, kind=score.kind),
+                    Cell(texts.span_text(cell) if cell["n"] else texts.NONE),
+                    Cell(texts.score_text(cell["iqm"], cell)),
+                    Cell(" to ".join(dict.fromkeys(ends))),
+                    Cell(f"{cell['n']}" + f" of {cell['of']}" * bool(cell["n"] < cell["of"])),
+                    Cell(*_solved(cell)),
+                ]
+            )
+    heads = ["*entrant", "mean", "95 % interval", "IQM", "least to greatest", "n", "solved"]
+    caption = (
+        "Final scores of the last weights, one number per seed. Intervals are Student's t, "
+        "those of solved seeds Clopper and Pearson's (95 %)."
+    )
+    return Table(caption, heads, rows)
+
+
+def _entrant(cell: pd.Series, found: Evidence) -> Cell:
+    return Cell(cell["label"], key=cell["label"] if cell["label"] in found.names else "")
+
+
+def _solved(cell: pd.Series) -> tuple[str, str]:
+    if pd.isna(cell["solved"]):
+        return texts.NONE, ""
+    share = [
+        f"{100 * cell[end]:.0f}" for end in ("solved_low", "solved_high") if pd.notna(cell[end])
+    ]
+    return f"{cell['solved']} of {cell['ended']}", f"{' to '.join(share)} %" if share else ""
+
+
+def comparisons(found: Evidence) -> Table:
+    """A row for each test: difference, p, effect, and what follows."""
+    verdicts = {"tied": "tied", "undecided": "undecided", "no score": "no score"}
+    rows: Rows = []
+    for env, here in found.pairs.groupby("env"):
+        rows.append([Cell(str(env))])
+        for _, pair in here.iterrows():
+            cell = found.cell(str(env), pair["a"])
+            points = " points" if cell is not None and texts.unit(cell) else ""
+            ends = [texts.difference_text(pair, cell, end) for end in ("low", "high")]
+            span = "no interval" if pd.isna(pair["low"]) else " to ".join(ends)
+            winner = pair[pair["verdict"]] if pair["verdict"] in ("a", "b") else ""
+            value = texts.difference_text(pair, cell)
+            rows.append(
+                [
+                    Cell(f"{pair['a']} − {pair['b']}"),
+                    Cell(value + points * (value != texts.NONE), span if pair["n_a"] else ""),
+                    Cell(texts.p_text(pair["p_holm"]).removeprefix("p = ").removeprefix("p ")),
+                    Cell(texts.number(pair["effect"])),
+                    Cell(texts.number(pair["improvement"])),
+                    Cell(f"{pair['n_a']}, {pair['n_b']}"),
+                    Cell(
+                        f"{winner} is better" if winner else verdicts[pair["verdict"]],
+                        kind="best" if winner else "",
+                    ),
+                ]
+            )
+    heads = [
+        "*comparison",
+        "difference",
+        "p, adjusted",
+        "Hedges’ g",
+        "P(first > second)",
+        "n",
+        "*verdict",
+    ]
+    caption = (
+        "Difference of means with Welch's 95 % interval; p of a two-sided permutation test of his "
+        "t, adjusted over all rows (Holm). P: the probability that a random seed of the first "
+        "scores more than one of the second, ties half."
+    )
+    return Table(caption, heads, rows, folded=len(rows) > 2 * LONG)

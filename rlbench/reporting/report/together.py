@@ -1,0 +1,107 @@
+"""The section about all environments together: aggregates, profiles, probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from rlbench.reporting.bootstrap import STATISTICS
+from rlbench.reporting.report import figures, texts
+from rlbench.reporting.report.blocks import Block, Cell, Figure, Section, Table
+from rlbench.reporting.report.evidence import Evidence
+
+Rows = list[list[Cell]]
+
+
+def together(found: Evidence) -> Section:
+    """Aggregates, profiles and probabilities of improvement."""
+    envs = texts.listing(found.common.envs)
+    blocks: list[Block] = [
+        f"Over {envs}: the environments in which all of {texts.listing(found.common.names)} were "
+        "meant to run. Scores are normalised, the random policy is 0.",
+        Figure("Aggregate scores with 95 % intervals.", [figures.aggregates(found)], wide=True),
+        aggregates(found),
+    ]
+    if len(found.profiles):
+        picture, names = figures.profiles(found), list(found.profiles["label"].unique())
+        band = texts.listing(found.profiles["method"].unique())
+        about = f"Performance profiles: higher is better. Bands are pointwise 95 % ({band})."
+        blocks.append(Figure(about, [picture], names))
+    if len(found.improvements):
+        blocks.append(improvement(found))
+    return Section("aggregates", "All environments together", [*blocks, normalisation(found)])
+
+
+def aggregates(found: Evidence) -> Table:
+    """A row for each entrant: four aggregates with their intervals, the best first."""
+    rows: Rows = []
+    made: dict[str, list[str]] = {}  # which statistics have an interval made so
+    for name, here in _by_iqm(found.aggregates):
+        cells, remarks = [], set()
+        for statistic in STATISTICS:
+            one = here[here["statistic"] == statistic].iloc[0]
+            method, _, remark = one["method"].partition("; ")
+            span = method
+            if pd.notna(one["low"]):
+                span = texts.interval(one["low"], one["high"])
+                made.setdefault(method, []).append(statistic)
+            remarks.add(remark)
+            kind = "lost" if pd.isna(one["value"]) else ""
+            cells.append(Cell(texts.number(one["value"]), span, kind))
+        first = Cell(name, "; ".join(sorted(filter(None, remarks))), key=name)
+        rows.append([first, *cells, Cell(f"{here['n'].min()}")])
+    how = "; ".join(f"{texts.listing(dict.fromkeys(of))}: {method}" for method, of in made.items())
+    caption = (
+        "Normalised scores over these environments alike, below them 95 % intervals"
+        + (f" ({how})" if how else "")
+        + ". n: seeds in the environment with the fewest. The optimality gap is how far scores "
+        "fall short of 1: less is better."
+    )
+    return Table(caption, ["*entrant", *STATISTICS, "n"], rows)
+
+
+def _by_iqm(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    iqm = table[table["statistic"] == "IQM"].sort_values(
+        ["value", "label"], ascending=[False, True]
+    )
+    for name in iqm["label"]:
+        yield name, table[table["label"] == name]
+
+
+def normalisation(found: Evidence) -> Table:
+    """What 0 and 1 are."""
+    rows: Rows = []
+    for env in found.common.envs:
+        scale, cell = found.scales[env], found.cells[found.cells["env"] == env].iloc[0]
+        rows.append(
+            [
+                Cell(env),
+                Cell(texts.score_text(scale.low, cell) + texts.unit(cell), scale.low_from),
+                Cell(texts.score_text(scale.high, cell) + texts.unit(cell), scale.high_from),
+            ]
+        )
+    return Table("What a normalised score of 0 and of 1 is.", ["*environment", "0", "1"], rows)
+
+
+def improvement(found: Evidence) -> Table:
+    """Entrants x entrants: the probability that the row beats the column."""
+    names = list(dict.fromkeys(found.improvements["a"]))
+    cells = {(row["a"], row["b"]): row for _, row in found.improvements.iterrows()}
+    rows: Rows = []
+    for a in names:
+        row = [Cell(a, key=a)]
+        for b in names:
+            one = cells.get((a, b))
+            row.append(
+                Cell(texts.NONE, kind="muted")
+                if one is None
+                else Cell(texts.number(one["value"]), texts.interval(one["low"], one["high"]))
+            )
+        rows.append(row)
+    method = found.improvements["method"].iloc[0]
+    caption = (
+        "Probability that a random seed of the row scores more than one of the column, over "
+        f"these environments alike; below it the 95 % interval ({method})."
+    )
+    return Table(caption, ["*", *names], rows)
