@@ -12,7 +12,7 @@ import pandas as pd
 from rlbench.errors import UserError
 
 FORMAT = 1
-STATUSES = ("done", "running", "diverged", "failed")
+STATUSES = ("done", "running", "diverged", "failed", "timeout")
 RUN = ["env", "agent", "variant", "digest"]  # what names a run; a seed of it: RUN + ["seed"]
 
 IDENTITY = {**dict.fromkeys(RUN, "str"), "seed": "int64"}
