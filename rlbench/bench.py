@@ -85,7 +85,7 @@ def dry_run(suite: Suite, seeds: Sequence[int], out: Path, options: Options) -> 
     sizes: list[int] = []
     for cell in planned:
         if cell.error or cell.run is None:
-            shown.add_row(cell.env, cell.entrant, "", str(len(cell.seeds)), "", "", cell.error, "")
+            shown.add_row(cell.env, cell.entrant, "", str(len(cell.seeds)), "", "-", "see above")
             continue
         cost, size = known[cell.path], memory(cell.run)
         missing = sum(state in ("missing", "running") for state, _ in cell.states().values())
@@ -111,13 +111,16 @@ def dry_run(suite: Suite, seeds: Sequence[int], out: Path, options: Options) -> 
 def _plan(
     suite: Suite, seeds: Sequence[int], out: Path, options: Options, news: Console
 ) -> list[Cell]:
-    """The cells, with a warning about each that cannot be."""
+    """The cells, with a warning for each reason why some cannot be."""
     pick_device(options.device)
     planned = planning.cells(suite, seeds, options.device, out)
+    wrong: dict[str, list[str]] = {}
     for cell in planned:
         if cell.error:
-            news.print(f"Warning: {cell.title}: {cell.error}", soft_wrap=True, highlight=False,
-                       markup=False)  # fmt: skip
+            wrong.setdefault(f"on {cell.env}: {cell.error}", []).append(cell.entrant)
+    for reason, entrants in wrong.items():
+        news.print(f"Warning: {', '.join(entrants)} {reason}", soft_wrap=True, highlight=False,
+                   markup=False)  # fmt: skip
     return planned
 
 

@@ -44,7 +44,7 @@ def bench(
 
     read = suites.load(suite)
     share = _share(shard) if shard else (1, 1)
-    chosen = config.parse_seeds(seeds) if seeds else read.chosen
+    chosen = config.parse_seeds(seeds) if seeds else read.seeds
     from rlbench import bench as workflow  # torch: after what can be said without it
 
     how = workflow.Options(device, jobs, max_seconds, share, again, quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import statistics
 import tempfile
@@ -133,18 +134,25 @@ def split(estimates: Sequence[Estimate], seeds: Sequence[int], jobs: int) -> lis
     fair = sum(estimate.seconds for estimate in estimates) / jobs
     shortest = sorted(range(len(estimates)), key=lambda i: estimates[i].seconds)
     best: tuple[float, list[int]] = (math.inf, [])
-    for tail in range(min(len(estimates), 2 * jobs) + 1):
-        parts = [math.ceil(estimate.seconds / fair) for estimate in estimates]
+    for tail, limit in itertools.product(range(len(estimates[: 2 * jobs]) + 1), (math.inf, fair)):
+        parts = [math.ceil(estimate.seconds / limit) or 1 for estimate in estimates]
         for i in shortest[:tail]:
             parts[i] = jobs
         parts = [min(n, jobs, of) for n, of in zip(parts, seeds, strict=True)]
-        costs = [
-            estimate.of(math.ceil(of / n), of)
-            for estimate, of, n in zip(estimates, seeds, parts, strict=True)
-            for _ in range(n)
-        ]
-        best = min(best, (makespan(costs, jobs), parts), key=lambda made: made[0])
+        end = makespan(_costs_of(estimates, seeds, parts), jobs)
+        if end < 0.95 * best[0]:  # less is not worth another process
+            best = end, parts
     return best[1]
+
+
+def _costs_of(
+    estimates: Sequence[Estimate], seeds: Sequence[int], parts: Sequence[int]
+) -> list[float]:
+    return [
+        estimate.of(math.ceil(of / n), of)
+        for estimate, of, n in zip(estimates, seeds, parts, strict=True)
+        for _ in range(n)
+    ]
 
 
 def makespan(costs: Sequence[float], jobs: int) -> float:

@@ -26,7 +26,7 @@ from rlbench.executors import SIGNALS, Outcome, Stop, Watcher, attempt
 from rlbench.jobs import Job, Key, Progress
 from rlbench.store import RunFolder
 
-GRACE = 10.0  # seconds in which a process that is told to stop may save its state
+GRACE = 20.0  # seconds in which a process that is told to stop may save its state
 # Who dies of these was killed from outside, by a person or for want of memory.
 _OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -64,6 +64,13 @@ class Pool:
 
     def run(self) -> None:
         """Do all jobs, or stop as `stop` says; `outcomes` tells of each by its key."""
+        try:
+            self._run()
+        finally:  # out of patience, or out of order
+            for worker in self.running.values():
+                worker.process.kill()
+
+    def _run(self) -> None:
         while self.running or self.waiting:
             if not self.stop() and time.monotonic() > self.until:
                 self.stop.code = 124

@@ -7,15 +7,28 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from rlbench import catalog
 from rlbench.config import Float, Int, parse_seeds
 from rlbench.errors import UserError, nearest
 
 _HERE = Path(__file__).parent / "suites"
+
+
+def _read_seeds(seeds: Any) -> Any:
+    """Seeds as `--seeds` takes them, or a list."""
+    if isinstance(seeds, list):
+        seeds = ",".join([*map(str, seeds), ""])
+    try:
+        return parse_seeds(str(seeds))
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+Seeds = Annotated[tuple[int, ...], BeforeValidator(_read_seeds)]
 
 
 class _Table(BaseModel):
@@ -54,7 +67,7 @@ class Suite(_Table):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
-    seeds: int | str | tuple[int, ...] = Field(5, description="as --seeds takes them")
+    seeds: Seeds = Field(tuple(range(5)), description="5 (= 0 to 4), '0-9' or [3, 7, 11]")
     agents: tuple[str, ...] = Field((), description="as they are, with their presets")
     variant: dict[str, Variant] = {}
     env: tuple[Env, ...] = Field(min_length=1)
@@ -62,22 +75,6 @@ class Suite(_Table):
     eval_freq: Int | None = Field(None, ge=0, description="env steps; 0: only at the end")
     eval_episodes: Int = Field(10, ge=1, description="at every point of the grid")
     timeout: Float | None = Field(None, gt=0, description="seconds that a part of a cell may take")
-
-    @field_validator("seeds")
-    @classmethod
-    def _read_seeds(cls, seeds: Any) -> tuple[int, ...]:
-        if isinstance(seeds, tuple):
-            seeds = ",".join([*map(str, seeds), ""])
-        try:
-            return parse_seeds(str(seeds))
-        except UserError as error:
-            raise ValueError(str(error)) from None
-
-    @property
-    def chosen(self) -> tuple[int, ...]:
-        """The seeds, which have been read."""
-        assert isinstance(self.seeds, tuple)
-        return self.seeds
 
     def entrants(self) -> list[tuple[str, str, dict[str, Any]]]:
         """(agent, name of its variant or "", parameters of that)."""
