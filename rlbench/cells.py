@@ -55,10 +55,13 @@ class Cell:
         found = dict.fromkeys(self.seeds, ("missing", ""))
         if self.error:
             found = dict.fromkeys(self.seeds, ("failed", self.error))
-        for part in RunFolder(self.path).parts() if self.path else []:
-            info = part.read()
-            for seed in set(info["seeds"]) & set(self.seeds):
-                found[seed] = info["status"][str(seed)], info["reason"].get(str(seed), "")
+        try:
+            for part in RunFolder(self.path).parts() if self.path else []:
+                info = part.read()
+                for seed in set(info["seeds"]) & set(self.seeds):
+                    found[seed] = info["status"][str(seed)], info["reason"].get(str(seed), "")
+        except UserError as error:  # a damaged file
+            found = dict.fromkeys(self.seeds, ("failed", str(error)))
         return found
 
 

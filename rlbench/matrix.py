@@ -68,8 +68,8 @@ class Board:
     def ended(self, job: Job, outcome: Outcome) -> None:
         self.live.pop(job.key, None)
         self.costs.pop(job.key, None)
-        self.look()
         if outcome.reason != "stopped":
+            self.look()
             self.tell(job, outcome)
 
     def tell(self, job: Job, outcome: Outcome) -> None:
@@ -132,7 +132,8 @@ class Screen(Board):
     def _picture(self) -> Group:
         left = self.remaining()
         seeds = [state for states in self.states for state, _ in states.values()]
-        said = f" {seeds.count('done')} of {len(seeds)} seeds done, {len(self.live)} processes"
+        running = sum(len(seeds) for _, seeds in self.live)
+        said = f" {seeds.count('done')} of {len(seeds)} seeds done, {running} running"
         said += "" if left is None else f", about {duration(left)} left"
         return Group(table(self.cells, self.states, self._shares()), Text(said, style="dim"))
 

@@ -184,7 +184,7 @@ def _child(job: Job, pipe: Connection, parent: int) -> None:
         _speak_into(log)
         outcome = attempt(job, report, stopped)
     sys.stdout.flush()
-    if not log.stat().st_size:
+    if log.is_file() and not log.stat().st_size:
         log.unlink()
     if os.getppid() == parent:
         pipe.send(outcome)

@@ -8,7 +8,9 @@
         checkpoint.npz         while it runs: everything, and how long the files were
         agent.npz              once it is done: the trained agent
         test.npz               on image data: its answers on the test images, and some of them
+        error.log  output.log  what went wrong, and what a process of its own printed
       curve.png  curve.svg
+    results/benches/<suite>/   suite.toml and suite.json: what was asked for, cell by cell
 
 A process killed at any instant leaves a folder that loads, and a part that resumes.
 """

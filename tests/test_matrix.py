@@ -131,7 +131,7 @@ def test_live(cells: list[Cell]) -> None:
         console.print(seen._picture())
     said = text(console)
     assert "2/6, 1 running, 1 timeout, 1 diverged at 25 %" in said
-    assert "4 of 12 seeds done, 1 processes" in said
+    assert "4 of 12 seeds done, 1 running" in said
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
     wheel, sdist = next(built.glob("*.whl")), next(built.glob("*.tar.gz"))
     names = zipfile.ZipFile(wheel).namelist()
     envs = ("envs/__init__.py", "envs/catch.py", "envs/cue.py", "envs/wrappers.py")
-    for inside in ("agents/dqn.py", *envs, "presets/dqn.toml", "py.typed"):
+    for inside in ("agents/dqn.py", *envs, "presets/dqn.toml", "suites/smoke.toml", "py.typed"):
         assert f"rlbench/{inside}" in names
     assert not [name for name in names if name.startswith(("agents/", "envs/", "tests/"))]
     with tarfile.open(sdist) as file:
