@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
+from rich.text import Text
 
 from rlbench import cells as planning
 from rlbench.cells import Cell
@@ -47,7 +48,7 @@ def bench(name: str, suite: Suite, seeds: Sequence[int], out: Path, options: Opt
     home = out / "benches" / suite.name
     _write(home, planning.manifest(suite, planned, out, command()), find(name))
     for cell in mine:
-        if options.again and cell.path:
+        if cell.path and not cell.error:
             reopen(RunFolder(cell.path), cell.seeds, options.again)
     if not options.quiet:
         states = [state for cell in mine for state, _ in cell.states().values()]
@@ -81,30 +82,31 @@ def dry_run(suite: Suite, seeds: Sequence[int], out: Path, options: Options) -> 
     tried = calibrate([runs[path] for path in guesses], options.jobs)
     known |= dict(zip(guesses, tried, strict=True))
     shown = table_of("*environment", "*agent", "steps", "seeds", "to do", "time", "*from", "memory")
-    todo: list[float] = []
-    sizes: list[int] = []
+    todo: dict[Path | None, float] = {}  # by run: two cells may be one
+    sizes: dict[Path | None, int] = {}
     for cell in planned:
         if cell.error or cell.run is None:
-            shown.add_row(cell.env, cell.entrant, "", str(len(cell.seeds)), "", "-", "see above")
+            shown.add_row(Text(cell.env), Text(cell.entrant), "", str(len(cell.seeds)), "", "-",
+                          "see above")  # fmt: skip
             continue
         cost, size = known[cell.path], memory(cell.run)
         missing = sum(state in ("missing", "running") for state, _ in cell.states().values())
         seconds = cost.of(missing, len(cell.seeds)) if missing else 0.0
-        todo.append(seconds)
-        sizes.append(size * missing // len(cell.seeds))
+        todo[cell.path], sizes[cell.path] = seconds, size * missing // len(cell.seeds)
+        time = f"about {duration(seconds)}" if missing else "-"
         shown.add_row(
-            cell.env, cell.entrant, f"{cell.run.total_timesteps:,}", str(len(cell.seeds)),
-            str(missing), f"about {duration(seconds)}" if missing else "-", cost.source,
-            readable(size),
+            Text(cell.env), Text(cell.entrant), f"{cell.run.total_timesteps:,}",
+            str(len(cell.seeds)), str(missing), time, cost.source, readable(size),
         )  # fmt: skip
     print_table(console, shown, fold=False)
-    most = sum(sorted(sizes)[-options.jobs :])
+    whole = duration(makespan(list(todo.values()), options.jobs))
+    most = readable(sum(sorted(sizes.values())[-options.jobs :]))
     console.print(
-        f" {len(planned)} cells, with --jobs {options.jobs} about "
-        f"{duration(makespan(todo, options.jobs))} and up to {readable(most)} at once besides "
-        "Python and its libraries",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        f" {len(planned)} cells, with --jobs {options.jobs} about {whole} and up to {most} at once "
+        "besides Python and its libraries",
+        highlight=False,
+        soft_wrap=True,
+    )
     return 1 if any(cell.error for cell in planned) else 0
 
 
@@ -169,27 +171,29 @@ class _Cells(Pool):
 def _costs(cells: Sequence[Cell], out: Path, jobs: int) -> list[tuple[Job, float]]:
     """A job for each part that is left to do, with about how many seconds it takes."""
     parts: list[tuple[Cell, tuple[int, ...], Estimate]] = []
-    whole: list[tuple[Cell, list[int], Estimate]] = []
+    new: list[tuple[Cell, list[int], Estimate]] = []
     for cell in cells:
-        assert cell.run is not None
-        assert cell.path is not None
-        cost = estimate(cell.run, out)
+        assert cell.run
+        assert cell.path
+        whole = estimate(cell.run, out)
         unfinished, missing = left(RunFolder(cell.path), cell.seeds)
-        parts += [(cell, seeds, cost) for seeds in unfinished]
+        parts += [(cell, seeds, whole) for seeds in unfinished]
         if missing:
-            whole.append((cell, missing, cost))
+            new.append((cell, missing, whole))
     estimates = [
-        Estimate(cost.of(len(seeds), len(cell.seeds)), cost.source) for cell, seeds, cost in whole
+        Estimate(whole.of(len(missing), len(cell.seeds)), "") for cell, missing, whole in new
     ]
-    counts = split(estimates, [len(seeds) for _, seeds, _ in whole], jobs)
-    for (cell, seeds, cost), count in zip(whole, counts, strict=True):
-        size = -(-len(seeds) // count)
-        parts += [(cell, tuple(seeds[i : i + size]), cost) for i in range(0, len(seeds), size)]
+    counts = split(estimates, [len(missing) for _, missing, _ in new], jobs)
+    for (cell, missing, whole), count in zip(new, counts, strict=True):
+        size = -(-len(missing) // count)
+        cut = [tuple(missing[i : i + size]) for i in range(0, len(missing), size)]
+        parts += [(cell, seeds, whole) for seeds in cut]
     return [
-        (
-            Job(cell.run, cell.path, seeds, command=command(), timeout=cell.timeout),
-            cost.of(len(seeds), len(cell.seeds)),
-        )
-        for cell, seeds, cost in parts
-        if cell.run and cell.path
+        (_job(cell, seeds), whole.of(len(seeds), len(cell.seeds))) for cell, seeds, whole in parts
     ]
+
+
+def _job(cell: Cell, seeds: tuple[int, ...]) -> Job:
+    assert cell.run
+    assert cell.path
+    return Job(cell.run, cell.path, seeds, command=command(), timeout=cell.timeout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,9 @@ class Cell:
     name: str  # of the variant, or ""
     seeds: tuple[int, ...]
     timeout: float | None
-    preset: bool
-    parameters: dict[str, Any]
     run: Run | None = None
     path: Path | None = None  # of the run's folder
+    command: str = ""  # that computes this cell alone
     about: dict[str, Any] = field(default_factory=dict)  # see `checks.about`
     error: str = ""
 
@@ -124,26 +123,23 @@ def _cell(
         name=name,
         seeds=seeds,
         timeout=timeout,
-        preset=suite.preset,
-        parameters=parameters,
         run=made,
         path=made.folder(out).path if made else None,
+        command=_command(made, parameters, suite.preset) if made else "",
         about=facts,
         error=error,
     )
 
 
-def command(cell: Cell) -> str:
-    """The `rlbench run` that computes a cell; "" where it cannot be planned."""
-    run = cell.run
-    if run is None:
-        return ""
+def _command(run: Run, parameters: Collection[str], preset: bool) -> str:
+    """The `rlbench run` of a run with these parameters given."""
+    seeds = seed_ranges(run.seeds)
     words = ["rlbench", "run", run.agent, "--env", run.env]
-    words += _seeds(run.seeds)
+    words += ["--seed" if len(run.seeds) == 1 else "--seeds", seeds]
     words += ["-n", str(run.total_timesteps), "--n-envs", str(run.n_envs)]
-    for key in cell.parameters:
+    for key in parameters:
         words += ["-p", f"{key}={plain(getattr(run.config, key))}"]
-    if not cell.preset:
+    if not preset:
         words += ["--no-preset"]
     if run.env_kwargs:
         words += ["--env-kwargs", json.dumps(run.env_kwargs)]
@@ -152,10 +148,6 @@ def command(cell: Cell) -> str:
     if run.eval_episodes != EVAL_EPISODES:
         words += ["--eval-episodes", str(run.eval_episodes)]
     return shlex.join(words)
-
-
-def _seeds(seeds: Sequence[int]) -> list[str]:
-    return ["--seed", str(seeds[0])] if len(seeds) == 1 else ["--seeds", seed_ranges(seeds)]
 
 
 def manifest(suite: Suite, planned: Sequence[Cell], out: Path, typed: str) -> dict[str, Any]:
@@ -186,7 +178,7 @@ def manifest(suite: Suite, planned: Sequence[Cell], out: Path, typed: str) -> di
         "command": typed,
         "suite": suite.model_dump(mode="json"),
         "cells": listed,
-        "commands": [command(cell) for cell in planned],
+        "commands": [cell.command for cell in planned],
     }
 
 

@@ -160,14 +160,14 @@ def table(cells: Sequence[Cell], states: Sequence[States], shares: dict[Path, fl
     columns = list(dict.fromkeys(cell.env for cell in cells))
     made.add_column("agent", overflow="fold")
     for env in columns:
-        made.add_column(env, overflow="fold")
+        made.add_column(Text(env), overflow="fold")
     rows: dict[str, dict[str, Text]] = {}
     for cell, ends in zip(cells, states, strict=True):
         share = shares.get(cell.path) if cell.path else None
         text = summary(ends) + ("" if share is None else f" at {100 * share:.0f} %")
         rows.setdefault(cell.entrant, {})[cell.env] = Text(text, style=COLORS[_worst(ends)])
     for entrant, texts in rows.items():
-        made.add_row(entrant, *(texts.get(env, "") for env in columns))
+        made.add_row(Text(entrant), *(texts.get(env, "") for env in columns))
     return made
 
 

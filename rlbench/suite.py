@@ -1,4 +1,16 @@
-"""Suites: which agents meet which environments, read from a TOML file of a few lines."""
+"""Suites: which agents meet which environments, read from a TOML file of a few lines.
+
+    name = "memory"                          seeds = 10               # as --seeds, or a list
+    agents = ["random", "ppo"]               # as their presets have them
+    [variant.gru]                            # these agents once more, with these parameters
+    agents = ["dqn", "ppo"]
+    encoder = "gru"
+    [[env]]                                  # one budget for all; without it each agent's own
+    id = "CartPole-v1"                       wraps = ["mask-velocity"]
+    steps = 200_000                          timeout = 3600           # seconds
+
+Every agent and every variant meets every environment. The fields of the classes are all the keys.
+"""
 
 from __future__ import annotations
 
@@ -115,12 +127,13 @@ def load(name: str) -> Suite:
     suite = _read(path)
     if not suite.entrants():
         raise UserError(f"{path.name} names no agents: agents = [...], or a [variant.NAME]")
-    for what, names in {
-        "agent": [agent for agent, _, _ in suite.entrants()],
-        "wrapper": [wrap.partition(":")[0] for env in suite.env for wrap in _own(env.wraps)],
-    }.items():
-        known = catalog.agents() if what == "agent" else catalog.wrappers()
-        for word in names:
+    agents = [agent for agent, _, _ in suite.entrants()]
+    wraps = [wrap.partition(":")[0] for env in suite.env for wrap in _own(env.wraps)]
+    for what, words, known in (
+        ("agent", agents, catalog.agents()),
+        ("wrapper", wraps, catalog.wrappers() if wraps else {}),
+    ):
+        for word in words:
             if word not in known:
                 hint = f"{nearest(word, known)} (rlbench list {what}s)"
                 raise UserError(f"{path.name}: no {what} '{word}'.{hint}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -208,3 +209,20 @@ def test_again_leaves_the_others(tmp_path: Path) -> None:
     }
     assert [row for row in table(run, "evaluations") if row["seed"] == "0"] == rows
     assert len(load(out).runs) == 2
+
+
+@pytest.mark.slow
+def test_shards_copied_together_are_the_whole(tmp_path: Path) -> None:
+    """Two machines with a share each; then there is nothing left to do."""
+    file = suite(tmp_path, '["dqn", "random"]', 'id = "probes:Noise"\nsteps = 60',
+                 'id = "probes:Chosen"\nsteps = 60')  # fmt: skip
+    for share in (1, 2):
+        out = tmp_path / str(share)
+        assert here("bench", file, "--shard", f"{share}/2", "--out", out, "--quiet") == 0
+        assert len(parts(out)) == 2
+        assert len(manifest(out)["cells"]) == 4
+        shutil.copytree(out, tmp_path / "all", dirs_exist_ok=True)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "all").rglob("part.json")}
+    assert len(before) == 4
+    assert here("bench", file, "--out", tmp_path / "all", "--quiet") == 0
+    assert {p: p.stat().st_mtime_ns for p in before} == before

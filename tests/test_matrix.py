@@ -21,7 +21,7 @@ STATES = {0: "done", 1: "done", 2: "diverged", 3: "running", 4: "timeout"}
 def cell(out: Path, agent: str, env: str, seeds: int = 6, error: str = "") -> Cell:
     run = plan(agent, env, range(seeds), total_timesteps=1000)
     path = run.folder(out).path
-    return Cell(env, agent, "", tuple(range(seeds)), None, True, {}, run, path, {}, error)
+    return Cell(env, agent, "", tuple(range(seeds)), None, run, path, error=error)
 
 
 def write(path: Path, states: dict[int, str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from commands import here
 
 from rlbench import catalog, suite, workflow
-from rlbench.cells import Cell, cells, command, manifest, shard
+from rlbench.cells import Cell, cells, manifest, shard
 from rlbench.run import Run
 from rlbench.suite import Suite
 
@@ -147,7 +147,7 @@ def test_commands_compute_the_same_cells(tmp_path: Path, monkeypatch: pytest.Mon
         made = cells(of(text, tmp_path), seeds, "auto", tmp_path)
         runs.clear()
         for cell in made:
-            assert here(*shlex.split(command(cell))[1:]) == 0
+            assert here(*shlex.split(cell.command)[1:]) == 0
         assert [r.folder(tmp_path).path for r in runs] == [c.path for c in made]
         assert {r.seeds for r in runs} == {seeds}
         assert [r.variant for r in runs] == [c.run.variant for c in made if c.run]
