@@ -76,7 +76,9 @@ def dry_run(suite: Suite, seeds: Sequence[int], out: Path, options: Options) -> 
     planned = planning.shard(_plan(suite, seeds, out, options, news), *options.shard)
     runs = {cell.path: cell.run for cell in planned if cell.run and not cell.error}
     known = {path: estimate(run, out) for path, run in runs.items()}
-    guesses = [path for path in known if known[path].source == "a guess"]
+    guesses = [
+        path for path in known if known[path].source == "a guess" and runs[path].total_timesteps
+    ]
     if guesses:
         news.print(f"trying {len(guesses)} of {len(planned)} cells for some seconds each")
     tried = calibrate([runs[path] for path in guesses], options.jobs)

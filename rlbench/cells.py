@@ -74,7 +74,7 @@ def cells(suite: Suite, seeds: Sequence[int], device: str, out: Path) -> list[Ce
     return [
         _cell(suite, env, entrant, tuple(seeds), device, out)
         for env in suite.env
-        for entrant in suite.entrants()
+        for entrant in suite.entrants(env)
     ]
 
 

@@ -23,7 +23,7 @@ from rlbench.store import RunFolder, env_folder
 EACH = 0.18  # of the first seed's time is what each further one costs in lockstep (64-64 units)
 START = 3.0  # seconds in which a process starts
 GUESS = 2e-4  # seconds per step of one seed, where nothing is known
-TRIAL = 10.0  # seconds that a calibration takes, the start of its process included
+TRIAL = 15.0  # seconds that a calibration takes, the start of its process included
 
 
 class Estimate(NamedTuple):

@@ -1,15 +1,18 @@
 """Suites: which agents meet which environments, read from a TOML file of a few lines.
 
-    name = "memory"                          seeds = 10               # as --seeds, or a list
-    agents = ["random", "ppo"]               # as their presets have them
-    [variant.gru]                            # these agents once more, with these parameters
+    name = "memory"
+    seeds = 10                    # as --seeds takes them, or a list
+    agents = ["random", "ppo"]    # as they are, with their presets
+    [variant.gru]                 # these agents once more, with other parameters
     agents = ["dqn", "ppo"]
     encoder = "gru"
-    [[env]]                                  # one budget for all; without it each agent's own
-    id = "CartPole-v1"                       wraps = ["mask-velocity"]
-    steps = 200_000                          timeout = 3600           # seconds
+    [[env]]                       # one budget for all; without it each agent's own
+    id = "CartPole-v1"
+    wraps = ["mask-velocity"]
+    steps = 200_000
 
-Every agent and every variant meets every environment. The fields of the classes are all the keys.
+Every agent and variant meets every environment, unless that names `agents` of its own. The fields
+of the classes are all the keys there are.
 """
 
 from __future__ import annotations
@@ -55,6 +58,7 @@ class Env(_Table):
     epochs: Float | None = Field(None, gt=0, description="passes over training images, instead")
     wraps: tuple[str, ...] = Field((), description="wrappers, from the inside out")
     kwargs: dict[str, Any] = Field({}, description="arguments of the environment")
+    agents: tuple[str, ...] = Field((), description="only these of the suite's; default: all")
     timeout: Float | None = Field(None, gt=0, description="seconds; overrules the suite's")
 
     @property
@@ -88,14 +92,16 @@ class Suite(_Table):
     eval_episodes: Int = Field(10, ge=1, description="at every point of the grid")
     timeout: Float | None = Field(None, gt=0, description="seconds that a part of a cell may take")
 
-    def entrants(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """(agent, name of its variant or "", parameters of that)."""
+    def entrants(self, env: Env | None = None) -> list[tuple[str, str, dict[str, Any]]]:
+        """(agent, name of its variant or "", parameters of that), of all or in an environment."""
         plain: list[tuple[str, str, dict[str, Any]]] = [(agent, "", {}) for agent in self.agents]
-        return plain + [
+        varied = [
             (agent, name, variant.parameters)
             for name, variant in self.variant.items()
             for agent in variant.agents
         ]
+        only = env.agents if env else ()
+        return [entrant for entrant in plain + varied if not only or entrant[0] in only]
 
 
 def builtin() -> dict[str, str]:
@@ -131,11 +137,12 @@ def load(name: str) -> Suite:
     wraps = [wrap.partition(":")[0] for env in suite.env for wrap in _own(env.wraps)]
     for what, words, known in (
         ("agent", agents, catalog.agents()),
+        ("agent of this suite", [agent for env in suite.env for agent in env.agents], agents),
         ("wrapper", wraps, catalog.wrappers() if wraps else {}),
     ):
         for word in words:
             if word not in known:
-                hint = f"{nearest(word, known)} (rlbench list {what}s)"
+                hint = f"{nearest(word, known)} (rlbench list {what.split()[0]}s)"
                 raise UserError(f"{path.name}: no {what} '{word}'.{hint}")
     titles = [env.title for env in suite.env]
     twice = [f"[[env]] {title}" for title in titles if titles.count(title) > 1]

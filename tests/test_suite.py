@@ -56,6 +56,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no steps": (HEAD + ENV + "steps = -1", "steps"),
     "steps and epochs": (HEAD + ENV + "steps = 5\nepochs = 1", "one of the two"),
     "seeds": (HEAD + 'seeds = "a-b"\n' + ENV, "seeds 'a-b'"),
+    "agent of an environment": (HEAD + ENV + 'agents = ["ppo"]', "no agent of this suite 'ppo'"),
     "twice": (HEAD + ENV + ENV, "[[env]] CartPole-v1 twice"),
     "agent twice": ('name = "x"\nagents = ["dqn", "dqn"]\n' + ENV, "agent dqn twice"),
     "name": ('name = "../x"\nagents = ["dqn"]\n' + ENV, "name"),
@@ -130,6 +131,11 @@ def test_cells(tmp_path: Path) -> None:
     assert made[2].run is not None
     assert made[2].run.config.model_dump()["net_arch"] == (16, 8)
     assert not any(c.error for c in made)
+
+
+def test_an_environment_may_name_its_agents(tmp_path: Path) -> None:
+    made = cells(of(GOOD + 'agents = ["ppo", "random"]', tmp_path), (0,), "cpu", tmp_path)
+    assert [cell.entrant for cell in made[4:]] == ["random", "ppo wide"]
 
 
 def test_commands_compute_the_same_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
