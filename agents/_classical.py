@@ -73,6 +73,7 @@ class Classical(Agent):
     blind = False  # labels are all it looks at
     action_spaces = (spaces.Discrete,)
     default_envs = 50  # so that little is shown beyond the end of a pass
+    saturates = True
     answers = False
 
     def build(self) -> None:

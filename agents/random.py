@@ -29,6 +29,7 @@ class Random(Agent):
     version = 1
     action_spaces = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
     default_timesteps = 0
+    saturates = True
 
     def build(self) -> None:
         self._policy = RandomPolicy(self.seeds, self.spec, self.action_space, "exploration")

@@ -28,21 +28,21 @@ def plot(runs: tuple[str, ...], output: Path | None, out: Path) -> None:
 @click.command("list")
 @click.argument(
     "what", default="agents",
-    type=click.Choice(["agents", "envs", "wrappers", "encoders", "presets", "runs"]),
+    type=click.Choice(["agents", "envs", "wrappers", "encoders", "presets", "suites", "runs"]),
 )  # fmt: skip
 @options.out
 def list_(what: str, out: Path) -> None:
-    """List agents, envs, wrappers, encoders, presets or runs."""
+    """List agents, envs, wrappers, encoders, presets, suites or runs."""
     from rlbench import reading
 
     reading.listing(what, out)
 
 
-@click.command(short_help="Show an agent's parameters, or a run's settings and state.")
-@click.argument("name", metavar="AGENT|RUN")
+@click.command(short_help="Show an agent's parameters, a suite, or a run's settings and state.")
+@click.argument("name", metavar="AGENT|SUITE|RUN")
 @options.out
 def show(name: str, out: Path) -> None:
-    """Show every parameter of an AGENT, or what a RUN was and how it ended."""
+    """Show every parameter of an AGENT, the file of a SUITE, or what a RUN was and how it ended."""
     from rlbench import reading
 
     reading.show(name, out)

@@ -10,6 +10,10 @@ class UserError(Exception):
     """A user's mistake: one clear line with the way out. The command line exits with 2."""
 
 
+class Busy(UserError):
+    """Another process is at it: nothing is wrong, and it may be tried later."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`" Did you mean 'dqn'?"`, or nothing where no known word is near."""
     folded = {name.lower(): name for name in known}

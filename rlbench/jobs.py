@@ -14,6 +14,8 @@ from rlbench.provenance import command, now
 from rlbench.run import Run
 from rlbench.store import Part, RunFolder, locked, seed_ranges
 
+Key = tuple[Path, tuple[int, ...]]  # what names a job: its run's folder and its seeds
+
 
 class Job(NamedTuple):
     """One part to compute: picklable, so that a process of its own can do it."""
@@ -23,6 +25,11 @@ class Job(NamedTuple):
     seeds: tuple[int, ...]
     deadline: float | None = None  # in seconds since the epoch
     command: str = ""
+    timeout: float | None = None  # seconds that its process may take, its start included
+
+    @property
+    def key(self) -> Key:
+        return self.folder, self.seeds
 
     @property
     def title(self) -> str:
@@ -54,17 +61,9 @@ def schedule(run: Run, out: Path, jobs: int, again: bool, max_seconds: float | N
     extra = {"created": now(), "command": command(), **about(run)}
     folder.open(run.identity(), {**run.to_json(), **extra})
     with locked(folder.path, f"{folder.path}"):
-        wanted = list(run.seeds)
-        todo: list[tuple[int, ...]] = []
-        known = {part: tuple(part.read()["seeds"]) for part in folder.parts()}
-        touched = {part: seeds for part, seeds in known.items() if set(seeds) & set(wanted)}
         if again:
-            _discard(touched, wanted)
-            touched = {}
-        for part, seeds in touched.items():
-            if not part.finished():
-                todo.append(seeds)
-            wanted = [seed for seed in wanted if seed not in seeds]
+            _discard(folder, run.seeds)
+        todo, wanted = left(folder, run.seeds)
         size = -(-len(wanted) // jobs) or 1
         for i in range(0, len(wanted), size):
             seeds = tuple(wanted[i : i + size])
@@ -72,19 +71,31 @@ def schedule(run: Run, out: Path, jobs: int, again: bool, max_seconds: float | N
             todo.append(seeds)
     deadline = time.time() + max_seconds if max_seconds else None
     return [
-        Job(_on_recorded_device(run, folder.part(seeds)), folder.path, seeds, deadline, command())
+        Job(on_recorded_device(run, folder.part(seeds)), folder.path, seeds, deadline, command())
         for seeds in todo
     ]
 
 
-def _on_recorded_device(run: Run, part: Part) -> Run:
+def on_recorded_device(run: Run, part: Part) -> Run:
     """A part goes on where it began, unless a device was asked for."""
     recorded = part.read().get("device")
     return replace(run, device=recorded) if recorded and run.device == "auto" else run
 
 
-def _discard(parts: dict[Part, tuple[int, ...]], wanted: Sequence[int]) -> None:
-    """Delete what these parts hold, if they hold nothing but the seeds that are wanted."""
+def left(folder: RunFolder, wanted: Sequence[int]) -> tuple[list[tuple[int, ...]], list[int]]:
+    """Seeds of each unfinished part that holds some of those wanted, and those in no part."""
+    parts = {part: tuple(part.read()["seeds"]) for part in folder.parts()}
+    unfinished = [
+        seeds for part, seeds in parts.items() if set(seeds) & set(wanted) and not part.finished()
+    ]
+    known = {seed for seeds in parts.values() for seed in seeds}
+    return unfinished, [seed for seed in wanted if seed not in known]
+
+
+def _discard(folder: RunFolder, wanted: Sequence[int]) -> None:
+    """Delete the parts that hold seeds that are wanted, if they hold no others."""
+    parts = {part: tuple(part.read()["seeds"]) for part in folder.parts()}
+    parts = {part: seeds for part, seeds in parts.items() if set(seeds) & set(wanted)}
     all_seeds = [seed for seeds in parts.values() for seed in seeds]
     if others := set(all_seeds) - set(wanted):
         raise UserError(
@@ -93,9 +104,7 @@ def _discard(parts: dict[Part, tuple[int, ...]], wanted: Sequence[int]) -> None:
         )
     for part in parts:
         with locked(part.path, str(part.path)):
-            for file in part.path.iterdir():
-                if file.name != "lock":
-                    file.unlink()
+            part.clear()
 
 
 def work(job: Job, report: Callable[[Progress], None], stop: Callable[[], int]) -> bool:

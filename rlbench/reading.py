@@ -9,13 +9,13 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rlbench import catalog
+from rlbench import catalog, suite
 from rlbench.errors import UserError, nearest
 from rlbench.store import RunFolder
 
 
 def listing(what: str, out: Path) -> None:
-    """Print names with a line on each: agents, envs, wrappers, encoders, presets or runs."""
+    """Print names with a line on each, of whatever `what` names in the plural."""
     if what == "runs":
         _runs(out)
         return
@@ -24,6 +24,7 @@ def listing(what: str, out: Path) -> None:
         "encoders": lambda: catalog.ENCODERS,
         "envs": _envs,
         "presets": _presets,
+        "suites": suite.builtin,
         "wrappers": catalog.wrappers,
     }
     rows = sources[what]()
@@ -68,15 +69,18 @@ def _runs(out: Path) -> None:
 
 
 def show(name: str, out: Path) -> None:
-    """Print an agent's parameters, or a run's settings and state."""
+    """Print an agent's parameters, a suite's file, or a run's settings and state."""
     if name in catalog.agents():
         _show_agent(name)
+        return
+    if name in suite.names() or name.endswith(".toml"):
+        click.echo(suite.find(name).read_text(encoding="utf-8"), nl=False)
         return
     try:
         folder = catalog.find_run(name, out)
     except UserError:
-        hint = nearest(name, catalog.agents())
-        raise UserError(f"no agent and no run '{name}'.{hint} (rlbench list)") from None
+        hint = nearest(name, [*catalog.agents(), *suite.names()])
+        raise UserError(f"no agent, suite or run '{name}'.{hint} (rlbench list)") from None
     _show_run(folder)
 
 

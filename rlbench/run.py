@@ -147,13 +147,13 @@ def plan(
     given = parameters or {}
     config = cls.Config.build(agent, {**tuned, **given})
     envs = envs or cls.usual_envs(config)
-    said = [f"{name}={_plain(getattr(config, name))}" for name in given]
+    said = [f"{name}={plain(getattr(config, name))}" for name in given]
     if "encoder" in tuned and "encoder" not in given:
         said.insert(0, f"encoder={tuned['encoder']}")  # what a comparison of memories is about
     if n_envs not in (None, envs):
         said.append(f"n_envs={n_envs}")
     if kwargs := others.get("env_kwargs"):
-        said += [f"{name}={_plain(value)}" for name, value in kwargs.items()]
+        said += [f"{name}={plain(value)}" for name, value in kwargs.items()]
     if not preset and name:
         said.append("no preset")
     total = total_timesteps
@@ -215,7 +215,8 @@ def full_id(env: str) -> str:
     return "+".join([full or name, *wraps])
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """A parameter as `-p` takes it."""
     if isinstance(value, tuple | list):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)

@@ -8,7 +8,9 @@
         checkpoint.npz         while it runs: everything, and how long the files were
         agent.npz              once it is done: the trained agent
         test.npz               on image data: its answers on the test images, and some of them
+        error.log  output.log  what went wrong, and what a process of its own printed
       curve.png  curve.svg
+    results/benches/<suite>/   suite.toml and suite.json: what was asked for, cell by cell
 
 A process killed at any instant leaves a folder that loads, and a part that resumes.
 """
@@ -25,7 +27,7 @@ from typing import IO, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from rlbench.errors import UserError
+from rlbench.errors import Busy, UserError
 from rlbench.rows import Episode, Evaluation, Metric, Row
 
 FORMAT = 1
@@ -83,7 +85,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         lock = FileLock(folder / "lock", timeout=0)
         lock.acquire()
     except Timeout:
-        raise UserError(
+        raise Busy(
             f"{what} is being written by another process; wait for it, or choose another --out"
         ) from None
     except OSError as error:
@@ -111,7 +113,8 @@ class RunFolder:
             inside = next((p for p in self.path.parents if (p / "run.json").exists()), None)
             if inside is not None:
                 raise UserError(f"{inside} is a run itself: choose another --out")
-            if self.path.is_dir() and any(p.suffix != ".tmp" for p in self.path.iterdir()):
+            held = self.path.is_dir() and any(p.suffix != ".tmp" for p in self.path.iterdir())
+            if held and not file.exists():  # else another process has just begun this run
                 raise UserError(f"{self.path} holds something else: choose another --out")
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -168,6 +171,26 @@ class Part:
         """Put the part on disk before it is computed: it can be resumed, and is nobody else's."""
         status = {str(seed): "running" for seed in seeds}
         self.write_info({"seeds": list(seeds), "status": status, "reason": {}, "step": 0})
+
+    def clear(self) -> None:
+        """Delete what it holds."""
+        for file in self.path.iterdir():
+            if file.name != "lock":
+                file.unlink()
+
+    def cut(self, seeds: Sequence[int]) -> None:
+        """Delete the rows of these seeds, then their names: others are left as they are."""
+        info, gone = self.read(), set(map(str, seeds))
+        for name in FILES.values():
+            path = self.path / name
+            first, *lines = path.read_bytes().splitlines(keepends=True)
+            kept = [line for line in lines if line.partition(b",")[0].decode() not in gone]
+            temporary = path.with_name(f"{name}.tmp")
+            temporary.write_bytes(b"".join([first, *kept]))
+            temporary.replace(path)
+        for key in ("status", "reason"):
+            info[key] = {seed: value for seed, value in info[key].items() if seed not in gone}
+        self.write_info({**info, "seeds": [s for s in info["seeds"] if str(s) not in gone]})
 
     def write_info(self, info: dict[str, Any]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)

@@ -216,7 +216,7 @@ def test_one_writer_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert child.wait(30) == 143
 
 
-@pytest.mark.parametrize("args", [["--help"], ["list"], ["run", "--help"], ["list", "encoders"]])
+@pytest.mark.parametrize("args", [["--help"], ["list"], ["bench", "--help"], ["list", "suites"]])
 def test_help_and_lists_load_nothing_heavy(args: list[str], tmp_path: Path) -> None:
     script = (
         "import sys\nfrom rlbench.cli import main\n"

@@ -27,7 +27,8 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     envs = ("envs/__init__.py", "envs/catch.py", "envs/cue.py", "envs/wrappers.py")
     page = "reporting/report/templates/report.html.j2"
-    for inside in ("agents/dqn.py", *envs, "presets/dqn.toml", page, "py.typed"):
+    files = ("agents/dqn.py", *envs, "presets/dqn.toml", "suites/smoke.toml", page, "py.typed")
+    for inside in files:
         assert f"rlbench/{inside}" in names
     assert not [name for name in names if name.startswith(("agents/", "envs/", "tests/"))]
     with tarfile.open(sdist) as file:

@@ -22,6 +22,7 @@ class Requirements:
     action_spaces: ClassVar[tuple[type[spaces.Space[Any]], ...]] = ()
     default_timesteps: ClassVar[int] = 100_000
     default_envs: ClassVar[int] = 1
+    saturates: ClassVar[bool] = False  # steps beyond its usual ones would teach it nothing
 
     @classmethod
     def name(cls) -> str:

@@ -16,6 +16,7 @@ from rlbench.reporting.stats import mean_interval
 COLORS = sns.color_palette("colorblind").as_hex()
 DASHES = ("-", (0, (5, 1)), (0, (4, 1, 1, 1)))  # where there are more runs than colours
 GREY = "0.4"
+BROKEN = ("diverged", "failed", "timeout")  # ends that are none
 DPI = 150  # of files: laid out at another, small text would not be as wide as when it is saved
 STYLE: Any = {
     **sns.axes_style("ticks"),
@@ -65,12 +66,12 @@ def means(points: pd.DataFrame, y: str, x: Iterable[str] = ()) -> pd.DataFrame:
 
 
 def draw_seeds(axes: Axes, points: pd.DataFrame, x: str, y: str, color: str) -> None:
-    """A thin line for every seed, ended by an x where it diverged or failed."""
+    """A thin line for every seed, ended by an x where it did not come to its end."""
     for _, seed in points.groupby("seed"):
         marker = "." if len(seed) == 1 else ""
         axes.plot(seed[x], seed[y], color=color, lw=0.7, marker=marker, alpha=0.4)
         end = seed.iloc[-1]
-        if end["status"] in ("diverged", "failed"):
+        if end["status"] in BROKEN:
             axes.plot(end[x], end[y], color=color, marker="x", mew=1.6, zorder=4)
 
 
@@ -86,7 +87,7 @@ def seeds_text(run: pd.Series, line: pd.DataFrame) -> str:
     """ "n = 9 to 10 (x: 1 diverged)": the seeds that a mean is taken over, and those that ended."""
     few, many = int(line["n"].min()), int(line["n"].max())
     text = f"n = {few}" + (f" to {many}" if few < many else "")
-    ended = [f"{run[f'n_{s}']} {s}" for s in ("diverged", "failed") if run[f"n_{s}"]]
+    ended = [f"{run[f'n_{s}']} {s}" for s in BROKEN if run[f"n_{s}"]]
     return text + (f" (x: {', '.join(ended)})" if ended else "")
 
 

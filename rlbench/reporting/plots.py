@@ -51,7 +51,7 @@ def figure(results: Results, title: str | None = None) -> Figure:
 def learning_curve(results: Results, title: str | None = None) -> Figure:
     """Evaluation returns over training: one panel per env, one colour per run.
 
-    Every seed is a thin line, ended by an x where it diverged or failed; their mean is a thick one
+    Every seed is a thin line, ended by an x where it broke off; their mean is a thick one
     and its 95 % Student-t interval a band, where there is one (`stats.mean_interval`). The random
     agent is a floor rather than a curve, unless it is alone. Raises UserError where nothing has
     been evaluated yet.

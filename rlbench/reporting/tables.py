@@ -59,9 +59,9 @@ def overall(results: Results, level: float = 0.95) -> pd.DataFrame:
     lowest, highest         of the n scores
     solved, ended           seeds with a score at or above the reward threshold, among those that
                             are not running any more; <NA> without a threshold
-    solved_low, solved_high Clopper-Pearson interval of that share: a diverged or failed seed
-                            counts as not solved
-    n_done, n_running, n_diverged, n_failed
+    solved_low, solved_high Clopper-Pearson interval of that share: a diverged, failed or
+                            timed-out seed counts as not solved
+    n_done, n_running, n_diverged, n_failed, n_timeout
     step, total_timesteps   reached by the slowest part, asked for
     lockstep, seconds       seeds in the largest part; training time summed over all parts
     reward_threshold, device, path, and network, data, data_digest, task, options as in `runs`

@@ -21,7 +21,8 @@ from rlbench.reporting.tables import (
 )
 
 _RETURNS = ("return", "std", "episodes")
-COLORS = {"running": "cyan", "diverged": "red", "failed": "red"}  # whatever is not done
+# Whatever is not done.
+COLORS = {"running": "cyan", "diverged": "red", "failed": "red", "timeout": "magenta"}
 
 
 def print_summary(results: Results, console: Console) -> None:
@@ -120,7 +121,7 @@ def unscored(run: pd.Series, of: str = "") -> str:
 
 def worst(run: pd.Series) -> str:
     """The worst status among the seeds of a run."""
-    return next((s for s in ("failed", "diverged", "running") if run[f"n_{s}"]), "done")
+    return next((s for s in ("failed", "diverged", "timeout", "running") if run[f"n_{s}"]), "done")
 
 
 def table_of(*columns: str) -> Table:

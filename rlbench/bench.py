@@ -1,0 +1,201 @@
+"""A benchmark: the cells of a suite, computed as far as they are missing, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.text import Text
+
+from rlbench import cells as planning
+from rlbench.cells import Cell
+from rlbench.claims import claim, reopen, settle
+from rlbench.errors import UserError
+from rlbench.estimate import Estimate, calibrate, estimate, makespan, memory, split
+from rlbench.executors import Outcome, Stop
+from rlbench.jobs import Job, left
+from rlbench.learning.device import pick_device
+from rlbench.learning.memory import readable
+from rlbench.matrix import Board, board, duration, print_matrix
+from rlbench.pool import Pool
+from rlbench.provenance import command, now
+from rlbench.store import RunFolder, write_json
+from rlbench.suite import Suite, find
+
+
+class Options(NamedTuple):
+    """How to compute a suite; none of it changes a number."""
+
+    device: str = "auto"
+    jobs: int = 1
+    max_seconds: float | None = None
+    shard: tuple[int, int] = (1, 1)
+    again: Collection[str] = ()
+    quiet: bool = False
+
+
+def bench(name: str, suite: Suite, seeds: Sequence[int], out: Path, options: Options) -> int:
+    """Compute what is missing of a suite; the exit code.
+
+    Raises:
+        UserError: a mistake in the suite; nothing has been written then.
+    """
+    news, results = Console(stderr=True), Console(quiet=options.quiet)
+    planned = _plan(suite, seeds, out, options, news)
+    mine = planning.shard(planned, *options.shard)
+    home = out / "benches" / suite.name
+    _write(home, planning.manifest(suite, planned, out, command()), find(name))
+    for cell in mine:
+        if cell.path and not cell.error:
+            reopen(RunFolder(cell.path), cell.seeds, options.again)
+    if not options.quiet:
+        states = [state for cell in mine for state, _ in cell.states().values()]
+        share = "" if options.shard == (1, 1) else " of shard {}/{}".format(*options.shard)
+        news.print(f"{suite.name}: {len(mine)} cells{share}, {len(states)} seeds, of which "
+                   f"{states.count('done')} are done", highlight=False)  # fmt: skip
+    with board(news, mine, options.jobs, options.quiet) as watcher, Stop().listening() as stop:
+        pool = _Cells(mine, out, watcher, stop, options)
+        pool.run()
+    watcher.look()
+    print_matrix(results, mine, watcher.states)
+    ends = [state for states in watcher.states for state, _ in states.values()]
+    results.print(f" suite  {home / 'suite.json'}", soft_wrap=True, highlight=False)
+    if stop():
+        news.print("stopped; the same command goes on", highlight=False)
+        return stop()
+    return 0 if set(ends) == {"done"} else 1
+
+
+def dry_run(suite: Suite, seeds: Sequence[int], out: Path, options: Options) -> int:
+    """Print the cells that there are to compute, with rough costs; 1 where one cannot be."""
+    from rlbench.reporting.terminal import print_table, table_of
+
+    news, console = Console(stderr=True), Console()
+    planned = planning.shard(_plan(suite, seeds, out, options, news), *options.shard)
+    runs = {cell.path: cell.run for cell in planned if cell.run and not cell.error}
+    known = {path: estimate(run, out) for path, run in runs.items()}
+    guesses = [
+        path for path in known if known[path].source == "a guess" and runs[path].total_timesteps
+    ]
+    if guesses:
+        news.print(f"trying {len(guesses)} of {len(planned)} cells for some seconds each")
+    tried = calibrate([runs[path] for path in guesses], options.jobs)
+    known |= dict(zip(guesses, tried, strict=True))
+    shown = table_of("*environment", "*agent", "steps", "seeds", "to do", "time", "*from", "memory")
+    todo: dict[Path | None, float] = {}  # by run: two cells may be one
+    sizes: dict[Path | None, int] = {}
+    for cell in planned:
+        if cell.error or cell.run is None:
+            shown.add_row(Text(cell.env), Text(cell.entrant), "", str(len(cell.seeds)), "", "-",
+                          "see above")  # fmt: skip
+            continue
+        cost, size = known[cell.path], memory(cell.run)
+        missing = sum(state in ("missing", "running") for state, _ in cell.states().values())
+        seconds = cost.of(missing, len(cell.seeds)) if missing else 0.0
+        todo[cell.path], sizes[cell.path] = seconds, size * missing // len(cell.seeds)
+        time = f"about {duration(seconds)}" if missing else "-"
+        shown.add_row(
+            Text(cell.env), Text(cell.entrant), f"{cell.run.total_timesteps:,}",
+            str(len(cell.seeds)), str(missing), time, cost.source, readable(size),
+        )  # fmt: skip
+    print_table(console, shown, fold=False)
+    whole = duration(makespan(list(todo.values()), options.jobs))
+    most = readable(sum(sorted(sizes.values())[-options.jobs :]))
+    console.print(
+        f" {len(planned)} cells, with --jobs {options.jobs} about {whole} and up to {most} at once "
+        "besides Python and its libraries",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 1 if any(cell.error for cell in planned) else 0
+
+
+def _plan(
+    suite: Suite, seeds: Sequence[int], out: Path, options: Options, news: Console
+) -> list[Cell]:
+    """The cells, with a warning for each reason why some cannot be."""
+    pick_device(options.device)
+    planned = planning.cells(suite, seeds, options.device, out)
+    wrong: dict[str, list[str]] = {}
+    for cell in planned:
+        if cell.error:
+            wrong.setdefault(f"on {cell.env}: {cell.error}", []).append(cell.entrant)
+    for reason, entrants in wrong.items():
+        news.print(f"Warning: {', '.join(entrants)} {reason}", soft_wrap=True, highlight=False,
+                   markup=False)  # fmt: skip
+    return planned
+
+
+def _write(home: Path, manifest: dict[str, object], file: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "suite.toml").write_bytes(file.read_bytes())
+        write_json(home / "suite.json", manifest)
+    except OSError as error:
+        raise UserError(f"cannot write to {home}: {error.strerror or error}") from None
+
+
+class _Cells(Pool):
+    """The parts of cells in processes: put on disk as they start, and marked where they break."""
+
+    def __init__(
+        self, cells: Sequence[Cell], out: Path, watcher: Board, stop: Stop, options: Options
+    ) -> None:
+        self.cells = {cell.path: cell for cell in cells if cell.run and not cell.error}
+        self.opened: set[Path] = set()
+        costs = _costs(list(self.cells.values()), out, options.jobs)
+        watcher.costs = {job.key: seconds for job, seconds in costs}
+        longest_first = sorted(costs, key=lambda cost: -cost[1])
+        jobs = [job for job, _ in longest_first]
+        super().__init__(jobs, options.jobs, watcher, stop, options.max_seconds)
+
+    def claim(self, job: Job) -> list[Job] | None:
+        if job.folder not in self.opened:
+            facts = {"created": now(), "command": command(), **self.cells[job.folder].about}
+            RunFolder(job.folder).open(job.run.identity(), {**job.run.to_json(), **facts})
+            self.opened.add(job.folder)
+        return claim(job)
+
+    def end(self, job: Job, outcome: Outcome) -> None:
+        if outcome.code == 2 and not outcome.status:
+            self.waiting.append(job)  # another process was quicker
+            return
+        if outcome.status:
+            try:
+                settle(job, outcome.status, outcome.reason)
+            except UserError as error:
+                outcome = outcome._replace(reason=f"{outcome.reason}; {error}")
+        super().end(job, outcome)
+
+
+def _costs(cells: Sequence[Cell], out: Path, jobs: int) -> list[tuple[Job, float]]:
+    """A job for each part that is left to do, with about how many seconds it takes."""
+    parts: list[tuple[Cell, tuple[int, ...], Estimate]] = []
+    new: list[tuple[Cell, list[int], Estimate]] = []
+    for cell in cells:
+        assert cell.run
+        assert cell.path
+        whole = estimate(cell.run, out)
+        unfinished, missing = left(RunFolder(cell.path), cell.seeds)
+        parts += [(cell, seeds, whole) for seeds in unfinished]
+        if missing:
+            new.append((cell, missing, whole))
+    estimates = [
+        Estimate(whole.of(len(missing), len(cell.seeds)), "") for cell, missing, whole in new
+    ]
+    counts = split(estimates, [len(missing) for _, missing, _ in new], jobs)
+    for (cell, missing, whole), count in zip(new, counts, strict=True):
+        size = -(-len(missing) // count)
+        cut = [tuple(missing[i : i + size]) for i in range(0, len(missing), size)]
+        parts += [(cell, seeds, whole) for seeds in cut]
+    return [
+        (_job(cell, seeds), whole.of(len(seeds), len(cell.seeds))) for cell, seeds, whole in parts
+    ]
+
+
+def _job(cell: Cell, seeds: tuple[int, ...]) -> Job:
+    assert cell.run
+    assert cell.path
+    return Job(cell.run, cell.path, seeds, command=command(), timeout=cell.timeout)

@@ -1,0 +1,192 @@
+"""The cells of a suite: each a run of its own in the ordinary store, with what has become of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlbench import catalog, datafiles
+from rlbench.checks import about, check
+from rlbench.errors import UserError
+from rlbench.protocol import EVAL_EPISODES
+from rlbench.run import Run, plain, plan
+from rlbench.store import RunFolder, seed_ranges
+from rlbench.suite import Env, Suite
+
+# From well to unwell: the last that a seed of a cell has is what the cell is.
+STATES = ("done", "missing", "running", "timeout", "diverged", "failed")
+States = dict[int, tuple[str, str]]  # seed -> its state, and why
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An agent in an environment. `error`: why it cannot be run; then there may be no `run`."""
+
+    env: str  # as the suite calls it
+    agent: str
+    name: str  # of the variant, or ""
+    seeds: tuple[int, ...]
+    timeout: float | None
+    run: Run | None = None
+    path: Path | None = None  # of the run's folder
+    command: str = ""  # that computes this cell alone
+    about: dict[str, Any] = field(default_factory=dict)  # see `checks.about`
+    error: str = ""
+
+    @property
+    def entrant(self) -> str:
+        return f"{self.agent} {self.name}".rstrip()
+
+    @property
+    def title(self) -> str:
+        return f"{self.entrant} on {self.env}"
+
+    def states(self) -> States:
+        """State of each seed: from the store, and `missing` what is not in it.
+
+        Unfinished seeds are `running`, whether somebody is at them now or not.
+        """
+        found = dict.fromkeys(self.seeds, ("missing", ""))
+        if self.error:
+            found = dict.fromkeys(self.seeds, ("failed", self.error))
+        try:
+            for part in RunFolder(self.path).parts() if self.path else []:
+                info = part.read()
+                for seed in set(info["seeds"]) & set(self.seeds):
+                    found[seed] = info["status"][str(seed)], info["reason"].get(str(seed), "")
+        except UserError as error:  # a damaged file
+            found = dict.fromkeys(self.seeds, ("failed", str(error)))
+        return found
+
+
+def cells(suite: Suite, seeds: Sequence[int], device: str, out: Path) -> list[Cell]:
+    """All cells of a suite, environment by environment.
+
+    Raises:
+        UserError: a parameter that an agent has not, or a value that is none. An environment that
+            cannot be made, or that an agent cannot handle, is the `error` of its cells.
+    """
+    return [
+        _cell(suite, env, entrant, tuple(seeds), device, out)
+        for env in suite.env
+        for entrant in suite.entrants(env)
+    ]
+
+
+def _cell(
+    suite: Suite,
+    env: Env,
+    entrant: tuple[str, str, dict[str, Any]],
+    seeds: tuple[int, ...],
+    device: str,
+    out: Path,
+) -> Cell:
+    agent, name, parameters = entrant
+    parameters = dict(parameters)
+    n_envs = parameters.pop("n_envs", None)
+    kwargs = dict(env.kwargs)
+    options: dict[str, Any] = {"wraps": env.wraps, "parameters": parameters, "preset": suite.preset}
+    plan(agent, env.id, seeds, total_timesteps=0, **options)  # parameters, and nothing else
+    made: Run | None = None
+    facts: dict[str, Any] = {}
+    error = ""
+    saturates = catalog.agent_class(agent).saturates
+    try:
+        if "data" in kwargs:
+            kwargs["data"] = datafiles.known_as(kwargs["data"])
+        made = plan(
+            agent,
+            env.id,
+            seeds,
+            total_timesteps=None if saturates else env.steps,
+            epochs=None if saturates else env.epochs,
+            n_envs=n_envs,
+            eval_freq=suite.eval_freq,
+            eval_episodes=suite.eval_episodes,
+            env_kwargs=kwargs,
+            device=device,
+            **options,
+        )
+        check(made)
+        facts = about(made)
+    except UserError as reason:
+        error = str(reason)
+    timeout = suite.timeout if env.timeout is None else env.timeout
+    return Cell(
+        env=env.title,
+        agent=agent,
+        name=name,
+        seeds=seeds,
+        timeout=timeout,
+        run=made,
+        path=made.folder(out).path if made else None,
+        command=_command(made, parameters, suite.preset) if made else "",
+        about=facts,
+        error=error,
+    )
+
+
+def _command(run: Run, parameters: Collection[str], preset: bool) -> str:
+    """The `rlbench run` of a run with these parameters given."""
+    seeds = seed_ranges(run.seeds)
+    words = ["rlbench", "run", run.agent, "--env", run.env]
+    words += ["--seed" if len(run.seeds) == 1 else "--seeds", seeds]
+    words += ["-n", str(run.total_timesteps), "--n-envs", str(run.n_envs)]
+    for key in parameters:
+        words += ["-p", f"{key}={plain(getattr(run.config, key))}"]
+    if not preset:
+        words += ["--no-preset"]
+    if run.env_kwargs:
+        words += ["--env-kwargs", json.dumps(run.env_kwargs)]
+    if run.eval_freq is not None:
+        words += ["--eval-freq", str(run.eval_freq)]
+    if run.eval_episodes != EVAL_EPISODES:
+        words += ["--eval-episodes", str(run.eval_episodes)]
+    return shlex.join(words)
+
+
+def manifest(suite: Suite, planned: Sequence[Cell], out: Path, typed: str) -> dict[str, Any]:
+    """What `suite.json` says: the suite, its cells, and how to compute each by itself.
+
+    A cell's `variant` is what results call it, `name` what the suite calls it.
+    """
+    listed = []
+    for cell in planned:
+        run, path = cell.run, cell.path
+        listed.append(
+            {
+                "env": run.env if run else cell.env,
+                "agent": cell.agent,
+                "variant": run.variant if run else cell.name,
+                "name": cell.name,
+                "digest": path.name.rpartition("-")[2] if path else "",
+                "folder": path.relative_to(out).as_posix() if path else "",
+                "seeds": list(cell.seeds),
+                "timeout": cell.timeout,
+                "error": cell.error,
+            }
+        )
+    return {
+        "format": 1,
+        "name": suite.name,
+        "description": suite.description,
+        "command": typed,
+        "suite": suite.model_dump(mode="json"),
+        "cells": listed,
+        "commands": [cell.command for cell in planned],
+    }
+
+
+def shard(planned: Sequence[Cell], number: int, of: int) -> list[Cell]:
+    """The `number`-th (from 1) of so many shares: dealt in an order drawn from the names."""
+
+    def drawn(index: int) -> str:
+        cell = planned[index]
+        return hashlib.sha256(f"{cell.env}|{cell.agent}|{cell.name}".encode()).hexdigest()
+
+    return [planned[i] for i in sorted(sorted(range(len(planned)), key=drawn)[number - 1 :: of])]

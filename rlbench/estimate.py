@@ -1,0 +1,163 @@
+"""How long cells are going to take and how much memory: rough, and only for planning."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from rlbench import catalog
+from rlbench.errors import UserError
+from rlbench.jobs import Job, Progress
+from rlbench.run import Run
+from rlbench.store import RunFolder, env_folder
+
+EACH = 0.18  # of the first seed's time is what each further one costs in lockstep (64-64 units)
+START = 3.0  # seconds in which a process starts
+GUESS = 2e-4  # seconds per step of one seed, where nothing is known
+TRIAL = 15.0  # seconds that a calibration takes, the start of its process included
+
+
+class Estimate(NamedTuple):
+    """Seconds for all seeds in one lockstep program, and what they are derived from."""
+
+    seconds: float
+    source: str
+
+    def of(self, some: int, seeds: int) -> float:
+        """Seconds for a part of `some` out of `seeds` seeds."""
+        return (self.seconds - START) * lockstep(some) / lockstep(seeds) + START
+
+
+def lockstep(seeds: int) -> float:
+    """What so many seeds cost together, in units of one alone."""
+    return 1.0 + EACH * (seeds - 1)
+
+
+def estimate(run: Run, out: Path) -> Estimate:
+    """From earlier seeds of the run, else of its agent in its environment, else guessed."""
+    beside = (out / env_folder(run.env)).glob(f"{run.agent}-*")
+    folders = [RunFolder(path) for path in beside if (path / "run.json").is_file()]
+    same = [folder for folder in folders if folder.path == run.folder(out).path]
+    for kind, some in (("this run", same), ("runs like it", folders)):
+        if costs := [cost for folder in some for cost in _costs(folder)]:
+            return _scaled(statistics.median(costs), run, kind)
+    return _scaled(GUESS, run, "a guess")
+
+
+def _scaled(cost: float, run: Run, source: str) -> Estimate:
+    steps = max(run.total_timesteps, 1)
+    return Estimate(cost * steps * lockstep(len(run.seeds)) + START, source)
+
+
+def _costs(folder: RunFolder) -> list[float]:
+    """Seconds per step of one seed alone, of each part that ran in one go, evaluation included."""
+    costs = []
+    for part in folder.parts():
+        try:
+            info = part.read()
+            begun, ended = (datetime.fromisoformat(info[key]) for key in ("started", "updated"))
+        except (KeyError, ValueError, TypeError, UserError):
+            continue
+        if part.finished() and not info.get("restarts"):
+            spent = (ended - begun).total_seconds()
+            costs.append(spent / max(info["step"], 1) / lockstep(len(info["seeds"])))
+    return costs
+
+
+def calibrate(runs: Sequence[Run], processes: int) -> list[Estimate]:
+    """From the first seconds of each run, in processes and a folder that are thrown away."""
+    from rlbench.executors import Stop
+    from rlbench.pool import Pool
+
+    seen = _Marks()
+    with tempfile.TemporaryDirectory() as folder, Stop().listening() as stop:
+        jobs = []
+        for number, run in enumerate(runs):
+            short = replace(run, eval_freq=0, final_episodes=0)
+            jobs.append(Job(short, Path(folder) / str(number), run.seeds, timeout=TRIAL))
+            RunFolder(jobs[-1].folder).part(run.seeds).reserve(run.seeds)
+        Pool(jobs, processes, seen, stop).run()
+        if stop():
+            raise KeyboardInterrupt
+    return [_trial(run, seen.marks.get(job.folder, [])) for run, job in zip(runs, jobs)]
+
+
+class _Marks:
+    """When each job was at which step."""
+
+    def __init__(self) -> None:
+        self.marks: dict[Path, list[tuple[float, int]]] = {}
+
+    def update(self, job: Job, progress: Progress) -> None:
+        self.marks.setdefault(job.folder, []).append((time.monotonic(), progress.step))
+
+    def ended(self, job: Job, outcome: object) -> None:
+        return None
+
+
+def _trial(run: Run, marks: Sequence[tuple[float, int]]) -> Estimate:
+    middle = len(marks) // 2  # before it nothing may have been learned
+    if not marks or marks[-1][1] == marks[middle][1]:
+        return _scaled(GUESS, run, "a guess")
+    spent, steps = (b - a for a, b in zip(marks[middle], marks[-1], strict=True))
+    return _scaled(spent / steps / lockstep(len(run.seeds)), run, "a trial")
+
+
+def memory(run: Run) -> int:
+    """Bytes that all seeds of a run take together, beside Python and its libraries."""
+    from rlbench.learning.makeenv import env_factory
+    from rlbench.learning.spaces import ObsSpec
+
+    env = env_factory(run.env, run.env_kwargs)()
+    spec = ObsSpec(env.observation_space, getattr(run.config, "frame_stack", 1))
+    agent = catalog.agent_class(run.agent)
+    parts = agent.memory(run.config, spec, env.action_space, len(run.seeds), run.n_envs)
+    env.close()
+    return sum(parts.values())
+
+
+def split(estimates: Sequence[Estimate], seeds: Sequence[int], jobs: int) -> list[int]:
+    """Into how many parts the seeds of each cell go, so that `jobs` processes end soonest.
+
+    Seeds cost least together, so cells stay whole but for those that would take longer than a
+    fair share of everything, and for some of the shortest, which fill the processes at the end.
+    """
+    fair = sum(estimate.seconds for estimate in estimates) / jobs
+    shortest = sorted(range(len(estimates)), key=lambda i: estimates[i].seconds)
+    best: tuple[float, list[int]] = (math.inf, [])
+    for tail, limit in itertools.product(range(len(estimates[: 2 * jobs]) + 1), (math.inf, fair)):
+        parts = [math.ceil(estimate.seconds / limit) or 1 for estimate in estimates]
+        for i in shortest[:tail]:
+            parts[i] = jobs
+        parts = [min(n, jobs, of) for n, of in zip(parts, seeds, strict=True)]
+        end = makespan(_costs_of(estimates, seeds, parts), jobs)
+        if end < 0.95 * best[0]:  # less is not worth another process
+            best = end, parts
+    return best[1]
+
+
+def _costs_of(
+    estimates: Sequence[Estimate], seeds: Sequence[int], parts: Sequence[int]
+) -> list[float]:
+    return [
+        estimate.of(math.ceil(of / n), of)
+        for estimate, of, n in zip(estimates, seeds, parts, strict=True)
+        for _ in range(n)
+    ]
+
+
+def makespan(costs: Sequence[float], jobs: int) -> float:
+    """When the last of so many processes ends that take the longest first."""
+    ends = [0.0] * jobs
+    for cost in sorted(costs, reverse=True):
+        heapq.heapreplace(ends, ends[0] + cost)
+    return max(ends)

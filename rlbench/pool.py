@@ -1,0 +1,206 @@
+"""A pool of processes, each with one job: whatever becomes of one, the others go on.
+
+A process that is told to stop and gives no sign of life is killed. One that dies leaves the reason,
+and what it last wrote in `output.log` of its part. Where somebody else killed it, or all of them,
+its part is unfinished and can go on.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+from rlbench.errors import UserError
+from rlbench.executors import SIGNALS, Outcome, Stop, Watcher, attempt
+from rlbench.jobs import Job, Key, Progress
+from rlbench.store import RunFolder
+
+GRACE = 20.0  # seconds in which a process that is told to stop may save its state
+# Who dies of these was killed from outside, by a person or for want of memory.
+_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@dataclass
+class _Worker:
+    job: Job
+    process: SpawnProcess
+    until: float  # it is told to stop at this time,
+    last: float = math.inf  # and killed at that
+    late: bool = False  # since its own time was over
+
+    def stop(self) -> None:
+        if self.last == math.inf:
+            self.last = time.monotonic() + GRACE
+            self.process.terminate()
+
+
+class Pool:
+    """Processes with one job each, started as places become free."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        processes: int,
+        watcher: Watcher,
+        stop: Stop,
+        max_seconds: float | None = None,
+    ) -> None:
+        self.waiting, self.processes, self.watcher, self.stop = list(jobs), processes, watcher, stop
+        self.outcomes: dict[Key, Outcome] = {}
+        self.running: dict[Connection, _Worker] = {}
+        self.context = multiprocessing.get_context("spawn")
+        self.until = time.monotonic() + (max_seconds or math.inf)
+
+    def run(self) -> None:
+        """Do all jobs, or stop as `stop` says; `outcomes` tells of each by its key."""
+        try:
+            self._run()
+        finally:  # out of patience, or out of order
+            for worker in self.running.values():
+                worker.process.kill()
+
+    def _run(self) -> None:
+        while self.running or self.waiting:
+            if not self.stop() and time.monotonic() > self.until:
+                self.stop.code = 124
+            if self.stop():
+                for job in self.waiting:
+                    self.end(job, Outcome(self.stop(), "stopped"))
+                self.waiting.clear()
+            self._fill()
+            for pipe in wait(list(self.running), timeout=0.2):
+                assert isinstance(pipe, Connection)
+                self._receive(pipe)
+            self._watch()
+
+    def claim(self, job: Job) -> list[Job] | None:
+        """What may start in place of a job that waits; None where it has to wait on."""
+        return [job]
+
+    def end(self, job: Job, outcome: Outcome) -> None:
+        """A job has ended."""
+        self.outcomes[job.key] = outcome
+        self.watcher.ended(job, outcome)
+
+    def _fill(self) -> None:
+        """Start what waits, as long as there are places; each job is looked at once."""
+        for job in list(self.waiting):
+            if len(self.running) >= self.processes:
+                return
+            over = Outcome(0)  # by another process, unless
+            try:
+                claimed = self.claim(job)
+            except UserError as error:
+                claimed, over = [], Outcome(2, str(error), "failed")
+            if claimed is None:
+                continue
+            self.waiting.remove(job)
+            if not claimed:
+                self.end(job, over)
+            elif [some.key for some in claimed] == [job.key]:
+                self._start(*claimed)
+            else:
+                self.waiting[:0] = claimed
+
+    def _start(self, job: Job) -> None:
+        ours, theirs = self.context.Pipe(duplex=False)
+        process = self.context.Process(target=_child, args=(job, theirs, os.getpid()))
+        # Signals wait until the child can take them: it imports for seconds.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        theirs.close()
+        self.running[ours] = _Worker(job, process, time.monotonic() + (job.timeout or math.inf))
+
+    def _watch(self) -> None:
+        """Stop whoever is to stop, and kill who does not."""
+        now = time.monotonic()
+        for worker in self.running.values():
+            if now > worker.until:
+                worker.late = True
+            if worker.late or self.stop():
+                worker.stop()
+            if now > worker.last:
+                worker.process.kill()
+
+    def _receive(self, pipe: Connection) -> None:
+        worker = self.running[pipe]
+        try:
+            message: Progress | Outcome = pipe.recv()
+        except EOFError:
+            worker.process.join()
+            message = self._death(worker.job, worker.process.exitcode or 0)
+        if isinstance(message, Progress):
+            self.watcher.update(worker.job, message)
+            return
+        worker.process.join()
+        del self.running[pipe]
+        if worker.late and message.code > 2:
+            said = f"took longer than its {worker.job.timeout:g} s"
+            message = Outcome(1, said, "timeout")
+        self.end(worker.job, message)
+
+    def _death(self, job: Job, code: int) -> Outcome:
+        if self.stop():
+            return Outcome(self.stop(), "stopped")
+        if -code in _OUTSIDE:
+            return Outcome(128 - code, f"its process was killed ({_name(code)}); it can go on")
+        log = RunFolder(job.folder).part(job.seeds).path / "output.log"
+        return Outcome(1, f"its process died ({_name(code)}; see {log})", "failed")
+
+
+def _name(code: int) -> str:
+    """`SIGSEGV` for -11, `exit code 3` for 3."""
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def _child(job: Job, pipe: Connection, parent: int) -> None:
+    """A process's main function: one job, its progress and its outcome through the pipe."""
+
+    def stopped() -> int:
+        return stop() or (143 if os.getppid() != parent else 0)
+
+    def report(progress: Progress) -> None:
+        try:
+            pipe.send(progress)
+        except OSError:
+            pass  # the parent is gone, which `stopped` says next
+
+    with Stop(patient=True).listening() as stop:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        log = RunFolder(job.folder).part(job.seeds).path / "output.log"
+        _speak_into(log)
+        outcome = attempt(job, report, stopped)
+    sys.stdout.flush()
+    if log.is_file() and not log.stat().st_size:
+        log.unlink()
+    if os.getppid() == parent:
+        pipe.send(outcome)
+
+
+def _speak_into(log: Path) -> None:
+    """Send what this process and its libraries print to a file, and where it was if it crashes."""
+    with log.open("ab") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    faulthandler.enable()
+
+
+def _end_with(parent: int) -> None:
+    """End this process some time after its parent, also where an environment hangs."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    time.sleep(GRACE)
+    os._exit(143)

@@ -1,0 +1,1 @@
+"""Suites that come with rlbench, one TOML file each."""

@@ -1,0 +1,73 @@
+"""What can go wrong in a benchmark: an agent that breaks its process, an environment that hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from probes import Noise, Stepped
+from pydantic import Field
+
+from rlbench.agents.random import Random, RandomConfig
+from rlbench.learning.agent import Metrics
+from rlbench.learning.lanes import Step
+
+
+class HazardConfig(RandomConfig):
+    """What becomes of it."""
+
+    how: Literal["raise", "crash", "exit"] = Field("raise", description="way to end")
+
+
+class Hazard(Random):
+    """Random, until step 20."""
+
+    Config = HazardConfig  # type: ignore[assignment]
+    version = 1
+    default_timesteps = 100
+    saturates = False
+    config: HazardConfig
+
+    def observe(self, step: Step) -> Metrics:
+        if self.num_timesteps == 20:
+            print("last words", flush=True)
+            if self.config.how == "raise":
+                raise ZeroDivisionError("out of coffee")
+            if self.config.how == "crash":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            os._exit(3)
+        return super().observe(step)
+
+
+class Hang(Noise):
+    """Gives no sign of life as soon as a file is there."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self.file, self.steps = file, 0
+
+    def step(self, action: Any) -> Stepped:
+        self.steps += 1
+        if self.steps == 30 and Path(self.file).exists():
+            time.sleep(3600)
+        return super().step(action)
+
+
+class Slow(Noise):
+    """Takes its time, so that there is time to kill."""
+
+    def step(self, action: Any) -> Stepped:
+        time.sleep(0.002)
+        return super().step(action)
+
+
+def install(folder: Path) -> Path:
+    """A package that brings the agent `hazard`, for PYTHONPATH."""
+    facts = folder / "hazard-1.0.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: hazard\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[rlbench.agents]\nhazard = hazards:Hazard\n")
+    return folder

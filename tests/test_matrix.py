@@ -1,0 +1,142 @@
+"""What people see of a benchmark: states, time left, reasons."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from rlbench.cells import Cell
+from rlbench.executors import Outcome
+from rlbench.jobs import Job, Progress
+from rlbench.matrix import Board, Lines, Screen, board, duration, print_matrix, summary
+from rlbench.run import Run, plan
+from rlbench.store import RunFolder
+
+STATES = {0: "done", 1: "done", 2: "diverged", 3: "running", 4: "timeout"}
+
+
+def cell(out: Path, agent: str, env: str, seeds: int = 6, error: str = "") -> Cell:
+    run = plan(agent, env, range(seeds), total_timesteps=1000)
+    path = run.folder(out).path
+    return Cell(env, agent, "", tuple(range(seeds)), None, run, path, error=error)
+
+
+def write(path: Path, states: dict[int, str]) -> None:
+    status = {str(seed): state for seed, state in states.items()}
+    reason = {str(s): "reward became NaN" for s, state in states.items() if state == "diverged"}
+    part = RunFolder(path).part(list(states))
+    part.write_info({"seeds": list(states), "status": status, "reason": reason, "step": 5})
+
+
+def job(of: Cell, *seeds: int) -> Job:
+    assert isinstance(of.run, Run)
+    assert of.path is not None
+    return Job(of.run, of.path, seeds)
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> list[Cell]:
+    """One cell of every kind of seed, one that is done, one that cannot be, one to do."""
+    made = [
+        cell(tmp_path, "dqn", "CartPole-v1"),
+        cell(tmp_path, "ppo", "CartPole-v1", 2),
+        cell(tmp_path, "dqn", "No-v0", 2, error="no environment 'No-v0'"),
+        cell(tmp_path, "ppo", "No-v0", 2),
+    ]
+    assert made[0].path is not None
+    assert made[1].path is not None
+    write(made[0].path, STATES)
+    write(made[1].path, {0: "done", 1: "done"})
+    return made
+
+
+def text(console: Console) -> str:
+    return "\n".join(" ".join(line.split()) for line in console.export_text().splitlines())
+
+
+def test_states_come_from_the_store(cells: list[Cell]) -> None:
+    """Seeds in no part are missing; where a cell cannot be, they have failed."""
+    assert {seed: state for seed, (state, _) in cells[0].states().items()} == {
+        **STATES, 5: "missing",
+    }  # fmt: skip
+    assert summary(cells[0].states()) == "2/6, 1 running, 1 timeout, 1 diverged"
+    assert set(cells[2].states().values()) == {("failed", "no environment 'No-v0'")}
+    assert summary(cells[3].states()) == "0/2"
+
+
+def test_matrix_in_the_end(cells: list[Cell]) -> None:
+    console = Console(record=True, width=50, file=io.StringIO())
+    print_matrix(console, cells, [cell.states() for cell in cells])
+    said = text(console)
+    assert "agent CartPole-v1 No-v0" in said
+    assert "dqn 2/6, 1 running, 1 timeout, 1 diverged 0/2, 2 failed" in said
+    assert "ppo 2/2 0/2" in said
+    assert "dqn on CartPole-v1, seeds 2 diverged: reward became NaN" in said
+    assert "dqn on No-v0, seeds 0-1 failed: no environment 'No-v0'" in said
+
+
+def test_lines(cells: list[Cell], capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each part that ends, with the reason; stopping says nothing for each."""
+    seen = board(Console(), cells, 1, quiet=False)
+    assert type(seen) is Lines
+    with seen:
+        seen.ended(job(cells[1], 0, 1), Outcome(0))
+        seen.ended(job(cells[0], 0, 1, 2, 3, 4), Outcome(1))
+        seen.ended(job(cells[0], 5), Outcome(1, "took longer than its 5 s", "timeout"))
+        seen.ended(job(cells[3], 0), Outcome(143, "stopped"))
+    assert capsys.readouterr().out.splitlines() == [
+        "ppo on CartPole-v1, seeds 0-1: done (1 of 4 cells done)",
+        "dqn on CartPole-v1, seeds 0-4: seeds 2 diverged: reward became NaN (1 of 4 cells done)",
+        "dqn on CartPole-v1, seeds 5: took longer than its 5 s (1 of 4 cells done)",
+    ]
+
+
+def test_quiet_says_what_goes_wrong(cells: list[Cell], capsys: pytest.CaptureFixture[str]) -> None:
+    seen = board(Console(), cells, 1, quiet=True)
+    seen.ended(job(cells[1], 0, 1), Outcome(0))
+    assert capsys.readouterr().out == ""
+    seen.ended(job(cells[1], 0, 1), Outcome(1, "out of coffee", "failed"))
+    assert "out of coffee" in capsys.readouterr().out
+
+
+def test_time_left(cells: list[Cell], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs takes twice its estimate, so what waits will: 10 s of the one, 100 of the other."""
+    clock = [0.0]
+    monkeypatch.setattr("rlbench.matrix.time.monotonic", lambda: clock[0])
+    runs, waits = job(cells[0], 3), job(cells[3], 0, 1)
+    seen = Board(Console(quiet=True), cells, 2)
+    seen.costs = {runs.key: 10.0, waits.key: 50.0}
+    assert seen.remaining() is None
+    seen.update(runs, Progress(0, 1000, 0.0, None))
+    assert seen.remaining() is None
+    clock[0] = 10.0
+    seen.update(runs, Progress(500, 1000, 0.0, None))
+    assert seen.remaining() == pytest.approx(100.0)  # the longest of 10 and 100, in two processes
+    seen.jobs = 1
+    assert seen.remaining() == pytest.approx(110.0)
+    seen.ended(runs, Outcome(0))
+    assert seen.remaining() == pytest.approx(100.0)
+
+
+def test_live(cells: list[Cell]) -> None:
+    """On a terminal: how far what runs is, and what is left."""
+    console = Console(record=True, width=90, force_terminal=True, file=io.StringIO())
+    seen = board(console, cells, 1, quiet=False)
+    assert isinstance(seen, Screen)
+    with seen:
+        seen.update(job(cells[0], 3), Progress(250, 1000, 0.0, None))
+        console.print(seen._picture())
+    said = text(console)
+    assert "2/6, 1 running, 1 timeout, 1 diverged at 25 %" in said
+    assert "4 of 12 seeds done, 1 running" in said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "0 s"), (89, "89 s"), (90, "2 min"), (3540, "59 min"), (3600 * 3.4, "3 h 24 min")],
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
