@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """What to do. Everything but `seeds`, `device` and `variant` moves its digest."""
+    """What to do. Everything moves its digest but `seeds`, `device` and what comes after that."""
 
     agent: str
     env: str
@@ -35,6 +35,7 @@ class Run:
     device: str = "auto"
     variant: str = ""
     preset: str | None = None
+    cannot: dict[str, Any] = field(default_factory=dict)  # settings that the agent has not
 
     def identity(self) -> dict[str, Any]:
         """All that can move a number: fields that differ from their defaults, and the version."""
@@ -72,6 +73,7 @@ class Run:
             "variant": self.variant,
             "digest": digest(identity),
             "preset": self.preset,
+            "cannot": self.cannot,
             "config": self.config.model_dump(mode="json"),
             "changed": self.config.changed(),
             "total_timesteps": self.total_timesteps,
@@ -110,6 +112,7 @@ class Run:
                 device=device,
                 variant=saved["variant"],
                 preset=saved["preset"],
+                cannot=saved.get("cannot", {}),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(
@@ -142,18 +145,19 @@ def plan(
     name = preset_name(env, catalog.presets(agent))
     tuned = dict(catalog.presets(agent)[name]) if preset and name else {}
     tuned.pop("source", None)
+    given = parameters or {}
+    tuned, cannot = cls.adapted(tuned, given)
     steps, envs = tuned.pop("n_timesteps", None), tuned.pop("n_envs", None)
     passes = tuned.pop("epochs", None)
-    given = parameters or {}
     config = cls.Config.build(agent, {**tuned, **given})
     envs = envs or cls.usual_envs(config)
-    said = [f"{name}={_plain(getattr(config, name))}" for name in given]
+    said = [f"{name}={plain(getattr(config, name))}" for name in given]
     if "encoder" in tuned and "encoder" not in given:
         said.insert(0, f"encoder={tuned['encoder']}")  # what a comparison of memories is about
     if n_envs not in (None, envs):
         said.append(f"n_envs={n_envs}")
     if kwargs := others.get("env_kwargs"):
-        said += [f"{name}={_plain(value)}" for name, value in kwargs.items()]
+        said += [f"{name}={plain(value)}" for name, value in kwargs.items()]
     if not preset and name:
         said.append("no preset")
     total = total_timesteps
@@ -172,6 +176,7 @@ def plan(
         n_envs=n_envs or envs,
         variant=" ".join(said),
         preset=name if tuned else None,
+        cannot=cannot,
         **others,
     )
 
@@ -215,7 +220,8 @@ def full_id(env: str) -> str:
     return "+".join([full or name, *wraps])
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """A parameter's value as it is typed."""
     if isinstance(value, tuple | list):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)

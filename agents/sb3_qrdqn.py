@@ -1,0 +1,34 @@
+"""QR-DQN of sb3-contrib (Dabney et al. 2018), with the settings of dqn or its own defaults."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field as field
+
+from rlbench.agents._sb3 import NONE_OTHER, defaults_of
+from rlbench.agents.sb3_dqn import SB3DQN, SB3DQNConfig
+from rlbench.config import Int
+
+
+class SB3QRDQNConfig(SB3DQNConfig):
+    """Parameters of QR-DQN that sb3-contrib has, in our units: env steps per seed."""
+
+    loss: Literal["quantile"] = field("quantile", description=NONE_OTHER)  # type: ignore[assignment]
+    n_quantiles: Int = field(200, ge=1, description="quantiles of each action's return")
+
+    @classmethod
+    def usual(cls) -> dict[str, Any]:
+        return defaults_of(SB3QRDQN.algorithm, list(cls.model_fields))
+
+
+class SB3QRDQN(SB3DQN):
+    """S quantile-regression DQNs of sb3-contrib."""
+
+    Config = SB3QRDQNConfig
+    version = 1
+    algorithm = "sb3_contrib.QRDQN"
+    libraries = ("stable_baselines3", "sb3_contrib")
+
+    def policy_arguments(self) -> dict[str, Any]:
+        return {**super().policy_arguments(), "n_quantiles": self.config.n_quantiles}
