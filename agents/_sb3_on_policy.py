@@ -20,11 +20,6 @@ class FromRollouts:
         spaces.MultiBinary,
         spaces.Box,
     )
-        spaces.Discrete,
-        spaces.MultiDiscrete,
-        spaces.MultiBinary,
-        spaces.Box,
-    )
     default_envs = 8
     actor_critic = True
 
