@@ -34,7 +34,8 @@ from pydantic import ValidationError
 
 from rlbench import config
 from rlbench.agents import _sb3_networks as networks
-from rlbench.agents._sb3_training import SeedBySeed, streams_kept
+from rlbench.agents._sb3_lanes import streams_kept
+from rlbench.agents._sb3_training import SeedBySeed
 from rlbench.errors import UserError
 from rlbench.learning.agent import Agent
 from rlbench.learning.batched import is_data
@@ -104,7 +105,6 @@ class Peer(Agent):
     """S models of Stable-Baselines3; a subclass says which, and translates settings."""
 
     Config: ClassVar[Any] = PeerConfig
-    like: ClassVar[type[config.Config]]  # the parameters of our agent
     algorithm: ClassVar[str]  # `module.Class`
     policy_name: ClassVar[str] = "MlpPolicy"
     actor_critic: ClassVar[bool] = False
@@ -132,9 +132,9 @@ class Peer(Agent):
         """A preset of our agent without what the library cannot; its defaults need but a budget."""
         if given.get("settings") == "defaults":
             return {key: preset[key] for key in ("n_timesteps", "epochs") if key in preset}, {}
-        ours = {key: value for key, value in preset.items() if key in cls.like.model_fields}
-        cannot = {}
-        for key, value in cls.like(**ours).model_dump().items():
+        like, cannot = cls.like(), {}
+        ours = {key: value for key, value in preset.items() if key in like.model_fields}
+        for key, value in like(**ours).model_dump().items():
             try:
                 cls.Config(**{key: value})
             except ValidationError:
@@ -151,7 +151,7 @@ class Peer(Agent):
         super().check_env(env, config, n_envs)
         library(cls.algorithm)
         if is_data(env):
-            raise UserError(f"{cls.name()} does not run on image data sets; {cls.ours()} does")
+            raise UserError(f"{cls.name()} plays episodes, not images of a data set")
         networks.check(cls.name(), env.observation_space, config)
         action = env.action_space
         if getattr(action, "start", 0) != 0:
@@ -160,9 +160,9 @@ class Peer(Agent):
             raise UserError(f"{cls.name()} needs bounded actions, not {action}")
 
     @classmethod
-    def ours(cls) -> str:
-        """The name of our agent with these settings."""
-        return cls.like.__module__.rpartition(".")[2]
+    def like(cls) -> type[config.Config]:
+        """The parameters of our agent: the next in line that are no peer's."""
+        return next(kind for kind in cls.Config.__mro__ if not issubclass(kind, PeerConfig))
 
     def build(self) -> None:
         # What each seed has learned: {"weights": ..., "moments": ...}, and from how much.

@@ -26,7 +26,6 @@ class SB3A2C(FromRollouts, Peer):
 
     Config = SB3A2CConfig
     version = 1
-    like = A2CConfig
     algorithm = "stable_baselines3.A2C"
 
     @classmethod

@@ -26,7 +26,6 @@ class SB3PPO(FromRollouts, Peer):
 
     Config = SB3PPOConfig
     version = 1
-    like = PPOConfig
     algorithm = "stable_baselines3.PPO"
 
     @classmethod

@@ -35,7 +35,6 @@ class SB3PPOLSTM(FromRollouts, Peer):
 
     Config = SB3PPOLSTMConfig
     version = 1
-    like = PPOConfig
     algorithm = "sb3_contrib.RecurrentPPO"
     policy_name = "MlpLstmPolicy"
     libraries = ("stable_baselines3", "sb3_contrib")

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field as field
 
-from rlbench.agents._sb3 import NONE_OTHER, defaults_of
-from rlbench.agents.sb3_dqn import SB3DQN, SB3DQNConfig
+from rlbench.agents._sb3 import NONE_OTHER, Peer, defaults_of
+from rlbench.agents._sb3_off_policy import FromReplay
+from rlbench.agents.sb3_dqn import SB3DQNConfig
 from rlbench.config import Int
 
 
@@ -22,7 +23,7 @@ class SB3QRDQNConfig(SB3DQNConfig):
         return defaults_of(SB3QRDQN.algorithm, list(cls.model_fields))
 
 
-class SB3QRDQN(SB3DQN):
+class SB3QRDQN(FromReplay, Peer):
     """S quantile-regression DQNs of sb3-contrib."""
 
     Config = SB3QRDQNConfig
@@ -31,4 +32,8 @@ class SB3QRDQN(SB3DQN):
     libraries = ("stable_baselines3", "sb3_contrib")
 
     def policy_arguments(self) -> dict[str, Any]:
-        return {**super().policy_arguments(), "n_quantiles": self.config.n_quantiles}
+        """Adam's epsilon is the paper's, as where the library is told no optimiser."""
+        chosen = super().policy_arguments()
+        if self.config.optimizer == "adam":
+            chosen["optimizer_kwargs"]["eps"] = 0.01 / self.config.batch_size
+        return {**chosen, "n_quantiles": self.config.n_quantiles}
