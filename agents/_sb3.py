@@ -9,6 +9,8 @@ here either, and is said where a preset asks for it. These differ in kind, whate
 - Weights are initialised, and noise is drawn, from its generators, so that first weights differ.
 - DQN's target network follows before an update that is due at the same step, ours after it; with
   several environments one draw says whether all of them explore.
+- Its target network follows after whole steps of all environments: an interval that these do not
+  divide is rounded down.
 - Actions of a Box are not scaled to its bounds, but clipped.
 
 No more than `total_timesteps` env steps per seed are learned from: where the budget ends inside a
@@ -20,20 +22,17 @@ Only files of peers import stable_baselines3, and only where a model is made.
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from pydantic import Field as field
 from pydantic import ValidationError
 
 from rlbench import config
 from rlbench.agents import _sb3_networks as networks
+from rlbench.agents._sb3_config import PeerConfig, falling, library
 from rlbench.agents._sb3_lanes import streams_kept
 from rlbench.agents._sb3_training import SeedBySeed
 from rlbench.errors import UserError
@@ -42,63 +41,6 @@ from rlbench.learning.batched import is_data
 from rlbench.learning.device import pick_device
 from rlbench.learning.outside import Outside
 from rlbench.learning.train import Plan
-
-NONE_OTHER = "Stable-Baselines3 has no other"
-
-
-class PeerConfig(config.Config):
-    """What no peer of Stable-Baselines3 can be told, and whose settings are used."""
-
-    settings: Literal["equal", "defaults"] = field(
-        "equal",
-        description="equal: those of our agent, its presets and defaults; defaults: those of "
-        "Stable-Baselines3",
-    )
-    encoder: Literal["auto", "mlp", "cnn"] = field(
-        "auto", description="auto (by the observation), mlp, cnn"
-    )
-    hidden_size: Literal[64] = field(64, description=f"without a memory nothing: {NONE_OTHER}")
-    memory_horizon: None = field(None, description=NONE_OTHER)
-    dropout: config.Float = field(0.0, ge=0, le=0, description=NONE_OTHER)
-    frame_stack: Literal[1] = field(1, description="stack frames by a wrapper of your own")
-
-    @classmethod
-    def build(cls, owner: str, values: dict[str, Any]) -> Any:
-        """As `Config.build`; under `settings=defaults` what is not said is the library's."""
-        usual = cls.usual() if values.get("settings") == "defaults" else {}
-        return super().build(owner, {**usual, **values})
-
-    @classmethod
-    def usual(cls) -> dict[str, Any]:
-        """The library's own defaults, under our names."""
-        raise NotImplementedError
-
-
-def library(name: str) -> Any:
-    """`module.Class` of Stable-Baselines3 or its contrib package; UserError where it is missing."""
-    module, _, attribute = name.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        if error.name != "sb3_contrib":
-            raise
-        raise UserError("sb3-contrib is missing: pip install 'rlbench[contrib]'") from None
-
-
-def defaults_of(algorithm: str, names: Sequence[str]) -> dict[str, Any]:
-    """Default values of a class's arguments, of those that are named."""
-    known = inspect.signature(library(algorithm)).parameters
-    found = {name: known[name].default for name in names if name in known}
-    return {name: value for name, value in found.items() if value is not inspect.Parameter.empty}
-
-
-def falling(first: float, schedule: str) -> Any:
-    """A value by the share of the horizon that is left, as Stable-Baselines3 asks for it."""
-    if schedule == "linear":
-        return lambda left: first * left
-    if schedule == "cosine":
-        return lambda left: first * 0.5 * (1.0 + math.cos(math.pi * (1.0 - left)))
-    return first
 
 
 class Peer(Agent):
@@ -203,19 +145,24 @@ class Peer(Agent):
     def policy(self, seed: int | None = None) -> Outside:
         rows = self.row(seed)
         seeds = [self.seeds[row] for row in rows]
-        if missing := [seed for seed in seeds if seed not in self.learned]:
-            raise UserError(f"seeds {missing} of {self.name()} have not been trained: call learn")
         return Outside(seeds, self.spec, [self._predictor(seed) for seed in seeds])
 
+    def of(self, seed: int) -> dict[str, Any]:
+        """What a seed has learned."""
+        if seed not in self.learned:
+            raise UserError(f"seed {seed} of {self.name()} has not been trained: call learn")
+        return self.learned[seed]
+
     def _predictor(self, seed: int) -> Any:
+        learned = self.of(seed)
         kind = library(self.algorithm).policy_aliases[self.policy_name]
         space = networks.seen_by_library(self.observation_space)
         with streams_kept(self.device):
             made = kind(space, self.action_space, lambda _: 0.0, **self.policy_arguments())
         made.load_state_dict(
-            {key: torch.as_tensor(value) for key, value in self.learned[seed]["weights"].items()}
+            {key: torch.as_tensor(value) for key, value in learned["weights"].items()}
         )
-        return networks.Sighted(made.to(self.device), self.learned[seed]["moments"])
+        return networks.Sighted(made.to(self.device), learned["moments"])
 
     def live_policy(self) -> Outside:
         if self._live is None:
@@ -230,7 +177,7 @@ class Peer(Agent):
         return {}
 
     def state(self) -> dict[str, Any]:
-        each = [self.learned[seed] for seed in self.seeds]
+        each = [self.of(seed) for seed in self.seeds]
         return {
             **{part: _stacked([one[part] for one in each]) for part in ("weights", "moments")},
             "learned_from": [self.learned_from[seed] for seed in self.seeds],

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from rlbench.agents._sb3 import falling
+from rlbench.agents._sb3_config import falling
 from rlbench.learning.spaces import ObsSpec
 
 

@@ -20,7 +20,7 @@ from rlbench.learning.importing import first_line
 from rlbench.learning.outside import Outside
 from rlbench.learning.seeds import lane_seed
 from rlbench.learning.train import CHECK_EVERY, WINDOW, Plan
-from rlbench.rows import Episode, Metric, Row, Tick
+from rlbench.rows import Episode, Metric, Row
 
 if TYPE_CHECKING:
     from rlbench.agents._sb3 import Peer
@@ -31,7 +31,7 @@ BROKEN_WEIGHTS = "loss or weights became NaN or infinite"
 class OneSeed:
     """One seed's model, from its first to its last step; what evaluation sees of it.
 
-    `learn` gives lists of rows, and the name of a phase where it is to be evaluated.
+    `learn` gives pairs: rows, and the phase of the evaluation that is due, "" where none is.
     """
 
     def __init__(self, agent: Peer, seed: int, plan: Plan) -> None:
@@ -55,7 +55,10 @@ class OneSeed:
         self.clock = self.pulse = time.perf_counter()
         if every:
             self._evaluate("grid", self._moments())
-        self.model.learn(self.plan.total_timesteps, callback=self._step, log_interval=None)
+        try:
+            self.model.learn(self.plan.total_timesteps, callback=self._step, log_interval=None)
+        finally:
+            self.model.get_env().close()
         self._evaluate_due()
         self._check()
         self.agent.num_timesteps = self.num_timesteps
@@ -63,7 +66,6 @@ class OneSeed:
         self.agent.keep_learned(self.seed, self._weights(), self._moments())
         if self.plan.final_episodes:
             self._evaluate("final", self._moments())
-        self._hand(self.rows)
 
     def _model(self) -> Any:
         """The model over our lanes, with the weights that the seed has learned before, if any."""
@@ -114,7 +116,7 @@ class OneSeed:
         if crossed(CHECK_EVERY) or self.due is not None:
             self._check()
         if time.perf_counter() - self.pulse > PULSE_SECONDS:
-            self._hand([*self.rows, Tick(step, safe=False)])
+            self._hand()
         return True
 
     def _finished(self) -> None:
@@ -126,6 +128,7 @@ class OneSeed:
         self.ends.clear()
 
     def _metrics(self) -> None:
+        """What its logger holds, and what ours says of training episodes and time."""
         spent = self._spent()
         values = dict(self.model.logger.name_to_value)
         for i, key in enumerate(("rollout/ep_rew_mean", "rollout/ep_len_mean")):
@@ -144,17 +147,19 @@ class OneSeed:
 
     def _evaluate(self, phase: str, moments: dict[str, Any]) -> None:
         self.seen_by = moments
-        self._hand(self.rows)
         self._hand(phase)
 
-    def _hand(self, item: Any) -> None:
-        """Give rows or a phase; the caller's turn costs the seed no time and draws no number."""
-        if item is self.rows or not isinstance(item, str):
-            item, self.rows = list(item), []
+    def _hand(self, phase: str = "") -> None:
+        """Give what there is; the caller's turn costs the seed no time and draws no number."""
         self.seconds = self._spent()
         with streams_kept(self.agent.device):
-            self.give(item)
+            self.give((self.taken(), phase))
         self.clock = self.pulse = time.perf_counter()
+
+    def taken(self) -> list[Row]:
+        """The rows that nobody has taken yet."""
+        rows, self.rows = self.rows, []
+        return rows
 
     def _spent(self) -> float:
         return self.seconds + time.perf_counter() - self.clock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rlbench.agents._sb3_lanes import Broken, streams_kept
@@ -28,7 +28,7 @@ class SeedBySeed:
         self.ended: list[int] = []
         self.seed_seconds: dict[int, float] = {}
         self.now = 0  # env steps of the seed under way
-        self.work: Iterator[Any] = iter(())
+        self.work: Generator[Any, None, None] | None = None
 
     @property
     def seconds(self) -> float:
@@ -53,13 +53,13 @@ class SeedBySeed:
         status, reason = "done", ""
         self.work = handed_over(one.learn)
         try:
-            for given in self._turns():
+            for rows, phase in self._turns():
                 self.now = one.num_timesteps
                 self.seed_seconds[one.seed] = one.seconds
-                if isinstance(given, str):
-                    yield from self._evaluate(one, given)
-                else:
-                    yield from given
+                yield from rows
+                yield Tick(self.step, safe=False)
+                if phase:
+                    yield from self._evaluate(one, phase)
         except UserError:
             raise
         except Broken as error:
@@ -70,6 +70,7 @@ class SeedBySeed:
             reason = f"{type(error).__name__}: {error}" if fine else BROKEN_WEIGHTS
         finally:
             self.close()
+        yield from one.taken()
         self.seed_seconds[one.seed] = one.seconds
         if reason:
             reason = f"{reason} at step {one.num_timesteps}"
@@ -78,11 +79,11 @@ class SeedBySeed:
         self.now = 0
         yield SeedEnded(one.seed, one.num_timesteps, status, reason)
 
-    def _turns(self) -> Iterator[Any]:
+    def _turns(self) -> Iterator[tuple[list[Row], str]]:
         """What the seed gives; its turns draw from generators that are its own."""
         while True:
             with streams_kept(self.agent.device):
-                given = next(self.work, None)
+                given = next(self.work, None) if self.work else None
             if given is None:
                 return
             yield given
@@ -95,7 +96,8 @@ class SeedBySeed:
             raise Broken(status, reason)
 
     def close(self) -> None:
-        self.work.close()  # type: ignore[attr-defined]  # a generator
+        if self.work is not None:
+            self.work.close()
 
     def state(self) -> dict[str, Any]:
         """What the seeds that ended have learned."""

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field as field
 
-from rlbench.agents._sb3 import NONE_OTHER, Peer, PeerConfig, defaults_of
+from rlbench.agents._sb3 import Peer
+from rlbench.agents._sb3_config import NONE_OTHER, PeerConfig, defaults_of
 from rlbench.agents._sb3_off_policy import FromReplay
 from rlbench.agents.dqn import DQNConfig
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import Field as field
 
-from rlbench.agents._sb3 import NONE_OTHER, Peer, PeerConfig, defaults_of
+from rlbench.agents._sb3 import Peer
+from rlbench.agents._sb3_config import NONE_OTHER, PeerConfig, defaults_of
 from rlbench.agents._sb3_on_policy import FromRollouts, ppo_arguments
 from rlbench.agents.ppo import PPOConfig
 

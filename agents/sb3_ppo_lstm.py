@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field as field
 
-from rlbench.agents._sb3 import Peer, PeerConfig, defaults_of
+from rlbench.agents._sb3 import Peer
+from rlbench.agents._sb3_config import PeerConfig, defaults_of
 from rlbench.agents._sb3_on_policy import FromRollouts, ppo_arguments
 from rlbench.agents.ppo import PPOConfig
 from rlbench.config import Int

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field as field
 
-from rlbench.agents._sb3 import NONE_OTHER, Peer, defaults_of
+from rlbench.agents._sb3 import Peer
+from rlbench.agents._sb3_config import NONE_OTHER, defaults_of
 from rlbench.agents._sb3_off_policy import FromReplay
 from rlbench.agents.sb3_dqn import SB3DQNConfig
 from rlbench.config import Int

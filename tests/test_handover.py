@@ -71,7 +71,7 @@ def test_closing_unwinds_it() -> None:
     found = handed_over(work)
     assert [next(found), next(found)] == [0, 1]
     assert threading.active_count() == before + 1
-    found.close()  # type: ignore[attr-defined]
+    found.close()
     assert told == ["clean"]
     assert threading.active_count() == before
 

@@ -13,8 +13,10 @@ import pytest
 from commands import arrays, eager, here, run_folder, table, tables, wait_for
 
 import rlbench
-from rlbench import guests
+from rlbench import agents, guests
+from rlbench.errors import UserError
 from rlbench.learning.seeds import evaluation_seeds
+from rlbench.learning.train import Plan
 from rlbench.reporting.tables import overall
 
 TINY = ["-p", "learning_starts=50", "-p", "buffer_size=300", "-p", "batch_size=8",
@@ -93,6 +95,8 @@ def test_a_seed_that_breaks_leaves_the_others(
     seeds = [row["seed"] for row in table(run_folder(tmp_path, "sb3-dqn"), "evaluations")]
     assert seeds.count("0") == seeds.count("2") == 22 + 100
     assert 0 < seeds.count("1") < 22
+    ends = [row for row in table(run_folder(tmp_path, "sb3-dqn"), "episodes") if row["seed"] == "1"]
+    assert 20 < sum(int(row["length"]) for row in ends) <= 50
     assert here("eval", run_folder(tmp_path, "sb3-dqn"), "--episodes", "2") == 0
 
 
@@ -255,6 +259,14 @@ def test_guests_mistakes(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_a_run_that_is_stopped_before_it_begins(tmp_path: Path) -> None:
+    agent = agents.SB3A2C("CartPole-v1")
+    agent.begin(10)
+    agent.trainer(Plan(10)).close()
+    with pytest.raises(UserError, match="call learn"):
+        agent.save(tmp_path / "agent.npz")
 
 
 def test_guests_are_found_by_dots_too() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 
@@ -12,7 +12,7 @@ class Closed(BaseException):
     """Raised inside the function, where it hands over, once nobody wants any more of it."""
 
 
-def handed_over(work: Callable[[Callable[[Any], None]], None]) -> Iterator[Any]:
+def handed_over(work: Callable[[Callable[[Any], None]], None]) -> Generator[Any, None, None]:
     """What `work(give)` gives away, in order.
 
     It runs in a thread of its own and stands still while the caller has its turn, so that only one

@@ -35,26 +35,26 @@ class Outside(Policy):
             raise UserError(f"others' policies are given arrays, and observations are {spec.space}")
         super().__init__(seeds, spec)
         self.predictors, self.deterministic = predictors, deterministic
-        self.states: list[Any] = []
-
-    def reset(self) -> None:
-        self.states = [None] * len(self.predictors)
 
     def act(self, obs: np.ndarray, first: np.ndarray, deterministic: bool = True) -> np.ndarray:
-        """Actions `(S, N, *action)` for obs (S, N, *obs); `first` (S, N) begin an episode."""
-        actions = []
+        """Actions for observations in their order, as the policy was made to act."""
+        return super().act(obs, first, self.deterministic)
+
+    def step(
+        self, obs: np.ndarray, carry: Any, first: np.ndarray, deterministic: bool
+    ) -> tuple[np.ndarray, Any]:
+        """See `Policy.step`; what is carried are the predictors' states."""
+        actions, states = [], list(carry or [None] * len(self.predictors))
         for row, predictor in enumerate(self.predictors):
             seen, starts = self._raw(obs[row]), first[row].copy()
-            action, self.states[row] = predictor.predict(
-                seen, self.states[row], starts, self.deterministic
-            )
+            action, states[row] = predictor.predict(seen, states[row], starts, deterministic)
             action = np.asarray(action)
             if action.shape[:1] != (len(seen),):
                 raise UserError(
                     f"predict gave actions of shape {action.shape} for {len(seen)} observations"
                 )
             actions.append(action)
-        return np.stack(actions)
+        return np.stack(actions), states
 
     def _raw(self, obs: np.ndarray) -> np.ndarray:
         """Stored observations `(B, *obs)` as the space has them."""
