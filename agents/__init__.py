@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from rlbench.agents.random import Random as Random
     from rlbench.agents.random_forest import RandomForest as RandomForest
     from rlbench.agents.reinforce import Reinforce as Reinforce
+    from rlbench.agents.sb3_a2c import SB3A2C as SB3A2C
+    from rlbench.agents.sb3_dqn import SB3DQN as SB3DQN
+    from rlbench.agents.sb3_ppo import SB3PPO as SB3PPO
+    from rlbench.agents.sb3_ppo_lstm import SB3PPOLSTM as SB3PPOLSTM
+    from rlbench.agents.sb3_qrdqn import SB3QRDQN as SB3QRDQN
     from rlbench.agents.supervised import Supervised as Supervised
     from rlbench.agents.supervised_bandit import SupervisedBandit as SupervisedBandit
     from rlbench.agents.supervised_online import SupervisedOnline as SupervisedOnline
@@ -34,6 +39,11 @@ _HOME = {
     "Random": "random",
     "RandomForest": "random_forest",
     "Reinforce": "reinforce",
+    "SB3A2C": "sb3_a2c",
+    "SB3DQN": "sb3_dqn",
+    "SB3PPO": "sb3_ppo",
+    "SB3PPOLSTM": "sb3_ppo_lstm",
+    "SB3QRDQN": "sb3_qrdqn",
     "SVM": "svm",
     "Supervised": "supervised",
     "SupervisedBandit": "supervised_bandit",
@@ -44,6 +54,11 @@ __all__ = [
     "DQN",
     "KNN",
     "PPO",
+    "SB3A2C",
+    "SB3DQN",
+    "SB3PPO",
+    "SB3PPOLSTM",
+    "SB3QRDQN",
     "SVM",
     "Clone",
     "LogisticRegression",

@@ -73,9 +73,11 @@ def agent_class(name: str) -> type[Agent]:
 def presets(agent: str) -> dict[str, dict[str, Any]]:
     """Tuned parameters of an agent by environment: `n_timesteps` or, on image data, `epochs`
     (passes over the training images), `source`, and its parameters. A table may say for which
-    environments it is meant `also`."""
+    environments it is meant `also`, and a file that its agent has the presets `of` another."""
     file = _HERE / "presets" / f"{agent}.toml"
     tables = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if "of" in tables:
+        return presets(tables["of"])
     for env, values in list(tables.items()):
         for other in values.pop("also", ()):
             source = f"{values.get('source', '')}, of {env}"

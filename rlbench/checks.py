@@ -7,7 +7,7 @@ from typing import Any
 from rlbench import catalog
 from rlbench.errors import UserError
 from rlbench.protocol import EVAL_EPISODES
-from rlbench.run import Run
+from rlbench.run import Run, plain
 from rlbench.store import seed_ranges
 
 
@@ -19,7 +19,6 @@ def check(run: Run) -> str:
             device, or memory does not suffice. Nothing has been written then.
     """
     from rlbench.learning.batched import is_data
-    from rlbench.learning.device import pick_device
     from rlbench.learning.makeenv import env_factory
     from rlbench.learning.spaces import ObsSpec
 
@@ -36,7 +35,7 @@ def check(run: Run) -> str:
         kinds = {name: catalog.agent_class(name).action_spaces for name in catalog.agents()}
         able = [name for name, kind in kinds.items() if isinstance(env.action_space, kind)]
         raise UserError(f"{error}. Agents that can: {', '.join(able) or 'none'}") from None
-    device = pick_device(run.device)
+    device = agent.choose_device(run.device)
     spec = ObsSpec(env.observation_space, getattr(run.config, "frame_stack", 1))
     images = ""
     if is_data(env):
@@ -48,6 +47,9 @@ def check(run: Run) -> str:
     )
     envs = f", {run.n_envs} environments a seed" if run.n_envs > 1 else ""
     source = f"preset {run.preset}" if run.preset else "default parameters"
+    if run.cannot:
+        said = ", ".join(f"{name}={plain(value)}" for name, value in run.cannot.items())
+        source += f" ({run.agent} cannot: {said})"
     first = agent.first_update(run.config, run.n_envs)
     idle = f"; it learns nothing: its first update is at step {first:,}"
     idle = idle if 0 < run.total_timesteps < first else ""

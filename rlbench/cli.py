@@ -182,16 +182,39 @@ def resume(
     sys.exit(workflow.resume(run_name, out, device, jobs, max_seconds, quiet))
 
 
-@main.command("eval", short_help="Play a finished run's final evaluation again.")
-@click.argument("run_name", metavar="RUN")
+@main.command("eval", short_help="Play the sealed episodes, of a finished run or with any agent.")
+@click.argument("run_name", metavar="[RUN]", required=False)
+@click.option("--agent", metavar="package.module:thing", help="Score this instead of a RUN.")
+@click.option("--env", help="With --agent: where.")
+@click.option(
+    "--deterministic/--stochastic", default=True, help="With --agent: how.  [default: the first]"
+)
 @click.option(
     "--episodes", type=click.IntRange(min=1), default=100, show_default=True,
     help="The first so many final episodes; on image data always all test images.",
 )  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:1")
 @options.out
-def evaluate(run_name: str, episodes: int, device: str, out: Path) -> None:
-    """Play the final evaluation of a finished RUN again, from its saved agents."""
+def evaluate(
+    run_name: str | None,
+    agent: str | None,
+    env: str | None,
+    deterministic: bool,
+    episodes: int,
+    device: str,
+    out: Path,
+) -> None:
+    """Play the final evaluation of a finished RUN again, from its saved agents.
+
+    Or score anything with predict(obs, state, episode_start, deterministic) on the same episodes:
+    an object, or what makes one when called without arguments.
+    """
+    if run_name is None or agent is not None:
+        if run_name is not None or agent is None or env is None:
+            raise UserError("give a RUN, or both of --agent package.module:thing and --env ENV")
+        from rlbench import guests
+
+        sys.exit(guests.score(agent, env, episodes, deterministic))
     from rlbench import workflow
 
     sys.exit(workflow.evaluate(run_name, out, episodes, device))

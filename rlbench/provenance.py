@@ -8,6 +8,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ def command() -> str:
     return shlex.join(["rlbench", *sys.argv[1:]]) if ours else "from Python"
 
 
-def machine() -> dict[str, Any]:
+def machine(libraries: Sequence[str] = ()) -> dict[str, Any]:
     """Versions and commit that results were made with."""
-    names = ("torch", "numpy", "gymnasium")
+    names = ("torch", "numpy", "gymnasium", *libraries)
     versions = {"rlbench": __version__, "python": platform.python_version()}
     for name in names:
         try:

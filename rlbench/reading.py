@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def _type(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return "|".join(schema["enum"])
     if "const" in schema:
-        return str(schema["const"])
+        return json.dumps(schema["const"]).strip('"')
     kind = {"null": "none", "array": "integers", "boolean": "true|false"}.get(
         schema["type"], schema["type"]
     )

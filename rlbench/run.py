@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """What to do. Everything but `seeds`, `device` and `variant` moves its digest."""
+    """What to do. Everything moves its digest but `seeds`, `device` and what comes after that."""
 
     agent: str
     env: str
@@ -35,6 +35,7 @@ class Run:
     device: str = "auto"
     variant: str = ""
     preset: str | None = None
+    cannot: dict[str, Any] = field(default_factory=dict)  # settings that the agent has not
 
     def identity(self) -> dict[str, Any]:
         """All that can move a number: fields that differ from their defaults, and the version."""
@@ -72,6 +73,7 @@ class Run:
             "variant": self.variant,
             "digest": digest(identity),
             "preset": self.preset,
+            "cannot": self.cannot,
             "config": self.config.model_dump(mode="json"),
             "changed": self.config.changed(),
             "total_timesteps": self.total_timesteps,
@@ -110,6 +112,7 @@ class Run:
                 device=device,
                 variant=saved["variant"],
                 preset=saved["preset"],
+                cannot=saved.get("cannot", {}),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(
@@ -142,9 +145,10 @@ def plan(
     name = preset_name(env, catalog.presets(agent))
     tuned = dict(catalog.presets(agent)[name]) if preset and name else {}
     tuned.pop("source", None)
+    given = parameters or {}
+    tuned, cannot = cls.adapted(tuned, given)
     steps, envs = tuned.pop("n_timesteps", None), tuned.pop("n_envs", None)
     passes = tuned.pop("epochs", None)
-    given = parameters or {}
     config = cls.Config.build(agent, {**tuned, **given})
     envs = envs or cls.usual_envs(config)
     said = [f"{name}={plain(getattr(config, name))}" for name in given]
@@ -172,6 +176,7 @@ def plan(
         n_envs=n_envs or envs,
         variant=" ".join(said),
         preset=name if tuned else None,
+        cannot=cannot,
         **others,
     )
 

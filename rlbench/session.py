@@ -13,7 +13,7 @@ from rlbench.jobs import Job, Progress, Stopped
 from rlbench.learning import checkpoint
 from rlbench.learning.gallery import gallery
 from rlbench.learning.makeenv import env_factory
-from rlbench.learning.train import Plan, Trainer, overflow_allowed
+from rlbench.learning.train import Plan, overflow_allowed
 from rlbench.provenance import machine, now
 from rlbench.rows import Episode, Evaluation, Metric, SeedEnded, Tested, Tick
 from rlbench.store import Part
@@ -38,7 +38,7 @@ class Session:
         )
         self.agent.begin(run.total_timesteps)
         plan = Plan(run.total_timesteps, run.eval_freq, run.eval_episodes, run.final_episodes)
-        self.trainer = Trainer(self.agent, plan)
+        self.trainer = self.agent.trainer(plan)
         self.info: dict[str, Any] = {
             "seeds": list(job.seeds),
             "status": {str(seed): "running" for seed in job.seeds},
@@ -49,7 +49,7 @@ class Session:
             "command": job.command,
             "started": now(),
             "restarts": 0,
-            **machine(),
+            **machine(cls.libraries),
         }
         self.note = ""
         self.saved_at, self.saving = time.monotonic(), 0.0
@@ -103,7 +103,7 @@ class Session:
             started, restarts = saved["info"]["started"], saved["info"]["restarts"]
             self.info |= {key: saved["info"][key] for key in ("status", "reason")}
             if not self.trainer.restore(saved["trainer"]):
-                self.note = "open episodes began anew: this environment cannot be restored"
+                self.note = self.trainer.anew
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(
                 f"{self.part.checkpoint} does not fit this run ({error!r}): run with --again"
@@ -126,10 +126,12 @@ class Session:
 
     def _update(self) -> None:
         self.info |= {
-            "step": self.agent.num_timesteps,
+            "step": self.trainer.step,
             "seconds": round(self.trainer.seconds, 3),
             "updated": now(),
         }
+        if (each := self.trainer.seed_seconds) is not None:
+            self.info["seed_seconds"] = {str(seed): round(s, 3) for seed, s in each.items()}
         self.part.write_info(self.info)
 
     def _finish(self) -> None:
@@ -148,24 +150,24 @@ class _View:
         self.recent: dict[int, deque[float]] = {}
         self.scores: dict[tuple[int, bool], list[float]] = {}
         self.on_images = False
-        self.begun, self.first_step = time.monotonic(), session.agent.num_timesteps
+        self.begun, self.first_step = time.monotonic(), session.trainer.step
 
     def see(self, row: Episode | Evaluation | Metric) -> None:
         if isinstance(row, Episode):
             self.recent.setdefault(row.seed, deque(maxlen=20)).append(row.ret)
         elif isinstance(row, Evaluation):
             at = row.step, row.phase != "grid"
-            self.scores.setdefault(at, []).append(
-                row.ret if row.split == "episodes" else row.accuracy
-            )
+            # The latest comes last, also where seeds come one after the other.
+            scores = self.scores[at] = self.scores.pop(at, [])
+            scores.append(row.ret if row.split == "episodes" else row.accuracy)
             self.on_images = row.split != "episodes"
 
     def progress(self) -> Progress:
-        step = self.session.agent.num_timesteps
+        step = self.session.trainer.step
         seeds = len(self.session.agent.seeds)
         spent = max(time.monotonic() - self.begun, 1e-9)
         means = [sum(d) / len(d) for d in self.recent.values() if d]
-        last = max(self.scores, default=None)
+        last = next(reversed(self.scores), None)
         return Progress(
             step=step,
             total=self.session.run.total_timesteps,

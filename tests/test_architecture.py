@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,8 +31,17 @@ FORKS = {
         "torch.random.get_rng_state",
         "torch.default_generator.manual_seed",
         "torch.cuda.manual_seed_all",
-    }
+    },
+    # Stable-Baselines3 draws from global generators: its turns and ours each keep their own.
+    "_sb3_lanes.py": {
+        "torch.random.fork_rng",
+        "np.random.get_state",
+        "np.random.set_state",
+        "random.getstate",
+        "random.setstate",
+    },
 }
+PEER = re.compile(r"rlbench\.agents\._?sb3(_|$)")
 STREAMS = ("Generator", "SeedSequence", "PCG64", "default_rng", "BitGenerator", "RandomState")
 
 
@@ -82,7 +92,7 @@ def violations(file: Path) -> list[str]:
     for module in imports(file):
         ours = within(module, "rlbench")
         bad = within(module, "rlbench.cli") and here != "rlbench.__main__"
-        bad |= within(module, "stable_baselines3") and here != "rlbench.agents.sb3"
+        bad |= within(module, "stable_baselines3") and not PEER.match(here)
         if within(here, "rlbench.reporting"):
             bad |= within(module, "torch", "rlbench.learning", "rlbench.agents", "rlbench.envs")
         if within(here, "rlbench.learning"):
@@ -110,6 +120,7 @@ def test_forbidden_imports_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "rlbench/reporting/bad.py": "def f():\n    import torch",
         "rlbench/learning/bad.py": "import pandas as pd",
         "rlbench/agents/bad.py": "import stable_baselines3.common",
+        "rlbench/agents/sb3x.py": "from stable_baselines3 import DQN",
         "rlbench/agents/worse.py": "from rlbench.reporting import results",
         "rlbench/envs/bad.py": "from rlbench import config",
         "rlbench/run.py": "from rlbench.cli import main",
@@ -156,7 +167,8 @@ def test_statistics_know_arrays_only(name: str) -> None:
 def test_an_agent_imports_at_most_one_other() -> None:
     for file in (PACKAGE / "agents").glob("[!_]*.py"):
         others = {module.split(".")[2] for module in imports(file)
-                  if within(module, "rlbench.agents") and module.count(".") >= 2}  # fmt: skip
+                  if within(module, "rlbench.agents") and re.match(r"[\w.]+\.[^_.]\w*$", module)
+                  and module.count(".") == 2}  # fmt: skip
         assert len(others) <= 1, f"{file.name} imports {others}"
 
 
@@ -177,7 +189,7 @@ def test_no_global_generator() -> None:
                 continue
             if name.startswith(FOREIGN_RANDOM) and not name.partition("(")[0].endswith(STREAMS):
                 found.append(f"{file.name}: {name}")
-        assert "random" not in set(imports(file)), file.name
+        assert "random" not in set(imports(file)) or file.name in FORKS, file.name
     assert found == []
 
 

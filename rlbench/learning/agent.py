@@ -8,7 +8,7 @@ Stable-Baselines3's (`learn`, `predict`, `save`, `load`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from rlbench.config import parse_seeds
 from rlbench.errors import UserError
 from rlbench.learning import checkpoint
 from rlbench.learning.batched import BatchedLanes, lanes_for
-from rlbench.learning.device import pick_device
 from rlbench.learning.interface import Interface
 from rlbench.learning.lanes import Lanes, Step
 from rlbench.learning.learner import Learner
@@ -32,6 +31,9 @@ from rlbench.learning.policy import Policy
 from rlbench.learning.requirements import Requirements
 from rlbench.learning.seeds import generator
 from rlbench.learning.spaces import ObsSpec
+
+if TYPE_CHECKING:
+    from rlbench.learning.train import Plan, Training
 
 Metrics = Mapping[str, Tensor | float]
 
@@ -91,7 +93,7 @@ class Agent(Interface, Requirements):
             raise UserError(f"seeds must be different numbers from 0 up, got {list(self.seeds)}")
         if self.n_envs < 1:
             raise UserError(f"n_envs must be at least 1, got {n_envs}")
-        self.device = pick_device(device)
+        self.device = self.choose_device(device)
         self.check_memory(
             self.config, self.spec, action_space, len(self.seeds), self.n_envs, self.device
         )
@@ -191,6 +193,12 @@ class Agent(Interface, Requirements):
         if self.make_env is None:
             raise UserError("this agent was loaded without an environment: pass env= to load")
         return lanes_for(self.make_env, self.seeds, self.n_envs)
+
+    def trainer(self, plan: Plan) -> Training:
+        """What trains these seeds as planned, from where the agent stands."""
+        from rlbench.learning.train import Trainer
+
+        return Trainer(self, plan)
 
     def policy(self, seed: int | None = None) -> Policy:
         """The greedy policy of one seed, or of all of them, frozen as it is now."""

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 
 from rlbench.learning.agent import Agent
 from rlbench.learning.evaluate import evaluate
+from rlbench.learning.policy import Policy
 from rlbench.learning.visit import SPLITS, Visit, visit
 from rlbench.rows import Evaluation, Metric, Row, Tested, Tick
 
 Broken = dict[int, tuple[str, str]]  # row of a seed -> status, reason
 
 
-def episodes(agent: Agent, phase: str, count: int, seconds: float, broken: Broken) -> Iterator[Row]:
+class Judged(Protocol):
+    """What of an agent evaluation needs; all seeds of it have learned equally long."""
+
+    seeds: tuple[int, ...]
+    num_timesteps: int
+    make_env: Callable[[], Any] | None
+
+    @property
+    def samples(self) -> int: ...
+    def policy(self) -> Policy: ...
+
+
+def episodes(
+    agent: Judged, phase: str, count: int, seconds: float, broken: Broken
+) -> Iterator[Row]:
     """Play the sealed episodes of a phase; seeds that fail are added to `broken`."""
     policy = agent.policy()
     assert agent.make_env is not None  # lanes could not have been made without it

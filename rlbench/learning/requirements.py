@@ -11,6 +11,7 @@ from rlbench.config import Config as BaseConfig
 from rlbench.errors import UserError
 from rlbench.learning import memory
 from rlbench.learning.batched import is_data
+from rlbench.learning.device import pick_device
 from rlbench.learning.spaces import ObsSpec, check_readable
 
 
@@ -23,6 +24,7 @@ class Requirements:
     default_timesteps: ClassVar[int] = 100_000
     default_envs: ClassVar[int] = 1
     saturates: ClassVar[bool] = False  # steps beyond its usual ones would teach it nothing
+    libraries: ClassVar[tuple[str, ...]] = ()  # whose versions are recorded too
 
     @classmethod
     def name(cls) -> str:
@@ -35,6 +37,18 @@ class Requirements:
     ) -> dict[str, int]:
         """Bytes that `build` is going to take, by purpose."""
         raise NotImplementedError
+
+    @classmethod
+    def choose_device(cls, name: str) -> torch.device:
+        """The device that `auto`, `cpu`, `cuda` or `cuda:i` means."""
+        return pick_device(name)
+
+    @classmethod
+    def adapted(
+        cls, preset: dict[str, Any], given: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What of a preset is used under the parameters given, and settings that it cannot take."""
+        return preset, {}
 
     @classmethod
     def first_update(cls, config: Any, n_envs: int) -> int:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -39,8 +39,28 @@ class Plan(NamedTuple):
         return default_eval_freq(self.total_timesteps) if self.eval_freq is None else self.eval_freq
 
 
+class Training(Protocol):
+    """What computes a part: `rows()` runs it, state is saved and restored where it may be."""
+
+    anew: str  # what a person is told where `restore` could not go on exactly
+
+    @property
+    def step(self) -> int: ...  # env steps per seed so far
+    @property
+    def seconds(self) -> float: ...  # of training, evaluation excluded
+    @property
+    def seed_seconds(self) -> dict[int, float] | None: ...  # where seeds do not train together
+    def rows(self) -> Iterator[Row]: ...
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: dict[str, Any]) -> bool: ...
+    def close(self) -> None: ...
+
+
 class Trainer:
     """One lockstep program from its first to its last step; `rows()` runs it."""
+
+    seed_seconds: dict[int, float] | None = None
+    anew = "open episodes began anew: this environment cannot be restored"
 
     def __init__(self, agent: Agent, plan: Plan, lanes: Lanes | None = None) -> None:
         self.agent, self.plan = agent, plan
@@ -51,6 +71,10 @@ class Trainer:
         self.recent: dict[int, deque[tuple[float, int]]] = {
             seed: deque(maxlen=WINDOW) for seed in agent.seeds
         }
+
+    @property
+    def step(self) -> int:
+        return self.agent.num_timesteps
 
     def rows(self) -> Iterator[Row]:
         """Train to the end. State may be saved where a safe Tick is yielded, and nowhere else."""
@@ -211,7 +235,7 @@ def learn(
     """See `Agent.learn`."""
     agent.begin(total_timesteps)
     plan = Plan(int(total_timesteps), eval_freq, eval_episodes, final_episodes=0)
-    trainer = Trainer(agent, plan)
+    trainer = agent.trainer(plan)
     try:
         rows = trainer.rows()
         with overflow_allowed():

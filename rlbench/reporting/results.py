@@ -74,8 +74,9 @@ class Results:
     """What the runs left behind; steps are environment steps per seed, seconds training time.
 
     `runs` has one row per run and seed: its status and why, the `step` its part has reached,
-    `seconds` of the whole program and `lockstep`, the number of seeds that shared it. The other
-    three are the CSV files of all runs, behind the columns env, agent, variant, digest and seed.
+    `seconds` of the program and `lockstep`, the number of seeds that shared it (1 where each seed
+    has a program of its own). The other three are the CSV files of all runs, behind the columns
+    env, agent, variant, digest and seed.
 
     `network` is the agent's, as text; `data`, `data_digest` and `task` name what a run on image
     data learned from, `options` the arguments and wrappers of its environment. All are '' where
@@ -153,10 +154,12 @@ def _read_seeds(part: Path) -> pd.DataFrame:
         shared |= {"network": run.get("network") or "", **_task(run)}
         file = part_file
         shared |= {key: record.get(key) for key in ("device", "seconds")}
-        shared |= {"step": record["step"], "lockstep": len(record["seeds"])}
+        each = record.get("seed_seconds")  # where seeds train one after the other
+        shared |= {"step": record["step"], "lockstep": len(record["seeds"]) if each is None else 1}
         status, reason = record["status"], record.get("reason", {})
         rows = [
             {"seed": seed, "status": status[str(seed)], "reason": reason.get(str(seed), "")}
+            | ({} if each is None else {"seconds": each.get(str(seed))})
             for seed in record["seeds"]
         ]
         frame = pd.DataFrame([shared | row for row in rows], columns=list(RUNS)).astype(RUNS)

@@ -1,0 +1,34 @@
+"""A2C of Stable-Baselines3, with the settings of a2c or its own defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field as field
+
+from rlbench.agents._sb3 import Peer
+from rlbench.agents._sb3_config import NONE_OTHER, PeerConfig, defaults_of
+from rlbench.agents._sb3_on_policy import FromRollouts, rollout_arguments
+from rlbench.agents.a2c import A2CConfig
+
+
+class SB3A2CConfig(PeerConfig, A2CConfig):  # type: ignore[misc]  # fields are narrower
+    """Parameters of A2C that Stable-Baselines3 has, in our units: env steps per seed."""
+
+    sequence_length: None = field(None, description=f"without a memory nothing: {NONE_OTHER}")
+
+    @classmethod
+    def usual(cls) -> dict[str, Any]:
+        return defaults_of(SB3A2C.algorithm, list(cls.model_fields))
+
+
+class SB3A2C(FromRollouts, Peer):
+    """S advantage actor-critics of Stable-Baselines3."""
+
+    Config = SB3A2CConfig
+    version = 1
+    algorithm = "stable_baselines3.A2C"
+
+    @classmethod
+    def arguments(cls, config: Any, n_envs: int) -> dict[str, Any]:
+        return rollout_arguments(config)

@@ -1,0 +1,34 @@
+"""DQN of Stable-Baselines3, with the settings of dqn or its own defaults."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field as field
+
+from rlbench.agents._sb3 import Peer
+from rlbench.agents._sb3_config import NONE_OTHER, PeerConfig, defaults_of
+from rlbench.agents._sb3_off_policy import FromReplay
+from rlbench.agents.dqn import DQNConfig
+
+
+class SB3DQNConfig(PeerConfig, DQNConfig):  # type: ignore[misc]  # fields are narrower
+    """Parameters of DQN that Stable-Baselines3 has, in our units: env steps per seed."""
+
+    loss: Literal["huber"] = field("huber", description=NONE_OTHER)
+    double: Literal[False] = field(False, description=NONE_OTHER)
+    ortho_init: Literal[False] = field(False, description=NONE_OTHER)
+    sequence_length: Literal[16] = field(16, description=f"without a memory nothing: {NONE_OTHER}")
+    burn_in: Literal[8] = field(8, description=f"without a memory nothing: {NONE_OTHER}")
+
+    @classmethod
+    def usual(cls) -> dict[str, Any]:
+        return defaults_of(SB3DQN.algorithm, list(cls.model_fields))
+
+
+class SB3DQN(FromReplay, Peer):
+    """S deep Q-networks of Stable-Baselines3."""
+
+    Config = SB3DQNConfig
+    version = 1
+    algorithm = "stable_baselines3.DQN"

@@ -1,0 +1,34 @@
+"""PPO of Stable-Baselines3, with the settings of ppo or its own defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field as field
+
+from rlbench.agents._sb3 import Peer
+from rlbench.agents._sb3_config import NONE_OTHER, PeerConfig, defaults_of
+from rlbench.agents._sb3_on_policy import FromRollouts, ppo_arguments
+from rlbench.agents.ppo import PPOConfig
+
+
+class SB3PPOConfig(PeerConfig, PPOConfig):  # type: ignore[misc]  # fields are narrower
+    """Parameters of PPO that Stable-Baselines3 has, in our units: env steps per seed."""
+
+    sequence_length: None = field(None, description=f"without a memory nothing: {NONE_OTHER}")
+
+    @classmethod
+    def usual(cls) -> dict[str, Any]:
+        return defaults_of(SB3PPO.algorithm, list(cls.model_fields))
+
+
+class SB3PPO(FromRollouts, Peer):
+    """S proximal policy optimisers of Stable-Baselines3."""
+
+    Config = SB3PPOConfig
+    version = 1
+    algorithm = "stable_baselines3.PPO"
+
+    @classmethod
+    def arguments(cls, config: Any, n_envs: int) -> dict[str, Any]:
+        return ppo_arguments(config)

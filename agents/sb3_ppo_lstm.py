@@ -1,0 +1,45 @@
+"""PPO with an LSTM of sb3-contrib, with the settings of ppo or its own defaults."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field as field
+
+from rlbench.agents._sb3 import Peer
+from rlbench.agents._sb3_config import PeerConfig, defaults_of
+from rlbench.agents._sb3_on_policy import FromRollouts, ppo_arguments
+from rlbench.agents.ppo import PPOConfig
+from rlbench.config import Int
+
+
+class SB3PPOLSTMConfig(PeerConfig, PPOConfig):  # type: ignore[misc]  # fields are narrower
+    """Parameters of recurrent PPO that sb3-contrib has, in our units: env steps per seed."""
+
+    encoder: Literal["lstm", "mlp+lstm", "cnn+lstm"] = field(  # type: ignore[assignment]
+        "lstm", description="lstm above what fits the observation, mlp+lstm, cnn+lstm"
+    )
+    hidden_size: Int = field(64, ge=2, description="units of the lstm")  # type: ignore[assignment]
+    sequence_length: None = field(
+        None, description="sequences reach from where an episode or rollout begins to its end"
+    )
+
+    @classmethod
+    def usual(cls) -> dict[str, Any]:
+        """The library has its layers above the memory."""
+        found = defaults_of(SB3PPOLSTM.algorithm, list(cls.model_fields))
+        return {**found, "hidden_size": 256, "net_arch": (), "head_arch": (64, 64)}
+
+
+class SB3PPOLSTM(FromRollouts, Peer):
+    """S proximal policy optimisers of sb3-contrib with an LSTM."""
+
+    Config = SB3PPOLSTMConfig
+    version = 1
+    algorithm = "sb3_contrib.RecurrentPPO"
+    policy_name = "MlpLstmPolicy"
+    libraries = ("stable_baselines3", "sb3_contrib")
+
+    @classmethod
+    def arguments(cls, config: Any, n_envs: int) -> dict[str, Any]:
+        return ppo_arguments(config)

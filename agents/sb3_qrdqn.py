@@ -1,0 +1,40 @@
+"""QR-DQN of sb3-contrib (Dabney et al. 2018), with the settings of dqn or its own defaults."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field as field
+
+from rlbench.agents._sb3 import Peer
+from rlbench.agents._sb3_config import NONE_OTHER, defaults_of
+from rlbench.agents._sb3_off_policy import FromReplay
+from rlbench.agents.sb3_dqn import SB3DQNConfig
+from rlbench.config import Int
+
+
+class SB3QRDQNConfig(SB3DQNConfig):
+    """Parameters of QR-DQN that sb3-contrib has, in our units: env steps per seed."""
+
+    loss: Literal["quantile"] = field("quantile", description=NONE_OTHER)  # type: ignore[assignment]
+    n_quantiles: Int = field(200, ge=1, description="quantiles of each action's return")
+
+    @classmethod
+    def usual(cls) -> dict[str, Any]:
+        return defaults_of(SB3QRDQN.algorithm, list(cls.model_fields))
+
+
+class SB3QRDQN(FromReplay, Peer):
+    """S quantile-regression DQNs of sb3-contrib."""
+
+    Config = SB3QRDQNConfig
+    version = 1
+    algorithm = "sb3_contrib.QRDQN"
+    libraries = ("stable_baselines3", "sb3_contrib")
+
+    def policy_arguments(self) -> dict[str, Any]:
+        """Adam's epsilon is the paper's, as where the library is told no optimiser."""
+        chosen = super().policy_arguments()
+        if self.config.optimizer == "adam":
+            chosen["optimizer_kwargs"]["eps"] = 0.01 / self.config.batch_size
+        return {**chosen, "n_quantiles": self.config.n_quantiles}

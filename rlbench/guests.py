@@ -1,0 +1,73 @@
+"""Agents from anywhere on the sealed episodes: whatever has `predict` as Stable-Baselines3's do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from rlbench.errors import UserError
+from rlbench.learning.batched import is_data
+from rlbench.learning.evaluate import evaluate
+from rlbench.learning.importing import first_line, import_module
+from rlbench.learning.makeenv import env_factory
+from rlbench.learning.outside import Outside
+from rlbench.learning.spaces import ObsSpec
+from rlbench.run import full_id
+
+
+def score(name: str, env: str, episodes: int, deterministic: bool) -> int:
+    """Play the first final episodes with `package.module:thing` and print its score; exit code.
+
+    Raises:
+        UserError: there is no such thing, it has no `predict`, or that fails.
+    """
+    env = full_id(env)
+    make = env_factory(env)
+    made = make()
+    spec, images = ObsSpec(made.observation_space), is_data(made)
+    made.close()
+    if images:
+        raise UserError(f"--agent plays episodes, and {env} is about images")
+    policy = Outside((0,), spec, [find(name)], deterministic)
+    try:
+        scores = [each for each in evaluate(policy, make, "final", episodes) if each is not None]
+    except UserError:
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        raise UserError(f"{name} fails on {env}: {kind}: {first_line(error)}") from None
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    if errors := [each.error for each in scores if each.error]:
+        console.print(f"{name} on {env}: {errors[0]}")
+        return 1
+    returns = [each.ret for each in scores]
+    spread = f" +- {np.std(returns, ddof=1):.1f}" if len(returns) > 1 else ""
+    console.print(
+        f"{name} on {env}: mean return {np.mean(returns):.1f}{spread} (standard deviation over "
+        f"{len(returns)} episodes, {'deterministic' if deterministic else 'stochastic'})\n"
+        "this is one agent: episodes tell nothing of other seeds, so there is no interval"
+    )
+    return 0
+
+
+def find(name: str) -> Any:
+    """The object that `package.module:thing` names, or that it makes when called."""
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        raise UserError(f"--agent {name}: give package.module:thing")
+    try:
+        found: Any = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+        if isinstance(found, type) or not hasattr(found, "predict"):
+            found = found()
+    except Exception as error:
+        kind = type(error).__name__
+        raise UserError(f"--agent {name}: {kind}: {first_line(error)}") from None
+    if not callable(getattr(found, "predict", None)):
+        raise UserError(
+            f"--agent {name}: it has no predict(obs, state, episode_start, deterministic)"
+        )
+    return found
