@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field as field
 
+from rlbench.agents._dqn_config import DQNConfig
 from rlbench.agents._sb3 import Peer
 from rlbench.agents._sb3_config import NONE_OTHER, PeerConfig, defaults_of
 from rlbench.agents._sb3_off_policy import FromReplay
-from rlbench.agents._dqn_config import DQNConfig
 
 
 class SB3DQNConfig(PeerConfig, DQNConfig):  # type: ignore[misc]  # fields are narrower
