@@ -161,6 +161,7 @@ def manifest(suite: Suite, planned: Sequence[Cell], out: Path, typed: str) -> di
         listed.append(
             {
                 "env": run.env if run else cell.env,
+                "env_kwargs": run.env_kwargs if run else {},
                 "agent": cell.agent,
                 "variant": run.variant if run else cell.name,
                 "name": cell.name,

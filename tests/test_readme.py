@@ -15,6 +15,8 @@ from readme_commands import blocks
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::FutureWarning"}
 
+SHORT = ["run", "dqn", "--env", "CartPole-v1", "--seeds", "2", "-n", "1500", "--quiet"]
+
 
 def run(arguments: list[str], folder: Path) -> str:
     done = subprocess.run(
@@ -24,21 +26,40 @@ def run(arguments: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def test_console_commands_work_in_order(tmp_path: Path) -> None:
-    lines = [shlex.split(line, comments=True) for line in blocks("console")[0].splitlines()]
-    assert len(lines) >= 10
-    for _, *words in lines:
-        name = next(tmp_path.glob("results/CartPole-v1/dqn-*"), Path("none")).name
-        words = [word.replace("dqn-DIGEST", name) for word in words]
+def do(block: str, folder: Path) -> None:
+    """Run the lines of a block in their order, with digests and fewer steps."""
+
+    def with_digest(word: str) -> str:
+        for run_name in re.findall(r"[\w.-]+/[\w-]+-DIGEST", word):
+            pattern = f"results/{run_name.replace('DIGEST', '*')}"
+            found = next(folder.glob(pattern)).relative_to(folder / "results")
+            word = word.replace(run_name, found.as_posix())
+        return word
+
+    for _, *words in [shlex.split(line, comments=True) for line in block.splitlines()]:
         short = ["-n", "1500"] if words[0] == "run" else []
-        assert run([sys.executable, "-m", "rlbench", *words, *short], tmp_path)
+        command = [sys.executable, "-m", "rlbench", *map(with_digest, words), *short]
+        assert run(command, folder)
+
+
+def test_console_commands_work_in_order(tmp_path: Path) -> None:
+    block = blocks("console")[0]
+    assert len(block.splitlines()) >= 10
+    do(block, tmp_path)
     seeds = sorted(part.name for part in tmp_path.glob("results/CartPole-v1/dqn-*/seeds-*"))
     assert seeds == ["seeds-0-9", "seeds-10-11"]
 
 
+@pytest.mark.slow
+def test_other_console_commands_work_after_them(tmp_path: Path) -> None:
+    run([sys.executable, "-m", "rlbench", *SHORT], tmp_path)
+    for block in blocks("console")[1:]:
+        do(block, tmp_path)
+    assert (tmp_path / "results/benches/smoke/report.html").stat().st_size > 50_000
+
+
 def test_python_snippets_run(tmp_path: Path) -> None:
-    command = ["run", "dqn", *["--env", "CartPole-v1", "--seeds", "2", "-n", "1500", "--quiet"]]
-    run([sys.executable, "-m", "rlbench", *command], tmp_path)
+    run([sys.executable, "-m", "rlbench", *SHORT], tmp_path)
     snippets = blocks("python")
     assert len(snippets) == 4
     for snippet in snippets:
