@@ -51,6 +51,10 @@ def check(run: Run) -> str:
     first = agent.first_update(run.config, run.n_envs)
     idle = f"; it learns nothing: its first update is at step {first:,}"
     idle = idle if 0 < run.total_timesteps < first else ""
+    changed = run.config.changed()
+    for name, instead in run.config.unused().items():
+        if name in changed:
+            idle += f"; {name} holds for nothing with {instead}"
     return (
         f"{run.agent} on {run.env}: {run.total_timesteps:,} steps a seed, seeds "
         f"{seed_ranges(run.seeds)}{envs}, {source}, {device}, memory {memory}{images}{idle}"

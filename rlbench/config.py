@@ -66,6 +66,10 @@ class Config(BaseModel):
     def check(self) -> None:
         """Refuse parameters that do not go together, with a UserError."""
 
+    def unused(self) -> dict[str, str]:
+        """Parameters that hold for nothing here, and what replaces them, to be told beforehand."""
+        return {}
+
     def changed(self) -> dict[str, Any]:
         """The fields that differ from their declared defaults, as JSON."""
         values, plain = self.model_dump(mode="json"), type(self)().model_dump(mode="json")

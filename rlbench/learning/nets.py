@@ -72,14 +72,29 @@ class Linear(nn.Module):
         weight, bias = initial(generators, n_in, n_out, gain)
         self.weight = nn.Parameter(weight)  # (S, n_in, n_out)
         self.bias = nn.Parameter(bias.unsqueeze(1))  # (S, 1, n_out)
+        self.views: tuple[np.ndarray, ...] = ()
 
     def forward(self, x: Tensor) -> Tensor:
-        _, n_in, n_out = self.weight.shape
-        if n_out == 1:  # BLAS takes another path for one column when S = 1, and rounds differently
-            return (x * self.weight.mT).sum(-1, keepdim=True) + self.bias
-        if n_in == 1:
-            return x * self.weight + self.bias
-        return torch.baddbmm(self.bias, x, self.weight)
+        return affine(x, self.weight, self.bias)
+
+    def arrays(self, x: np.ndarray) -> np.ndarray:
+        """`forward` on arrays, which reads the parameters where they are."""
+        if not self.views:
+            self.views = tuple(np.asarray(p.data) for p in self.parameters())
+        weight, bias = self.views
+        x = np.matmul(x, weight)
+        x += bias
+        return x
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x W + b: `(S, B, n_in), (S, n_in, n_out), (S, 1, n_out) -> (S, B, n_out)`."""
+    _, n_in, n_out = weight.shape
+    if n_out == 1:  # BLAS takes another path for one column when S = 1, and rounds differently
+        return (x * weight.mT).sum(-1, keepdim=True) + bias
+    if n_in == 1:
+        return x * weight + bias
+    return torch.baddbmm(bias, x, weight)
 
 
 class MLP(nn.Module):
@@ -109,7 +124,6 @@ class MLP(nn.Module):
             Linear(generators, a, b, g) for (a, b), g in zip(pairs, gains, strict=False)
         )
         self.activation, self.activation_array = ACTIVATIONS[activation]
-        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
         self.activated = len(sizes) if activate_last else len(sizes) - 1
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,12 +138,8 @@ class MLP(nn.Module):
 
         Reads the parameters where they are; needs them in a `Stack` on a CPU.
         """
-        if not self._arrays:
-            for layer in self.layers:
-                self._arrays.append((np.asarray(layer.weight.data), np.asarray(layer.bias.data)))
-        for i, (weight, bias) in enumerate(self._arrays):
-            x = np.matmul(x, weight)
-            x += bias
+        for i, layer in enumerate(self.layers):
+            x = layer.arrays(x)
             if i < self.activated:
                 self.activation_array(x, out=x)
         return x

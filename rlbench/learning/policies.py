@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from rlbench.learning import noise
 from rlbench.learning.distributions import Distribution
 from rlbench.learning.networks import ActorCritic, QNetwork
 from rlbench.learning.perception import Carry, Perception
@@ -44,9 +45,20 @@ class OverNetwork(Policy):
 
 
 class GreedyQ(OverNetwork):
-    """argmax_a Q(s, a); with `deterministic=False` it explores as much as training did."""
+    """argmax_a Q(s, a); with `deterministic=False` it explores as much as training did, by random
+    actions or by noise."""
 
     exploration_rate: Callable[[], float]
+
+    def step(
+        self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
+    ) -> tuple[np.ndarray, Carry | None]:
+        layers = self.network.noisy
+        if deterministic or not layers:
+            return super().step(obs, carry, first, deterministic)
+        drawn = np.stack([g.standard_normal(noise.width(layers)) for g in self.generators])
+        with noise.laid_on(layers, drawn):
+            return super().step(obs, carry, first, deterministic)
 
     def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
         action = outputs.argmax(-1)
