@@ -85,6 +85,6 @@ class DQNConfig(HeadConfig):
         if self.noisy:
             names = ("initial_eps", "final_eps", "fraction")
             reasons = {f"exploration_{name}": "noisy" for name in names}
-        if self.distribution != "none":
+        if self.distribution:
             reasons["loss"] = f"distribution={self.distribution}"
         return reasons

@@ -12,7 +12,6 @@ stored with its first step, which is brought up to date over `burn_in` steps (Ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -121,15 +120,10 @@ class DQN(Agent):
             return action
         seen, memory, frames = look.see(obs, look.carry, look.first)
         look.taken = {"memory": memory}
-        with self._noise(self.q.noisy, self.acting_noise):  # drawn anew for every step
+        with noise.laid_on(self.q.noisy, self.acting_noise):  # drawn anew for every step
             values, memory = self.q.act(seen, memory, self.device)
         look.carry = (*frames, memory) if self.q.memory else frames
         return np.where(greedy, values.argmax(-1), action)
-
-    def _noise(
-        self, layers: Sequence[noise.NoisyLinear], draws: Draws | None
-    ) -> AbstractContextManager[None]:
-        return nullcontext() if draws is None else noise.laid_on(layers, draws.next())
 
     def exploration_rate(self) -> float:
         """Share of random actions now: linear from initial to final, 1 before learning starts, and
@@ -146,7 +140,7 @@ class DQN(Agent):
 
     def observe(self, step: Step) -> Metrics:
         c, look = self.config, self.lookout
-        self.replay.add(**step._asdict(), first=look.first, memory=look.taken.get("memory"))
+        self.replay.add(**step._asdict(), first=look.first, **look.taken)
         look.first = step.terminated | step.truncated
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
@@ -167,7 +161,7 @@ class DQN(Agent):
         c, rate = self.config, self.learner.rate(self.progress())
         batch = self.replay.sample()
         # Unlike in the paper, double's choice has the same noise as the values that learn.
-        with self._noise([*self.q.noisy, *self.q_target.noisy], self.learning_noise):
+        with noise.laid_on([*self.q.noisy, *self.q_target.noisy], self.learning_noise):
             loss, surprise = self.loss(**batch)
         if isinstance(self.replay, PrioritizedReplay):
             beta = c.prioritized_beta + self.progress() * (1.0 - c.prioritized_beta)
@@ -211,16 +205,16 @@ class DQN(Agent):
             discount = returns.discount_of(c.gamma, terminated)
             if c.n_steps > 1 and first is not None:
                 reward, discount, _ = returns.n_step(reward, discount, first)
-            x, *ahead = feature_pair(self.q, self.q_target, obs, next_obs, c.double)
-            outcome, mass = self.outcomes(*ahead, future)
+            x, next_x, chooser = feature_pair(self.q, self.q_target, obs, next_obs, c.double)
+            outcome, mass = self.outcomes(next_x, chooser, future)
             target = reward.unsqueeze(-1) + discount.unsqueeze(-1) * outcome
         else:
             start, burn, pair = memory[:, :, 0], c.burn_in, (self.q, self.q_target)
-            x, *ahead = unroll_pair(*pair, obs, next_obs, start, first, burn, c.double)
+            x, next_x, chooser = unroll_pair(*pair, obs, next_obs, start, first, burn, c.double)
+            outcome, mass = self.outcomes(next_x, chooser, future)
             reward, terminated, first, action = (
                 value[:, :, burn:] for value in (reward, terminated, first, action)
             )
-            outcome, mass = self.outcomes(*ahead, future)
             discount = returns.discount_of(c.gamma, terminated)
             target, mass = n_step_outcomes(reward, discount, outcome, mass, first, c.n_steps)
             action = action.flatten(1, 2)
@@ -249,6 +243,8 @@ class DQN(Agent):
         explore = (lambda: rate) if frozen else self._predict_rate
         policy = GreedyQ(seeds, perception, network, self.action_start, self.device)
         policy.exploration_rate = explore
+        if network.noisy:
+            policy.noise = Draws(seeds, "policy", (noise.width(network.noisy),), 16, normal=True)
         return policy
 
     def _predict_rate(self) -> float:
@@ -256,15 +252,6 @@ class DQN(Agent):
         return 0.0 if self.total_timesteps is None else self.exploration_rate()
 
     def parts(self) -> dict[str, Any]:
-        return {
-            "learner": self.learner,
-            "target": self.target,
-            "network": self.q,
-            "replay": self.replay,
-            "exploration": self.exploration,
-            "acting_noise": self.acting_noise,
-            "learning_noise": self.learning_noise,
-            "fractions": self.fractions,
-            "lookout": self.lookout,
-            "normalizer": self.normalizer,
-        }
+        names = ("learner", "target", "replay", "exploration", "acting_noise", "learning_noise",
+                 "fractions", "lookout", "normalizer")  # fmt: skip
+        return {"network": self.q, **{name: getattr(self, name) for name in names}}

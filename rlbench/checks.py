@@ -51,9 +51,9 @@ def check(run: Run) -> str:
     first = agent.first_update(run.config, run.n_envs)
     idle = f"; it learns nothing: its first update is at step {first:,}"
     idle = idle if 0 < run.total_timesteps < first else ""
-    changed = run.config.changed()
+    said = run.config.changed().keys() - catalog.presets(run.agent).get(run.preset or "", {}).keys()
     for name, instead in run.config.unused().items():
-        if name in changed:
+        if name in said:
             idle += f"; {name} holds for nothing with {instead}"
     return (
         f"{run.agent} on {run.env}: {run.total_timesteps:,} steps a seed, seeds "

@@ -43,8 +43,8 @@ class HeadConfig(LearnerConfig):
     noisy_sigma: Float = field(
         0.5, gt=0, description="noisy: first deviation of weights, times 1 / sqrt(inputs)"
     )
-    distribution: Literal["none", "c51", "qr", "iqn"] = field(
-        "none",
+    distribution: Literal["c51", "qr", "iqn"] | None = field(
+        None,
         description="what is learned of returns. none: their mean; c51: probabilities of fixed "
         "values (Bellemare et al. 2017); qr: values at fixed quantiles (Dabney et al. 2018a); "
         "iqn: at any quantile (Dabney et al. 2018b)",
@@ -93,7 +93,8 @@ class Head(nn.Module):
         return value + advantage - advantage.mean(-2)[..., None, :]  # eq. 9
 
     def numbers_at(self, x: Tensor, fraction: Tensor | None = None) -> Tensor:
-        """What is learned, from features `(S, B, F) -> (S, B, A, Z)`; IQN at fractions (S, B, Z)."""
+        """What is learned, from features `(S, B, F) -> (S, B, A, Z)`; by IQN at these fractions
+        (S, B, Z)."""
         return self.combined(x, MLP.forward)
 
     def mean(self, numbers: Any) -> Any:
@@ -126,7 +127,7 @@ class Head(nn.Module):
     def surprise(self, numbers: Tensor, target: Tensor, loss: Tensor) -> Tensor:
         """By what transitions are prioritised, `(S, B)`: |temporal difference|, or the loss of a
         distribution (Hessel et al. 2018)."""
-        return loss if self.c.distribution != "none" else (target - numbers)[..., 0].abs()
+        return loss if self.c.distribution else (target - numbers)[..., 0].abs()
 
 
 class Categorical(Head):
@@ -214,8 +215,8 @@ class ImplicitQuantile(Quantile):
         return numbers.reshape(*x.shape[:2], -1, self.n_actions).mean(2)
 
 
-HEADS: dict[str, type[Head]] = {
-    "none": Head,
+HEADS: dict[str | None, type[Head]] = {
+    None: Head,
     "c51": Categorical,
     "qr": Quantile,
     "iqn": ImplicitQuantile,

@@ -104,6 +104,7 @@ class MLP(nn.Module):
     or is linear (a head).
     """
 
+    layers: Any  # linear ones, or noisy
     activation: Callable[[Tensor], Tensor]
     activation_array: Callable[..., np.ndarray]
 

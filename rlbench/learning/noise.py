@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rlbench.learning.nets import MLP, Linear, affine
+from rlbench.learning.seeds import Draws
 
 
 class NoisyLinear(nn.Module):
@@ -53,12 +54,13 @@ class NoisyLinear(nn.Module):
 def add_noise(network: nn.Module, sigma: float) -> list[NoisyLinear]:
     """Make all fully connected layers noisy, of the encoder and the heads; convolutions, memories
     and modules of a user's stay as they are. Returns the layers."""
-    made = []
+    made: list[NoisyLinear] = []
     for module in network.modules():
         if isinstance(module, MLP):
-            module.layers = nn.ModuleList(NoisyLinear(layer, sigma) for layer in module.layers)
-            made += list(module.layers)
-    return made  # type: ignore[return-value]  # a ModuleList does not say of what
+            layers = [NoisyLinear(layer, sigma) for layer in module.layers]
+            module.layers = nn.ModuleList(layers)
+            made += layers
+    return made
 
 
 def width(layers: Sequence[NoisyLinear]) -> int:
@@ -67,14 +69,17 @@ def width(layers: Sequence[NoisyLinear]) -> int:
 
 
 @contextmanager
-def laid_on(layers: Sequence[NoisyLinear], normal: np.ndarray) -> Iterator[None]:
-    """Within, the layers have the noise made of `normal` (S, width), each seed its own."""
-    noise = (np.sign(normal) * np.sqrt(np.abs(normal))).astype(np.float32)[:, None]
-    start = 0
-    for layer in layers:
-        middle, stop = start + layer.n_in, start + layer.n_in + layer.n_out
-        layer.noise = noise[..., start:middle], noise[..., middle:stop]
-        start = stop
+def laid_on(layers: Sequence[NoisyLinear], draws: Draws | None) -> Iterator[None]:
+    """Within, the layers have noise made of the next normal numbers (S, width), each seed its own;
+    none without any."""
+    if draws is not None:
+        normal = draws.next()
+        noise = (np.sign(normal) * np.sqrt(np.abs(normal))).astype(np.float32)[:, None]
+        start = 0
+        for layer in layers:
+            middle, stop = start + layer.n_in, start + layer.n_in + layer.n_out
+            layer.noise = noise[..., start:middle], noise[..., middle:stop]
+            start = stop
     try:
         yield
     finally:

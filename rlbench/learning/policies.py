@@ -12,7 +12,7 @@ from rlbench.learning.distributions import Distribution
 from rlbench.learning.networks import ActorCritic, QNetwork
 from rlbench.learning.perception import Carry, Perception
 from rlbench.learning.policy import Policy
-from rlbench.learning.seeds import generator
+from rlbench.learning.seeds import Draws, generator
 
 
 class OverNetwork(Policy):
@@ -49,15 +49,12 @@ class GreedyQ(OverNetwork):
     actions or by noise."""
 
     exploration_rate: Callable[[], float]
+    noise: Draws | None = None
 
     def step(
         self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
     ) -> tuple[np.ndarray, Carry | None]:
-        layers = self.network.noisy
-        if deterministic or not layers:
-            return super().step(obs, carry, first, deterministic)
-        drawn = np.stack([g.standard_normal(noise.width(layers)) for g in self.generators])
-        with noise.laid_on(layers, drawn):
+        with noise.laid_on(self.network.noisy, None if deterministic else self.noise):
             return super().step(obs, carry, first, deterministic)
 
     def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
