@@ -244,7 +244,8 @@ class DQN(Agent):
         policy = GreedyQ(seeds, perception, network, self.action_start, self.device)
         policy.exploration_rate = explore
         if network.noisy:
-            policy.noise = Draws(seeds, "policy", (noise.width(network.noisy),), 16, normal=True)
+            width = (noise.width(network.noisy),)
+            policy.noise = Draws(seeds, "policy-noise", width, 16, normal=True)
         return policy
 
     def _predict_rate(self) -> float:
