@@ -208,8 +208,8 @@ def test_what_does_not_go_together_is_said() -> None:
     ):
         with pytest.raises(UserError, match=said):
             DQN(World, **row)
-    unused = DQN.Config(noisy=True, distribution="c51").unused()
+    unused = DQN.Config.build("dqn", {"noisy": True, "distribution": "c51"}).unused()
     assert unused.keys() == {
         "loss", "exploration_initial_eps", "exploration_final_eps", "exploration_fraction",
     }  # fmt: skip
-    assert DQN.Config().unused() == {}
+    assert DQN.Config.build("dqn", {}).unused() == {}

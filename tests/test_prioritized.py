@@ -124,7 +124,8 @@ def test_the_correction_rises_to_1(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_update_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is descended is mean(w error^2), and the tree takes (|error| + eps)^alpha."""
     agent = agent_of(loss="mse", prioritized_beta=1.0, learning_rate=1e-9).learn(40)
-    memory, seen = agent.replay, {}
+    memory = agent.replay
+    seen: dict[str, Any] = {}
     assert isinstance(memory, PrioritizedReplay)
     memory._admit()
     share = memory.tree.levels[0] / memory.tree.total()[:, None]

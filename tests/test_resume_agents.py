@@ -12,7 +12,7 @@ import torch
 from lockstep import differences, kept, make, rows_of, state_of
 from worlds import World, draw
 
-from rlbench.agents import A2C, DQN, PPO, Reinforce
+from rlbench.agents import A2C, DQN, IQN, PPO, Rainbow, Reinforce
 from rlbench.learning import checkpoint
 from rlbench.learning.train import Plan, Trainer
 from rlbench.rows import Tick
@@ -31,6 +31,10 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "reinforce": (Reinforce, World, {"encoder": "mlp", "frame_stack": 3, "normalize_reward": True}),
     "dqn lstm": (DQN, World, {"encoder": "lstm", "n_envs": 2, "normalize_obs": True, **REPLAY}),
     "dqn frames": (DQN, partial(World, "image"), {"frame_stack": 3, **REPLAY}),
+    "rainbow": (Rainbow, partial(World, "image"),
+                {"frame_stack": 2, "n_envs": 2, "encoder": "cnn", "n_atoms": 5, **REPLAY}),
+    "iqn gru": (IQN, World, {"encoder": "gru", "prioritized": True, "noisy": True, "n_steps": 2,
+                             "dueling": True, "iqn_embedding": 8, **REPLAY}),
     "dqn dropout": (DQN, World, {"encoder": "worlds:Dropping", **REPLAY}),
 }  # fmt: skip
 
