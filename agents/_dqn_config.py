@@ -7,10 +7,11 @@ from pydantic import Field as field
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
 from rlbench.learning import encoders
+from rlbench.learning.exploration import ExplorationConfig
 from rlbench.learning.heads import HeadConfig
 
 
-class DQNConfig(HeadConfig):
+class DQNConfig(ExplorationConfig, HeadConfig):
     """Parameters of DQN. Steps are env steps per seed; names are Stable-Baselines3's."""
 
     double: bool = field(True, description="Double DQN's target (van Hasselt et al. 2016)")
@@ -48,15 +49,6 @@ class DQNConfig(HeadConfig):
     )
     tau: Float = field(
         1.0, gt=0, le=1, description="share of the online network taken by the target network"
-    )
-    exploration_initial_eps: Float = field(
-        1.0, ge=0, le=1, description="share of random actions at the first step"
-    )
-    exploration_final_eps: Float = field(
-        0.05, ge=0, le=1, description="share of random actions once exploration has ended"
-    )
-    exploration_fraction: Float = field(
-        0.2, ge=0, le=1, description="share of all steps over which exploration falls"
     )
     sequence_length: Int = field(
         16, ge=1, description="with a memory: successive steps learned from at once"

@@ -131,12 +131,7 @@ class DQN(Agent):
         c, passed = self.config, self.progress()
         if self.num_timesteps < c.learning_starts:
             return 1.0
-        if c.noisy:
-            return 0.0
-        share = passed / c.exploration_fraction if passed < c.exploration_fraction else 1.0
-        return c.exploration_initial_eps + share * (
-            c.exploration_final_eps - c.exploration_initial_eps
-        )
+        return 0.0 if c.noisy else c.epsilon(passed)
 
     def observe(self, step: Step) -> Metrics:
         c, look = self.config, self.lookout

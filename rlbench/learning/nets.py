@@ -97,6 +97,29 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.baddbmm(bias, x, weight)
 
 
+class LayerNorm(nn.Module):
+    """S layers of gain * (x - mean) / deviation + bias, over features (Ba et al. 2016)."""
+
+    eps = 1e-5
+
+    def __init__(self, seeds: int, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(seeds, 1, width))
+        self.bias = nn.Parameter(torch.zeros(seeds, 1, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        normal = nn.functional.layer_norm(x, x.shape[-1:], eps=self.eps)
+        return torch.addcmul(self.bias, normal, self.gain)
+
+    def arrays(self, x: np.ndarray) -> np.ndarray:
+        """`forward` on arrays."""
+        x = x - x.mean(-1, keepdims=True)
+        x /= np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(self.eps))
+        x *= self.gain.data.numpy()
+        x += self.bias.data.numpy()
+        return x
+
+
 class MLP(nn.Module):
     """S multi-layer perceptrons: `(S, B, n_in) -> (S, B, sizes[-1])`.
 
@@ -105,6 +128,7 @@ class MLP(nn.Module):
     """
 
     layers: Any  # linear ones, or noisy
+    norms: Any
     activation: Callable[[Tensor], Tensor]
     activation_array: Callable[..., np.ndarray]
 
@@ -117,6 +141,7 @@ class MLP(nn.Module):
         activate_last: bool = False,
         gain: float | None = None,
         last_gain: float | None = None,
+        norm: bool = False,
     ) -> None:
         super().__init__()
         pairs = list(itertools.pairwise([n_in, *sizes]))
@@ -126,11 +151,14 @@ class MLP(nn.Module):
         )
         self.activation, self.activation_array = ACTIVATIONS[activation]
         self.activated = len(sizes) if activate_last else len(sizes) - 1
+        activated = sizes[: self.activated] if norm else ()
+        self.norms = nn.ModuleList(LayerNorm(len(generators), size) for size in activated)
 
     def forward(self, x: Tensor) -> Tensor:
         for i, layer in enumerate(self.layers):
             x = layer.forward(x)  # without nn.Module's call machinery: it costs as much as the op
             if i < self.activated:
+                x = self.norms[i].forward(x) if self.norms else x
                 x = self.activation(x)
         return x
 
@@ -142,6 +170,7 @@ class MLP(nn.Module):
         for i, layer in enumerate(self.layers):
             x = layer.arrays(x)
             if i < self.activated:
+                x = self.norms[i].arrays(x) if self.norms else x
                 self.activation_array(x, out=x)
         return x
 
