@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rlbench.agents.majority import Majority as Majority
     from rlbench.agents.per_dqn import PERDQN as PERDQN
     from rlbench.agents.ppo import PPO as PPO
+    from rlbench.agents.pqn import PQN as PQN
     from rlbench.agents.qr_dqn import QRDQN as QRDQN
     from rlbench.agents.rainbow import Rainbow as Rainbow
     from rlbench.agents.random import Random as Random
@@ -45,6 +46,7 @@ _HOME = {
     "Majority": "majority",
     "PERDQN": "per_dqn",
     "PPO": "ppo",
+    "PQN": "pqn",
     "QRDQN": "qr_dqn",
     "Rainbow": "rainbow",
     "Random": "random",
@@ -64,6 +66,7 @@ __all__ = [
     "KNN",
     "PERDQN",
     "PPO",
+    "PQN",
     "QRDQN",
     "SVM",
     "Clone",

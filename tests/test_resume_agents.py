@@ -12,7 +12,7 @@ import torch
 from lockstep import differences, kept, make, rows_of, state_of
 from worlds import World, draw
 
-from rlbench.agents import A2C, DQN, IQN, PPO, Rainbow, Reinforce
+from rlbench.agents import A2C, DQN, IQN, PPO, PQN, Rainbow, Reinforce
 from rlbench.learning import checkpoint
 from rlbench.learning.train import Plan, Trainer
 from rlbench.rows import Tick
@@ -26,6 +26,8 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
                               "normalize_reward": True, "frame_stack": 2, "sequence_length": 2}),
     "ppo box": (PPO, partial(World, "vector", "box6"),
                 {"clip_schedule": "linear", "batch_size": 3}),
+    "pqn gru": (PQN, World, {"encoder": "gru", "normalize_obs": True, "normalize_reward": True,
+                             "frame_stack": 2, "n_envs": 2, "batch_size": 8}),
     "a2c gru": (A2C, partial(World, "mixed", "multi"), {"encoder": "auto+gru", "n_envs": 2}),
     "a2c dropout": (A2C, partial(World, "vector", "bits"), {"encoder": "worlds:Dropping+rnn"}),
     "reinforce": (Reinforce, World, {"encoder": "mlp", "frame_stack": 3, "normalize_reward": True}),
