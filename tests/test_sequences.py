@@ -50,7 +50,7 @@ def check_samples(
     lead = batch["action"].shape
     for s, b in np.ndindex(*lead[:2]):
         row = {name: value[s, b].numpy() for name, value in batch.items()}
-        row = {name: value if length > 1 else value[None] for name, value in row.items()}
+        row = {name: value if replay.timed else value[None] for name, value in row.items()}
         n, begin = divmod(int(row["action"][0]), 1000)
         kept = oracle.kept[s, n]
         oldest = len(kept) - stored
@@ -215,6 +215,14 @@ def test_a_memory_that_is_too_small_is_refused() -> None:
     with pytest.raises(UserError, match=r"buffer_size=26 .* at least 27"):
         Replay(26, fields, 3, draws, torch.device("cpu"), 6, 4)
     Replay(27, fields, 3, draws, torch.device("cpu"), 6, 4)
+
+
+def test_sequences_of_one_step_are_sequences() -> None:
+    agent, _ = train(
+        World, 2, 40, encoder="gru", sequence_length=1, burn_in=0, batch_size=6, hidden_size=4
+    )
+    assert agent.replay.sample()["memory"].shape == (2, 6, 1, 4)
+    agent.update()
 
 
 @pytest.mark.parametrize("obs", ["vector", "image", "mixed"])

@@ -79,6 +79,7 @@ class Replay:
                 f"buffer_size={capacity} is too small for sequences of {length} steps and "
                 f"frame_stack={stack} in {n_envs} environments: it must be at least {least}"
             )
+        self.timed = length > 1 or "memory" in fields  # whether batches have an axis of time
         self.frames: Frames | None = None
         if "first" in fields and "next_obs" not in fields:
             obs = fields["obs"]
@@ -144,7 +145,7 @@ class Replay:
 
     def sample(self) -> dict[str, Tensor]:
         """A batch drawn uniformly from what is stored: name -> `(S, B, *shape)`, or
-        `(S, B, T, *shape)` for sequences.
+        `(S, B, T, *shape)` for sequences and where there is a memory.
 
         The tensors are the same ones at every call: use them before the next.
         """
@@ -162,7 +163,7 @@ class Replay:
             return self._batch
         seen = self.frames.seen(slots, self._first())
         following = self.frames.following(slots, seen)
-        lead = begin.shape[1:] if self.length == 1 else (begin.shape[1], self.length)
+        lead = (begin.shape[1], self.length) if self.timed else begin.shape[1:]
         both = (self.frames.shaped(some, lead) for some in (seen, following))
         return {**self._batch, **dict(zip(("obs", "next_obs"), both, strict=True))}
 
@@ -202,7 +203,7 @@ class Replay:
     def _views(self) -> dict[str, Tensor]:
         """The fields of a batch as views of where it is gathered."""
         views = {}
-        lead = (len(self.rows), -1) if self.length == 1 else (len(self.rows), -1, self.length)
+        lead = (len(self.rows), -1, self.length) if self.timed else (len(self.rows), -1)
         for name, (kind, columns, shape) in self.columns.items():
             batch = self._drawn[kind].unflatten(0, lead)
             if shape:
