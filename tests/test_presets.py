@@ -8,6 +8,7 @@ import pytest
 
 from rlbench import catalog
 from rlbench.agents import DQN
+from rlbench.checks import check
 from rlbench.run import plan
 
 NAMES = ["c51", "double-dqn", "drqn", "dueling-dqn", "iqn", "per-dqn", "qr-dqn", "rainbow"]
@@ -51,3 +52,15 @@ def test_a_configuration_reaches_other_processes() -> None:
         type(config).build("rainbow", {"n_steps": 0})
     with pytest.raises(Exception, match="n_steps=true"):
         type(config).build("rainbow", {"n_steps": True})
+
+
+def test_what_holds_for_nothing_is_told_beforehand() -> None:
+    """Said by the user and replaced by a switch: told; left to the preset: not worth a word."""
+    said = {"noisy": True, "exploration_final_eps": 0.2, "distribution": "qr"}
+    line = check(plan("dqn", "CartPole-v1", [0], parameters=said))
+    assert "exploration_final_eps holds for nothing with noisy" in line
+    assert "loss" not in line  # the preset's
+    line = check(plan("dqn", "CartPole-v1", [0], parameters={**said, "loss": "mse"}, preset=False))
+    assert "exploration_final_eps holds for nothing with noisy" in line
+    assert "loss holds for nothing with distribution=qr" in line
+    assert "holds" not in check(plan("dqn", "CartPole-v1", [0], preset=False))
