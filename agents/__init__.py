@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlbench.agents.a2c import A2C as A2C
+    from rlbench.agents.c51 import C51 as C51
     from rlbench.agents.clone import Clone as Clone
+    from rlbench.agents.double_dqn import DoubleDQN as DoubleDQN
     from rlbench.agents.dqn import DQN as DQN
+    from rlbench.agents.drqn import DRQN as DRQN
+    from rlbench.agents.dueling_dqn import DuelingDQN as DuelingDQN
+    from rlbench.agents.iqn import IQN as IQN
     from rlbench.agents.knn import KNN as KNN
     from rlbench.agents.logistic_regression import LogisticRegression as LogisticRegression
     from rlbench.agents.majority import Majority as Majority
+    from rlbench.agents.per_dqn import PERDQN as PERDQN
     from rlbench.agents.ppo import PPO as PPO
+    from rlbench.agents.pqn import PQN as PQN
+    from rlbench.agents.qr_dqn import QRDQN as QRDQN
+    from rlbench.agents.rainbow import Rainbow as Rainbow
     from rlbench.agents.random import Random as Random
     from rlbench.agents.random_forest import RandomForest as RandomForest
     from rlbench.agents.reinforce import Reinforce as Reinforce
@@ -30,12 +39,21 @@ if TYPE_CHECKING:
 
 _HOME = {
     "A2C": "a2c",
+    "C51": "c51",
     "Clone": "clone",
     "DQN": "dqn",
+    "DRQN": "drqn",
+    "DoubleDQN": "double_dqn",
+    "DuelingDQN": "dueling_dqn",
+    "IQN": "iqn",
     "KNN": "knn",
     "LogisticRegression": "logistic_regression",
     "Majority": "majority",
+    "PERDQN": "per_dqn",
     "PPO": "ppo",
+    "PQN": "pqn",
+    "QRDQN": "qr_dqn",
+    "Rainbow": "rainbow",
     "Random": "random",
     "RandomForest": "random_forest",
     "Reinforce": "reinforce",
@@ -51,9 +69,15 @@ _HOME = {
 }
 __all__ = [
     "A2C",
+    "C51",
     "DQN",
+    "DRQN",
+    "IQN",
     "KNN",
+    "PERDQN",
     "PPO",
+    "PQN",
+    "QRDQN",
     "SB3A2C",
     "SB3DQN",
     "SB3PPO",
@@ -61,8 +85,11 @@ __all__ = [
     "SB3QRDQN",
     "SVM",
     "Clone",
+    "DoubleDQN",
+    "DuelingDQN",
     "LogisticRegression",
     "Majority",
+    "Rainbow",
     "Random",
     "RandomForest",
     "Reinforce",

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field as field
 
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
 from rlbench.learning import encoders
-from rlbench.learning.learner import LearnerConfig
+from rlbench.learning.exploration import ExplorationConfig
+from rlbench.learning.heads import HeadConfig
 
 
-class DQNConfig(LearnerConfig):
+class DQNConfig(ExplorationConfig, HeadConfig):
     """Parameters of DQN. Steps are env steps per seed; names are Stable-Baselines3's."""
 
-    loss: Literal["huber", "mse"] = field("huber", description="loss of the temporal difference")
     double: bool = field(True, description="Double DQN's target (van Hasselt et al. 2016)")
     gamma: Float = field(0.99, ge=0, le=1, description="discount per env step")
     buffer_size: Int = field(50_000, ge=1, description="transitions kept, per seed")
     n_steps: Int = field(
         1, ge=1, description="steps of reward before the target's value (fewer at an episode's end)"
+    )
+    prioritized: bool = field(
+        False,
+        description="replay what was surprising, corrected by importance weights (Schaul et al. "
+        "2016); with a memory whole sequences",
+    )
+    prioritized_alpha: Float = field(
+        0.6, ge=0, description="prioritized: how strongly; 0 is uniform"
+    )
+    prioritized_beta: Float = field(
+        0.4, ge=0, le=1, description="prioritized: first correction; rises to 1 at the last step"
+    )
+    prioritized_eps: Float = field(
+        1e-6, gt=0, description="prioritized: surprise that every transition has at least"
     )
     batch_size: Int = field(
         64, ge=1, description="transitions per update, per seed (sequences times their length)"
@@ -38,15 +50,6 @@ class DQNConfig(LearnerConfig):
     tau: Float = field(
         1.0, gt=0, le=1, description="share of the online network taken by the target network"
     )
-    exploration_initial_eps: Float = field(
-        1.0, ge=0, le=1, description="share of random actions at the first step"
-    )
-    exploration_final_eps: Float = field(
-        0.05, ge=0, le=1, description="share of random actions once exploration has ended"
-    )
-    exploration_fraction: Float = field(
-        0.2, ge=0, le=1, description="share of all steps over which exploration falls"
-    )
     sequence_length: Int = field(
         16, ge=1, description="with a memory: successive steps learned from at once"
     )
@@ -55,6 +58,7 @@ class DQNConfig(LearnerConfig):
     )
 
     def check(self) -> None:
+        super().check()
         memory = encoders.parse(self.encoder)[1]
         if self.n_steps > 1 and not self.gamma:
             raise UserError(f"n_steps={self.n_steps} with gamma=0 has no later rewards: use one")
@@ -67,3 +71,12 @@ class DQNConfig(LearnerConfig):
                 f"batch_size={self.batch_size} transitions hold no sequence of sequence_length="
                 f"{self.sequence_length}: make the batch larger or sequences shorter"
             )
+
+    def unused(self) -> dict[str, str]:
+        reasons = {}
+        if self.noisy:
+            names = ("initial_eps", "final_eps", "fraction")
+            reasons = {f"exploration_{name}": "noisy" for name in names}
+        if self.distribution:
+            reasons["loss"] = f"distribution={self.distribution}"
+        return reasons

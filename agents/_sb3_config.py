@@ -30,6 +30,7 @@ class PeerConfig(config.Config):
     hidden_size: Literal[64] = field(64, description=f"without a memory nothing: {NONE_OTHER}")
     memory_horizon: None = field(None, description=NONE_OTHER)
     dropout: config.Float = field(0.0, ge=0, le=0, description=NONE_OTHER)
+    layer_norm: Literal[False] = field(False, description=NONE_OTHER)
     frame_stack: Literal[1] = field(1, description="stack frames by a wrapper of your own")
 
     @classmethod

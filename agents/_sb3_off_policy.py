@@ -20,7 +20,7 @@ class FromReplay:
         """The library counts steps of all environments together, but `train_freq` in calls."""
         c = config
         updates = c.train_freq if c.gradient_steps < 0 else c.gradient_steps
-        names = ("buffer_size", "learning_starts", "batch_size", "tau", "gamma",
+        names = ("buffer_size", "learning_starts", "batch_size", "tau", "gamma", "n_steps",
                  "exploration_initial_eps", "exploration_final_eps",
                  "exploration_fraction")  # fmt: skip
         return {

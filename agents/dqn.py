@@ -1,5 +1,9 @@
 """DQN: deep Q-network with replay (Mnih et al. 2015), double unless told not to.
 
+Each extension is a switch, and all of them go together: `double`, `dueling`, `n_steps`,
+`prioritized`, `noisy`, `distribution` (c51, qr, iqn). What a value is made of is the head's affair
+(`rlbench.learning.heads`), what is replayed the memory's (`replay`, `prioritized`); here they meet.
+
 With a memory (`encoder=lstm`, `gru`, `rnn`) it replays sequences: each goes on from the memory
 stored with its first step, which is brought up to date over `burn_in` steps (Hausknecht & Stone
 2015; Kapturowski et al. 2019). Memory is cleared where an episode begins, also inside a sequence.
@@ -16,18 +20,22 @@ from gymnasium import spaces
 from torch import Tensor
 
 from rlbench.agents._dqn_config import DQNConfig
-from rlbench.learning import returns
+from rlbench.learning import noise, returns
 from rlbench.learning.agent import Agent, Metrics
+from rlbench.learning.distributional import n_step_outcomes
+from rlbench.learning.heads import ValueNetwork
 from rlbench.learning.lanes import Step
 from rlbench.learning.learner import Learner
 from rlbench.learning.nets import Generators, Stack
-from rlbench.learning.networks import QNetwork, sizes, unroll_pair
+from rlbench.learning.networks import QNetwork, feature_pair, sizes, unroll_pair
 from rlbench.learning.normalize import Normalizer
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import GreedyQ
+from rlbench.learning.prioritized import PrioritizedReplay
 from rlbench.learning.replay import Replay, replay_bytes, transition_fields
 from rlbench.learning.seeds import Draws, generator
 from rlbench.learning.spaces import ObsSpec
+from rlbench.learning.sumtree import SumTree
 
 
 class DQN(Agent):
@@ -49,25 +57,38 @@ class DQN(Agent):
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
         memory = self.q.memory
         self.lookout = Lookout(self.spec, memory, (seeds, self.n_envs), self.normalizer)
-        length = c.burn_in + c.sequence_length if memory else c.n_steps
-        self.sequences = length > 1 or memory > 0  # whether batches have an axis of time
-        fields = transition_fields(self.spec, memory, c.gamma, c.n_steps)
-        self.stored = [name for name in Step._fields if name in fields]
+        self.replay = self._replay(memory)
+        self.exploration = Draws(self.seeds, "exploration", (self.n_envs, 2))
+        width = noise.width(self.q.noisy)
+        self.acting_noise = self._draws("noise", (width,), normal=True)
+        self.learning_noise = self._draws("learning-noise", (2 * width,), normal=True)
+        drawn = c.iqn_samples + c.iqn_target_samples if c.distribution == "iqn" else 0
+        items = c.batch_size // c.sequence_length * c.sequence_length if memory else c.batch_size
+        self.fractions = self._draws("fractions", (items, drawn))
+
+    def _replay(self, memory: int) -> Replay:
+        c = self.config
         batch = c.batch_size // c.sequence_length if memory else c.batch_size
-        self.replay = Replay(
+        given = (
             c.buffer_size,
-            fields,
+            transition_fields(self.spec, memory, c.gamma, c.n_steps),
             self.n_envs,
             Draws(self.seeds, "replay", (batch,), block=64),
             self.device,
-            length,
+            c.burn_in + c.sequence_length if memory else c.n_steps,
             self.spec.stack,
+            memory > 0,
         )
-        self.exploration = Draws(self.seeds, "exploration", (self.n_envs, 2))
-        self.loss_function = returns.LOSSES[c.loss]
+        if not c.prioritized:
+            return Replay(*given)
+        return PrioritizedReplay(*given, alpha=c.prioritized_alpha, eps=c.prioritized_eps)
 
-    def network(self, generators: Generators, config: DQNConfig) -> QNetwork:
-        return QNetwork(generators, self.spec, self.n_actions, config)
+    def _draws(self, purpose: str, shape: tuple[int, ...], normal: bool = False) -> Draws | None:
+        """A stream of random numbers, where any are needed."""
+        return Draws(self.seeds, purpose, shape, 16, normal) if np.prod(shape) else None
+
+    def network(self, generators: Generators, config: DQNConfig) -> ValueNetwork:
+        return ValueNetwork(generators, self.spec, self.n_actions, config)
 
     @property
     def n_actions(self) -> int:
@@ -78,10 +99,11 @@ class DQN(Agent):
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
         copies = 1 + Learner.copies(config)  # the target network too
-        width, memory = sizes(QNetwork, spec, int(action_space.n), config)
+        width, memory = sizes(ValueNetwork, spec, int(action_space.n), config)
         fields = transition_fields(spec, memory, config.gamma, config.n_steps)
+        tree = SumTree.bytes(seeds, config.buffer_size) if config.prioritized else 0
         return {
-            "replay": replay_bytes(seeds, config.buffer_size, fields),
+            "replay": replay_bytes(seeds, config.buffer_size, fields) + tree,
             "networks": 4 * seeds * copies * width,
         }
 
@@ -98,28 +120,23 @@ class DQN(Agent):
             return action
         seen, memory, frames = look.see(obs, look.carry, look.first)
         look.taken = {"memory": memory}
-        values, memory = self.q.act(seen, memory, self.device)
+        with noise.laid_on(self.q.noisy, self.acting_noise):  # drawn anew for every step
+            values, memory = self.q.act(seen, memory, self.device)
         look.carry = (*frames, memory) if self.q.memory else frames
         return np.where(greedy, values.argmax(-1), action)
 
     def exploration_rate(self) -> float:
-        """Share of random actions now: linear from initial to final, 1 before learning starts."""
+        """Share of random actions now: linear from initial to final, 1 before learning starts, and
+        0 after that where noise explores."""
         c, passed = self.config, self.progress()
         if self.num_timesteps < c.learning_starts:
             return 1.0
-        share = passed / c.exploration_fraction if passed < c.exploration_fraction else 1.0
-        return c.exploration_initial_eps + share * (
-            c.exploration_final_eps - c.exploration_initial_eps
-        )
+        return 0.0 if c.noisy else c.epsilon(passed)
 
     def observe(self, step: Step) -> Metrics:
-        c, values = self.config, {name: getattr(step, name) for name in self.stored}
-        if "first" in self.replay.columns:
-            values["first"] = self.lookout.first
-        if self.q.memory:
-            values["memory"] = self.lookout.taken["memory"]
-        self.replay.add(**values)
-        self.lookout.first = step.terminated | step.truncated
+        c, look = self.config, self.lookout
+        self.replay.add(**step._asdict(), first=look.first, **look.taken)
+        look.first = step.terminated | step.truncated
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
@@ -136,9 +153,18 @@ class DQN(Agent):
 
     def update(self) -> None:
         """One gradient step of every seed on a batch of its own."""
-        rate = self.learner.rate(self.progress())
-        loss = self.loss(**self.replay.sample())
-        self.learner.step(loss, rate, self.config.batch_size)
+        c, rate = self.config, self.learner.rate(self.progress())
+        batch = self.replay.sample()
+        # Unlike in the paper, double's choice has the same noise as the values that learn.
+        with noise.laid_on([*self.q.noisy, *self.q_target.noisy], self.learning_noise):
+            loss, surprise = self.loss(**batch)
+        if isinstance(self.replay, PrioritizedReplay):
+            beta = c.prioritized_beta + self.progress() * (1.0 - c.prioritized_beta)
+            weight = self.replay.weights(beta)  # (S, B), or one of a sequence
+            loss = (loss.unflatten(1, (weight.shape[1], -1)) * weight[..., None]).flatten(1)
+            self.replay.update(surprise.unflatten(1, (weight.shape[1], -1)))
+        loss = loss.mean(-1)
+        self.learner.step(loss, rate, c.batch_size)
         self.metrics["train/loss"] = loss.detach()
         self.metrics["train/learning_rate"] = rate
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
@@ -153,41 +179,57 @@ class DQN(Agent):
         terminated: Tensor | None = None,
         first: Tensor | None = None,
         memory: Tensor | None = None,
-    ) -> Tensor:
-        """Mean loss of Q(s, a) against its target, `(S, B, ...) -> (S,)` (Mnih et al. 2015).
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of Q(s, a) against its target (Mnih et al. 2015), and the surprise, `(S, B)`.
 
-        With a memory all are sequences `(S, B, T, ...)`, which begin with the burn-in; without one
-        and with n_steps above 1 the n steps of one target `(S, B, n, ...)`.
+        Without a memory and with n_steps above 1, reward, terminated and first are those of the n
+        steps of one target, `(S, B, n)`; with one, all are sequences `(S, B, T, ...)`, which begin
+        with the burn-in, and results are of their other steps.
         """
-        c = self.config
+        c, head, fraction, future = self.config, self.q.head, None, None
+        if self.fractions is not None:
+            drawn = torch.from_numpy(self.fractions.next().astype(np.float32)).to(self.device)
+            fraction, future = drawn[..., : c.iqn_samples], drawn[..., c.iqn_samples :]
         if self.normalizer is not None:
-            lead = 2 + self.sequences + (self.spec.stack > 1)
+            lead = 2 + (memory is not None) + (self.spec.stack > 1)
             obs = self.normalizer.tensor(obs, lead)
             next_obs = None if next_obs is None else self.normalizer.tensor(next_obs, lead)
         if next_obs is None or terminated is None:  # gamma is 0
-            return self.loss_function(returns.take(self.q(obs), action), reward).mean(-1)
-        discount = returns.discount_of(c.gamma, terminated)
-        if memory is None or first is None:
-            if first is not None and c.n_steps > 1:
-                obs, action = obs[:, :, 0], action[:, :, 0]
-                reward, discount, last = returns.n_step(reward, discount, first)
-                next_obs = returns.take_step(next_obs, last)
-            q = self.q(obs)
-            with torch.no_grad():
-                next_q = self.q_target(next_obs)
-                value = returns.greedy_value(next_q, self.q(next_obs) if c.double else None)
-                target = reward + discount * value
+            x, target, mass = self.q.encoder.static(obs), reward.unsqueeze(-1), None
+        elif memory is None or first is None:
+            discount = returns.discount_of(c.gamma, terminated)
+            if c.n_steps > 1 and first is not None:
+                reward, discount, _ = returns.n_step(reward, discount, first)
+            x, next_x, chooser = feature_pair(self.q, self.q_target, obs, next_obs, c.double)
+            outcome, mass = self.outcomes(next_x, chooser, future)
+            target = reward.unsqueeze(-1) + discount.unsqueeze(-1) * outcome
         else:
-            q, next_q, next_online = unroll_pair(
-                self.q, self.q_target, obs, next_obs, memory[:, :, 0], first, c.burn_in, c.double
+            start, burn, pair = memory[:, :, 0], c.burn_in, (self.q, self.q_target)
+            x, next_x, chooser = unroll_pair(*pair, obs, next_obs, start, first, burn, c.double)
+            outcome, mass = self.outcomes(next_x, chooser, future)
+            reward, terminated, first, action = (
+                value[:, :, burn:] for value in (reward, terminated, first, action)
             )
-            value = returns.greedy_value(next_q, next_online)
-            reward, discount, first, action = (
-                x[:, :, c.burn_in :] for x in (reward, discount, first, action)
-            )
-            value, action = value.view(reward.shape), action.flatten(1, 2)
-            target = returns.n_step_targets(reward, discount, value, first, c.n_steps).flatten(1, 2)
-        return self.loss_function(returns.take(q, action), target).mean(-1)
+            discount = returns.discount_of(c.gamma, terminated)
+            target, mass = n_step_outcomes(reward, discount, outcome, mass, first, c.n_steps)
+            action = action.flatten(1, 2)
+        numbers = returns.take_outcomes(head.numbers_at(x, fraction), action)  # (S, B, Z)
+        loss = head.loss(numbers, target, mass, fraction)
+        if not c.prioritized:
+            return loss, loss
+        return loss, head.surprise(numbers.detach(), target, loss.detach())
+
+    @torch.no_grad()
+    def outcomes(
+        self, x: Tensor, x_online: Tensor | None, fraction: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What may come after the greedy action, from features (S, B, F) of next observations:
+        values `(S, B, Z)`, with their probabilities where they are not alike."""
+        head = self.q_target.head
+        numbers = head.numbers_at(x, fraction)
+        values = None if x_online is None else self.q.head.forward(x_online)
+        action = returns.greedy_action(head.greedy(x, numbers) if values is None else values)
+        return head.outcomes(returns.take_outcomes(numbers, action))
 
     def policy_over(
         self, network: QNetwork, perception: Perception, seeds: Sequence[int], frozen: bool
@@ -196,6 +238,9 @@ class DQN(Agent):
         explore = (lambda: rate) if frozen else self._predict_rate
         policy = GreedyQ(seeds, perception, network, self.action_start, self.device)
         policy.exploration_rate = explore
+        if network.noisy:
+            width = (noise.width(network.noisy),)
+            policy.noise = Draws(seeds, "policy-noise", width, 16, normal=True)
         return policy
 
     def _predict_rate(self) -> float:
@@ -203,12 +248,6 @@ class DQN(Agent):
         return 0.0 if self.total_timesteps is None else self.exploration_rate()
 
     def parts(self) -> dict[str, Any]:
-        return {
-            "learner": self.learner,
-            "target": self.target,
-            "network": self.q,
-            "replay": self.replay,
-            "exploration": self.exploration,
-            "lookout": self.lookout,
-            "normalizer": self.normalizer,
-        }
+        names = ("learner", "target", "replay", "exploration", "acting_noise", "learning_noise",
+                 "fractions", "lookout", "normalizer")  # fmt: skip
+        return {"network": self.q, **{name: getattr(self, name) for name in names}}

@@ -73,15 +73,19 @@ def agent_class(name: str) -> type[Agent]:
 def presets(agent: str) -> dict[str, dict[str, Any]]:
     """Tuned parameters of an agent by environment: `n_timesteps` or, on image data, `epochs`
     (passes over the training images), `source`, and its parameters. A table may say for which
-    environments it is meant `also`, and a file that its agent has the presets `of` another."""
+    environments it is meant `also`; a file may start from those of another agent, its `base`, but
+    for the parameters that are its `own`."""
     file = _HERE / "presets" / f"{agent}.toml"
     tables = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if "of" in tables:
-        return presets(tables["of"])
+    base, own = tables.pop("base", None), tables.pop("own", ())
     for env, values in list(tables.items()):
         for other in values.pop("also", ()):
             source = f"{values.get('source', '')}, of {env}"
             tables.setdefault(other, {**values, "source": source})
+    for env, values in presets(base).items() if base else ():
+        taken = {name: value for name, value in values.items() if name not in own}
+        source = f"taken over from {base}, not tuned for {agent}: {values.get('source', '')}"
+        tables[env] = {**taken, "source": source, **tables.get(env, {})}
     return tables
 
 

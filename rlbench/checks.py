@@ -53,6 +53,10 @@ def check(run: Run) -> str:
     first = agent.first_update(run.config, run.n_envs)
     idle = f"; it learns nothing: its first update is at step {first:,}"
     idle = idle if 0 < run.total_timesteps < first else ""
+    unused, tuned = run.config.unused(), catalog.presets(run.agent).get(run.preset or "", {})
+    for name, value in run.config.changed().items():
+        if name in unused and tuned.get(name) != value:  # not the preset's: somebody said so
+            idle += f"; {name} holds for nothing with {unused[name]}"
     return (
         f"{run.agent} on {run.env}: {run.total_timesteps:,} steps a seed, seeds "
         f"{seed_ranges(run.seeds)}{envs}, {source}, {device}, memory {memory}{images}{idle}"

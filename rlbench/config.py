@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from rlbench.errors import UserError, nearest
 
@@ -63,8 +63,25 @@ class Config(BaseModel):
         made.check()
         return made
 
+    @classmethod
+    def having(cls, name: str, module: str, **defaults: Any) -> type[Self]:
+        """The same parameters with other defaults, for an agent that is another's preset: a class
+        to be had by this name in this module, so that other processes find it."""
+        fields: dict[str, Any] = {}
+        for field, value in defaults.items():
+            info = cls.model_fields[field]
+            kind: Any = info.annotation
+            for part in info.metadata:  # bounds
+                kind = Annotated[kind, part]
+            fields[field] = kind, Field(value, description=info.description)
+        return create_model(name, __base__=cls, __module__=module, **fields)
+
     def check(self) -> None:
         """Refuse parameters that do not go together, with a UserError."""
+
+    def unused(self) -> dict[str, str]:
+        """Parameters that hold for nothing here, and what replaces them, to be told beforehand."""
+        return {}
 
     def changed(self) -> dict[str, Any]:
         """The fields that differ from their declared defaults, as JSON."""

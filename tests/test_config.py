@@ -210,7 +210,11 @@ def test_digest_moves_with_everything_else() -> None:
         "net_arch": (32,), "activation": "tanh", "encoder": "lstm", "cnn": "small",
         "ortho_init": True, "hidden_size": 32, "memory_horizon": 20, "frame_stack": 4,
         "sequence_length": 4, "burn_in": 2, "normalize_obs": True, "head_arch": (16,),
-        "dropout": 0.5,
+        "dropout": 0.5, "n_steps": 3, "dueling": True, "noisy": True, "noisy_sigma": 0.4,
+        "distribution": "qr", "n_atoms": 11, "v_min": -1.0, "v_max": 1.0, "n_quantiles": 5,
+        "kappa": 0.5, "iqn_samples": 4, "iqn_target_samples": 4, "iqn_acting_samples": 4,
+        "iqn_embedding": 8, "prioritized": True, "prioritized_alpha": 0.5,
+        "layer_norm": True, "prioritized_beta": 0.5, "prioritized_eps": 1e-3,
     }  # fmt: skip
     assert other.keys() >= DQNConfig.model_fields.keys(), "a new parameter: add a value for it"
     digests = [digest()]

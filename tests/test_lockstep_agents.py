@@ -11,7 +11,7 @@ import torch
 from lockstep import differences, rows_of, state_of, train
 from worlds import World
 
-from rlbench.agents import A2C, DQN, PPO, Reinforce
+from rlbench.agents import A2C, DQN, PPO, PQN, Reinforce
 from rlbench.learning import returns
 from rlbench.learning.normalize import Moments
 from rlbench.learning.seeds import Permutations
@@ -21,7 +21,7 @@ SEEDS = (11, 12, 13)  # the position in the stack is not the seed
 STEPS = 36
 PLAN = Plan(STEPS, 18, 2, 2, log_points=12)
 NO_PLAN = Plan(24, 0, 0, 0, log_points=6)
-AGENTS = {"dqn": DQN, "a2c": A2C, "ppo": PPO, "reinforce": Reinforce}
+AGENTS = {"dqn": DQN, "a2c": A2C, "ppo": PPO, "reinforce": Reinforce, "pqn": PQN}
 SMALL = {"hidden_size": 6}
 
 # What is seen, by which network.
@@ -66,6 +66,7 @@ def case(agent: str, encoder: str) -> tuple[Any, dict[str, Any]]:
     obs, network = ENCODERS[encoder]
     options = REPLAYS if agent == "dqn" else ROLLOUTS
     action, others = options[number % len(options)]
+    action = action if agent != "pqn" else "offset"
     given = {**(REPLAY if agent == "dqn" else {}), **others, **network}
     if obs in {"image", "large", "number"}:
         given["normalize_obs"] = False  # refused for these

@@ -70,13 +70,13 @@ def test_schedules_and_units_are_translated() -> None:
     """A falling rate, several environments and updates of every kind, against words of theirs."""
     agent = agents.SB3DQN(
         "CartPole-v1", n_envs=2, **{**SMALL["DQN"], "gradient_steps": -1}, lr_schedule="linear",
-        learning_rate=1e-3, optimizer="rmsprop", activation="tanh", net_arch=[16],
+        learning_rate=1e-3, optimizer="rmsprop", activation="tanh", net_arch=[16], n_steps=3,
     ).learn(240)  # fmt: skip
     model = stable_baselines3.DQN(
         "MlpPolicy", lanes(cartpole, 0, 2), seed=0, device="cpu",
         learning_rate=lambda left: 1e-3 * left,
         learning_starts=40, buffer_size=200, batch_size=8, train_freq=2, gradient_steps=4,
-        target_update_interval=30, exploration_fraction=0.5,
+        target_update_interval=30, exploration_fraction=0.5, n_steps=3,
         policy_kwargs={"net_arch": [16], "activation_fn": torch.nn.Tanh,
                        "optimizer_class": torch.optim.RMSprop,
                        "optimizer_kwargs": {"alpha": 0.99, "eps": 1e-5}},
@@ -254,7 +254,9 @@ def test_saved_loaded_and_predicting(tmp_path: Any) -> None:
 
 def test_presets_are_those_of_our_agents_and_what_is_missing_is_said() -> None:
     ours = catalog.presets("dqn")
-    assert catalog.presets("sb3-dqn") == ours
+    for env, values in catalog.presets("sb3-dqn").items():
+        assert "not tuned for sb3-dqn" in values["source"]
+        assert {**values, "source": ours[env]["source"]} == ours[env]
     run = plan("sb3-dqn", "CartPole-v1", [0])
     assert run.cannot == {"loss": "mse"}
     config: Any = run.config
@@ -282,3 +284,14 @@ def test_the_library_is_imported_only_where_a_model_is_made() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), check=False)
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("switch", "said"),
+    [({"dueling": True}, "dueling=true"), ({"distribution": "c51"}, "distribution"),
+     ({"n_atoms": 21}, "n_atoms=21"), ({"layer_norm": True}, "layer_norm=true")],
+)  # fmt: skip
+def test_extensions_that_the_library_has_not_are_refused(switch: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        agents.SB3DQN("CartPole-v1", **switch)
+    agents.DQN("CartPole-v1", **switch)  # negative control: ours takes it

@@ -10,7 +10,7 @@ import pytest
 import torch
 from probes import Chosen, ChosenSeen, Constant, Forever, Seen, TwoSteps
 
-from rlbench.agents import A2C, DQN, PPO, Reinforce
+from rlbench.agents import A2C, DQN, PPO, PQN, Reinforce
 from rlbench.envs.cue import Cue
 
 GAMMA = 0.8
@@ -21,15 +21,17 @@ LEARNS: dict[str, tuple[Any, dict[str, Any]]] = {
     "a2c": (A2C, ROLLOUT),
     "ppo": (PPO, {**ROLLOUT, "batch_size": 40, "n_epochs": 2}),
     "reinforce": (Reinforce, ROLLOUT),
+    "pqn": (PQN, {**COMMON, "n_steps": 10, "n_envs": 4, "learning_rate": 2e-2, "batch_size": 20,
+                  "exploration_fraction": 1.0, "exploration_final_eps": 0.5}),
     "dqn": (DQN, {**COMMON, "learning_rate": 1e-2, "buffer_size": 1000, "batch_size": 32,
                   "learning_starts": 64,
                   "train_freq": 2, "target_update_interval": 20, "exploration_final_eps": 0.5,
                   "exploration_fraction": 1.0, "sequence_length": 4, "burn_in": 2}),
 }  # fmt: skip
-STEPS = {"a2c": 4000, "ppo": 3000, "reinforce": 4000, "dqn": 800}
+STEPS = {"a2c": 4000, "ppo": 3000, "reinforce": 4000, "pqn": 3000, "dqn": 800}
 ON_POLICY = ["a2c", "ppo", "reinforce"]
-MEMORIES = [("ppo", "gru"), ("a2c", "gru"), ("dqn", "rnn")]
-WAYS = [*((name, "mlp") for name in ON_POLICY), *MEMORIES]
+MEMORIES = [("ppo", "gru"), ("a2c", "gru"), ("dqn", "rnn"), ("pqn", "rnn")]
+WAYS = [("pqn", "mlp"), *((name, "mlp") for name in ON_POLICY), *MEMORIES]
 SMALL: dict[str, Any] = {"seeds": 3, "device": "cpu", "hidden_size": 8}
 
 
@@ -49,9 +51,11 @@ def values(agent: Any, *episode: float) -> np.ndarray:
             found = net(obs)
         else:
             memory, first = torch.zeros(seeds, 1, net.memory), torch.zeros(seeds, 1, steps)
-            run = net.unroll if isinstance(agent, DQN) else net
+            run = net.unroll if isinstance(agent, DQN | PQN) else net
             found = run(obs[:, None], memory, first)
-    return found.numpy() if torch.is_tensor(found) else found[not isinstance(agent, DQN)].numpy()
+    return (
+        found.numpy() if torch.is_tensor(found) else found[not isinstance(agent, DQN | PQN)].numpy()
+    )
 
 
 @pytest.mark.parametrize(("name", "encoder"), WAYS)

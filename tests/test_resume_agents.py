@@ -12,7 +12,7 @@ import torch
 from lockstep import differences, kept, make, rows_of, state_of
 from worlds import World, draw
 
-from rlbench.agents import A2C, DQN, PPO, Reinforce
+from rlbench.agents import A2C, DQN, IQN, PPO, PQN, Rainbow, Reinforce
 from rlbench.learning import checkpoint
 from rlbench.learning.train import Plan, Trainer
 from rlbench.rows import Tick
@@ -26,11 +26,17 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
                               "normalize_reward": True, "frame_stack": 2, "sequence_length": 2}),
     "ppo box": (PPO, partial(World, "vector", "box6"),
                 {"clip_schedule": "linear", "batch_size": 3}),
+    "pqn gru": (PQN, World, {"encoder": "gru", "normalize_obs": True, "normalize_reward": True,
+                             "frame_stack": 2, "n_envs": 2, "batch_size": 8}),
     "a2c gru": (A2C, partial(World, "mixed", "multi"), {"encoder": "auto+gru", "n_envs": 2}),
     "a2c dropout": (A2C, partial(World, "vector", "bits"), {"encoder": "worlds:Dropping+rnn"}),
     "reinforce": (Reinforce, World, {"encoder": "mlp", "frame_stack": 3, "normalize_reward": True}),
     "dqn lstm": (DQN, World, {"encoder": "lstm", "n_envs": 2, "normalize_obs": True, **REPLAY}),
     "dqn frames": (DQN, partial(World, "image"), {"frame_stack": 3, **REPLAY}),
+    "rainbow": (Rainbow, partial(World, "image"),
+                {"frame_stack": 2, "n_envs": 2, "encoder": "cnn", "n_atoms": 5, **REPLAY}),
+    "iqn gru": (IQN, World, {"encoder": "gru", "prioritized": True, "noisy": True, "n_steps": 2,
+                             "dueling": True, "iqn_embedding": 8, **REPLAY}),
     "dqn dropout": (DQN, World, {"encoder": "worlds:Dropping", **REPLAY}),
 }  # fmt: skip
 

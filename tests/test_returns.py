@@ -24,20 +24,37 @@ def test_discount_is_zero_at_the_end_only() -> None:
     assert returns.discount_of(0.5, T([0.0, 1.0, 0.0])).tolist() == [0.5, 0.0, 0.5]
 
 
+def greedy_value(next_q: torch.Tensor, online: torch.Tensor | None = None) -> torch.Tensor:
+    return returns.take(next_q, returns.greedy_action(next_q, online))
+
+
 def test_greedy_value() -> None:
     """max(2, 4); the online network prefers action 0, which the target network gives 2."""
     next_q = T([[2.0, 4.0]])
-    assert returns.greedy_value(next_q).tolist() == [4.0]
-    assert returns.greedy_value(next_q, T([[9.0, 1.0]])).tolist() == [2.0]
-    assert returns.greedy_value(next_q, T([[1.0, 9.0]])).tolist() == [4.0]
+    assert greedy_value(next_q).tolist() == [4.0]
+    assert greedy_value(next_q, T([[9.0, 1.0]])).tolist() == [2.0]
+    assert greedy_value(next_q, T([[1.0, 9.0]])).tolist() == [4.0]
+
+
+def test_outcomes_of_an_action() -> None:
+    """(B, A, Z) by hand."""
+    numbers = torch.arange(12.0).view(2, 3, 2)
+    assert returns.take_outcomes(numbers, T([2, 0])).tolist() == [[4.0, 5.0], [6.0, 7.0]]
+
+
+def test_the_last_step_of_an_episode() -> None:
+    """The first flag says nothing: a sample may begin with an episode."""
+    first = T([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+    assert returns.last_step(first).tolist() == [2, 0, 1, 0]
+    assert returns.last_step(first[:, :1]).tolist() == [0, 0, 0, 0]
 
 
 def test_double_q_never_exceeds_max_q() -> None:
     """Overestimation: over noise alone the mean of max Q is above 0, that of double Q is not."""
     rng = np.random.default_rng(0)
     online, target = (torch.from_numpy(rng.standard_normal((5000, 4))) for _ in range(2))
-    most = returns.greedy_value(target)
-    double = returns.greedy_value(target, online)
+    most = greedy_value(target)
+    double = greedy_value(target, online)
     assert (double <= most).all()
     assert float(most.mean()) == pytest.approx(1.0294, abs=0.05)  # E max of four standard normals
     assert abs(float(double.mean())) < 0.05
@@ -78,8 +95,8 @@ def test_rank_agnostic(seeds: int, batch: int, actions: int, entropy: int) -> No
     calls: list[tuple[Any, tuple[torch.Tensor, ...]]] = [
         (returns.take, (next_q, action)),
         (lambda t: returns.discount_of(0.9, t), (terminated,)),
-        (returns.greedy_value, (next_q,)),
-        (returns.greedy_value, (next_q, online)),
+        (greedy_value, (next_q,)),
+        (greedy_value, (next_q, online)),
         (returns.huber, (value, reward)),
         (returns.squared, (value, reward)),
     ]
@@ -89,7 +106,7 @@ def test_rank_agnostic(seeds: int, batch: int, actions: int, entropy: int) -> No
         for s in range(seeds):
             alone = function(*(argument[s] for argument in arguments))
             assert torch.equal(stacked[s], alone)
-    double = returns.greedy_value(next_q, online)
+    double = greedy_value(next_q, online)
     for s in range(seeds):
         assert double[s].tolist() == naive_double(next_q[s].tolist(), online[s].tolist())
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lockstep import train
+from lockstep import differences, train
 from test_perception import M, naive_stack, spec_of
 from worlds import World
 
 from rlbench.agents import DQN
 from rlbench.errors import UserError
+from rlbench.learning.prioritized import PrioritizedReplay
 from rlbench.learning.replay import Replay, transition_fields
 from rlbench.learning.seeds import Draws
 
@@ -49,7 +50,7 @@ def check_samples(
     lead = batch["action"].shape
     for s, b in np.ndindex(*lead[:2]):
         row = {name: value[s, b].numpy() for name, value in batch.items()}
-        row = {name: value if length > 1 else value[None] for name, value in row.items()}
+        row = {name: value if replay.timed else value[None] for name, value in row.items()}
         n, begin = divmod(int(row["action"][0]), 1000)
         kept = oracle.kept[s, n]
         oldest = len(kept) - stored
@@ -60,24 +61,55 @@ def check_samples(
                 np.testing.assert_array_equal(row[name][t], truth[name])
             obs, following = truth["stacked"], truth["following"]
             np.testing.assert_array_equal(row["obs"][t], obs if stack > 1 else obs[0])
+            if truth["terminated"] and replay.frames is not None:
+                continue  # its successor is worth nothing, and is not stored
             np.testing.assert_array_equal(
                 row["next_obs"][t], following if stack > 1 else following[0]
             )
 
 
+def check_targets(replay: Replay, oracle: Oracle, batch: dict[str, torch.Tensor]) -> None:
+    """Of each sample the first observation, all rewards, and the successor where the n steps or
+    their episode end."""
+    for s, b in np.ndindex(*batch["action"].shape):
+        n, begin = divmod(int(batch["action"][s, b]), 1000)
+        steps = oracle.kept[s, n][begin : begin + replay.length]
+        np.testing.assert_array_equal(batch["reward"][s, b], [step["reward"] for step in steps])
+        np.testing.assert_array_equal(batch["first"][s, b], [step["first"] for step in steps])
+        ends = [t for t in range(1, len(steps)) if steps[t]["first"]] or [len(steps)]
+        end = steps[ends[0] - 1]
+        whole = (..., slice(None)) if oracle.stack > 1 else (0,)
+        np.testing.assert_array_equal(batch["obs"][s, b], steps[0]["stacked"][whole])
+        if not end["terminated"]:
+            np.testing.assert_array_equal(batch["next_obs"][s, b], end["following"][whole])
+
+
 def replayed(
-    length: int, stack: int, lanes: int, room: int, steps: int, entropy: int, dtype: Any
-) -> tuple[Replay, Oracle, int]:
-    """A replay with random episodes in it, and the oracle that saw the same."""
+    length: int,
+    stack: int,
+    lanes: int,
+    room: int,
+    steps: int,
+    entropy: int,
+    dtype: Any,
+    once: bool = False,
+    kind: Any = Replay,
+    **given: Any,
+) -> tuple[Any, Oracle, int]:
+    """A replay with random episodes in it, and the oracle that saw the same; `once`: observations
+    are stored once, as images are."""
     rng, seeds = np.random.default_rng(entropy), 2
     capacity = (length + stack - 1 + room) * lanes
     draws = Draws(range(seeds), "replay", (9,), block=4)
     fields = transition_fields(spec_of(stack, dtype), M, 0.99)
-    replay = Replay(capacity, fields, lanes, draws, torch.device("cpu"), length, stack)
+    if once:
+        fields.pop("next_obs", None)
+    replay = kind(capacity, fields, lanes, draws, torch.device("cpu"), length, stack, **given)
     oracle = Oracle(seeds, lanes, stack)
-    first, lead = np.ones((seeds, lanes), bool), (seeds, lanes)
+    first, lead, obs = np.ones((seeds, lanes), bool), (seeds, lanes), np.zeros(())
     for t in range(steps):
-        obs, next_obs = rng.integers(256, size=(2, *lead, 2)).astype(dtype)
+        start, next_obs = rng.integers(256, size=(2, *lead, 2)).astype(dtype)
+        obs = np.where(first[..., None], start, obs)
         values = {
             "obs": obs, "next_obs": next_obs, "reward": rng.random(lead).astype(np.float32),
             "terminated": rng.random(lead) < 0.2, "first": first,
@@ -86,7 +118,7 @@ def replayed(
         }  # fmt: skip
         replay.add(**values)
         oracle.add(values)
-        first = values["terminated"] | (rng.random(lead) < 0.1)
+        first, obs = values["terminated"] | (rng.random(lead) < 0.1), next_obs
     return replay, oracle, capacity // lanes
 
 
@@ -94,18 +126,63 @@ def replayed(
 @given(
     length=st.integers(1, 4), stack=st.integers(1, 4), lanes=st.integers(1, 3),
     room=st.integers(0, 6), steps=st.integers(1, 40), entropy=st.integers(0, 2**31),
-    dtype=st.sampled_from([np.float32, np.uint8]),
+    dtype=st.sampled_from([np.float32, np.uint8]), once=st.booleans(),
+    kind=st.sampled_from([{}, {"kind": PrioritizedReplay, "alpha": 0.6, "eps": 1e-3}]),
 )  # fmt: skip
 def test_replayed_sequences(
-    length: int, stack: int, lanes: int, room: int, steps: int, entropy: int, dtype: Any
-) -> None:
+    length: int, stack: int, lanes: int, room: int, steps: int, entropy: int, dtype: Any,
+    once: bool, kind: dict[str, Any],
+) -> None:  # fmt: skip
     """Obs, next_obs, first and memory, never across the place that is written next."""
-    replay, oracle, whole = replayed(length, stack, lanes, room, steps, entropy, dtype)
+    replay, oracle, whole = replayed(
+        length, stack, lanes, room, steps, entropy, dtype, once, **kind
+    )
     stored = min(steps, whole)
     assert replay.ready() == (stored >= length)
+    assert (replay.frames is not None) == (once or stack > 1)
     if replay.ready():
         for _ in range(2):
             check_samples(replay, oracle, replay.sample(), stored)
+            if kind:
+                replay.update(torch.arange(18.0).view(2, 9) % 7)
+        if length > 1:
+            replay.whole = False
+            check_targets(replay, oracle, replay.sample())
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    length=st.integers(1, 3), stack=st.integers(1, 3), lanes=st.integers(1, 3),
+    steps=st.integers(4, 30), entropy=st.integers(0, 2**31),
+    kind=st.sampled_from([{}, {"kind": PrioritizedReplay, "alpha": 0.6, "eps": 1e-3}]),
+)  # fmt: skip
+def test_a_memory_comes_back(
+    length: int, stack: int, lanes: int, steps: int, entropy: int, kind: dict[str, Any]
+) -> None:
+    """Saved and restored, with frames stored apart and priorities: the same samples from there on,
+    and of one seed alone as well."""
+    given: tuple[Any, ...] = (length, stack, lanes, 3, steps, entropy, np.uint8, True)
+    replay, _, _ = replayed(*given, **kind)
+    if not replay.ready():
+        return
+    if kind:
+        replay.sample()
+        replay.update(torch.arange(18.0).view(2, 9))
+    other, _, _ = replayed(length, stack, lanes, 3, 0, 0, np.uint8, True, **kind)
+    other.restore(replay.state())
+    assert differences(replay.state(), other.state()) == []
+    rng, lead = np.random.default_rng(entropy), (2, lanes)
+    for _ in range(5):
+        obs, next_obs = rng.integers(256, size=(2, *lead, 2)).astype(np.uint8)
+        step = {
+            "obs": obs, "next_obs": next_obs, "reward": rng.random(lead).astype(np.float32),
+            "terminated": rng.random(lead) < 0.3, "first": rng.random(lead) < 0.5,
+            "action": rng.integers(9, size=lead), "memory": rng.random((*lead, M)),
+        }  # fmt: skip
+        for some in (replay, other):
+            some.add(**step)
+        assert differences(dict(replay.sample()), dict(other.sample())) == []
+    assert differences(replay.state(), other.state()) == []
 
 
 def test_every_sequence_comes_up() -> None:
@@ -138,6 +215,14 @@ def test_a_memory_that_is_too_small_is_refused() -> None:
     with pytest.raises(UserError, match=r"buffer_size=26 .* at least 27"):
         Replay(26, fields, 3, draws, torch.device("cpu"), 6, 4)
     Replay(27, fields, 3, draws, torch.device("cpu"), 6, 4)
+
+
+def test_sequences_of_one_step_are_sequences() -> None:
+    agent, _ = train(
+        World, 2, 40, encoder="gru", sequence_length=1, burn_in=0, batch_size=6, hidden_size=4
+    )
+    assert agent.replay.sample()["memory"].shape == (2, 6, 1, 4)
+    agent.update()
 
 
 @pytest.mark.parametrize("obs", ["vector", "image", "mixed"])

@@ -167,7 +167,8 @@ def test_manifest(tmp_path: Path) -> None:
     assert [bool(cell["error"]) for cell in told["cells"]] == [True] * 4 + [False] * 4
     assert "Did you mean 'CartPole-v1'?" in told["cells"][0]["error"]
     assert told["cells"][4] == {
-        "env": "rlbench/Classify-Digits-v0", "agent": "dqn", "variant": "", "name": "",
+        "env": "rlbench/Classify-Digits-v0", "env_kwargs": {}, "agent": "dqn", "variant": "",
+        "name": "",
         "digest": told["cells"][4]["folder"][-8:],
         "folder": f"rlbench_Classify-Digits-v0/dqn-{told['cells'][4]['digest']}",
         "seeds": [0, 1, 2], "timeout": 60.0, "error": "",

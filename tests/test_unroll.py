@@ -43,15 +43,17 @@ def test_values_are_those_of_acting_step_by_step(encoder: str) -> None:
         return np.stack(now[BURN:], 2), np.stack(after[BURN:], 2)
 
     seen, following, before, starts = map(torch.from_numpy, (obs, next_obs, memory, first))
-    q, next_q, next_online = unroll_pair(
+    x, next_x, chooser = unroll_pair(
         agent.q, agent.q_target, seen, following, before, starts, BURN, True
     )
+    assert chooser is not None
+    q, next_online = agent.q.head.forward(x), agent.q.head.forward(chooser)
+    next_q = agent.q_target.head.forward(next_x)
     online, target = naive(agent.q), naive(agent.q_target)
-    assert next_online is not None
     for found, expected in ((q, online[0]), (next_q, target[1]), (next_online, online[1])):
         shaped = found.detach().numpy().reshape(expected.shape)
         np.testing.assert_allclose(shaped, expected, atol=2e-6)
     assert not np.allclose(online[1], target[1], atol=1e-3)
     assert q.requires_grad
-    assert not next_q.requires_grad
-    assert not next_online.requires_grad
+    assert not next_x.requires_grad
+    assert not chooser.requires_grad

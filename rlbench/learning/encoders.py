@@ -73,6 +73,9 @@ class EncoderConfig(config.Config):
     activation: Literal["relu", "tanh"] = field(
         "relu", description="after each fully connected layer (convolutions have relu)"
     )
+    layer_norm: bool = field(
+        False, description="normalise features before each activation of these (Ba et al. 2016)"
+    )
     ortho_init: bool = field(False, description="orthogonal first weights (Saxe et al. 2014)")
     cnn: Literal["auto", "small", "nature"] = field(
         "auto",
@@ -161,7 +164,9 @@ class Encoder(nn.Module):
                 self.convolutions[str(i)] = convs
         self.plain = self.own is None and not self.convolutions
         arch = c.arch(kinds, self.own is not None)
-        self.mlp = MLP(generators, width, arch, c.activation, activate_last=True, gain=gain)
+        self.mlp = MLP(
+            generators, width, arch, c.activation, activate_last=True, gain=gain, norm=c.layer_norm
+        )
         self.dropout = Dropout(generators, c.dropout) if c.dropout else None
         self.features, self.memory = (arch[-1] if arch else width), 0
         self.cell: Cell | None = None

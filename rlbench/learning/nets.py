@@ -72,14 +72,52 @@ class Linear(nn.Module):
         weight, bias = initial(generators, n_in, n_out, gain)
         self.weight = nn.Parameter(weight)  # (S, n_in, n_out)
         self.bias = nn.Parameter(bias.unsqueeze(1))  # (S, 1, n_out)
+        self.views: tuple[np.ndarray, ...] = ()
 
     def forward(self, x: Tensor) -> Tensor:
-        _, n_in, n_out = self.weight.shape
-        if n_out == 1:  # BLAS takes another path for one column when S = 1, and rounds differently
-            return (x * self.weight.mT).sum(-1, keepdim=True) + self.bias
-        if n_in == 1:
-            return x * self.weight + self.bias
-        return torch.baddbmm(self.bias, x, self.weight)
+        return affine(x, self.weight, self.bias)
+
+    def arrays(self, x: np.ndarray) -> np.ndarray:
+        """`forward` on arrays, which reads the parameters where they are."""
+        if not self.views:
+            self.views = tuple(np.asarray(p.data) for p in self.parameters())
+        weight, bias = self.views
+        x = np.matmul(x, weight)
+        x += bias
+        return x
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x W + b: `(S, B, n_in), (S, n_in, n_out), (S, 1, n_out) -> (S, B, n_out)`."""
+    _, n_in, n_out = weight.shape
+    if n_out == 1:  # BLAS takes another path for one column when S = 1, and rounds differently
+        return (x * weight.mT).sum(-1, keepdim=True) + bias
+    if n_in == 1:
+        return x * weight + bias
+    return torch.baddbmm(bias, x, weight)
+
+
+class LayerNorm(nn.Module):
+    """S layers of gain * (x - mean) / deviation + bias, over features (Ba et al. 2016)."""
+
+    eps = 1e-5
+
+    def __init__(self, seeds: int, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(seeds, 1, width))
+        self.bias = nn.Parameter(torch.zeros(seeds, 1, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        normal = nn.functional.layer_norm(x, x.shape[-1:], eps=self.eps)
+        return torch.addcmul(self.bias, normal, self.gain)
+
+    def arrays(self, x: np.ndarray) -> np.ndarray:
+        """`forward` on arrays."""
+        x = x - x.mean(-1, keepdims=True)
+        x /= np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(self.eps))
+        x *= self.gain.data.numpy()
+        x += self.bias.data.numpy()
+        return x
 
 
 class MLP(nn.Module):
@@ -89,6 +127,8 @@ class MLP(nn.Module):
     or is linear (a head).
     """
 
+    layers: Any  # linear ones, or noisy
+    norms: Any
     activation: Callable[[Tensor], Tensor]
     activation_array: Callable[..., np.ndarray]
 
@@ -101,6 +141,7 @@ class MLP(nn.Module):
         activate_last: bool = False,
         gain: float | None = None,
         last_gain: float | None = None,
+        norm: bool = False,
     ) -> None:
         super().__init__()
         pairs = list(itertools.pairwise([n_in, *sizes]))
@@ -109,13 +150,15 @@ class MLP(nn.Module):
             Linear(generators, a, b, g) for (a, b), g in zip(pairs, gains, strict=False)
         )
         self.activation, self.activation_array = ACTIVATIONS[activation]
-        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
         self.activated = len(sizes) if activate_last else len(sizes) - 1
+        activated = sizes[: self.activated] if norm else ()
+        self.norms = nn.ModuleList(LayerNorm(len(generators), size) for size in activated)
 
     def forward(self, x: Tensor) -> Tensor:
         for i, layer in enumerate(self.layers):
             x = layer.forward(x)  # without nn.Module's call machinery: it costs as much as the op
             if i < self.activated:
+                x = self.norms[i].forward(x) if self.norms else x
                 x = self.activation(x)
         return x
 
@@ -124,13 +167,10 @@ class MLP(nn.Module):
 
         Reads the parameters where they are; needs them in a `Stack` on a CPU.
         """
-        if not self._arrays:
-            for layer in self.layers:
-                self._arrays.append((np.asarray(layer.weight.data), np.asarray(layer.bias.data)))
-        for i, (weight, bias) in enumerate(self._arrays):
-            x = np.matmul(x, weight)
-            x += bias
+        for i, layer in enumerate(self.layers):
+            x = layer.arrays(x)
             if i < self.activated:
+                x = self.norms[i].arrays(x) if self.norms else x
                 self.activation_array(x, out=x)
         return x
 

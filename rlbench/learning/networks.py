@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from rlbench.learning.dropout import Dropout
 from rlbench.learning.encoders import Encoder, EncoderConfig
 from rlbench.learning.nets import MLP, Generators
+from rlbench.learning.noise import NoisyLinear
 from rlbench.learning.plugin import UserModule
 from rlbench.learning.seeds import generator
 from rlbench.learning.spaces import ObsSpec
@@ -20,6 +22,7 @@ class Network(nn.Module):
     """Base: `memory` numbers are carried from step to step in every lane."""
 
     memory = 0
+    noisy: Sequence[NoisyLinear] = ()  # layers that may have noise
 
     def state(self) -> dict[str, Any]:
         """What is not in the parameters: how often modules have drawn."""
@@ -40,15 +43,20 @@ def sizes(network: type[Network], *args: Any) -> tuple[int, int]:
 
 
 class QNetwork(Network):
-    """Action values of S seeds."""
+    """Action values of S seeds: an encoder below a head."""
 
     def __init__(
-        self, generators: Generators, spec: ObsSpec, n_actions: int, c: EncoderConfig
+        self,
+        generators: Generators,
+        spec: ObsSpec,
+        n_actions: int,
+        c: EncoderConfig,
+        head: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__()
         self.encoder = Encoder(generators, spec, c)
         self.memory = self.encoder.memory
-        self.head = _head(generators, self.encoder.features, n_actions, c, 1.0)
+        self.head = (head or perceptron)(generators, self.encoder.features, n_actions, c)
 
     def forward(self, obs: Tensor) -> Tensor:
         """`(S, B, *seen) -> (S, B, A)`, without memory."""
@@ -71,6 +79,18 @@ class QNetwork(Network):
         return _apply(self.head, features, device), memory
 
 
+def feature_pair(
+    online: QNetwork, target: QNetwork, obs: Tensor, next_obs: Tensor, double: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Features of observations `(S, B, *seen)`, below the heads, for Q-learning: the online
+    network's of obs, the target's of next_obs and, where `double`, the online network's of these,
+    all `(S, B, F)`; gradients go through the first alone."""
+    features = online.encoder.static(obs)
+    with torch.no_grad():
+        chooser = online.encoder.static(next_obs) if double else None
+        return features, target.encoder.static(next_obs), chooser
+
+
 def unroll_pair(
     online: QNetwork,
     target: QNetwork,
@@ -81,12 +101,12 @@ def unroll_pair(
     burn_in: int,
     double: bool,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Action values over sequences, from both networks, for Q-learning with a memory.
+    """`feature_pair` over sequences, for Q-learning with a memory.
 
     obs and next_obs (S, B, T, *seen), memory (S, B, M) before the first step, first (S, B, T).
-    Returns Q(obs), with gradients, then the target network's Q(next_obs) and, where `double`, the
-    online network's, all `(S, B (T - burn_in), A)`. A successor is always one step further than
-    the memory after its observation, so that it needs no care at borders of episodes.
+    Returns those of obs, with gradients, then the target network's of next_obs and, where
+    `double`, the online network's, all `(S, B (T - burn_in), F)`. A successor is always one step
+    further than the memory after its observation, so that it needs no care at borders of episodes.
     """
     seen, starts = obs[:, :, burn_in:], first[:, :, burn_in:]
     successors = next_obs[:, :, burn_in:].flatten(1, 2)
@@ -94,14 +114,15 @@ def unroll_pair(
     with torch.no_grad():
         if burn_in:
             for i, network in enumerate((online, target)):
-                _, old = network.unroll(obs[:, :, :burn_in], memory, first[:, :, :burn_in])
-                begin[i] = old.unflatten(1, (-1, burn_in))[:, :, -1]
-        _, reached = target.unroll(seen, begin[1], starts)
-        next_q = target.after(successors, reached)
-    q, reached = online.unroll(seen, begin[0], starts)
+                old = network.encoder.unroll(obs[:, :, :burn_in], memory, first[:, :, :burn_in])[1]
+                begin[i] = old[:, :, -1]
+        _, reached = target.encoder.unroll(seen, begin[1], starts)
+        following = target.encoder.after(successors, reached.flatten(1, 2))
+    features, reached = online.encoder.unroll(seen, begin[0], starts)
     with torch.no_grad():
-        next_online = online.after(successors, reached.detach()) if double else None
-    return q, next_q, next_online
+        ahead = reached.detach().flatten(1, 2)
+        chooser = online.encoder.after(successors, ahead) if double else None
+    return features.flatten(1, 2), following, chooser
 
 
 class ActorCritic(Network):
@@ -125,8 +146,8 @@ class ActorCritic(Network):
         self.critic = self.actor if self.shared else Encoder(generators, spec, c)
         features = self.actor.features
         # A small gain: the first policy is nearly uniform (Andrychowicz et al. 2021).
-        self.policy = _head(generators, features, outputs, c, 0.01)
-        self.value = _head(generators, features, 1, c, 1.0)
+        self.policy = perceptron(generators, features, outputs, c, 0.01)
+        self.value = perceptron(generators, features, 1, c, 1.0)
         self.memory = self.actor.memory * (1 if self.shared else 2)
         self.log_std = None
         if log_std is not None:
@@ -176,13 +197,15 @@ class ActorCritic(Network):
         return None if self.log_std is None else self.log_std.detach().exp().cpu().numpy()
 
 
-def _head(generators: Generators, n_in: int, n_out: int, c: EncoderConfig, gain: float) -> MLP:
+def perceptron(
+    generators: Generators, n_in: int, n_out: int, c: EncoderConfig, gain: float = 1.0
+) -> MLP:
     """The layers of one head; `gain` is that of its last, where first weights are orthogonal."""
     last = gain if c.ortho_init else None
     return MLP(generators, n_in, [*c.heads(), n_out], c.activation, gain=c.gain(), last_gain=last)
 
 
-def _apply(head: MLP, features: np.ndarray, device: torch.device) -> np.ndarray:
+def _apply(head: Any, features: np.ndarray, device: torch.device) -> np.ndarray:
     if device.type == "cpu":
         return head.arrays(features)
     with torch.inference_mode():

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from rlbench.learning import noise
 from rlbench.learning.distributions import Distribution
 from rlbench.learning.networks import ActorCritic, QNetwork
 from rlbench.learning.perception import Carry, Perception
 from rlbench.learning.policy import Policy
-from rlbench.learning.seeds import generator
+from rlbench.learning.seeds import Draws, generator
 
 
 class OverNetwork(Policy):
@@ -44,9 +45,17 @@ class OverNetwork(Policy):
 
 
 class GreedyQ(OverNetwork):
-    """argmax_a Q(s, a); with `deterministic=False` it explores as much as training did."""
+    """argmax_a Q(s, a); with `deterministic=False` it explores as much as training did, by random
+    actions or by noise."""
 
     exploration_rate: Callable[[], float]
+    noise: Draws | None = None
+
+    def step(
+        self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
+    ) -> tuple[np.ndarray, Carry | None]:
+        with noise.laid_on(self.network.noisy, None if deterministic else self.noise):
+            return super().step(obs, carry, first, deterministic)
 
     def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
         action = outputs.argmax(-1)

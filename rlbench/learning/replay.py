@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from rlbench.errors import UserError
+from rlbench.learning import returns
+from rlbench.learning.frames import Frames
 from rlbench.learning.seeds import Draws
 from rlbench.learning.spaces import ObsSpec
 
@@ -21,7 +23,8 @@ class Field(NamedTuple):
 
 
 def replay_bytes(seeds: int, capacity: int, fields: dict[str, Field]) -> int:
-    """Bytes that a `Replay` of these sizes takes."""
+    """Bytes that a `Replay` of these sizes takes (and observations stored once take one more
+    for each interrupted episode)."""
     widths = (int(np.prod(f.shape)) * np.dtype(f.dtype).itemsize for f in fields.values())
     return seeds * capacity * sum(widths)
 
@@ -32,16 +35,13 @@ def transition_fields(
     """What a transition with one discrete action is made of; without a future (gamma = 0) nobody
     asks for its successor."""
     obs, scalar = Field(spec.shape, spec.dtype), Field((), np.float32)
-    fields = {
-        "obs": obs,
-        "next_obs": obs,
-        "reward": scalar,
-        "terminated": scalar,
-        "action": Field((), np.int64),
-    }
-    if not gamma and not memory and spec.stack == 1:
-        del fields["next_obs"], fields["terminated"]
-    if memory or spec.stack > 1 or n_steps > 1:
+    future = bool(gamma or memory or spec.stack > 1)
+    # A vector is read faster where its successor lies beside it.
+    once = spec.stack > 1 or any(part.image for part in spec.parts)
+    fields = {"obs": obs, "reward": scalar, "action": Field((), np.int64)}
+    if future:
+        fields |= {"terminated": scalar} if once else {"next_obs": obs, "terminated": scalar}
+    if memory or n_steps > 1 or (future and once):
         fields["first"] = scalar
     if memory:
         fields["memory"] = Field((memory,), np.float32)
@@ -52,8 +52,11 @@ class Replay:
     """Ring of `capacity` transitions per seed; `add` writes N a call, `sample` reads `(S, B)`.
 
     Fields of one dtype share one matrix `(S, capacity, width)`, so that a batch is gathered by one
-    call per dtype. With `length` above 1, samples are successive steps of one lane, whatever
-    episodes they belong to; with `stack` above 1, observations come with those before them.
+    call per dtype; observations without `next_obs` but with `first` are `Frames`, stored once.
+    With `length` above 1, samples are successive steps of one lane, whatever episodes they belong
+    to: all of each where they are wanted `whole`, else all its rewards, its first observation and
+    action, and the successor of the last step that is of the same episode. With `stack` above 1,
+    observations come with those before them.
     """
 
     def __init__(
@@ -65,9 +68,10 @@ class Replay:
         device: torch.device,
         length: int = 1,
         stack: int = 1,
+        whole: bool = True,
     ) -> None:
         seeds = len(uniforms.generators)
-        self.n_envs, self.length, self.stack = n_envs, length, stack
+        self.n_envs, self.length, self.stack, self.whole = n_envs, length, stack, whole
         self.capacity = max(capacity // n_envs, 1) * n_envs  # whole steps of all lanes
         least = (length + stack - 1) * n_envs
         if self.capacity < least:
@@ -75,6 +79,12 @@ class Replay:
                 f"buffer_size={capacity} is too small for sequences of {length} steps and "
                 f"frame_stack={stack} in {n_envs} environments: it must be at least {least}"
             )
+        self.timed = length > 1 or "memory" in fields  # whether batches have an axis of time
+        self.frames: Frames | None = None
+        if "first" in fields and "next_obs" not in fields:
+            obs = fields["obs"]
+            self.frames = Frames(seeds, n_envs, self.capacity, *obs, stack, device)
+            fields = {name: field for name, field in fields.items() if name != "obs"}
         self.uniforms = uniforms
         self.position = self.size = 0
         self.columns: dict[str, tuple[torch.dtype, slice, tuple[int, ...]]] = {}
@@ -107,13 +117,15 @@ class Replay:
         self._batch = self._views()
 
     def add(self, **values: np.ndarray) -> None:
-        """Store one transition of every lane; each value is `(S, N, *shape)`."""
+        """Store one transition of every lane; each value is `(S, N, *shape)`, and those that no
+        field asks for are left out."""
         here = slice(self.position, self.position + self.n_envs)
         slot = slice(0, self.n_envs) if self.staged else here
-        for name, value in values.items():
-            kind, columns, _ = self.columns[name]
+        for name, (kind, columns, _) in self.columns.items():
             block = self.host[kind][:, slot, columns]
-            block[...] = value.reshape(block.shape)
+            block[...] = values[name].reshape(block.shape)
+        if self.frames is not None:
+            self.frames.add(*(values[k] for k in ("obs", "next_obs", "first", "terminated")))
         if self.staged:
             for kind, data in self.data.items():
                 data[:, here] = torch.from_numpy(self.host[kind]).to(data.device)
@@ -133,56 +145,65 @@ class Replay:
 
     def sample(self) -> dict[str, Tensor]:
         """A batch drawn uniformly from what is stored: name -> `(S, B, *shape)`, or
-        `(S, B, T, *shape)` for sequences.
+        `(S, B, T, *shape)` for sequences and where there is a memory.
 
         The tensors are the same ones at every call: use them before the next.
         """
-        uniform = self.uniforms.next()  # (S, B)
-        if self.length == self.stack == 1:
-            slots = (uniform * self.size).astype(np.int64)
-        else:
-            slots = self._sequences(uniform)
+        begin = self._begin(self.uniforms.next())  # (S, B)
+        slots = begin
+        if self.length > 1:
+            steps = self.n_envs * np.arange(self.length)
+            slots = ((begin[..., None] + steps) % self.capacity).reshape(len(begin), -1)  # (S, B T)
         index = torch.from_numpy((slots + self.rows).reshape(-1)).to(self.device)
         for kind, data in self.data.items():
             torch.index_select(data.flatten(0, 1), 0, index, out=self._drawn[kind])
-        return self._batch if self.stack == 1 else self._stacked(slots)
+        if self.length > 1 and not self.whole:
+            return self._of_first(begin)
+        if self.frames is None:
+            return self._batch
+        seen = self.frames.seen(slots, self._first())
+        following = self.frames.following(slots, seen)
+        lead = (begin.shape[1], self.length) if self.timed else begin.shape[1:]
+        both = (self.frames.shaped(some, lead) for some in (seen, following))
+        return {**self._batch, **dict(zip(("obs", "next_obs"), both, strict=True))}
 
-    def _sequences(self, uniform: np.ndarray) -> np.ndarray:
-        """Slots of samples, `(S, B) -> (S, B T)`."""
+    def _of_first(self, begin: np.ndarray) -> dict[str, Tensor]:
+        """What n-step targets need of the batch: see the class."""
+        batch = dict(self._batch)
+        batch["action"] = batch["action"][:, :, 0]
+        last = returns.last_step(batch["first"])  # (S, B)
+        if self.frames is None:
+            batch["obs"] = batch["obs"][:, :, 0]
+            batch["next_obs"] = returns.take_step(batch["next_obs"], last)
+            return batch
+        flags, lead = self._first(), begin.shape[1:]
+        end = (begin + self.n_envs * last.cpu().numpy()) % self.capacity
+        seen = self.frames.seen(begin, flags)
+        # One frame of the last step is all that is needed where none are stacked: its successor.
+        before = self.frames.seen(end, flags) if self.stack > 1 else seen
+        batch["obs"] = self.frames.shaped(seen, lead)
+        batch["next_obs"] = self.frames.shaped(self.frames.following(end, before), lead)
+        return batch
+
+    def _begin(self, uniform: np.ndarray) -> np.ndarray:
+        """Slots of the first steps of samples, from numbers in [0, 1), both `(S, B)`."""
+        if self.length == self.stack == 1:
+            return (uniform * self.size).astype(np.int64)
         first, count = self._starts()
         drawn = (uniform * (count * self.n_envs)).astype(np.int64)
         step, lane = first + drawn // self.n_envs, drawn % self.n_envs
         if self.size == self.capacity:
             step += self.position // self.n_envs  # the oldest
-        steps = (step[..., None] + np.arange(self.length)) % (self.capacity // self.n_envs)
-        return (steps * self.n_envs + lane[..., None]).reshape(len(uniform), -1)
+        return step % (self.capacity // self.n_envs) * self.n_envs + lane
 
-    def _stacked(self, slots: np.ndarray) -> dict[str, Tensor]:
-        """The batch with stacked observations, `(S, B, [T,] K, *shape)`; frames before an episode
-        are copies of its first."""
-        kind, columns, shape = self.columns["obs"]
-        (_, flag, _), (_, after, _) = self.columns["first"], self.columns["next_obs"]
-        data = self.data[kind].flatten(0, 1)
-        begins = self.data[torch.float32].flatten(0, 1)[:, flag.start]  # a view
-        now, base = (torch.from_numpy(x).to(self.device) for x in (slots, self.rows))
-        older = []
-        for _ in range(self.stack):
-            older.append(now)
-            before = (now - self.n_envs) % self.capacity
-            now = torch.where(begins[now + base] > 0, now, before)
-        index = torch.stack(older[::-1], -1) + base[..., None]  # (S, B T, K)
-        frames = data[:, columns][index]
-        newest = self._drawn[kind][:, after].view(*index.shape[:2], 1, -1)
-        batch = dict(self._batch)
-        lead = (len(index), -1) if self.length == 1 else (len(index), -1, self.length)
-        for name, seen in (("obs", frames), ("next_obs", torch.cat([frames[:, :, 1:], newest], 2))):
-            batch[name] = seen.reshape(*lead, self.stack, *shape)
-        return batch
+    def _first(self) -> Tensor:
+        """(S, capacity): 1 for steps that begin an episode."""
+        return self.data[torch.float32][..., self.columns["first"][1].start]
 
     def _views(self) -> dict[str, Tensor]:
         """The fields of a batch as views of where it is gathered."""
         views = {}
-        lead = (len(self.rows), -1) if self.length == 1 else (len(self.rows), -1, self.length)
+        lead = (len(self.rows), -1, self.length) if self.timed else (len(self.rows), -1)
         for name, (kind, columns, shape) in self.columns.items():
             batch = self._drawn[kind].unflatten(0, lead)
             if shape:
@@ -194,7 +215,8 @@ class Replay:
 
     def state(self) -> dict[str, Any]:
         stored = {str(kind): data[:, : self.size] for kind, data in self.data.items()}
-        return {"position": self.position, "data": stored, "uniforms": self.uniforms.state()}
+        state = {"position": self.position, "data": stored, "uniforms": self.uniforms.state()}
+        return state if self.frames is None else {**state, "frames": self.frames.state(self.size)}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.position = state["position"]
@@ -202,4 +224,6 @@ class Replay:
             stored = torch.as_tensor(state["data"][str(kind)])
             self.size = stored.shape[1]
             data[:, : self.size] = stored.to(data.device)
+        if self.frames is not None:
+            self.frames.restore(state["frames"], self.position)
         self.uniforms.restore(state["uniforms"])

@@ -22,15 +22,27 @@ def take_step(values: Tensor, step: Tensor) -> Tensor:
     return values.flatten(0, 1)[index, step.flatten()].unflatten(0, step.shape)
 
 
+def take_outcomes(numbers: Tensor, action: Tensor) -> Tensor:
+    """numbers[..., action, :]: `(..., A, Z), (...) -> (..., Z)`."""
+    index = action[..., None, None].expand(*action.shape, 1, numbers.shape[-1])
+    return numbers.gather(-2, index).squeeze(-2)
+
+
 def discount_of(gamma: float, terminated: Tensor) -> Tensor:
     """gamma (1 - terminated), `(...) -> (...)`: a truncated step keeps its future."""
     return gamma * (1.0 - terminated)
 
 
-def greedy_value(next_q: Tensor, next_q_online: Tensor | None = None) -> Tensor:
-    """max_a Q(s', a), `(..., A) -> (...)` (Watkins 1989; Mnih et al. 2015), or with the online
-    network's values Q(s', argmax_a Q_online(s', a)) (van Hasselt et al. 2016, eq. 4)."""
-    return next_q.amax(-1) if next_q_online is None else take(next_q, next_q_online.argmax(-1))
+def greedy_action(next_q: Tensor, next_q_online: Tensor | None = None) -> Tensor:
+    """The action whose value is the target's, `(..., A) -> (...)`: argmax_a Q(s', a) (Watkins 1989;
+    Mnih et al. 2015), or argmax_a Q_online(s', a) (van Hasselt et al. 2016, eq. 4)."""
+    return (next_q if next_q_online is None else next_q_online).argmax(-1)
+
+
+def last_step(first: Tensor) -> Tensor:
+    """Index of the last of n steps that is of the same episode as the first, `(..., n) -> (...)`;
+    `first` marks steps that begin one."""
+    return (1.0 - first[..., 1:]).cumprod(-1).sum(-1).long()
 
 
 def n_step(reward: Tensor, discount: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -44,7 +56,7 @@ def n_step(reward: Tensor, discount: Tensor, first: Tensor) -> tuple[Tensor, Ten
     same[..., 1:] = (1.0 - first[..., 1:]).cumprod(-1)
     weight = torch.ones_like(reward)
     weight[..., 1:] = discount[..., :-1].cumprod(-1)
-    last = same.sum(-1).long() - 1
+    last = last_step(first)
     return (same * weight * reward).sum(-1), take(weight * discount, last), last
 
 

@@ -11,7 +11,11 @@ from typing import Any
 
 import numpy as np
 
-PURPOSES = ("init", "exploration", "replay", "lane", "policy", "minibatch")
+# Streams are numbered by their place here: append only.
+PURPOSES = (
+    "init", "exploration", "replay", "lane", "policy", "minibatch", "noise", "learning-noise",
+    "fractions", "policy-noise",
+)  # fmt: skip
 
 # Reset seeds of training lanes and of evaluation episodes come from disjoint halves of [0, 2^31),
 # so that no evaluation episode can ever have been trained on.
