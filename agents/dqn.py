@@ -120,8 +120,11 @@ class DQN(Agent):
             return action
         seen, memory, frames = look.see(obs, look.carry, look.first)
         look.taken = {"memory": memory}
-        with noise.laid_on(self.q.noisy, self.acting_noise):  # drawn anew for every step
+        if self.acting_noise is None:
             values, memory = self.q.act(seen, memory, self.device)
+        else:
+            with noise.laid_on(self.q.noisy, self.acting_noise):  # drawn anew for every step
+                values, memory = self.q.act(seen, memory, self.device)
         look.carry = (*frames, memory) if self.q.memory else frames
         return np.where(greedy, values.argmax(-1), action)
 

@@ -153,13 +153,29 @@ class MLP(nn.Module):
         self.activated = len(sizes) if activate_last else len(sizes) - 1
         activated = sizes[: self.activated] if norm else ()
         self.norms = nn.ModuleList(LayerNorm(len(generators), size) for size in activated)
+        self._path: tuple[tuple[Any, Any, bool], ...] = ()
+
+    def path(self) -> tuple[tuple[Any, Any, bool], ...]:
+        """(layer, norm or None, whether the activation follows), in their order.
+
+        Kept from its first use on: looking up parts of an nn.Module costs as much as a product.
+        """
+        if not self._path:
+            norms = [*self.norms, *[None] * len(self.layers)]
+            self._path = tuple(
+                (layer, norm, i < self.activated)
+                for i, (layer, norm) in enumerate(zip(self.layers, norms, strict=False))
+            )
+        return self._path
 
     def forward(self, x: Tensor) -> Tensor:
-        for i, layer in enumerate(self.layers):
+        activation = self.activation
+        for layer, norm, activated in self.path():
             x = layer.forward(x)  # without nn.Module's call machinery: it costs as much as the op
-            if i < self.activated:
-                x = self.norms[i].forward(x) if self.norms else x
-                x = self.activation(x)
+            if norm is not None:
+                x = norm.forward(x)
+            if activated:
+                x = activation(x)
         return x
 
     def arrays(self, x: np.ndarray) -> np.ndarray:
@@ -167,10 +183,11 @@ class MLP(nn.Module):
 
         Reads the parameters where they are; needs them in a `Stack` on a CPU.
         """
-        for i, layer in enumerate(self.layers):
+        for layer, norm, activated in self.path():
             x = layer.arrays(x)
-            if i < self.activated:
-                x = self.norms[i].arrays(x) if self.norms else x
+            if norm is not None:
+                x = norm.arrays(x)
+            if activated:
                 self.activation_array(x, out=x)
         return x
 
