@@ -9,6 +9,6 @@ import torch
 from threadpoolctl import threadpool_limits
 
 torch.set_num_threads(1)
-# numpy's BLAS has threads of its own, which wait for each other by spinning: beside other work a
-# product of 64 x 784 and 784 x 256 took 10 to 80 times as long as on one thread.
+# numpy's BLAS has threads of its own, which wait for each other by spinning: beside other work
+# products of 64 x 784 and 784 x 256 took 10 to 26 times as long as on one thread.
 threadpool_limits(1, user_api="blas")
