@@ -22,7 +22,7 @@ from rlbench.matrix import Board, board, duration, print_matrix
 from rlbench.pool import Pool
 from rlbench.provenance import command, now
 from rlbench.store import RunFolder, write_json
-from rlbench.suite import Suite, find
+from rlbench.suite import Suite
 
 
 class Options(NamedTuple):
@@ -36,8 +36,8 @@ class Options(NamedTuple):
     quiet: bool = False
 
 
-def bench(name: str, suite: Suite, seeds: Sequence[int], out: Path, options: Options) -> int:
-    """Compute what is missing of a suite; the exit code.
+def bench(suite: Suite, text: str, seeds: Sequence[int], out: Path, options: Options) -> int:
+    """Compute what is missing of a suite, of which `text` is the file; the exit code.
 
     Raises:
         UserError: a mistake in the suite; nothing has been written then.
@@ -45,8 +45,8 @@ def bench(name: str, suite: Suite, seeds: Sequence[int], out: Path, options: Opt
     news, results = Console(stderr=True), Console(quiet=options.quiet)
     planned = _plan(suite, seeds, out, options, news)
     mine = planning.shard(planned, *options.shard)
-    home = out / "benches" / suite.name
-    _write(home, planning.manifest(suite, planned, out, command()), find(name))
+    home = home_of(suite, out)
+    _write(home, planning.manifest(suite, planned, out, command()), text)
     for cell in mine:
         if cell.path and not cell.error:
             reopen(RunFolder(cell.path), cell.seeds, options.again)
@@ -66,6 +66,11 @@ def bench(name: str, suite: Suite, seeds: Sequence[int], out: Path, options: Opt
         news.print("stopped; the same command goes on", highlight=False)
         return stop()
     return 0 if set(ends) == {"done"} else 1
+
+
+def home_of(suite: Suite, out: Path) -> Path:
+    """The folder in which a suite is told, and reported on."""
+    return out / "benches" / suite.name
 
 
 def dry_run(suite: Suite, seeds: Sequence[int], out: Path, options: Options) -> int:
@@ -128,10 +133,10 @@ def _plan(
     return planned
 
 
-def _write(home: Path, manifest: dict[str, object], file: Path) -> None:
+def _write(home: Path, manifest: dict[str, object], text: str) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True)
-        (home / "suite.toml").write_bytes(file.read_bytes())
+        (home / "suite.toml").write_text(text, encoding="utf-8")
         write_json(home / "suite.json", manifest)
     except OSError as error:
         raise UserError(f"cannot write to {home}: {error.strerror or error}") from None

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rlbench import __version__, options
-from rlbench.cli_bench import bench
+from rlbench.cli_bench import ablate, bench
 from rlbench.cli_results import compare, data, list_, plot, report, show
 from rlbench.errors import UserError, nearest
 
@@ -220,7 +220,7 @@ def evaluate(
     sys.exit(workflow.evaluate(run_name, out, episodes, device))
 
 
-for _command in (bench, plot, compare, report, list_, show, data):
+for _command in (bench, ablate, plot, compare, report, list_, show, data):
     main.add_command(_command)
 
 

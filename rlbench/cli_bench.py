@@ -1,4 +1,4 @@
-"""The command that computes suites."""
+"""The commands that compute suites."""
 
 from __future__ import annotations
 
@@ -50,7 +50,70 @@ def bench(
     how = workflow.Options(device, jobs, max_seconds, share, again, quiet)
     if dry_run:
         sys.exit(workflow.dry_run(read, chosen, out, how))
-    sys.exit(workflow.bench(suite, read, chosen, out, how))
+    text = suites.find(suite).read_text(encoding="utf-8")
+    sys.exit(workflow.bench(read, text, chosen, out, how))
+
+
+@click.command(short_help="Switch parts of an agent on and off: what is each worth?")
+@click.argument("agent")
+@click.option("--env", "envs", required=True, multiple=True, help="Where (repeatable).")
+@click.option(
+    "--switch", "switches", required=True, multiple=True, metavar="KEY[=VALUE],...",
+    help="dueling, or n_steps=3: on so, off false or as without it (repeatable). What belongs "
+    "together: distribution=c51+v_min=0+v_max=100.",
+)  # fmt: skip
+@click.option("--seeds", default="10", show_default=True, help="10 (= 0 to 9), 0-9, or 3,7,11.")
+@click.option(
+    "-n", "--n-timesteps", "--steps", help="Env steps per seed.  [default: preset, else agent's]"
+)
+@click.option(
+    "-p", "parameters", multiple=True, metavar="KEY=VALUE",
+    help="Set a parameter, on and off (repeatable); n_envs may be one.",
+)  # fmt: skip
+@click.option("--preset/--no-preset", default=True, help="Use tuned parameters.  [default: use]")
+@click.option("--eval-freq", type=click.IntRange(min=0), help="As in rlbench run.")
+@click.option("--dry-run", is_flag=True, help="Print cells, time and memory; write nothing.")
+@options.progress
+@options.out
+def ablate(
+    agent: str,
+    envs: tuple[str, ...],
+    switches: tuple[str, ...],
+    seeds: str,
+    n_timesteps: str | None,
+    parameters: tuple[str, ...],
+    preset: bool,
+    eval_freq: int | None,
+    dry_run: bool,
+    device: str,
+    jobs: int,
+    max_seconds: float | None,
+    quiet: bool,
+    out: Path,
+) -> None:
+    """Train AGENT with all switches on, none, each alone, and each left out, on the same seeds.
+
+    Then a table and a figure say what each is worth, added to none and kept among all, with
+    intervals. It is a suite: repeating the command goes on where it was stopped, and rlbench report
+    tells the rest.
+    """
+    from rlbench import ablation, catalog, config
+
+    catalog.check_agent(agent)
+    text = ablation.suite_text(
+        agent,
+        envs,
+        [switch for option in switches for switch in ablation.split(option)],
+        parameters,
+        steps=None if n_timesteps is None else config.parse_steps(n_timesteps),
+        preset=preset,
+        eval_freq=eval_freq,
+    )
+    chosen = config.parse_seeds(seeds)
+    from rlbench import ablate as workflow
+
+    how = workflow.Options(device, jobs, max_seconds, quiet=quiet)
+    sys.exit(workflow.ablate(text, chosen, out, how, dry_run))
 
 
 def _share(text: str) -> tuple[int, int]:

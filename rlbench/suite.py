@@ -12,7 +12,7 @@
     steps = 200_000
 
 Every agent and variant meets every environment, unless that names `agents` of its own. The fields
-of the classes are all the keys there are.
+of the classes are all the keys there are; for `[ablation]` see `rlbench.ablation`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from rlbench import catalog
+from rlbench.ablation import Ablation
 from rlbench.config import Float, Int, parse_seeds
 from rlbench.errors import UserError, nearest
 
@@ -86,6 +87,7 @@ class Suite(_Table):
     seeds: Seeds = Field(tuple(range(5)), description="5 (= 0 to 4), '0-9' or [3, 7, 11]")
     agents: tuple[str, ...] = Field((), description="as they are, with their presets")
     variant: dict[str, Variant] = {}
+    ablation: Ablation | None = None
     env: tuple[Env, ...] = Field(min_length=1)
     preset: bool = Field(True, description="whether tuned parameters are used")
     eval_freq: Int | None = Field(None, ge=0, description="env steps; 0: only at the end")
@@ -100,6 +102,9 @@ class Suite(_Table):
             for name, variant in self.variant.items()
             for agent in variant.agents
         ]
+        if self.ablation:
+            agent = self.ablation.agent
+            varied += [(agent, name, given) for name, given in self.ablation.variants().items()]
         only = env.agents if env else ()
         return [entrant for entrant in plain + varied if not only or entrant[0] in only]
 
@@ -130,9 +135,20 @@ def load(name: str) -> Suite:
             can be made is not looked at.
     """
     path = find(name)
-    suite = _read(path)
+    return _known(_read(path), path.name)
+
+
+def loads(text: str, file: str) -> Suite:
+    """`load` of what a file has in it; mistakes begin with its name."""
+    return _known(_parsed(text, file), file)
+
+
+def _known(suite: Suite, file: str) -> Suite:
+    """The suite, if what it names is there."""
     if not suite.entrants():
-        raise UserError(f"{path.name} names no agents: agents = [...], or a [variant.NAME]")
+        raise UserError(
+            f"{file} names no agents: agents = [...], a [variant.NAME] or an [ablation]"
+        )
     agents = [agent for agent, _, _ in suite.entrants()]
     wraps = [wrap.partition(":")[0] for env in suite.env for wrap in _own(env.wraps)]
     for what, words, known in (
@@ -143,24 +159,30 @@ def load(name: str) -> Suite:
         for word in words:
             if word not in known:
                 hint = f"{nearest(word, known)} (rlbench list {what.split()[0]}s)"
-                raise UserError(f"{path.name}: no {what} '{word}'.{hint}")
+                raise UserError(f"{file}: no {what} '{word}'.{hint}")
     titles = [env.title for env in suite.env]
     twice = [f"[[env]] {title}" for title in titles if titles.count(title) > 1]
     rivals = [f"agent {agent} {name}".rstrip() for agent, name, _ in suite.entrants()]
     if twice := twice + [rival for rival in rivals if rivals.count(rival) > 1]:
-        raise UserError(f"{path.name} names {twice[0]} twice")
+        raise UserError(f"{file} names {twice[0]} twice")
     for env in suite.env:
         if None not in (env.steps, env.epochs):
-            raise UserError(f"{path.name}: {env.title} has steps and epochs: give one of the two")
+            raise UserError(f"{file}: {env.title} has steps and epochs: give one of the two")
     return suite
 
 
 def _read(path: Path) -> Suite:
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return _parsed(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
-    return _checked(tables, path.name)
+
+
+def _parsed(text: str, file: str) -> Suite:
+    try:
+        return _checked(tomllib.loads(text), file)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{file} is no TOML: {error}") from None
 
 
 def _own(wraps: Sequence[str]) -> list[str]:
@@ -178,7 +200,9 @@ def _checked(tables: dict[str, Any], file: str) -> Suite:
     first = [*unknown, *found][0]
     where, told = list(first["loc"]), [file]
     kind: type[BaseModel] = Suite
-    if where[0] == "env" and len(where) > 2:
+    if where[0] == "ablation" and len(where) > 1:
+        kind, where, told = Ablation, where[1:], [file, "[ablation]"]
+    elif where[0] == "env" and len(where) > 2:
         kind, where, told = Env, where[2:], [file, f"[[env]] number {int(where[1]) + 1}"]
     elif where[0] == "variant" and len(where) > 2:
         kind, where, told = Variant, where[2:], [file, f"[variant.{where[1]}]"]

@@ -40,6 +40,21 @@ def point_table(results: Results, seeds: pd.DataFrame) -> pd.DataFrame:
     return points[columns].sort_values([*RUN, "seed", "step"], ignore_index=True)
 
 
+def area_table(points: pd.DataFrame) -> pd.DataFrame:
+    """One row per finished seed: env, label, seed, and the mean height of its curve, `area`; NaN
+    where its first or last point is not there."""
+    done = points[points["status"] == "done"]
+    frames = []
+    for (env, label), mine in done.groupby(CELL):
+        values = mine.pivot(index="seed", columns="step", values="value")
+        if values.shape[1] > 1:
+            areas = area_under_curve(values.columns.to_numpy(), values.to_numpy())
+            frames.append(pd.DataFrame({"env": env, "label": label, "seed": values.index,
+                                        "area": areas}))  # fmt: skip
+    columns = [*CELL, "seed", "area"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
 def cost_table(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """One row per environment and entrant: what its curves are worth, and when they came so far.
 
@@ -52,27 +67,26 @@ def cost_table(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     curves: dict[Any, pd.DataFrame] = dict(list(points.groupby(CELL)))
+    areas = dict(list(area_table(points).dropna().groupby(CELL)["area"]))
     for _, cell in cells[cells["label"].isin(entrants(cells))].iterrows():
         mine = curves.get(tuple(cell[CELL]))
         goal = GOAL if cell["measure"] == ACCURACY else cell["threshold"]
         row = {**cell[CELL], "goal": goal, "of": cell["of"], "area_n": 0, "reached": 0}
-        rows.append(row | (_costs(mine, goal, cell["of"]) if mine is not None else {}))
+        if (area := areas.get(tuple(cell[CELL]))) is not None:
+            row |= {"area_n": area.size, "area": area.mean()}
+            row["area_low"], row["area_high"] = mean_interval(area) or (math.nan, math.nan)
+        if mine is not None and not math.isnan(goal):
+            row |= _reach(mine, goal, cell["of"])
+        rows.append(row)
     return pd.DataFrame(rows, columns=list(_COSTS)).astype(_COSTS)
 
 
-def _costs(points: pd.DataFrame, goal: float, seeds: int) -> dict[str, float]:
+def _reach(points: pd.DataFrame, goal: float, seeds: int) -> dict[str, float]:
     values = points.pivot(index="seed", columns="step", values="value")
     times = points.pivot(index="seed", columns="step", values="seconds").to_numpy()
-    done = values.index.isin(points.loc[points["status"] == "done", "seed"])
+    absent = np.full(seeds - len(values), math.nan)  # seeds without a point of a curve
     row: dict[str, float] = {}
-    if done.any() and values.shape[1] > 1:
-        areas = area_under_curve(values.columns.to_numpy(), values[done].to_numpy())
-        areas = areas[~np.isnan(areas)]
-        row |= {"area_n": areas.size, "area": areas.mean() if areas.size else math.nan}
-        row["area_low"], row["area_high"] = mean_interval(areas) or (math.nan, math.nan)
-    if not math.isnan(goal):
-        absent = np.full(seeds - len(values), math.nan)  # seeds without a point of a curve
-        for name, x in (("steps", values.columns.to_numpy()), ("seconds", times)):
-            found = reach(np.append(first_reach(x, values.to_numpy(), goal), absent))
-            row |= {name: found.median, "reached": found.reached}
+    for name, x in (("steps", values.columns.to_numpy()), ("seconds", times)):
+        found = reach(np.append(first_reach(x, values.to_numpy(), goal), absent))
+        row |= {name: found.median, "reached": found.reached}
     return row

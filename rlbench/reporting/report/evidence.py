@@ -61,7 +61,7 @@ def gather(scope: Scope, baseline: str | None = None) -> Evidence:
     """Raises UserError where the baseline is no entrant."""
     seeds = seed_table(scope.planned)
     cells = cell_table(scope, seeds)
-    family = inference.family(cells, baseline)
+    family = inference.family(cells, baseline, scope.effects)
     scales = inference.scales(cells)
     common = inference.common(cells, scales)
     scores: dict[str, np.ndarray[Any, Any]] = inference.matrices(seeds, common, scales)

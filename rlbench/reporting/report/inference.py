@@ -9,11 +9,13 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from rlbench.ablation import Effect
 from rlbench.errors import UserError, nearest
 from rlbench.reporting.bootstrap import STATISTICS, Estimate, aggregate
 from rlbench.reporting.comparison import compare, holm, probability_of_improvement
@@ -43,12 +45,12 @@ class Family(NamedTuple):
     """The comparisons that are tested, chosen before scores are seen, and how they were chosen."""
 
     pairs: list[tuple[str, str]]
-    kind: str  # "baseline", "peers" or "all"
+    kind: str  # "baseline", "switches", "peers" or "all"
 
 
-def family(cells: pd.DataFrame, baseline: str | None) -> Family:
-    """Everyone against the baseline; else every agent against its peer (`dqn` and `sb3-dqn`),
-    where there is one; else all pairs.
+def family(cells: pd.DataFrame, baseline: str | None, effects: Sequence[Effect] = ()) -> Family:
+    """Everyone against the baseline; else what an ablation compares; else every agent against its
+    peer (`dqn` and `sb3-dqn`), where there is one; else all pairs.
 
     Raises:
         UserError: the baseline is no entrant, or several are called so.
@@ -57,6 +59,8 @@ def family(cells: pd.DataFrame, baseline: str | None) -> Family:
     if baseline is not None:
         chosen = _baseline(cells, baseline)
         return Family([(name, chosen) for name in names if name != chosen], "baseline")
+    if effects:
+        return Family([(effect.on, effect.off) for effect in effects], "switches")
     about = {row["label"]: (row["agent"], row["variant"]) for _, row in cells.iterrows()}
     peers = []
     for a, b in itertools.permutations(names, 2):

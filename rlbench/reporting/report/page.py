@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rlbench import __version__
-from rlbench.reporting.report import figures, ledgers, tables, texts
-from rlbench.reporting.report.blocks import Block, Code, Figure, Points, Section
+from rlbench.reporting.report import figures, ledgers, switches, tables, texts
+from rlbench.reporting.report.blocks import Block, Code, Figure, Picture, Points, Section
 from rlbench.reporting.report.caveats import caveats
 from rlbench.reporting.report.evidence import Evidence
 from rlbench.reporting.report.facts import ACCURACY
@@ -38,6 +38,8 @@ def sections(found: Evidence) -> Iterator[Section]:
     pictures = list(figures.dots(found))
     dots = [Figure(DOTS, pictures)] if pictures else []
     yield Section("scores", "Final scores", [*dots, tables.scores(found)])
+    if found.scope.effects:
+        yield Section("switches", "Switches", [*_switches(found)])
     if len(found.pairs):
         yield Section("comparisons", "Comparisons", [_chosen(found), tables.comparisons(found)])
     if drawn := list(figures.curves(found)):
@@ -71,6 +73,8 @@ def _chosen(found: Evidence) -> str:
     kind = found.family.kind
     if kind == "baseline":
         return f"Tested is every entrant against the baseline, {found.family.pairs[0][1]}."
+    if kind == "switches":
+        return "Tested is each switch of the ablation, with it against without it."
     if kind == "peers":
         return (
             "Tested is every agent against its peer, and nothing else; other differences are to be "
@@ -80,6 +84,19 @@ def _chosen(found: Evidence) -> str:
         "Tested are all pairs in each environment. --baseline NAME tests all against one, which "
         "are fewer tests, and so decides more."
     )
+
+
+def _switches(found: Evidence) -> Iterator[Block]:
+    table = switches.effects(found)
+    block = switches.effect_table(found, table)
+    if table["difference"].notna().any():
+        said = "; ".join(f"{env}: {switches.ends(found, env)}" for env in found.envs)
+        picture = Picture(
+            figures.svg(switches.figure(found, table)),
+            f"Effect of each switch, the numbers are in the table. {said}.",
+        )
+        yield Figure(switches.CAPTION, [picture], wide=True)
+    yield block
 
 
 def _accuracy(found: Evidence) -> Iterator[Figure]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from rlbench.ablation import Ablation, Effect
 from rlbench.errors import UserError, nearest
 from rlbench.reporting.results import RUN, RUNS, Results, corrupt, load, read_json
 
@@ -32,7 +33,7 @@ class Scope:
 
     `planned` are results with a row of `runs` for every seed of a bench that is not there: status
     "missing", or "failed" where it could not be planned, with the reason. `records` are by the
-    runs' values of RUN.
+    runs' values of RUN. `effects` are those of ablations, whose cells go by their labels.
     """
 
     title: str
@@ -41,6 +42,7 @@ class Scope:
     results: Results
     planned: Results
     records: dict[_Key, Record]
+    effects: list[Effect]
 
 
 def find(paths: Sequence[str | Path], out: Path) -> list[Path]:
@@ -99,6 +101,7 @@ def scope(folders: Sequence[Path]) -> Scope:
         results=results,
         planned=_with_missing(results, plan),
         records={names[key]: record for key, record in records.items()},
+        effects=[effect for suite in suites for effect in _effects(suite)],
     )
 
 
@@ -115,6 +118,18 @@ def _read_suite(file: Path) -> dict[str, Any]:
         if field not in suite:
             raise corrupt(file, f"it lacks '{field}'")
     return suite
+
+
+def _effects(suite: dict[str, Any]) -> list[Effect]:
+    """What an ablation compares, by the labels of its cells."""
+    said = (suite.get("suite") or {}).get("ablation")
+    if not said:
+        return []
+    ablation = Ablation(**said)
+    return [
+        effect._replace(on=f"{ablation.agent} {effect.on}", off=f"{ablation.agent} {effect.off}")
+        for effect in ablation.effects()
+    ]
 
 
 def _plan(folder: Path, suite: dict[str, Any]) -> list[dict[str, Any]]:
