@@ -182,7 +182,7 @@ def _parsed(text: str, file: str) -> Suite:
     try:
         return _checked(tomllib.loads(text), file)
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file} is no TOML: {error}") from None
+        raise UserError(f"{file} cannot be read: {error}") from None
 
 
 def _own(wraps: Sequence[str]) -> list[str]:
