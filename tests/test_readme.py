@@ -37,7 +37,7 @@ def do(block: str, folder: Path) -> None:
         return word
 
     for _, *words in [shlex.split(line, comments=True) for line in block.splitlines()]:
-        short = ["-n", "1500"] if words[0] == "run" else []
+        short = ["-n", "1500"] if words[0] in ("run", "ablate") else []
         command = [sys.executable, "-m", "rlbench", *map(with_digest, words), *short]
         assert run(command, folder)
 
