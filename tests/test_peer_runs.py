@@ -160,7 +160,7 @@ def test_stopped_by_the_clock(tmp_path: Path, whole: Path) -> None:
     ("args", "said"),
     [
         (["sb3-dqn", "--env", "CartPole-v1", "-p", "loss=mse"], "should be 'huber'"),
-        (["sb3-dqn", "--env", "CartPole-v1", "-p", "double=true"], "double=true"),
+        (["sb3-dqn", "--env", "CartPole-v1", "-p", "double=true"], "no Double DQN; leave it out"),
         (["sb3-dqn", "--env", "CartPole-v1", "-p", "dropout=0.1"], "dropout=0.1"),
         (["sb3-dqn", "--env", "CartPole-v1", "-p", "burn_in=4"], "burn_in=4"),
         (["sb3-dqn", "--env", "CartPole-v1", "--encoder", "lstm"], "'auto', 'mlp' or 'cnn'"),
