@@ -1,6 +1,7 @@
 """Accuracy on image data against what it costs: images seen, gradient samples and seconds."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -87,7 +88,10 @@ def accuracy_figure(results: Results, title: str | None = None) -> Figure:
                 _curve(run, points, tests, looks[run["label"]]) for _, run in others.iterrows()
             ]
             sets[str(name)] = curves, levels, _entries(curves, levels)
-        heights = [HEIGHT + LINE * (2 + _shape(entries)[0]) for *_, entries in sets.values()]
+        heights = [
+            max(HEIGHT, 1 + sum(_lines(_level_texts(levels)))) + LINE * (2 + _shape(entries)[0])
+            for _, levels, entries in sets.values()
+        ]
         figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained", dpi=DPI)
         rows = figure.subfigures(len(sets), 1, height_ratios=heights, squeeze=False)[:, 0]
         for row, (name, (curves, levels, entries)) in zip(rows, sets.items(), strict=True):
@@ -223,16 +227,27 @@ def _limit(axes: Axes, heights: list[float]) -> None:
     axes.set_ylim(*scale.inverted().transform(np.array([low - room, high + room])))
 
 
-def _name(axes: Axes, levels: pd.DataFrame) -> None:
-    """Names beside the lines of levels, apart from one another."""
-    levels = levels.sort_values("accuracy_mean")
-    texts = [
+def _level_texts(levels: pd.DataFrame) -> list[str]:
+    """What stands beside the lines of levels that have a height."""
+    levels = levels.dropna(subset="accuracy_mean")
+    return [
         textwrap.fill(f"{run['label']}, n = {run['accuracy_n']}, {_test(run)}", 40)
         for _, run in levels.iterrows()
     ]
+
+
+def _lines(texts: Sequence[str]) -> np.ndarray:
+    """The height of each text, in inches."""
+    return np.array([LINE * (text.count("\n") + 1) for text in texts])
+
+
+def _name(axes: Axes, levels: pd.DataFrame) -> None:
+    """Names beside the lines of levels, apart from one another."""
+    levels = levels.sort_values("accuracy_mean")
+    texts = _level_texts(levels)
     low, high = axes.transLimits.inverted().transform([(0, 0), (0, 1)])[:, 1]
     scaled = axes.yaxis.get_transform().transform(levels["accuracy_mean"].to_numpy())
-    sizes = np.array([text.count("\n") + 1 for text in texts]) * LINE / (HEIGHT - 1)
+    sizes = _lines(texts) / max(HEIGHT - 1, sum(_lines(texts)))
     steps = np.cumsum(sizes) - sizes / 2  # texts one above the other, from the bottom
     places = isotonic_regression((scaled - low) / (high - low) - steps).x if texts else steps
     places = np.clip(places, -0.05, 1.05 - sizes.sum()) + steps
