@@ -1,7 +1,6 @@
 """Accuracy on image data against what it costs: images seen, gradient samples and seconds."""
 
 import textwrap
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -14,10 +13,10 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
-from scipy.optimize import isotonic_regression
 
 from rlbench.errors import UserError
 from rlbench.reporting.accuracy import accuracy_table, validation_points
+from rlbench.reporting.levels import LINE, PANEL, inches, level_texts, name_levels, test_text
 from rlbench.reporting.look import (
     DPI,
     GREY,
@@ -31,7 +30,7 @@ from rlbench.reporting.look import (
     thousands,
 )
 from rlbench.reporting.results import RUN, Results
-from rlbench.reporting.tables import SEED, percent_text
+from rlbench.reporting.tables import SEED
 
 COSTS = {
     "images": "images seen in training",
@@ -47,7 +46,7 @@ KEY = (
 FAR = 20  # times the cost of another run: too far apart for a linear axis
 GOOD = 0.9  # accuracy from which on errors are what is compared
 TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1)
-WIDTH, HEIGHT, LINE = 10.5, 3.5, 0.18  # inches: a figure, a row of panels, a line of its legend
+WIDTH = 10.5  # inches, of a figure
 
 
 class _Curve(NamedTuple):
@@ -89,7 +88,7 @@ def accuracy_figure(results: Results, title: str | None = None) -> Figure:
             ]
             sets[str(name)] = curves, levels, _entries(curves, levels)
         heights = [
-            max(HEIGHT, 1 + sum(_lines(_level_texts(levels)))) + LINE * (2 + _shape(entries)[0])
+            1 + max(PANEL, sum(inches(level_texts(levels)))) + LINE * (2 + _shape(entries)[0])
             for _, levels, entries in sets.values()
         ]
         figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained", dpi=DPI)
@@ -121,7 +120,7 @@ def _curve(
     line = means(mine, "accuracy", COSTS)
     network = f" ({run['network']})" if run["network"] else ""
     seeds = f", {seeds_text(run, line)}" if len(line) else ", not evaluated yet"
-    text = f"{run['label']}{network}{seeds}, {_test(run)}"
+    text = f"{run['label']}{network}{seeds}, {test_text(run)}"
     return _Curve(mine, line, ends[[*COSTS, "accuracy"]].mean(), look, text)
 
 
@@ -149,12 +148,6 @@ def _shape(entries: Entries) -> tuple[int, int]:
     return max((sum(len(lines[i]) for i in part) for part in parts), default=0), columns
 
 
-def _test(run: pd.Series) -> str:
-    if not run["accuracy_n"]:
-        return "no test yet"
-    return f"test {percent_text(run['accuracy_mean'], run['items'])} %"
-
-
 def _row(row: SubFigure, curves: list[_Curve], levels: pd.DataFrame, items: int) -> None:
     """Draw the panels of one data set with `items` test images."""
     panels = row.subplots(1, len(COSTS), sharey=True)
@@ -171,7 +164,7 @@ def _row(row: SubFigure, curves: list[_Curve], levels: pd.DataFrame, items: int)
         _panel(axes, cost, curves)
         for height in levels["accuracy_mean"].dropna():
             axes.axhline(height, color=GREY, linestyle=":", lw=1.2, zorder=1)
-    _name(panels[-1], levels.dropna(subset="accuracy_mean"))
+    name_levels(panels[-1], levels.dropna(subset="accuracy_mean"))
 
 
 def _panel(axes: Axes, cost: str, curves: list[_Curve]) -> None:
@@ -225,41 +218,3 @@ def _limit(axes: Axes, heights: list[float]) -> None:
     low, high = scale.transform(np.array([np.nanmin(heights), np.nanmax(heights)]))
     room = max(0.05 * (high - low), 0.01)
     axes.set_ylim(*scale.inverted().transform(np.array([low - room, high + room])))
-
-
-def _level_texts(levels: pd.DataFrame) -> list[str]:
-    """What stands beside the lines of levels that have a height."""
-    levels = levels.dropna(subset="accuracy_mean")
-    return [
-        textwrap.fill(f"{run['label']}, n = {run['accuracy_n']}, {_test(run)}", 40)
-        for _, run in levels.iterrows()
-    ]
-
-
-def _lines(texts: Sequence[str]) -> np.ndarray:
-    """The height of each text, in inches."""
-    return np.array([LINE * (text.count("\n") + 1) for text in texts])
-
-
-def _name(axes: Axes, levels: pd.DataFrame) -> None:
-    """Names beside the lines of levels, apart from one another."""
-    levels = levels.sort_values("accuracy_mean")
-    texts = _level_texts(levels)
-    low, high = axes.transLimits.inverted().transform([(0, 0), (0, 1)])[:, 1]
-    scaled = axes.yaxis.get_transform().transform(levels["accuracy_mean"].to_numpy())
-    sizes = _lines(texts) / max(HEIGHT - 1, sum(_lines(texts)))
-    steps = np.cumsum(sizes) - sizes / 2  # texts one above the other, from the bottom
-    places = isotonic_regression((scaled - low) / (high - low) - steps).x if texts else steps
-    places = np.clip(places, -0.05, 1.05 - sizes.sum()) + steps
-    for text, height, place in zip(texts, levels["accuracy_mean"], places, strict=True):
-        axes.annotate(
-            text,
-            xy=(1, height),
-            xycoords=("axes fraction", "data"),
-            xytext=(1.06, place),
-            textcoords="axes fraction",
-            va="center",
-            size="small",
-            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.7, "shrinkA": 1, "shrinkB": 0},
-            annotation_clip=False,
-        )
