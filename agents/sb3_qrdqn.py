@@ -22,6 +22,9 @@ class SB3QRDQNConfig(SB3DQNConfig):
     distribution: None = field(None, description="sb3-qrdqn learns quantiles, whatever is said")
     n_quantiles: Int = field(200, ge=1, description="quantiles of each action's return")
 
+    def unused(self) -> dict[str, str]:
+        return {k: reason for k, reason in super().unused().items() if k != "n_quantiles"}
+
     @classmethod
     def usual(cls) -> dict[str, Any]:
         return defaults_of(SB3QRDQN.algorithm, list(cls.model_fields))
