@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+from commands import environment
 
-from rlbench import catalog
+from rlbench import agents, catalog
 from rlbench.errors import UserError
+from rlbench.run import plan
 
 PEERS = [name for name in catalog.agents() if name.startswith("sb3-")]
 
@@ -53,3 +57,48 @@ def test_what_neither_takes_has_no_way_out() -> None:
     """Negative control: running dqn would not help."""
     assert "or run" not in refused("sb3-dqn", "double", "perhaps")
     assert "or run" not in refused("sb3-dqn", "gamma", 2)
+
+
+def test_presets_are_those_of_our_agents_and_what_is_missing_is_said() -> None:
+    ours = catalog.presets("dqn")
+    for env, values in catalog.presets("sb3-dqn").items():
+        assert "not tuned for sb3-dqn" in values["source"]
+        assert {**values, "source": ours[env]["source"]} == ours[env]
+    run = plan("sb3-dqn", "CartPole-v1", [0])
+    assert run.cannot == {"loss": "mse"}
+    config: Any = run.config
+    assert config.learning_rate == ours["CartPole-v1"]["learning_rate"]
+    assert run.total_timesteps == 50_000
+    assert plan("sb3-dqn", "Acrobot-v1", [0]).cannot == {"double": True}
+    memory = plan("sb3-dqn", "CartPole-v1+mask-velocity", [0])
+    assert memory.cannot["encoder"] == "lstm"
+    assert memory.config.model_dump()["encoder"] == "auto"
+    own = plan("sb3-ppo", "CartPole-v1", [0], parameters={"settings": "defaults", "gamma": 0.5})
+    assert (own.cannot, own.n_envs, own.total_timesteps) == ({}, 1, 100_000)
+    config = own.config
+    assert (config.n_steps, config.gamma) == (2048, 0.5)
+    assert own.variant == "settings=defaults gamma=0.5"
+    again = type(own).from_json({**own.to_json(), "identity": own.identity()}, [0])
+    assert again.identity() == own.identity()
+
+
+def test_the_library_is_imported_only_where_a_model_is_made() -> None:
+    code = (
+        "import sys; from rlbench import catalog, run\n"
+        "for name in catalog.agents(): catalog.agent_class(name)\n"
+        "run.plan('sb3-dqn', 'CartPole-v1', [0])\n"
+        "sys.exit('stable_baselines3' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("switch", "said"),
+    [({"dueling": True}, "dueling=true"), ({"distribution": "c51"}, "distribution"),
+     ({"n_atoms": 21}, "n_atoms=21"), ({"layer_norm": True}, "layer_norm=true")],
+)  # fmt: skip
+def test_extensions_that_the_library_has_not_are_refused(switch: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        agents.SB3DQN("CartPole-v1", **switch)
+    agents.DQN("CartPole-v1", **switch)  # negative control: ours takes it
