@@ -10,6 +10,18 @@ from rlbench.learning import encoders
 from rlbench.learning.exploration import ExplorationConfig
 from rlbench.learning.heads import HeadConfig
 
+# Parameters that hold for nothing where a switch is as it is.
+OF_PRIORITY = ("prioritized_alpha", "prioritized_beta", "prioritized_eps")
+OF_EXPLORATION = tuple(f"exploration_{name}" for name in ("initial_eps", "final_eps", "fraction"))
+OF_KIND: dict[str, tuple[str | None, ...]] = {  # with these distributions they hold
+    "loss": (None,),
+    **dict.fromkeys(("n_atoms", "v_min", "v_max"), ("c51",)),
+    "n_quantiles": ("qr",),
+    "kappa": ("qr", "iqn"),
+    **{f"iqn_{name}": ("iqn",) for name in
+       ("samples", "target_samples", "acting_samples", "embedding")},
+}  # fmt: skip
+
 
 class DQNConfig(ExplorationConfig, HeadConfig):
     """Parameters of DQN. Steps are env steps per seed; names are Stable-Baselines3's."""
@@ -73,10 +85,12 @@ class DQNConfig(ExplorationConfig, HeadConfig):
             )
 
     def unused(self) -> dict[str, str]:
-        reasons = {}
-        if self.noisy:
-            names = ("initial_eps", "final_eps", "fraction")
-            reasons = {f"exploration_{name}": "noisy" for name in names}
-        if self.distribution:
-            reasons["loss"] = f"distribution={self.distribution}"
-        return reasons
+        off = {
+            "noisy=false": () if self.noisy else ("noisy_sigma",),
+            "prioritized=false": () if self.prioritized else OF_PRIORITY,
+            "noisy": OF_EXPLORATION if self.noisy else (),
+            f"distribution={self.distribution or 'none'}": [
+                name for name, kinds in OF_KIND.items() if self.distribution not in kinds
+            ],
+        }
+        return super().unused() | {name: why for why, names in off.items() for name in names}

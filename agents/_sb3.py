@@ -30,7 +30,6 @@ import torch
 from gymnasium import spaces
 from pydantic import ValidationError
 
-from rlbench import config
 from rlbench.agents import _sb3_networks as networks
 from rlbench.agents._sb3_config import PeerConfig, falling, library
 from rlbench.agents._sb3_lanes import streams_kept
@@ -74,7 +73,7 @@ class Peer(Agent):
         """A preset of our agent without what the library cannot; its defaults need but a budget."""
         if given.get("settings") == "defaults":
             return {key: preset[key] for key in ("n_timesteps", "epochs") if key in preset}, {}
-        like, cannot = cls.like(), {}
+        like, cannot = cls.Config.like(), {}
         ours = {key: value for key, value in preset.items() if key in like.model_fields}
         for key, value in like(**ours).model_dump().items():
             try:
@@ -100,11 +99,6 @@ class Peer(Agent):
             raise UserError(f"{cls.name()} needs actions that count from 0, not {action}")
         if isinstance(action, spaces.Box) and not action.is_bounded():
             raise UserError(f"{cls.name()} needs bounded actions, not {action}")
-
-    @classmethod
-    def like(cls) -> type[config.Config]:
-        """The parameters of our agent: the next in line that are no peer's."""
-        return next(kind for kind in cls.Config.__mro__ if not issubclass(kind, PeerConfig))
 
     def build(self) -> None:
         # What each seed has learned: {"weights": ..., "moments": ...}, and from how much.

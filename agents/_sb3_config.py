@@ -6,18 +6,24 @@ import importlib
 import inspect
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field as field
+from pydantic import ValidationError
 
 from rlbench import config
 from rlbench.errors import UserError
 
-NONE_OTHER = "Stable-Baselines3 has no other"
+NO_MEMORY = "this agent has no memory"
 
 
 class PeerConfig(config.Config):
-    """What no peer of Stable-Baselines3 can be told, and whose settings are used."""
+    """What no peer of Stable-Baselines3 can be told, and whose settings are used.
+
+    A field that has one value only says in its description why; a mistake repeats it.
+    """
+
+    ours: ClassVar[str]  # our agent, whose parameters these are
 
     settings: Literal["equal", "defaults"] = field(
         "equal",
@@ -25,13 +31,36 @@ class PeerConfig(config.Config):
         "Stable-Baselines3",
     )
     encoder: Literal["auto", "mlp", "cnn"] = field(
-        "auto", description="auto (by the observation), mlp, cnn"
+        "auto",
+        description="auto: by the observation; there is no memory, which sb3-ppo-lstm alone has",
     )
-    hidden_size: Literal[64] = field(64, description=f"without a memory nothing: {NONE_OTHER}")
-    memory_horizon: None = field(None, description=NONE_OTHER)
-    dropout: config.Float = field(0.0, ge=0, le=0, description=NONE_OTHER)
-    layer_norm: Literal[False] = field(False, description=NONE_OTHER)
+    hidden_size: Literal[64] = field(64, description=NO_MEMORY)
+    memory_horizon: None = field(
+        None, description="Stable-Baselines3 has no chrono initialisation of memories"
+    )
+    dropout: config.Float = field(
+        0.0, ge=0, le=0, description="Stable-Baselines3 has no dropout in its networks"
+    )
+    layer_norm: Literal[False] = field(
+        False, description="Stable-Baselines3 has no layer norm in its networks"
+    )
     frame_stack: Literal[1] = field(1, description="stack frames by a wrapper of your own")
+
+    @classmethod
+    def like(cls) -> type[config.Config]:
+        """The parameters of our agent: the next in line that are no peer's."""
+        kinds = (kind for kind in cls.__mro__ if issubclass(kind, config.Config))
+        return next(kind for kind in kinds if not issubclass(kind, PeerConfig))
+
+    @classmethod
+    def reason(cls, name: str, value: Any) -> str:
+        """What the library lacks, where our agent takes the value."""
+        try:
+            cls.like()(**{name: value})
+        except ValidationError:
+            return ""
+        said = cls.model_fields[name].description
+        return f": {said}; leave it out, or run {cls.ours}, which can"
 
     @classmethod
     def build(cls, owner: str, values: dict[str, Any]) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field as field
 
 from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import NONE_OTHER, PeerConfig, defaults_of
+from rlbench.agents._sb3_config import NO_MEMORY, PeerConfig, defaults_of
 from rlbench.agents._sb3_on_policy import FromRollouts, rollout_arguments
 from rlbench.agents.a2c import A2CConfig
 
@@ -15,7 +15,9 @@ from rlbench.agents.a2c import A2CConfig
 class SB3A2CConfig(PeerConfig, A2CConfig):  # type: ignore[misc]  # fields are narrower
     """Parameters of A2C that Stable-Baselines3 has, in our units: env steps per seed."""
 
-    sequence_length: None = field(None, description=f"without a memory nothing: {NONE_OTHER}")
+    ours: ClassVar[str] = "a2c"
+
+    sequence_length: None = field(None, description=NO_MEMORY)
 
     @classmethod
     def usual(cls) -> dict[str, Any]:

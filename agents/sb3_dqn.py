@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field as field
 
 from rlbench.agents._dqn_config import DQNConfig
 from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import NONE_OTHER, PeerConfig, defaults_of
+from rlbench.agents._sb3_config import NO_MEMORY, PeerConfig, defaults_of
 from rlbench.agents._sb3_off_policy import FromReplay
 from rlbench.errors import UserError
 
@@ -23,21 +23,32 @@ _OF_SWITCHES = (
 class SB3DQNConfig(PeerConfig, DQNConfig):  # type: ignore[misc]  # fields are narrower
     """Parameters of DQN that Stable-Baselines3 has, in our units: env steps per seed."""
 
-    loss: Literal["huber"] = field("huber", description=NONE_OTHER)
-    double: Literal[False] = field(False, description=NONE_OTHER)
-    ortho_init: Literal[False] = field(False, description=NONE_OTHER)
-    dueling: Literal[False] = field(False, description=NONE_OTHER)
-    prioritized: Literal[False] = field(False, description=NONE_OTHER)
-    noisy: Literal[False] = field(False, description=NONE_OTHER)
-    distribution: None = field(None, description=NONE_OTHER)
-    sequence_length: Literal[16] = field(16, description=f"without a memory nothing: {NONE_OTHER}")
-    burn_in: Literal[8] = field(8, description=f"without a memory nothing: {NONE_OTHER}")
+    ours: ClassVar[str] = "dqn"
+
+    loss: Literal["huber"] = field("huber", description="the library's DQN has no other loss")
+    double: Literal[False] = field(False, description="Stable-Baselines3 has no Double DQN")
+    ortho_init: Literal[False] = field(
+        False, description="the library's DQN has no orthogonal first weights"
+    )
+    dueling: Literal[False] = field(False, description="Stable-Baselines3 has no dueling networks")
+    prioritized: Literal[False] = field(
+        False, description="Stable-Baselines3 has no prioritised replay"
+    )
+    noisy: Literal[False] = field(False, description="Stable-Baselines3 has no noisy networks")
+    distribution: None = field(
+        None, description="of distributions the library has quantiles alone, as sb3-qrdqn"
+    )
+    sequence_length: Literal[16] = field(16, description=NO_MEMORY)
+    burn_in: Literal[8] = field(8, description=NO_MEMORY)
 
     def check(self) -> None:
         super().check()
         for name, value in self.changed().items():
             if name in _OF_SWITCHES:
-                raise UserError(f"{name}={value} goes with a switch of dqn: {NONE_OTHER}")
+                raise UserError(
+                    f"{name}={value} goes with a switch of {self.ours} that Stable-Baselines3 has "
+                    f"not: leave it out, or run {self.ours}"
+                )
 
     @classmethod
     def usual(cls) -> dict[str, Any]:

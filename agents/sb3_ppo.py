@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field as field
 
 from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import NONE_OTHER, PeerConfig, defaults_of
+from rlbench.agents._sb3_config import NO_MEMORY, PeerConfig, defaults_of
 from rlbench.agents._sb3_on_policy import FromRollouts, ppo_arguments
 from rlbench.agents.ppo import PPOConfig
 
@@ -15,7 +15,9 @@ from rlbench.agents.ppo import PPOConfig
 class SB3PPOConfig(PeerConfig, PPOConfig):  # type: ignore[misc]  # fields are narrower
     """Parameters of PPO that Stable-Baselines3 has, in our units: env steps per seed."""
 
-    sequence_length: None = field(None, description=f"without a memory nothing: {NONE_OTHER}")
+    ours: ClassVar[str] = "ppo"
+
+    sequence_length: None = field(None, description=NO_MEMORY)
 
     @classmethod
     def usual(cls) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field as field
 
@@ -16,12 +16,16 @@ from rlbench.config import Int
 class SB3PPOLSTMConfig(PeerConfig, PPOConfig):  # type: ignore[misc]  # fields are narrower
     """Parameters of recurrent PPO that sb3-contrib has, in our units: env steps per seed."""
 
+    ours: ClassVar[str] = "ppo"
+
     encoder: Literal["lstm", "mlp+lstm", "cnn+lstm"] = field(  # type: ignore[assignment]
-        "lstm", description="lstm above what fits the observation, mlp+lstm, cnn+lstm"
+        "lstm",
+        description="lstm: above what fits the observation; the library has no other memory here",
     )
     hidden_size: Int = field(64, ge=2, description="units of the lstm")  # type: ignore[assignment]
     sequence_length: None = field(
-        None, description="sequences reach from where an episode or rollout begins to its end"
+        None,
+        description="sequences reach from where an episode or rollout begins to its end, always",
     )
 
     @classmethod

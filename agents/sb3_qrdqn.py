@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field as field
 
 from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import NONE_OTHER, defaults_of
+from rlbench.agents._sb3_config import defaults_of
 from rlbench.agents._sb3_off_policy import FromReplay
 from rlbench.agents.sb3_dqn import SB3DQNConfig
 from rlbench.config import Int
@@ -16,8 +16,14 @@ from rlbench.config import Int
 class SB3QRDQNConfig(SB3DQNConfig):
     """Parameters of QR-DQN that sb3-contrib has, in our units: env steps per seed."""
 
-    loss: Literal["quantile"] = field("quantile", description=NONE_OTHER)  # type: ignore[assignment]
+    loss: Literal["quantile"] = field(  # type: ignore[assignment]
+        "quantile", description="quantiles have a loss of their own"
+    )
+    distribution: None = field(None, description="sb3-qrdqn learns quantiles, whatever is said")
     n_quantiles: Int = field(200, ge=1, description="quantiles of each action's return")
+
+    def unused(self) -> dict[str, str]:
+        return {k: reason for k, reason in super().unused().items() if k != "n_quantiles"}
 
     @classmethod
     def usual(cls) -> dict[str, Any]:

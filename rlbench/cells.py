@@ -7,12 +7,14 @@ import json
 import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rlbench import catalog, datafiles
 from rlbench.checks import about, check
 from rlbench.errors import UserError
+from rlbench.patience import Patience
 from rlbench.protocol import EVAL_EPISODES
 from rlbench.run import Run, plain, plan
 from rlbench.store import RunFolder, seed_ranges
@@ -20,6 +22,7 @@ from rlbench.suite import Env, Suite
 
 # From well to unwell: the last that a seed of a cell has is what the cell is.
 STATES = ("done", "missing", "running", "timeout", "diverged", "failed")
+PATIENCE = 60.0  # seconds in which an environment has to be made
 States = dict[int, tuple[str, str]]  # seed -> its state, and why
 
 
@@ -69,18 +72,21 @@ def cells(suite: Suite, seeds: Sequence[int], device: str, out: Path) -> list[Ce
 
     Raises:
         UserError: a parameter that an agent has not, or a value that is none. An environment that
-            cannot be made, or that an agent cannot handle, is the `error` of its cells.
+            cannot be made, or not in `PATIENCE`, or that an agent cannot handle, is the `error` of
+            its cells.
     """
-    return [
-        _cell(suite, env, entrant, tuple(seeds), device, out)
-        for env in suite.env
-        for entrant in suite.entrants(env)
-    ]
+    made = []
+    for env in suite.env:
+        patience = Patience(PATIENCE)
+        for entrant in suite.entrants(env):
+            made.append(_cell(suite, env, patience, entrant, tuple(seeds), device, out))
+    return made
 
 
 def _cell(
     suite: Suite,
     env: Env,
+    patience: Patience,
     entrant: tuple[str, str, dict[str, Any]],
     seeds: tuple[int, ...],
     device: str,
@@ -99,7 +105,8 @@ def _cell(
     try:
         if "data" in kwargs:
             kwargs["data"] = datafiles.known_as(kwargs["data"])
-        made = plan(
+        planned = partial(
+            plan,
             agent,
             env.id,
             seeds,
@@ -112,8 +119,8 @@ def _cell(
             device=device,
             **options,
         )
-        check(made)
-        facts = about(made)
+        made = patience(planned)
+        facts = patience(partial(_facts, made))
     except UserError as reason:
         error = str(reason)
     timeout = suite.timeout if env.timeout is None else env.timeout
@@ -129,6 +136,11 @@ def _cell(
         about=facts,
         error=error,
     )
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    check(run)
+    return about(run)
 
 
 def _command(run: Run, parameters: Collection[str], preset: bool) -> str:

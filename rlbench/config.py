@@ -57,6 +57,7 @@ class Config(BaseModel):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"][:1]) or "configuration"
             said = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+            said += cls.reason(name, first["input"])
             raise UserError(
                 f"{owner}: {name}={_short(first['input'])}: {said} (rlbench show {owner})"
             ) from None
@@ -75,6 +76,11 @@ class Config(BaseModel):
                 kind = Annotated[kind, part]
             fields[field] = kind, Field(value, description=info.description)
         return create_model(name, __base__=cls, __module__=module, **fields)
+
+    @classmethod
+    def reason(cls, name: str, value: Any) -> str:
+        """Why a value is refused, and the way out, where bounds alone do not say it."""
+        return ""
 
     def check(self) -> None:
         """Refuse parameters that do not go together, with a UserError."""

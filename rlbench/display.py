@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,22 +21,26 @@ from rlbench.jobs import Job
 from rlbench.jobs import Progress as News
 
 
-class Quiet:
+class Display:
+    """What is live as long as it is entered, where anything is."""
+
+    shown: Progress | Live | None = None
+
+    def __enter__(self) -> Self:
+        if self.shown:
+            self.shown.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.shown:
+            self.shown.stop()
+
+
+class Quiet(Display):
     """Says nothing, except what went wrong."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
 
     def update(self, job: Job, news: News) -> None:
         return None
@@ -77,7 +81,7 @@ class Bars(Quiet):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self.tasks: dict[str, TaskID] = {}
-        self.bars = Progress(
+        self.shown = self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
@@ -86,18 +90,6 @@ class Bars(Quiet):
             TimeRemainingColumn(),
             console=console,
         )
-
-    def __enter__(self) -> Self:
-        self.bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.bars.stop()
 
     def update(self, job: Job, news: News) -> None:
         if job.title not in self.tasks:

@@ -7,8 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from rich import box
 from rich.console import Console, Group
@@ -17,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rlbench.cells import STATES, Cell, States
+from rlbench.display import Display
 from rlbench.executors import Outcome
 from rlbench.jobs import Job, Key, Progress
 from rlbench.store import seed_ranges
@@ -25,7 +24,7 @@ COLORS = {"done": "green", "running": "cyan", "failed": "red", "diverged": "red"
           "timeout": "magenta", "missing": "dim"}  # fmt: skip
 
 
-class Board:
+class Board(Display):
     """What is known of all cells, and a line for each part that goes wrong.
 
     `costs` are the estimated seconds of each job that is still to do.
@@ -38,17 +37,6 @@ class Board:
         self.begun: dict[Key, tuple[float, int]] = {}  # when, and at which step
         self.paces: dict[Key, float] = {}  # what a job takes in units of its estimate
         self.look()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
 
     def look(self) -> None:
         """Read the states from the store."""
@@ -114,20 +102,11 @@ class Lines(Board):
 class Screen(Board):
     """A table that is drawn anew four times a second, above which stands what goes wrong."""
 
-    def __enter__(self) -> Self:
+    def __init__(self, console: Console, cells: Sequence[Cell], jobs: int) -> None:
+        super().__init__(console, cells, jobs)
         self.shown = Live(
-            console=self.console, get_renderable=self._picture, refresh_per_second=4, transient=True
+            console=console, get_renderable=self._picture, refresh_per_second=4, transient=True
         )
-        self.shown.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.shown.stop()
 
     def _picture(self) -> Group:
         left = self.remaining()

@@ -56,6 +56,15 @@ class Hang(Noise):
         return super().step(action)
 
 
+class Stuck(Noise):
+    """Is not made as long as a file is there."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        while Path(file).exists():
+            time.sleep(0.05)
+
+
 class Slow(Noise):
     """Takes its time, so that there is time to kill."""
 

@@ -8,11 +8,15 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import stable_baselines3
 import torch
 from probes import Noise
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from rlbench.learning.seeds import lane_seed
+from rlbench.learning.seeds import evaluation_seeds, lane_seed
+from rlbench.learning.train import Plan
+from rlbench.rows import Row
 
 # What both are told, each in its own words: ours, and Stable-Baselines3's.
 SMALL: dict[str, dict[str, Any]] = {
@@ -86,3 +90,44 @@ class Unrewarded(Second):
 
 class Unseen(Second):
     what = "obs"
+
+
+def cartpole() -> Any:
+    return gymnasium.make("CartPole-v1", disable_env_checker=True)
+
+
+def plain(name: str, seed: int, total: int, n_envs: int, **settings: Any) -> Any:
+    """The library alone, told what our agents do by default."""
+    own: dict[str, Any] = {"max_grad_norm": 10.0} if name == "DQN" else {"max_grad_norm": 0.5}
+    rate = {"DQN": 5e-4, "PPO": 3e-4, "A2C": 7e-4}[name]
+    made = getattr(stable_baselines3, name)(
+        "MlpPolicy", lanes(cartpole, seed, n_envs), learning_rate=rate, seed=seed, device="cpu",
+        **own, **settings,
+    )  # fmt: skip
+    return made.learn(total)
+
+
+def equal(agent: Any, seed: int, model: Any) -> bool:
+    """Whether a seed has learned exactly the weights of a model."""
+    theirs = model.policy.state_dict()
+    mine = agent.learned[seed]["weights"]
+    assert mine.keys() == theirs.keys()
+    return all(np.array_equal(mine[key], value.numpy()) for key, value in theirs.items())
+
+
+def one_by_one(make: Any, episodes: int) -> DummyVecEnv:
+    """One environment whose episodes are the sealed final ones."""
+    return DummyVecEnv([lambda: Monitor(Reseeded(make(), evaluation_seeds("final", episodes)))])
+
+
+def rows(agent: Any, total: int, **plan: Any) -> list[Row]:
+    agent.begin(total)
+    trainer = agent.trainer(Plan(total, **plan))
+    return list(trainer.rows())
+
+
+def returns(agent: Any, episodes: int) -> list[float]:
+    from rlbench.learning.evaluate import evaluate
+
+    scores = evaluate(agent.policy(), agent.make_env, "final", episodes)
+    return [score.ret for score in scores if score is not None]

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import psutil
 import pytest
 from commands import environment, here, table, tables, wait_for
 
+from rlbench import cells
 from rlbench.learning.seeds import lane_seed
 from rlbench.reporting.results import load
 
@@ -91,6 +93,30 @@ def test_every_way_to_go_wrong(tmp_path: Path) -> None:
     again = parts(out)
     assert set(again["hazards_Hang/seeds-0-1"]["status"].values()) == {"done"}
     assert again["probes_Poison/seeds-0-1"]["status"]["1"] == "diverged"
+
+
+def test_a_constructor_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its cells fail, after one wait for all of them; the others go on."""
+    monkeypatch.setattr(cells, "PATIENCE", 1.0)
+    flag, out = tmp_path / "flag", tmp_path / "out"
+    flag.touch()
+    file = suite(
+        tmp_path, '["random", "dqn", "ppo"]',
+        f'id = "hazards:Stuck"\nkwargs = {{ file = "{flag}" }}\nsteps = 50',
+        'id = "probes:Noise"\nagents = ["random"]\nsteps = 50',
+    )  # fmt: skip
+    before = threading.active_count()
+    assert here("bench", file, "--dry-run", "--out", out) == 1
+    assert threading.active_count() == before + 1
+    said = f"random, dqn, ppo on hazards:Stuck file={flag}: its constructor did not return within"
+    assert said in capsys.readouterr().err
+    assert here("bench", file, "--out", out) == 1
+    assert said in capsys.readouterr().err
+    assert set(parts(out)) == {"probes_Noise/seeds-0-1"}
+    flag.unlink()
+    assert here("bench", file, "--out", out, "--quiet") == 0  # negative control: it is made now
 
 
 def test_agents_that_break_their_process(tmp_path: Path) -> None:

@@ -210,8 +210,33 @@ def test_what_does_not_go_together_is_said() -> None:
     ):
         with pytest.raises(UserError, match=said):
             DQN(World, **row)
-    unused = DQN.Config.build("dqn", {"noisy": True, "distribution": "c51"}).unused()
-    assert unused.keys() == {
-        "loss", "exploration_initial_eps", "exploration_final_eps", "exploration_fraction",
-    }  # fmt: skip
-    assert DQN.Config.build("dqn", {}).unused() == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason", "names"),
+    [
+        ({"noisy": True}, "noisy", "exploration_initial_eps exploration_final_eps "
+         "exploration_fraction"),
+        ({}, "noisy=false", "noisy_sigma"),
+        ({}, "prioritized=false", "prioritized_alpha prioritized_beta prioritized_eps"),
+        ({}, "encoder=auto", "hidden_size memory_horizon sequence_length burn_in"),
+        ({}, "distribution=none", "n_atoms v_min v_max n_quantiles kappa iqn_samples "
+         "iqn_target_samples iqn_acting_samples iqn_embedding"),
+        ({"distribution": "c51"}, "distribution=c51", "loss n_quantiles kappa iqn_samples "
+         "iqn_target_samples iqn_acting_samples iqn_embedding"),
+        ({"distribution": "qr"}, "distribution=qr", "loss n_atoms v_min v_max iqn_samples "
+         "iqn_target_samples iqn_acting_samples iqn_embedding"),
+        ({"distribution": "iqn"}, "distribution=iqn", "loss n_atoms v_min v_max n_quantiles"),
+    ],
+)  # fmt: skip
+def test_what_holds_for_nothing(given: dict[str, Any], reason: str, names: str) -> None:
+    unused = DQN.Config.build("dqn", given).unused()
+    assert {name for name, why in unused.items() if why == reason} == set(names.split())
+    assert unused.keys() <= DQN.Config.model_fields.keys()
+
+
+def test_all_holds_where_all_is_on() -> None:
+    """But for what the noise replaces, and what other distributions have."""
+    on = {"noisy": True, "prioritized": True, "distribution": "iqn", "encoder": "gru"}
+    reasons = set(DQN.Config.build("dqn", on).unused().values())
+    assert reasons == {"noisy", "distribution=iqn"}

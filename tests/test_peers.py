@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from contextlib import nullcontext
 from typing import Any
 
 import gymnasium
@@ -12,43 +9,12 @@ import numpy as np
 import pytest
 import stable_baselines3
 import torch
-from commands import environment
-from peers import SMALL, Greedy, Reseeded, lanes
+from peers import SMALL, cartpole, equal, lanes, one_by_one, plain, returns
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from rlbench import agents, catalog
-from rlbench.agents import _sb3_seed
-from rlbench.agents._sb3_networks import Below, Sighted
+from rlbench import agents
+from rlbench.agents._sb3_networks import Below
 from rlbench.errors import UserError
-from rlbench.learning.seeds import evaluation_seeds
-from rlbench.learning.train import Plan
-from rlbench.rows import Episode, Evaluation, Row
-from rlbench.run import plan
-
-
-def cartpole() -> Any:
-    return gymnasium.make("CartPole-v1", disable_env_checker=True)
-
-
-def plain(name: str, seed: int, total: int, n_envs: int, **settings: Any) -> Any:
-    """The library alone, told what our agents do by default."""
-    own: dict[str, Any] = {"max_grad_norm": 10.0} if name == "DQN" else {"max_grad_norm": 0.5}
-    rate = {"DQN": 5e-4, "PPO": 3e-4, "A2C": 7e-4}[name]
-    made = getattr(stable_baselines3, name)(
-        "MlpPolicy", lanes(cartpole, seed, n_envs), learning_rate=rate, seed=seed, device="cpu",
-        **own, **settings,
-    )  # fmt: skip
-    return made.learn(total)
-
-
-def equal(agent: Any, seed: int, model: Any) -> bool:
-    """Whether a seed has learned exactly the weights of a model."""
-    theirs = model.policy.state_dict()
-    mine = agent.learned[seed]["weights"]
-    assert mine.keys() == theirs.keys()
-    return all(np.array_equal(mine[key], value.numpy()) for key, value in theirs.items())
 
 
 @pytest.mark.parametrize(
@@ -135,104 +101,12 @@ def test_small_images_have_our_network() -> None:
     assert Below(space, "small", (128,), torch.nn.Tanh)(torch.zeros(3, 1, 10, 10)).shape == (3, 128)
 
 
-def one_by_one(make: Any, episodes: int) -> DummyVecEnv:
-    """One environment whose episodes are the sealed final ones."""
-    return DummyVecEnv([lambda: Monitor(Reseeded(make(), evaluation_seeds("final", episodes)))])
-
-
-def rows(agent: Any, total: int, **plan: Any) -> list[Row]:
-    agent.begin(total)
-    trainer = agent.trainer(Plan(total, **plan))
-    return list(trainer.rows())
-
-
-def returns(agent: Any, episodes: int) -> list[float]:
-    from rlbench.learning.evaluate import evaluate
-
-    scores = evaluate(agent.policy(), agent.make_env, "final", episodes)
-    return [score.ret for score in scores if score is not None]
-
-
-def test_scores_are_those_of_evaluate_policy() -> None:
-    """The library's own evaluation of its own model on the same episodes."""
-    agent = agents.SB3DQN("CartPole-v1", **SMALL["DQN"])
-    found = [row for row in rows(agent, 400, final_episodes=24) if isinstance(row, Evaluation)]
-    model = plain("DQN", 0, 400, 1, **SMALL["DQN"])
-    theirs, lengths = evaluate_policy(
-        model, one_by_one(cartpole, 24), 24, return_episode_rewards=True
-    )
-    final = [row for row in found if row.phase == "final"]
-    assert [row.ret for row in final] == theirs
-    assert [row.length for row in final] == lengths
-    assert all(row.deterministic and row.epsilon == 0.0 for row in final)
-    others, _ = evaluate_policy(model, Monitor(cartpole()), 24, return_episode_rewards=True)
-    assert others != theirs  # negative control: other episodes have other scores
-
-
-def test_evaluation_on_the_grid_of_our_agents() -> None:
-    """At the same steps, also where they fall inside rollouts of 8 environments."""
-    settings: dict[str, Any] = {"n_steps": 16, "batch_size": 64, "n_epochs": 1}
-    at = {}
-    for kind in (agents.PPO, agents.SB3PPO):
-        agent = kind("CartPole-v1", n_envs=8, device="cpu", **settings)
-        found = rows(agent, 1001, eval_freq=300, eval_episodes=1, final_episodes=1)
-        at[kind] = [(r.step, r.phase) for r in found if isinstance(r, Evaluation)]
-        assert max(row.step for row in found if isinstance(row, Episode)) <= 1008
-    assert at[agents.PPO] == at[agents.SB3PPO]
-    assert at[agents.PPO] == [*((s, "grid") for s in (0, 304, 600, 904)), (1008, "final")]
-
-
 def test_no_more_is_learned_from_than_the_budget() -> None:
     """Where it ends inside a rollout, the library alone would finish that."""
     agent = agents.SB3PPO("CartPole-v1", n_envs=2, **SMALL["PPO"]).learn(40)
     assert equal(agent, 0, plain("PPO", 0, 32, 2, **SMALL["PPO"]))
     assert not equal(agent, 0, plain("PPO", 0, 40, 2, **SMALL["PPO"]))
     assert agent.num_timesteps == 40
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_evaluation_disturbs_no_training(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even where environments draw from the generators that the library draws from."""
-    if not kept:  # negative control
-        monkeypatch.setattr(_sb3_seed, "streams_kept", lambda _: nullcontext())
-    weights = []
-    for every in (0, 50):
-        agent = agents.SB3A2C(Greedy, n_envs=1, normalize_obs=True)
-        rows(agent, 200, eval_freq=every, eval_episodes=3, final_episodes=every)
-        weights.append(agent.learned[0]["weights"])
-    same = all(np.array_equal(weights[0][key], weights[1][key]) for key in weights[0])
-    assert same is kept
-
-
-def test_nothing_global_is_left_behind() -> None:
-    """A caller's turn, between rows, sees its own numbers go on as without a peer."""
-    torch.manual_seed(5)  # noqa: TID251
-    expected = torch.rand(3)  # noqa: TID251
-    torch.manual_seed(5)  # noqa: TID251
-    drawn: list[int] = []
-    agents.SB3A2C("CartPole-v1").learn(100, callback=lambda _: drawn.append(0))
-    assert drawn
-    assert torch.equal(torch.rand(3), expected)  # noqa: TID251
-
-
-def test_an_evaluation_sees_the_moments_of_its_step() -> None:
-    """Normalised as VecNormalize does it, raw rewards in the rows."""
-    agent = agents.SB3PPO("CartPole-v1", n_envs=2, normalize_obs=True, normalize_reward=True,
-                          **SMALL["PPO"])  # fmt: skip
-    found = rows(agent, 64, eval_freq=0, final_episodes=1)
-    assert all(row.ret == row.length for row in found if isinstance(row, Episode))
-    moments = agent.learned[0]["moments"]
-    venv: Any = VecNormalize(lanes(cartpole, 0, 1))
-    venv.obs_rms.mean, venv.obs_rms.var = moments["mean"], moments["var"]
-    obs = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32) * 30
-
-    class Mirror:
-        def predict(self, seen: Any, *_: Any) -> Any:
-            return seen, None
-
-    seen, _ = Sighted(Mirror(), moments).predict(obs)
-    assert np.array_equal(seen, venv.normalize_obs(obs))
-    assert not np.array_equal(seen, obs)
 
 
 def test_saved_loaded_and_predicting(tmp_path: Any) -> None:
@@ -250,48 +124,3 @@ def test_saved_loaded_and_predicting(tmp_path: Any) -> None:
     before = {key: value.copy() for key, value in loaded.learned[1]["weights"].items()}
     again = agents.SB3DQN.load(tmp_path / "agent.npz", "CartPole-v1", seed=1).learn(20)
     assert all(np.array_equal(before[k], v) for k, v in again.learned[1]["weights"].items())
-
-
-def test_presets_are_those_of_our_agents_and_what_is_missing_is_said() -> None:
-    ours = catalog.presets("dqn")
-    for env, values in catalog.presets("sb3-dqn").items():
-        assert "not tuned for sb3-dqn" in values["source"]
-        assert {**values, "source": ours[env]["source"]} == ours[env]
-    run = plan("sb3-dqn", "CartPole-v1", [0])
-    assert run.cannot == {"loss": "mse"}
-    config: Any = run.config
-    assert config.learning_rate == ours["CartPole-v1"]["learning_rate"]
-    assert run.total_timesteps == 50_000
-    assert plan("sb3-dqn", "Acrobot-v1", [0]).cannot == {"double": True}
-    memory = plan("sb3-dqn", "CartPole-v1+mask-velocity", [0])
-    assert memory.cannot["encoder"] == "lstm"
-    assert memory.config.model_dump()["encoder"] == "auto"
-    own = plan("sb3-ppo", "CartPole-v1", [0], parameters={"settings": "defaults", "gamma": 0.5})
-    assert (own.cannot, own.n_envs, own.total_timesteps) == ({}, 1, 100_000)
-    config = own.config
-    assert (config.n_steps, config.gamma) == (2048, 0.5)
-    assert own.variant == "settings=defaults gamma=0.5"
-    again = type(own).from_json({**own.to_json(), "identity": own.identity()}, [0])
-    assert again.identity() == own.identity()
-
-
-def test_the_library_is_imported_only_where_a_model_is_made() -> None:
-    code = (
-        "import sys; from rlbench import catalog, run\n"
-        "for name in catalog.agents(): catalog.agent_class(name)\n"
-        "run.plan('sb3-dqn', 'CartPole-v1', [0])\n"
-        "sys.exit('stable_baselines3' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], env=environment(), check=False)
-    assert done.returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("switch", "said"),
-    [({"dueling": True}, "dueling=true"), ({"distribution": "c51"}, "distribution"),
-     ({"n_atoms": 21}, "n_atoms=21"), ({"layer_norm": True}, "layer_norm=true")],
-)  # fmt: skip
-def test_extensions_that_the_library_has_not_are_refused(switch: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        agents.SB3DQN("CartPole-v1", **switch)
-    agents.DQN("CartPole-v1", **switch)  # negative control: ours takes it

@@ -64,3 +64,20 @@ def test_what_holds_for_nothing_is_told_beforehand() -> None:
     assert "exploration_final_eps holds for nothing with noisy" in line
     assert "loss holds for nothing with distribution=qr" in line
     assert "holds" not in check(plan("dqn", "CartPole-v1", [0], preset=False))
+    for name, given in (
+        ("v_min", {"v_min": -5}),
+        ("iqn_samples", {"iqn_samples": 4, "distribution": "c51"}),
+        ("prioritized_beta", {"prioritized_beta": 0.5}),
+        ("hidden_size", {"hidden_size": 32}),
+    ):
+        line = check(plan("dqn", "CartPole-v1", [0], parameters=given))
+        assert f"{name} holds for nothing with" in line
+    for agent in ("rainbow", "c51", "per-dqn", "qr-dqn", "iqn", "drqn", "sb3-qrdqn"):
+        assert "holds" not in check(plan(agent, "CartPole-v1", [0])), agent
+    own = check(plan("sb3-qrdqn", "CartPole-v1", [0], parameters={"n_quantiles": 50}))
+    assert "holds" not in own
+    off = check(plan("rainbow", "CartPole-v1", [0], parameters={"distribution": None}))
+    assert "holds" not in off  # v_min is the preset's, for when it is on
+    assert "n_quantiles holds" in check(
+        plan("sb3-dqn", "CartPole-v1", [0], parameters={"n_quantiles": 50})
+    )

@@ -97,6 +97,14 @@ class EncoderConfig(config.Config):
     )
     frame_stack: Int = field(1, ge=1, description="successive observations seen at once")
 
+    def unused(self) -> dict[str, str]:
+        if parse(self.encoder)[1]:
+            return {}
+        names = ("hidden_size", "memory_horizon", "sequence_length", "burn_in")
+        return {
+            name: f"encoder={self.encoder}" for name in names if name in type(self).model_fields
+        }
+
     def gain(self) -> float | None:
         """Gain of the first weights of hidden layers."""
         return math.sqrt(2.0) if self.ortho_init else None

@@ -13,10 +13,10 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
-from scipy.optimize import isotonic_regression
 
 from rlbench.errors import UserError
 from rlbench.reporting.accuracy import accuracy_table, validation_points
+from rlbench.reporting.levels import LINE, PANEL, inches, level_texts, name_levels, test_text
 from rlbench.reporting.look import (
     DPI,
     GREY,
@@ -30,7 +30,7 @@ from rlbench.reporting.look import (
     thousands,
 )
 from rlbench.reporting.results import RUN, Results
-from rlbench.reporting.tables import SEED, percent_text
+from rlbench.reporting.tables import SEED
 
 COSTS = {
     "images": "images seen in training",
@@ -46,7 +46,7 @@ KEY = (
 FAR = 20  # times the cost of another run: too far apart for a linear axis
 GOOD = 0.9  # accuracy from which on errors are what is compared
 TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1)
-WIDTH, HEIGHT, LINE = 10.5, 3.5, 0.18  # inches: a figure, a row of panels, a line of its legend
+WIDTH = 10.5  # inches, of a figure
 
 
 class _Curve(NamedTuple):
@@ -87,7 +87,10 @@ def accuracy_figure(results: Results, title: str | None = None) -> Figure:
                 _curve(run, points, tests, looks[run["label"]]) for _, run in others.iterrows()
             ]
             sets[str(name)] = curves, levels, _entries(curves, levels)
-        heights = [HEIGHT + LINE * (2 + _shape(entries)[0]) for *_, entries in sets.values()]
+        heights = [
+            1 + max(PANEL, sum(inches(level_texts(levels)))) + LINE * (2 + _shape(entries)[0])
+            for _, levels, entries in sets.values()
+        ]
         figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained", dpi=DPI)
         rows = figure.subfigures(len(sets), 1, height_ratios=heights, squeeze=False)[:, 0]
         for row, (name, (curves, levels, entries)) in zip(rows, sets.items(), strict=True):
@@ -117,7 +120,7 @@ def _curve(
     line = means(mine, "accuracy", COSTS)
     network = f" ({run['network']})" if run["network"] else ""
     seeds = f", {seeds_text(run, line)}" if len(line) else ", not evaluated yet"
-    text = f"{run['label']}{network}{seeds}, {_test(run)}"
+    text = f"{run['label']}{network}{seeds}, {test_text(run)}"
     return _Curve(mine, line, ends[[*COSTS, "accuracy"]].mean(), look, text)
 
 
@@ -145,12 +148,6 @@ def _shape(entries: Entries) -> tuple[int, int]:
     return max((sum(len(lines[i]) for i in part) for part in parts), default=0), columns
 
 
-def _test(run: pd.Series) -> str:
-    if not run["accuracy_n"]:
-        return "no test yet"
-    return f"test {percent_text(run['accuracy_mean'], run['items'])} %"
-
-
 def _row(row: SubFigure, curves: list[_Curve], levels: pd.DataFrame, items: int) -> None:
     """Draw the panels of one data set with `items` test images."""
     panels = row.subplots(1, len(COSTS), sharey=True)
@@ -167,7 +164,7 @@ def _row(row: SubFigure, curves: list[_Curve], levels: pd.DataFrame, items: int)
         _panel(axes, cost, curves)
         for height in levels["accuracy_mean"].dropna():
             axes.axhline(height, color=GREY, linestyle=":", lw=1.2, zorder=1)
-    _name(panels[-1], levels.dropna(subset="accuracy_mean"))
+    name_levels(panels[-1], levels.dropna(subset="accuracy_mean"))
 
 
 def _panel(axes: Axes, cost: str, curves: list[_Curve]) -> None:
@@ -221,30 +218,3 @@ def _limit(axes: Axes, heights: list[float]) -> None:
     low, high = scale.transform(np.array([np.nanmin(heights), np.nanmax(heights)]))
     room = max(0.05 * (high - low), 0.01)
     axes.set_ylim(*scale.inverted().transform(np.array([low - room, high + room])))
-
-
-def _name(axes: Axes, levels: pd.DataFrame) -> None:
-    """Names beside the lines of levels, apart from one another."""
-    levels = levels.sort_values("accuracy_mean")
-    texts = [
-        textwrap.fill(f"{run['label']}, n = {run['accuracy_n']}, {_test(run)}", 40)
-        for _, run in levels.iterrows()
-    ]
-    low, high = axes.transLimits.inverted().transform([(0, 0), (0, 1)])[:, 1]
-    scaled = axes.yaxis.get_transform().transform(levels["accuracy_mean"].to_numpy())
-    sizes = np.array([text.count("\n") + 1 for text in texts]) * LINE / (HEIGHT - 1)
-    steps = np.cumsum(sizes) - sizes / 2  # texts one above the other, from the bottom
-    places = isotonic_regression((scaled - low) / (high - low) - steps).x if texts else steps
-    places = np.clip(places, -0.05, 1.05 - sizes.sum()) + steps
-    for text, height, place in zip(texts, levels["accuracy_mean"], places, strict=True):
-        axes.annotate(
-            text,
-            xy=(1, height),
-            xycoords=("axes fraction", "data"),
-            xytext=(1.06, place),
-            textcoords="axes fraction",
-            va="center",
-            size="small",
-            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.7, "shrinkA": 1, "shrinkB": 0},
-            annotation_clip=False,
-        )

@@ -66,22 +66,24 @@ def learning_curve(results: Results, title: str | None = None) -> Figure:
     columns = 2 if len(envs) == 4 else min(len(envs), 3)
     rows = math.ceil(len(envs) / columns)
     with style():
-        legend = 0.2 * (runs.groupby("env").size().max() + 2)  # inches
-        width, height = (6.4, 4.0) if len(envs) == 1 else (4.2, 3.2)
-        size = (width * columns, (height + legend) * rows)
-        figure = Figure(figsize=size, layout="constrained")
+        # Of a panel, in inches; and how many letters have room in a line of its legend.
+        width, height, letters = (6.4, 4.0, 60) if len(envs) == 1 else (4.2, 3.2, 38)
+        figure, lines = Figure(layout="constrained"), []
         below = ScaledTranslation(0, -0.55, figure.dpi_scale_trans)  # inches, under the axis title
         for place, env in enumerate(envs, start=1):
             axes = figure.add_subplot(rows, columns, place)
-            _panel(axes, points[points["env"] == env], runs[runs["env"] == env], styles)
+            mine, those = points[points["env"] == env], runs[runs["env"] == env]
+            _panel(axes, mine, those, styles, letters)
             axes.set_title(title if title and len(envs) == 1 else env)
-            axes.legend(
+            legend = axes.legend(
                 loc="upper left",
                 bbox_to_anchor=(0, 0),
                 bbox_transform=axes.transAxes + below,
                 borderaxespad=0,
                 frameon=False,
             )
+            lines.append(sum(entry.get_text().count("\n") + 1 for entry in legend.get_texts()))
+        figure.set_size_inches(width * columns, (height + 0.2 * (max(lines) + 1)) * rows)
         if title and len(envs) > 1:
             figure.suptitle(title)
         settle(figure)
@@ -104,8 +106,10 @@ def save(figure: Figure, stem: str | Path) -> list[Path]:
     return paths
 
 
-def _panel(axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Any]) -> None:
-    """Draw the runs of one env."""
+def _panel(
+    axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Any], letters: int
+) -> None:
+    """Draw the runs of one env, with names of so many letters a line."""
     is_random = runs["agent"] == "random"
     is_floor = is_random & runs["mean"].notna() & (not is_random.all())
     bands = []
@@ -114,7 +118,7 @@ def _panel(axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, styles: dict[st
         line, look = means(mine, "return"), styles[run["label"]]
         draw_seeds(axes, mine, "step", "return", look["color"])
         marker = "o" if len(line) <= 25 else ""
-        text = textwrap.fill(_legend(run, line), 60)
+        text = textwrap.fill(_legend(run, line), letters)
         axes.plot(
             line["step"], line["mean"], **look, lw=2, marker=marker, ms=3.5, zorder=3, label=text
         )

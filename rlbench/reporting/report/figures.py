@@ -9,12 +9,10 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from rlbench.reporting.axes_of_cost import accuracy_figure
-from rlbench.reporting.bootstrap import STATISTICS
 from rlbench.reporting.look import (
     DASHES,
     GREY,
@@ -30,7 +28,7 @@ from rlbench.reporting.report import texts
 from rlbench.reporting.report.blocks import Figure, Picture
 from rlbench.reporting.report.evidence import Evidence
 
-__all__ = ["DASHES", "aggregates", "curves", "dots", "looks", "on_images", "profiles"]
+__all__ = ["DASHES", "SIZE", "curves", "looks", "on_images", "profiles", "svg"]
 Look = dict[str, dict[str, Any]]
 SIZE = (4.4, 3.0)  # inches, of one panel
 AXES = {"step": "environment steps per seed", "seconds": "training seconds per seed"}
@@ -105,86 +103,6 @@ def _panel(found: Evidence, env: str, points: pd.DataFrame, x: str, look: Look) 
     return svg(drawing)
 
 
-def dots(found: Evidence) -> Iterator[Picture]:
-    """Per environment: the score of every seed, with mean and interval."""
-    look = looks(found)
-    for env in found.envs:
-        cells = found.cells[(found.cells["env"] == env) & found.cells["label"].isin(look)]
-        cells = cells[::-1].reset_index(drop=True)  # the first one on top
-        if not cells["n"].any():
-            continue
-        said = "; ".join(_said(cell) for _, cell in cells[::-1].iterrows())
-        alt = f"Final scores on {env}, a dot for each seed: {said}."
-        with style():
-            drawing = Drawing(figsize=(SIZE[0], 0.6 + 0.34 * len(cells)), layout="constrained")
-            axes = drawing.add_subplot()
-            for place, (_, cell) in enumerate(cells.iterrows()):
-                color = look[cell["label"]]["color"]
-                mine = found.seeds[
-                    (found.seeds["env"] == env) & (found.seeds["label"] == cell["label"])
-                ]
-                scores = mine["score"].dropna()
-                axes.plot(
-                    scores, [place - 0.28] * len(scores), "o", color=color, ms=5, alpha=0.45, mew=0
-                )
-                if not cell["n"]:
-                    axes.annotate(
-                        "no score",
-                        (0.02, place),
-                        xycoords=("axes fraction", "data"),
-                        va="center",
-                        color=GREY,
-                    )
-                    continue
-                _estimate(axes, place, cell["mean"], cell["low"], cell["high"], color)
-            _levels(axes, found, env, cells)
-            _names(axes, list(cells["label"]))
-            settle(drawing)
-        yield Picture(svg(drawing), alt, env)
-
-
-def _said(cell: pd.Series) -> str:
-    if not cell["n"]:
-        return f"{cell['label']} has no score"
-    score = texts.score_text(cell["mean"], cell) + texts.unit(cell)
-    return f"{cell['label']} {score} ({texts.span_text(cell)})"
-
-
-def aggregates(found: Evidence) -> Picture:
-    """A panel for each aggregate, a row for each entrant."""
-    look = looks(found)
-    names = sorted(set(found.aggregates["label"]), reverse=True)
-    said = []
-    with style():
-        drawing = Drawing(figsize=(10, 0.9 + 0.3 * len(names)), layout="constrained")
-        panels = drawing.subplots(1, len(STATISTICS), sharey=True)
-        for axes, statistic in zip(panels, STATISTICS, strict=True):
-            rows = found.aggregates[found.aggregates["statistic"] == statistic].set_index("label")
-            for place, name in enumerate(names):
-                row = rows.loc[name]
-                if pd.notna(row["value"]):
-                    _estimate(
-                        axes, place, row["value"], row["low"], row["high"], look[name]["color"]
-                    )
-                else:
-                    axes.annotate(
-                        "no score",
-                        (0.02, place),
-                        xycoords=("axes fraction", "data"),
-                        va="center",
-                        color=GREY,
-                    )
-            each = ", ".join(
-                f"{name} {texts.number(rows.loc[name, 'value'])}" for name in names[::-1]
-            )
-            said.append(f"{statistic}: {each}")
-            _names(axes, names)
-            axes.xaxis.set_major_locator(MaxNLocator(4))
-            axes.set_title(statistic, fontsize="medium")
-        settle(drawing)
-    return Picture(svg(drawing), f"Aggregate normalised scores with intervals. {'; '.join(said)}.")
-
-
 def profiles(found: Evidence) -> Picture:
     """Share of runs above each normalised score."""
     look, half = looks(found), []
@@ -209,30 +127,3 @@ def on_images(found: Evidence) -> Picture:
     alt += "numbers are in the table."
     drawing = accuracy_figure(found.scope.results)
     return Picture(svg(drawing), alt)
-
-
-def _levels(axes: Axes, found: Evidence, env: str, cells: pd.DataFrame) -> None:
-    """Threshold and floor, where they do not squeeze the scores to a point."""
-    low, high = axes.get_xlim()
-    span = high - low if cells["lowest"].min() < cells["highest"].max() else float("inf")
-    floor = found.floor(env)
-    levels = {"--": cells["threshold"].max()}
-    if floor is not None and floor["label"] not in set(cells["label"]):
-        levels[":"] = floor["mean"]
-    for dashes, place in levels.items():
-        if pd.notna(place) and low - span <= place <= high + span:
-            axes.axvline(place, color=GREY, ls=dashes, lw=1.2, zorder=1)
-
-
-def _estimate(axes: Axes, place: float, mean: float, low: float, high: float, color: Any) -> None:
-    if pd.notna(low):
-        axes.plot([low, high], [place, place], color=color, lw=2.5, solid_capstyle="butt", zorder=3)
-    axes.plot(mean, place, "|", color=color, ms=11, mew=2.5, zorder=4)
-
-
-def _names(axes: Axes, names: list[str]) -> None:
-    """Names at the left, one row each."""
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.tick_params(axis="y", length=0)
-    sns.despine(ax=axes, left=True)

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rlbench import __version__
-from rlbench.reporting.report import figures, ledgers, switches, tables, texts
+from rlbench.reporting.report import estimates, figures, ledgers, switches, tables, texts
 from rlbench.reporting.report.blocks import Block, Code, Figure, Picture, Points, Section
 from rlbench.reporting.report.caveats import caveats
 from rlbench.reporting.report.evidence import Evidence
@@ -35,7 +35,7 @@ def sections(found: Evidence) -> Iterator[Section]:
     if warnings := caveats(found):
         yield Section("caveats", "What to keep in mind", [Points(warnings)])
     yield Section("states", "What ran", [tables.states(found), *_reasons(found)])
-    pictures = list(figures.dots(found))
+    pictures = list(estimates.dots(found))
     dots = [Figure(DOTS, pictures)] if pictures else []
     yield Section("scores", "Final scores", [*dots, tables.scores(found)])
     if found.scope.effects:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from rlbench.reporting.bootstrap import STATISTICS
-from rlbench.reporting.report import figures, texts
+from rlbench.reporting.report import estimates, figures, texts
 from rlbench.reporting.report.blocks import Block, Cell, Figure, Section, Table
 from rlbench.reporting.report.evidence import Evidence
 
@@ -20,7 +20,7 @@ def together(found: Evidence) -> Section:
     blocks: list[Block] = [
         f"Over {envs}: the environments in which all of {texts.listing(found.common.names)} were "
         "meant to run. Scores are normalised, the random policy is 0.",
-        Figure("Aggregate scores with 95 % intervals.", [figures.aggregates(found)], wide=True),
+        Figure("Aggregate scores with 95 % intervals.", [estimates.aggregates(found)], wide=True),
         aggregates(found),
     ]
     if len(found.profiles):
