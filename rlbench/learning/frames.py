@@ -17,8 +17,8 @@ from torch import Tensor
 class Frames:
     """Ring of `capacity` observations per seed, written N (one a lane) at a time.
 
-    Of a terminated step nobody asks for the successor, since its discount is 0: what `following`
-    gives there is the first observation of the next episode.
+    Of a terminated step nobody asks for the successor, since its discount is 0: what follows
+    there is the first observation of the next episode.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Frames:
         self.newest = torch.zeros(seeds, n_envs, width, dtype=kind, device=device)  # successors
         self.open = np.zeros((seeds, n_envs), bool)  # whether they are worth keeping
         self.apart = np.zeros((seeds, capacity), bool)  # steps whose successor is stored by itself
+        self._drawn: dict[int, Tensor] = {}  # where rows are gathered, by their number
         self.kept: list[dict[int, Tensor]] = [{} for _ in range(seeds)]  # ... by slot
 
     def add(
@@ -66,31 +67,41 @@ class Frames:
 
         `first` (S, capacity) marks steps that begin an episode: frames before one are its copies.
         """
-        device = self.data.device
-        now, base = torch.from_numpy(slots).to(device), torch.from_numpy(self.base).to(device)
-        older = [now]
-        for _ in range(self.stack - 1):
-            before = (now - self.n_envs) % self.capacity
-            now = torch.where(first[base, now] > 0, now, before)
-            older.append(now)
-        return self._rows(torch.stack(older[::-1], -1))
+        return self._rows(torch.stack(self._stacked(slots, first), -1))
 
-    def following(self, slots: np.ndarray, seen: Tensor) -> Tensor:
-        """What follows there, where `seen` was, `(S, M, K, width)`."""
-        frames = self._rows(torch.from_numpy((slots + self.n_envs) % self.capacity))
+    def pair(self, slots: np.ndarray, first: Tensor) -> tuple[Tensor, Tensor]:
+        """What is seen there and what follows, each `(S, M, K, width)`: views of K + 1 frames."""
+        after = (slots + self.n_envs) % self.capacity
+        indices = [*self._stacked(slots, first), torch.from_numpy(after).to(self.data.device)]
+        frames = self._rows(torch.stack(indices, -1))
         lane = (slots - self.position) % self.capacity - (self.capacity - self.n_envs)
         if (lane >= 0).any():
             s, m = np.nonzero(lane >= 0)  # of the newest step
-            frames[s, m] = self.newest[s, lane[s, m]]
+            frames[s, m, -1] = self.newest[s, lane[s, m]]
         for s, m in zip(*np.nonzero(self.apart[self.base, slots])):
-            frames[s, m] = self.kept[s][slots[s, m]]
-        return torch.cat([seen[:, :, 1:], frames[:, :, None]], 2)
+            frames[s, m, -1] = self.kept[s][slots[s, m]]
+        return frames[:, :, :-1], frames[:, :, 1:]
+
+    def _stacked(self, slots: np.ndarray, first: Tensor) -> list[Tensor]:
+        """Slots of the K frames of each observation, the oldest first."""
+        device = self.data.device
+        now, base = torch.from_numpy(slots).to(device), torch.from_numpy(self.base).to(device)
+        newest_first = [now]
+        for _ in range(self.stack - 1):
+            before = (now - self.n_envs) % self.capacity
+            now = torch.where(first[base, now] > 0, now, before)
+            newest_first.append(now)
+        return newest_first[::-1]
 
     def _rows(self, slots: Tensor) -> Tensor:
-        """`(S, M, ...) -> (S, M, ..., width)`"""
+        """`(S, M, ...) -> (S, M, ..., width)`, where the last call for as many put its own."""
         base = torch.from_numpy(self.base * self.capacity).view(-1, *[1] * (slots.ndim - 1))
-        index = (slots.to(self.data.device) + base.to(self.data.device)).flatten()
-        return self.data.flatten(0, 1).index_select(0, index).view(*slots.shape, -1)
+        index = (slots + base.to(self.data.device)).flatten()
+        count = index.numel()
+        if count not in self._drawn:  # to ask for memory anew takes longer than to fill it
+            self._drawn[count] = self.data.new_empty(count, self.data.shape[-1])
+        torch.index_select(self.data.flatten(0, 1), 0, index, out=self._drawn[count])
+        return self._drawn[count].view(*slots.shape, -1)
 
     def shaped(self, frames: Tensor, lead: tuple[int, ...]) -> Tensor:
         """`(S, M, K, width) -> (S, *lead, [K,] *shape)`."""

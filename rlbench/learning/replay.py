@@ -161,10 +161,9 @@ class Replay:
             return self._of_first(begin)
         if self.frames is None:
             return self._batch
-        seen = self.frames.seen(slots, self._first())
-        following = self.frames.following(slots, seen)
+        pair = self.frames.pair(slots, self._first())
         lead = (begin.shape[1], self.length) if self.timed else begin.shape[1:]
-        both = (self.frames.shaped(some, lead) for some in (seen, following))
+        both = (self.frames.shaped(some, lead) for some in pair)
         return {**self._batch, **dict(zip(("obs", "next_obs"), both, strict=True))}
 
     def _of_first(self, begin: np.ndarray) -> dict[str, Tensor]:
@@ -178,11 +177,8 @@ class Replay:
             return batch
         flags, lead = self._first(), begin.shape[1:]
         end = (begin + self.n_envs * last.cpu().numpy()) % self.capacity
-        seen = self.frames.seen(begin, flags)
-        # One frame of the last step is all that is needed where none are stacked: its successor.
-        before = self.frames.seen(end, flags) if self.stack > 1 else seen
-        batch["obs"] = self.frames.shaped(seen, lead)
-        batch["next_obs"] = self.frames.shaped(self.frames.following(end, before), lead)
+        batch["obs"] = self.frames.shaped(self.frames.seen(begin, flags), lead)
+        batch["next_obs"] = self.frames.shaped(self.frames.pair(end, flags)[1], lead)
         return batch
 
     def _begin(self, uniform: np.ndarray) -> np.ndarray:
