@@ -42,7 +42,7 @@ def normal(std: float = 0.1) -> Any:
 def test_weights_are_those_of_the_library_alone(name: str) -> None:
     """With our defaults, which are the library's but for TD3's noise."""
     agent = getattr(agents, f"SB3{name}")("Pendulum-v1", seeds=[0, 3], **SMALL)
-    agent.learn(60, eval_freq=25, eval_episodes=1)
+    agent.learn(60, eval_freq=40, eval_episodes=1)
     noise = {} if name == "SAC" else {"action_noise": normal()}
     for seed in (0, 3):
         assert equal(agent, seed, plain(name, seed, 60, **SMALL, **noise)), seed
@@ -115,10 +115,10 @@ def test_what_the_library_cannot_is_refused() -> None:
 
 def test_a_run_is_as_any_other(tmp_path: Path) -> None:
     tiny = ["-p", "learning_starts=20", "-p", "batch_size=8", "-p", "net_arch=8"]
-    args = ["--env", "Pendulum-v1", "--seeds", "2", "-n", "60", "--eval-episodes", "1", *tiny]
+    args = ["--env", "targets:Aim", "--seeds", "2", "-n", "60", "--eval-episodes", "1", *tiny]
     for name in ("sac", "sb3-sac"):
         assert here("run", name, *args, "--out", tmp_path, "--quiet") == 0
-        (folder,) = (tmp_path / "Pendulum-v1").glob(f"{name}-*")
+        (folder,) = tmp_path.glob(f"*/{name}-*")
         keys = {row["key"] for row in table(folder, "metrics")}
         assert {"train/actor_loss", "train/critic_loss", "train/ent_coef"} <= keys
         samples = [int(row["samples"]) for row in table(folder, "evaluations")]
