@@ -180,7 +180,7 @@ def test_each_seed_is_clipped_by_its_own_norm() -> None:
 def test_several_networks_a_seed_lie_in_its_row() -> None:
     """Two for each of three seeds: one row, one norm and one optimiser's step for both."""
     mlp, x = MLP(streams(0, 0, 1, 1, 2, 2), 5, [7, 3]), draw(6, 9, 5)
-    mlp.copies = 2
+    mlp.copies = 2  # type: ignore[assignment]
     stack = Stack(mlp, CPU)
     assert stack.data.shape[0] == 3
     for p in mlp.parameters():

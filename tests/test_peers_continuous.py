@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 import stable_baselines3
+import torch
 from commands import here, table
 from peers import lanes
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
@@ -70,10 +71,10 @@ def test_settings_are_translated() -> None:
         ent_coef="auto_0.2", target_entropy=-2.0, tau=0.1, gamma=0.9, train_freq=2,
         gradient_steps=4, action_noise=OrnsteinUhlenbeckActionNoise(np.zeros(1), np.full(1, 0.3)),
         policy_kwargs={"net_arch": [16], "n_critics": 3,
-                       "activation_fn": stable_baselines3.common.torch_layers.nn.Tanh},
+                       "activation_fn": torch.nn.Tanh},
     )  # fmt: skip
     assert equal(agent, 0, model)
-    agent = agents.SB3TD3(
+    other = agents.SB3TD3(
         "Pendulum-v1", **SMALL, policy_delay=3, target_policy_noise=0.3, target_noise_clip=0.4,
         noise_std=0.2,
     ).learn(50)  # fmt: skip
@@ -81,7 +82,7 @@ def test_settings_are_translated() -> None:
         "TD3", 0, 50, **SMALL, policy_delay=3, target_policy_noise=0.3, target_noise_clip=0.4,
         action_noise=normal(0.2),
     )  # fmt: skip
-    assert equal(agent, 0, model)
+    assert equal(other, 0, model)
 
 
 def test_images_have_our_network() -> None:

@@ -19,8 +19,16 @@ COMMON: dict[str, Any] = {
 }  # fmt: skip
 LEARNS: dict[str, tuple[Any, dict[str, Any]]] = {
     "sac": (SAC, {"ent_coef": 0.01}),
-    "td3": (TD3, {"noise_std": 0.5, "target_policy_noise": 0.02, "tau": 0.2, "policy_delay": 1,
-                   "net_arch": (64,)}),
+    "td3": (
+        TD3,
+        {
+            "noise_std": 0.5,
+            "target_policy_noise": 0.02,
+            "tau": 0.2,
+            "policy_delay": 1,
+            "net_arch": (64,),
+        },
+    ),
 }
 
 
@@ -34,7 +42,7 @@ def answers(agent: Any, *episode: float) -> np.ndarray:
     """The last greedy action along the observations of an episode, by seed."""
     found = []
     for seed in agent.seeds:
-        policy, state, action = agent.policy(seed=seed), None, None
+        policy, state, action = agent.policy(seed=seed), None, np.zeros(1)
         for obs in episode:
             action, state = policy.predict(np.full(1, obs, np.float32), state, deterministic=True)
         found.append(action[0])

@@ -135,8 +135,8 @@ class Continuous(Agent):
             noisy = action + self.action_noise.next(first)
             action = np.clip(noisy, -1.0, 1.0).astype(np.float32)
         if self.actor.memory:
-            after = [after, self.critics.remember(seen, action, memory[..., m:], self.device)]
-            look.carry = (*frames, np.concatenate(after, -1))
+            its = self.critics.remember(seen, action, memory[..., m:], self.device)
+            look.carry = (*frames, np.concatenate([after, its], -1))
         look.taken = {"memory": memory, "action": action}
         return self.distribution.to_env(action)
 
