@@ -27,15 +27,19 @@ if TYPE_CHECKING:
     from rlbench.agents.random import Random as Random
     from rlbench.agents.random_forest import RandomForest as RandomForest
     from rlbench.agents.reinforce import Reinforce as Reinforce
+    from rlbench.agents.sac import SAC as SAC
     from rlbench.agents.sb3_a2c import SB3A2C as SB3A2C
     from rlbench.agents.sb3_dqn import SB3DQN as SB3DQN
     from rlbench.agents.sb3_ppo import SB3PPO as SB3PPO
     from rlbench.agents.sb3_ppo_lstm import SB3PPOLSTM as SB3PPOLSTM
     from rlbench.agents.sb3_qrdqn import SB3QRDQN as SB3QRDQN
+    from rlbench.agents.sb3_sac import SB3SAC as SB3SAC
+    from rlbench.agents.sb3_td3 import SB3TD3 as SB3TD3
     from rlbench.agents.supervised import Supervised as Supervised
     from rlbench.agents.supervised_bandit import SupervisedBandit as SupervisedBandit
     from rlbench.agents.supervised_online import SupervisedOnline as SupervisedOnline
     from rlbench.agents.svm import SVM as SVM
+    from rlbench.agents.td3 import TD3 as TD3
 
 _HOME = {
     "A2C": "a2c",
@@ -57,12 +61,16 @@ _HOME = {
     "Random": "random",
     "RandomForest": "random_forest",
     "Reinforce": "reinforce",
+    "SAC": "sac",
     "SB3A2C": "sb3_a2c",
     "SB3DQN": "sb3_dqn",
     "SB3PPO": "sb3_ppo",
     "SB3PPOLSTM": "sb3_ppo_lstm",
     "SB3QRDQN": "sb3_qrdqn",
+    "SB3SAC": "sb3_sac",
+    "SB3TD3": "sb3_td3",
     "SVM": "svm",
+    "TD3": "td3",
     "Supervised": "supervised",
     "SupervisedBandit": "supervised_bandit",
     "SupervisedOnline": "supervised_online",
@@ -78,12 +86,16 @@ __all__ = [
     "PPO",
     "PQN",
     "QRDQN",
+    "SAC",
     "SB3A2C",
     "SB3DQN",
     "SB3PPO",
     "SB3PPOLSTM",
     "SB3QRDQN",
+    "SB3SAC",
+    "SB3TD3",
     "SVM",
+    "TD3",
     "Clone",
     "DoubleDQN",
     "DuelingDQN",

@@ -11,7 +11,8 @@ here either, and is said where a preset asks for it. These differ in kind, whate
   several environments one draw says whether all of them explore.
 - Its target network follows after whole steps of all environments: an interval that these do not
   divide is rounded down.
-- Actions of a Box are not scaled to its bounds, but clipped.
+- Actions of a Box are not scaled to its bounds, but clipped (SAC and TD3 scale them, as ours do).
+- Twin critics of SAC and TD3 share their convolutions; the temperature is saved with no weights.
 
 No more than `total_timesteps` env steps per seed are learned from: where the budget ends inside a
 rollout, the library alone would finish and learn from it. An evaluation at a step inside a rollout

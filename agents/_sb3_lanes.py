@@ -12,6 +12,8 @@ import gymnasium
 import numpy as np
 import torch
 
+from rlbench.learning.lanes import BAD_ACTION
+
 
 class Broken(Exception):
     """A seed cannot go on: `status` is `failed` or `diverged`."""
@@ -24,13 +26,14 @@ class Broken(Exception):
 class Lane(gymnasium.Wrapper[Any, Any, Any, Any]):
     """A training environment: its first reset has our lane's reset seed; its ends are listed.
 
-    Raises Broken where a reward or an observation is NaN or infinite.
+    Raises Broken where an action, a reward or an observation is NaN or infinite.
     """
 
     def __init__(self, env: Any, reset_seed: int, ends: list[tuple[float, int]]) -> None:
         super().__init__(env)
         self.reset_seed: int | None = reset_seed
         self.floats = env.observation_space.dtype.kind == "f"
+        self.acts_floats = env.action_space.dtype.kind == "f"
         self.ends, self.ret, self.length = ends, 0.0, 0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
@@ -40,6 +43,8 @@ class Lane(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self._checked(obs), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self.acts_floats and not np.isfinite(action).all():
+            raise Broken("diverged", BAD_ACTION)
         obs, reward, ended, cut, info = self.env.step(action)
         reward = float(reward)
         if reward - reward:  # NaN where it is NaN or infinite

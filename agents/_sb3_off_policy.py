@@ -1,11 +1,13 @@
-"""What DQN and QR-DQN of Stable-Baselines3 and its contrib package share."""
+"""What peers share that learn from a replay memory: DQN, QR-DQN, SAC, TD3."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 from gymnasium import spaces
 
+from rlbench.agents._sb3_config import library
 from rlbench.errors import UserError
 from rlbench.learning.spaces import ObsSpec
 
@@ -17,16 +19,11 @@ class FromReplay:
 
     @classmethod
     def arguments(cls, config: Any, n_envs: int) -> dict[str, Any]:
-        """The library counts steps of all environments together, but `train_freq` in calls."""
         c = config
-        updates = c.train_freq if c.gradient_steps < 0 else c.gradient_steps
-        names = ("buffer_size", "learning_starts", "batch_size", "tau", "gamma", "n_steps",
-                 "exploration_initial_eps", "exploration_final_eps",
-                 "exploration_fraction")  # fmt: skip
+        names = ("exploration_initial_eps", "exploration_final_eps", "exploration_fraction")
         return {
+            **replay_arguments(c, n_envs),
             **{name: getattr(c, name) for name in names},
-            "train_freq": max(c.train_freq // n_envs, 1),
-            "gradient_steps": updates * max(n_envs // c.train_freq, 1),
             "target_update_interval": max(c.target_update_interval, n_envs),
             "max_grad_norm": float("inf") if c.max_grad_norm is None else c.max_grad_norm,
         }
@@ -49,14 +46,63 @@ class FromReplay:
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
         """Of one seed: they come one after the other."""
-        return {"replay": config.buffer_size * replayed(spec)}
+        return {"replay": config.buffer_size * replayed(spec, action_space)}
 
     @classmethod
     def first_update(cls, config: Any, n_envs: int) -> int:
         return config.learning_starts + 1
 
 
-def replayed(spec: ObsSpec) -> int:
+class ContinuousFromReplay(FromReplay):
+    """Actor-critics for continuous actions."""
+
+    action_spaces: ClassVar[tuple[type[spaces.Space[Any]], ...]] = (spaces.Box,)
+
+    @classmethod
+    def arguments(cls, config: Any, n_envs: int) -> dict[str, Any]:
+        return replay_arguments(config, n_envs)
+
+    def policy_arguments(self) -> dict[str, Any]:
+        """As in our networks, the action enters below the fully connected layers, those above
+        convolutions among them; the library's own are further ones."""
+        chosen = super().policy_arguments()  # type: ignore[misc]  # of Peer
+        c: Any = self.config  # type: ignore[attr-defined]
+        below = chosen.get("features_extractor_kwargs")
+        if below and c.settings == "defaults":
+            chosen["net_arch"] = [256, 256]
+        elif below:
+            chosen["net_arch"] = [*below["arch"], *chosen["net_arch"]]
+            below["arch"] = ()
+        return {**chosen, "n_critics": c.n_critics}
+
+    def make(self, seed: int, env: Any) -> Any:
+        model = super().make(seed, env)  # type: ignore[misc]  # of Peer
+        kinds = {
+            "normal": "NormalActionNoise",
+            "ornstein-uhlenbeck": "OrnsteinUhlenbeckActionNoise",
+        }
+        c: Any = self.config  # type: ignore[attr-defined]
+        if c.noise_type:
+            zeros = np.zeros(env.action_space.shape)
+            kind = library(f"stable_baselines3.common.noise.{kinds[c.noise_type]}")
+            model.action_noise = kind(zeros, zeros + c.noise_std)
+        return model
+
+
+def replay_arguments(config: Any, n_envs: int) -> dict[str, Any]:
+    """The library counts steps of all environments together, but `train_freq` in calls."""
+    c = config
+    updates = c.train_freq if c.gradient_steps < 0 else c.gradient_steps
+    names = ("buffer_size", "learning_starts", "batch_size", "tau", "gamma", "n_steps")
+    return {
+        **{name: getattr(c, name) for name in names},
+        "train_freq": max(c.train_freq // n_envs, 1),
+        "gradient_steps": updates * max(n_envs // c.train_freq, 1),
+    }
+
+
+def replayed(spec: ObsSpec, action_space: spaces.Space[Any]) -> int:
     """Bytes of one transition: both observations, action, reward and how it ended."""
     size = int(spec.space.dtype.itemsize)  # type: ignore[union-attr]  # checked: Box and the like
-    return 2 * size * int(spec.parts[0].columns.stop) + 20
+    components = int(np.prod(action_space.shape or 1))
+    return 2 * size * int(spec.parts[0].columns.stop) + 8 * components + 12

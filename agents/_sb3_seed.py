@@ -172,9 +172,9 @@ class OneSeed:
         """Whether all weights and the last loss are."""
         if self.model is None:
             return True
-        loss = self.model.logger.name_to_value.get("train/loss", 0.0)
+        losses = [value for key, value in self.model.logger.name_to_value.items() if "loss" in key]
         weights = self.model.policy.parameters()
-        return bool(np.isfinite(loss)) and all(bool(w.isfinite().all()) for w in weights)
+        return bool(np.isfinite(losses).all()) and all(bool(w.isfinite().all()) for w in weights)
 
     @property
     def samples(self) -> int:

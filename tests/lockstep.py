@@ -23,9 +23,18 @@ SHORT: dict[str, Any] = {
     "net_arch": (16, 16),
     "learning_rate": 1e-2,
 }
+SHORT_CONTINUOUS: dict[str, Any] = {
+    "learning_starts": 12,
+    "buffer_size": 40,
+    "batch_size": 13,
+    "net_arch": (8,),
+    "learning_rate": 1e-2,
+}
 SHORT_ON_POLICY: dict[str, Any] = {"n_steps": 8, "net_arch": (8,), "learning_rate": 1e-2}
 SHORT_OF: dict[str, dict[str, Any]] = {
     "dqn": SHORT,
+    "sac": SHORT_CONTINUOUS,
+    "td3": SHORT_CONTINUOUS,
     "supervised": {"net_arch": (8,)},
     "supervised-online": {"net_arch": (8,)},
     "supervised-bandit": {"net_arch": (8,)},

@@ -11,7 +11,7 @@ import torch
 from lockstep import differences, rows_of, state_of, train
 from worlds import World
 
-from rlbench.agents import A2C, DQN, PPO, PQN, Reinforce
+from rlbench.agents import A2C, DQN, PPO, PQN, SAC, TD3, Reinforce
 from rlbench.learning import returns
 from rlbench.learning.normalize import Moments
 from rlbench.learning.seeds import Permutations
@@ -21,7 +21,8 @@ SEEDS = (11, 12, 13)  # the position in the stack is not the seed
 STEPS = 36
 PLAN = Plan(STEPS, 18, 2, 2, log_points=12)
 NO_PLAN = Plan(24, 0, 0, 0, log_points=6)
-AGENTS = {"dqn": DQN, "a2c": A2C, "ppo": PPO, "reinforce": Reinforce, "pqn": PQN}
+AGENTS = {"dqn": DQN, "a2c": A2C, "ppo": PPO, "reinforce": Reinforce, "pqn": PQN, "sac": SAC,
+          "td3": TD3}  # fmt: skip
 SMALL = {"hidden_size": 6}
 
 # What is seen, by which network.
@@ -56,23 +57,36 @@ REPLAYS: list[tuple[str, dict[str, Any]]] = [
     ("discrete", {"n_envs": 3, "tau": 0.5, "sequence_length": 1, "head_arch": (6,)}),
     ("discrete", {"frame_stack": 2, "normalize_obs": True, "loss": "mse"}),
 ]
+CONTINUOUS: list[tuple[str, dict[str, Any]]] = [
+    ("box", {"n_steps": 3, "ent_coef": "auto_0.5", "policy_delay": 1}),
+    ("box6", {"n_envs": 3, "frame_stack": 3, "n_critics": 3, "target_policy_noise": 0.5}),
+    ("box", {"normalize_obs": True, "burn_in": 0, "ent_coef": 0.1, "noise_type": "normal"}),
+    ("box6", {"noise_type": "ornstein-uhlenbeck", "n_envs": 3, "sequence_length": 1,
+              "max_grad_norm": 1.0}),
+    ("box", {"frame_stack": 2, "normalize_obs": True, "n_critics": 1, "gradient_steps": -1,
+             "train_freq": 2, "noise_type": None}),
+]  # fmt: skip
 REPLAY = {"learning_starts": 12, "batch_size": 13, "buffer_size": 40, "sequence_length": 4,
           "burn_in": 2, "net_arch": (8,), "target_update_interval": 10}  # fmt: skip
+
+
+def options_of(agent: str) -> list[tuple[str, dict[str, Any]]]:
+    return {"dqn": REPLAYS, "sac": CONTINUOUS, "td3": CONTINUOUS}.get(agent, ROLLOUTS)
 
 
 def case(agent: str, encoder: str) -> tuple[Any, dict[str, Any]]:
     """Environment and parameters of a pair."""
     number = list(ENCODERS).index(encoder) + 2 * list(AGENTS).index(agent)
     obs, network = ENCODERS[encoder]
-    options = REPLAYS if agent == "dqn" else ROLLOUTS
+    options = options_of(agent)
     action, others = options[number % len(options)]
     action = action if agent != "pqn" else "offset"
-    given = {**(REPLAY if agent == "dqn" else {}), **others, **network}
+    given = {**({} if options is ROLLOUTS else REPLAY), **others, **network}
     if obs in {"image", "large", "number"}:
         given["normalize_obs"] = False  # refused for these
     fields = AGENTS[agent].Config.model_fields
     given = {key: value for key, value in given.items() if key in fields or key == "n_envs"}
-    if agent != "dqn":
+    if options is ROLLOUTS:
         given["n_steps"] = 6
     return partial(World, obs, action), given
 
@@ -97,6 +111,19 @@ def test_seed_in_a_stack_equals_seed_alone(agent: str, encoder: str) -> None:
     ("encoder", "action", "given"),
     [
         ("mlp", "box6", {"n_envs": 3, "batch_size": 7, "n_steps": 4}),
+        ("mlp", "box6", {"kind": SAC, "batch_size": 7, "n_envs": 3, "learning_starts": 6}),
+        (
+            "lstm",
+            "box",
+            {
+                "kind": TD3,
+                "batch_size": 8,
+                "learning_starts": 9,
+                "sequence_length": 4,
+                "burn_in": 2,
+                "buffer_size": 30,
+            },
+        ),
         ("lstm", "box", {"n_envs": 1, "batch_size": 12, "n_steps": 12, "sequence_length": 4}),
     ],
 )
@@ -120,7 +147,7 @@ def test_every_position_in_a_stack_of_ten(encoder: str, action: str, given: Any)
 def test_every_option_comes_up() -> None:
     """The table above reaches what it should: each option is a part of some case."""
     for agent in AGENTS:
-        options = REPLAYS if agent == "dqn" else ROLLOUTS
+        options = options_of(agent)
         fields = AGENTS[agent].Config.model_fields
         found = [case(agent, encoder)[1].items() for encoder in ENCODERS]
         for key, value in {pair for _, option in options for pair in option.items()}:

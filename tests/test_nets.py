@@ -177,6 +177,23 @@ def test_each_seed_is_clipped_by_its_own_norm() -> None:
     assert torch.equal(louder[:2], clipped[:2])
 
 
+def test_several_networks_a_seed_lie_in_its_row() -> None:
+    """Two for each of three seeds: one row, one norm and one optimiser's step for both."""
+    mlp, x = MLP(streams(0, 0, 1, 1, 2, 2), 5, [7, 3]), draw(6, 9, 5)
+    mlp.copies = 2  # type: ignore[assignment]
+    stack = Stack(mlp, CPU)
+    assert stack.data.shape[0] == 3
+    for p in mlp.parameters():
+        for network in range(6):
+            row = stack.data[network // 2]
+            before = row.clone()
+            p[network].data.add_(1.0)
+            assert int((row != before).sum()) == p[0].numel()
+    loss = mlp.forward(x).square().mean((-1, -2)).view(3, 2).sum(-1)
+    stack.backward(loss, 0.1)
+    assert torch.allclose(stack.grad.norm(dim=-1), torch.full((3,), 0.1), atol=1e-4)
+
+
 def test_finite_names_the_broken_row() -> None:
     mlp = MLP(streams(0, 1, 2), 5, [7, 3])
     stack = Stack(mlp, CPU)

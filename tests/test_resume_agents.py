@@ -12,7 +12,7 @@ import torch
 from lockstep import differences, kept, make, rows_of, state_of
 from worlds import World, draw
 
-from rlbench.agents import A2C, DQN, IQN, PPO, PQN, Rainbow, Reinforce
+from rlbench.agents import A2C, DQN, IQN, PPO, PQN, SAC, TD3, Rainbow, Reinforce
 from rlbench.learning import checkpoint
 from rlbench.learning.train import Plan, Trainer
 from rlbench.rows import Tick
@@ -37,13 +37,23 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
                 {"frame_stack": 2, "n_envs": 2, "encoder": "cnn", "n_atoms": 5, **REPLAY}),
     "iqn gru": (IQN, World, {"encoder": "gru", "prioritized": True, "noisy": True, "n_steps": 2,
                              "dueling": True, "iqn_embedding": 8, **REPLAY}),
+    "sac": (SAC, partial(World, "vector", "box6"),
+            {"n_envs": 2, "normalize_obs": True, "n_steps": 2, "frame_stack": 2,
+             "noise_type": "ornstein-uhlenbeck", **REPLAY}),
+    "td3 lstm": (TD3, partial(World, "vector", "box"),
+                 {"encoder": "lstm", "n_envs": 2, "normalize_obs": True, **REPLAY}),
+    "sac dropout": (SAC, partial(World, "vector", "box"),
+                    {"encoder": "worlds:Dropping+gru", "ent_coef": 0.1, **REPLAY}),
+    "td3 frames": (TD3, partial(World, "image", "box6"), {"frame_stack": 2, **REPLAY}),
     "dqn dropout": (DQN, World, {"encoder": "worlds:Dropping", **REPLAY}),
 }  # fmt: skip
 
 
 def start(case: str, seeds: Any = SEEDS) -> Trainer:
     kind, env, parameters = CASES[case]
-    agent = make(kind, env, seeds, hidden_size=4, **parameters)
+    known = kind.Config.model_fields  # of the parameters for replay
+    given = {k: v for k, v in parameters.items() if k in known or k == "n_envs"}
+    agent = make(kind, env, seeds, hidden_size=4, **given)
     agent.begin(STEPS)
     return Trainer(agent, PLAN)
 

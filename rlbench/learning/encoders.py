@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -96,6 +96,7 @@ class EncoderConfig(config.Config):
         "layers (Srivastava et al. 2014)",
     )
     frame_stack: Int = field(1, ge=1, description="successive observations seen at once")
+    vector_arch: ClassVar[tuple[int, ...]] = (64, 64)  # what net_arch is for vectors where none
 
     def unused(self) -> dict[str, str]:
         if parse(self.encoder)[1]:
@@ -138,14 +139,20 @@ class EncoderConfig(config.Config):
             return ()
         if kinds:
             return (512,) if kinds[-1] == "nature" else (128,)
-        return (64,) if parse(self.encoder)[1] else (64, 64)
+        return (64,) if parse(self.encoder)[1] else self.vector_arch
 
 
 class Encoder(nn.Module):
     """Encoders of S seeds. `features` is the width of what they give, `memory` that of what is
-    carried from step to step in every lane (0 without a cell)."""
+    carried from step to step in every lane (0 without a cell).
 
-    def __init__(self, generators: Generators, spec: ObsSpec, c: EncoderConfig) -> None:
+    With `actions` they also read so many numbers of an action, `action` (S, B, actions) below,
+    which joins the observation under the fully connected layers.
+    """
+
+    def __init__(
+        self, generators: Generators, spec: ObsSpec, c: EncoderConfig, actions: int = 0
+    ) -> None:
         super().__init__()
         self.spec = spec
         static, cell = parse(c.encoder)
@@ -172,6 +179,7 @@ class Encoder(nn.Module):
                 self.convolutions[str(i)] = convs
         self.plain = self.own is None and not self.convolutions
         arch = c.arch(kinds, self.own is not None)
+        width += actions
         self.mlp = MLP(
             generators, width, arch, c.activation, activate_last=True, gain=gain, norm=c.layer_norm
         )
@@ -184,9 +192,10 @@ class Encoder(nn.Module):
             )
             self.features, self.memory = c.hidden_size, self.cell.memory
 
-    def static(self, obs: Tensor) -> Tensor:
+    def static(self, obs: Tensor, action: Tensor | None = None) -> Tensor:
         """What is seen in one observation, below the memory: `(S, B, *seen) -> (S, B, F)`."""
         x = self._joined(obs) if self.own is None else self.own.forward(obs)
+        x = x if action is None else torch.cat([x, action], -1)
         x = self.mlp.forward(x)
         return x if self.dropout is None else self.dropout.forward(x)
 
@@ -201,31 +210,40 @@ class Encoder(nn.Module):
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
-    def unroll(self, obs: Tensor, memory: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    def unroll(
+        self, obs: Tensor, memory: Tensor, first: Tensor, action: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Sequences: obs (S, B, T, *seen), memory (S, B, M), first (S, B, T) -> features
         (S, B, T, F) and the memories (S, B, T, M) after each step."""
         assert self.cell is not None
-        x = self.static(obs.flatten(1, 2)).unflatten(1, obs.shape[1:3])
+        action = None if action is None else action.flatten(1, 2)
+        x = self.static(obs.flatten(1, 2), action).unflatten(1, obs.shape[1:3])
         memories = self.cell.unroll(x, memory, first)
         return memories[..., : self.features], memories
 
-    def after(self, obs: Tensor, memory: Tensor) -> Tensor:
+    def after(self, obs: Tensor, memory: Tensor, action: Tensor | None = None) -> Tensor:
         """Features one step after `memory` (S, B, M) when `obs` (S, B, *seen) is seen."""
         assert self.cell is not None
-        return self.cell.after(self.static(obs), memory)[..., : self.features]
+        return self.cell.after(self.static(obs, action), memory)[..., : self.features]
 
     def act(
-        self, seen: np.ndarray, memory: np.ndarray, device: torch.device
+        self,
+        seen: np.ndarray,
+        memory: np.ndarray,
+        device: torch.device,
+        action: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """One step for acting, on arrays: (S, N, *seen), (S, N, M) -> features, memory."""
         if device.type == "cpu" and self.plain:
-            x = self.mlp.arrays(self.spec.flat_array(seen))
+            x = self.spec.flat_array(seen)
+            x = self.mlp.arrays(x if action is None else np.concatenate([x, action], -1))
             if self.cell is None:
                 return x, memory
             memory = self.cell.arrays(x, memory)
             return memory[..., : self.features], memory
         with torch.inference_mode():
-            features = self.static(torch.from_numpy(seen).to(device))
+            given = None if action is None else torch.from_numpy(action).to(device)
+            features = self.static(torch.from_numpy(seen).to(device), given)
             if self.cell is None:
                 return features.cpu().numpy(), memory
             after = self.cell.after(features, torch.from_numpy(memory).to(device)).cpu().numpy()

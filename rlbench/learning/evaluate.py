@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from rlbench.learning.lanes import MakeEnv
+from rlbench.learning.lanes import BAD_ACTION, MakeEnv
 from rlbench.learning.policy import Policy
 from rlbench.learning.seeds import evaluation_seeds
 
@@ -20,7 +20,8 @@ PULSE_SECONDS = 0.1
 
 
 class Score(NamedTuple):
-    """One evaluation episode of the seed in row `row`; `error` says why it could not be played."""
+    """One evaluation episode of the seed in row `row`; `error` says why it could not be played, and
+    `status` what a seed is whose episode has an error or no finite return."""
 
     row: int
     episode: int
@@ -28,6 +29,7 @@ class Score(NamedTuple):
     ret: float
     length: int
     error: str = ""
+    status: str = "diverged"
 
 
 def evaluate(policy: Policy, make: MakeEnv, phase: str, episodes: int) -> Iterator[Score | None]:
@@ -51,7 +53,7 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
     totals = [[0.0] * width for _ in range(rows)]
     lengths = [[0] * width for _ in range(rows)]
     scores: dict[tuple[int, int], Score] = {}
-    broken: dict[int, str] = {}
+    broken: dict[int, tuple[str, str]] = {}  # row -> why, status
 
     def begin(r: int, i: int) -> None:
         start, _ = envs[r][i].reset(seed=reset_seeds[episode[r, i]])
@@ -59,7 +61,7 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
         first[r, i], totals[r][i], lengths[r][i] = True, 0.0, 0
 
     def fail(r: int, error: Exception) -> None:
-        broken[r] = f"{type(error).__name__} in evaluation: {error}"
+        broken[r] = f"{type(error).__name__} in evaluation: {error}", "failed"
 
     playing = [(r, i) for r in range(rows) for i in range(min(width, len(reset_seeds)))]
     for r, i in playing:
@@ -77,7 +79,11 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
         action = policy.act(obs, first)
         first[:] = False
         ended_any = False
+        sound = plain or bool(np.isfinite(action).all())
         for r, i in playing:
+            if not sound and not np.isfinite(action[r, i]).all():
+                broken[r], ended_any = (f"{BAD_ACTION} in evaluation", "diverged"), True
+                continue
             try:
                 chosen = int(action[r, i]) + policy.action_start if plain else action[r, i]
                 seen, reward, ended, cut, _ = envs[r][i].step(chosen)
@@ -104,6 +110,6 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
     for r in range(rows):
         for n, reset_seed in enumerate(reset_seeds):
             if r in broken:
-                yield Score(r, n, reset_seed, float("nan"), 0, broken[r])
+                yield Score(r, n, reset_seed, float("nan"), 0, *broken[r])
                 break
             yield scores[r, n]

@@ -41,7 +41,7 @@ def episodes(
             continue
         if score.error or not math.isfinite(score.ret):
             reason = score.error or "the return of an evaluation episode is NaN or infinite"
-            broken[score.row] = ("failed" if score.error else "diverged", reason)
+            broken[score.row] = (score.status, reason)
             continue
         yield Evaluation(
             agent.seeds[score.row],

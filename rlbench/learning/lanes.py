@@ -19,6 +19,7 @@ from rlbench.learning.seeds import lane_seed
 from rlbench.learning.spaces import ObsSpec
 from rlbench.learning.tally import Tally
 
+BAD_ACTION = "action became NaN or infinite"
 MakeEnv = Callable[[], gymnasium.Env[Any, Any]]
 
 
@@ -147,7 +148,13 @@ class Lanes:
         broken: dict[int, tuple[str, str]] = {}
         if self.finished:
             self.finished = []
+        if action.dtype.kind == "f" and not np.isfinite(action).all():
+            bad = ~np.isfinite(action).reshape(len(self.seeds), -1).all(-1)
+            broken = dict.fromkeys(np.flatnonzero(bad).tolist(), ("diverged", BAD_ACTION))
         for i, env in enumerate(self.envs):
+            if i // n_envs in broken:  # no environment sees NaN, or goes on for a seed that ended
+                next_obs[i], reward[i] = 0, 0.0
+                continue
             try:
                 obs, r, ended, cut, _ = env.step(actions[i])
                 next_obs[i] = spec.array(obs)

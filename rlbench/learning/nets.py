@@ -196,31 +196,34 @@ class Stack:
     """All parameters of a module as one `(S, P)` matrix, and their gradients as another.
 
     The module goes on working as before, with its parameters as views into `data`; `backward`
-    fills `grad`.
+    fills `grad`. Where a module holds several networks a seed, its `copies`, they lie side by side
+    in the seed's row.
     """
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
         parameters = list(module.parameters())
-        seeds = parameters[0].shape[0]
+        networks, copies = parameters[0].shape[0], getattr(module, "copies", 1)
+        seeds = networks // copies
         offsets, width = [], 0
         for p in parameters:
             offsets.append(width)
             width += -(-p[0].numel() // _ALIGN) * _ALIGN
         width = -(-width // _ROW) * _ROW
         self.module, self.parameters = module, parameters
-        self.data = torch.zeros(seeds, width, device=device)  # (S, P)
-        self.grad = torch.zeros_like(self.data)
+        data = torch.zeros(networks, width, device=device)
+        grad = torch.zeros_like(data)
+        self.data, self.grad = data.view(seeds, -1), grad.view(seeds, -1)  # (S, P)
         self._one = torch.ones(seeds, device=device)
         self.learned = [p for p in parameters if p.requires_grad]  # the gradient of others stays 0
         self._grads = []
         for p, start in zip(parameters, offsets, strict=True):
             row = slice(start, start + p[0].numel())
             with torch.no_grad():
-                view = self.data[:, row].view(p.shape)
+                view = data[:, row].view(p.shape)
                 view.copy_(p)
             p.data = view
             if p.requires_grad:
-                self._grads.append(self.grad[:, row].view(p.shape))
+                self._grads.append(grad[:, row].view(p.shape))
 
     def backward(self, loss: Tensor, max_grad_norm: float | None = None) -> None:
         """Gradients of `loss` (S,), each seed clipped to `max_grad_norm` by its own norm.

@@ -22,6 +22,9 @@ class Field(NamedTuple):
     dtype: Any
 
 
+ONE_DISCRETE = Field((), np.int64)  # action
+
+
 def replay_bytes(seeds: int, capacity: int, fields: dict[str, Field]) -> int:
     """Bytes that a `Replay` of these sizes takes (and observations stored once take one more
     for each interrupted episode)."""
@@ -30,15 +33,19 @@ def replay_bytes(seeds: int, capacity: int, fields: dict[str, Field]) -> int:
 
 
 def transition_fields(
-    spec: ObsSpec, memory: int, gamma: float, n_steps: int = 1
+    spec: ObsSpec,
+    memory: int,
+    gamma: float,
+    n_steps: int = 1,
+    action: Field = ONE_DISCRETE,
 ) -> dict[str, Field]:
-    """What a transition with one discrete action is made of; without a future (gamma = 0) nobody
-    asks for its successor."""
+    """What a transition is made of, with one discrete action unless told; without a future
+    (gamma = 0) nobody asks for its successor."""
     obs, scalar = Field(spec.shape, spec.dtype), Field((), np.float32)
     future = bool(gamma or memory or spec.stack > 1)
     # A vector is read faster where its successor lies beside it.
     once = spec.stack > 1 or any(part.image for part in spec.parts)
-    fields = {"obs": obs, "reward": scalar, "action": Field((), np.int64)}
+    fields = {"obs": obs, "reward": scalar, "action": action}
     if future:
         fields |= {"terminated": scalar} if once else {"next_obs": obs, "terminated": scalar}
     if memory or n_steps > 1 or (future and once):
@@ -46,6 +53,13 @@ def transition_fields(
     if memory:
         fields["memory"] = Field((memory,), np.float32)
     return fields
+
+
+def _zeros(shape: tuple[int, ...], kind: torch.dtype, device: torch.device) -> Tensor:
+    """torch.zeros, but that on a CPU what is never written to takes no memory and no time."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=kind, device=device)
+    return torch.from_numpy(np.zeros(shape, torch.empty(0, dtype=kind).numpy().dtype))
 
 
 class Replay:
@@ -95,7 +109,7 @@ class Replay:
             widths[kind] = start + int(np.prod(shape))
             self.columns[name] = (kind, slice(start, widths[kind]), shape)
         self.data = {
-            kind: torch.zeros(seeds, self.capacity, width, dtype=kind, device=device)
+            kind: _zeros((seeds, self.capacity, width), kind, device)
             for kind, width in widths.items()
         }
         # On a CPU transitions are written straight into `data`; for another device they are

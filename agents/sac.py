@@ -1,0 +1,116 @@
+"""SAC: soft actor-critic with a learned temperature (Haarnoja et al. 2018b).
+
+The policy is a squashed Gaussian, the critics are twins (Fujimoto et al. 2018), whose lesser value
+counts. With `n_steps` above 1 the rewards of these steps are without entropy, as in
+Stable-Baselines3. What else there is, memory among it, is in `rlbench.learning.continuous`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import torch
+from pydantic import BeforeValidator
+from pydantic import Field as field
+
+from rlbench.config import Float
+from rlbench.learning.continuous import Continuous
+from rlbench.learning.continuous_config import ContinuousConfig
+from rlbench.learning.squashed import SquashedGaussian
+from rlbench.learning.temperature import Temperature
+
+
+def _coefficient(value: Any) -> Any:
+    """`auto`, `auto_0.1` or a number above 0."""
+    text = str(value).strip()
+    number = text.removeprefix("auto_") if text != "auto" else "1"
+    if isinstance(value, bool) or not re.fullmatch(r"[\d.]+(e[+-]?\d+)?", number):
+        raise ValueError("must be auto, auto_0.1 (learned from 0.1 on) or a number")
+    if not 0.0 < float(number) < float("inf"):
+        raise ValueError("must be greater than 0")
+    return text if text.startswith("auto") else float(number)
+
+
+def _entropy(value: Any) -> Any:
+    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError("must be auto or a number")
+    return value
+
+
+class SACConfig(ContinuousConfig):
+    """Parameters of SAC; names are Stable-Baselines3's."""
+
+    learning_rate: Float = field(3e-4, gt=0, description="step size of the optimisers")
+    ent_coef: Annotated[float | str, BeforeValidator(_coefficient)] = field(
+        "auto",
+        description="weight of entropy (temperature): a number, or learned: auto (from 1 on), "
+        "auto_0.1 (from 0.1 on)",
+    )
+    target_entropy: Annotated[float | str, BeforeValidator(_entropy)] = field(
+        "auto",
+        description="entropy that a learned temperature aims at, in nats, of actions in [-1, 1]; "
+        "auto: minus the number of action components",
+    )
+
+    def first_coefficient(self) -> float:
+        """The temperature at the first update."""
+        return 1.0 if self.ent_coef == "auto" else float(str(self.ent_coef).removeprefix("auto_"))
+
+    def unused(self) -> dict[str, str]:
+        fixed = isinstance(self.ent_coef, float)
+        reasons = {"target_entropy": f"ent_coef={self.ent_coef}"} if fixed else {}
+        return {**super().unused(), **reasons}
+
+
+class SAC(Continuous):
+    """S soft actor-critics."""
+
+    Config = SACConfig
+    version = 1
+    squash = SquashedGaussian
+    draws = 2
+    config: SACConfig
+    distribution: SquashedGaussian
+
+    def build(self) -> None:
+        super().build()
+        c = self.config
+        target = -self.distribution.actions if c.target_entropy == "auto" else c.target_entropy
+        self.temperature = Temperature(
+            len(self.seeds),
+            c.first_coefficient(),
+            None if isinstance(c.ent_coef, float) else float(target),
+            self.device,
+        )
+
+    def explore(self, outputs: Any) -> Any:
+        return self.distribution.sample(outputs, self.normal.next())
+
+    def update(self) -> None:
+        """Critics, policy and temperature, each by one step (algorithm 1)."""
+        rate, batch = self.learner.rate(self.progress()), self.batch()
+        alpha, draw = self.temperature.alpha(), self.distribution.drawn
+        here, ahead = self.normals()
+        action, log_prob = draw(batch.policy(self.actor), here)
+        with torch.no_grad():
+            following, its = draw(batch.next_policy(self.actor), ahead)
+            value = batch.next_values(self.critics_target, following).amin(1) - alpha * its
+            target = batch.targets(value)  # eq. 3 in eq. 2
+        self.learn_values(batch, target, rate)
+        value = batch.values_of(self.critics, action).amin(1)
+        self.learn_policy((alpha * log_prob - value).mean(-1), rate)  # eq. 7
+        if self.temperature.target is not None:
+            loss = self.temperature.step(log_prob.detach(), rate)
+            self.metrics["train/ent_coef_loss"] = loss
+        self.target.data.lerp_(self.critic_learner.stack.data, self.config.tau)
+        self.metrics["train/ent_coef"] = alpha[:, 0]
+        self.metrics["train/entropy"] = -log_prob.detach().mean(-1)
+
+    def diverged(self) -> dict[int, str]:
+        finite = torch.isfinite(self.temperature.log[:, 0]).tolist()
+        reason = "the temperature became NaN or infinite"
+        return {**{r: reason for r, fine in enumerate(finite) if not fine}, **super().diverged()}
+
+    def parts(self) -> dict[str, Any]:
+        return {**super().parts(), "temperature": self.temperature}

@@ -1,0 +1,81 @@
+"""TD3: twin delayed deterministic policy gradient (Fujimoto et al. 2018).
+
+Targets take the lesser value of twin critics, for an action of the target policy with clipped noise
+on it; the policy and all targets move at every `policy_delay`-th update of the critics. What else
+there is, memory among it, is in `rlbench.learning.continuous`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field as field
+
+from rlbench.config import Float, Int, IntList
+from rlbench.learning.continuous import Continuous
+from rlbench.learning.continuous_config import ContinuousConfig
+from rlbench.learning.squashed import Squashed
+
+
+class TD3Config(ContinuousConfig):
+    """Parameters of TD3; names are Stable-Baselines3's, and RL Zoo's for the noise."""
+
+    vector_arch: ClassVar[tuple[int, ...]] = (400, 300)
+    net_arch: IntList | None = field(
+        None,
+        description=str(ContinuousConfig.model_fields["net_arch"].description).replace(
+            "256,256", "400,300"
+        ),
+    )
+    learning_rate: Float = field(1e-3, gt=0, description="step size of the optimisers")
+    noise_type: Literal["normal", "ornstein-uhlenbeck"] | None = field(
+        "normal",
+        description=ContinuousConfig.model_fields["noise_type"].description,
+    )
+    policy_delay: Int = field(
+        2, ge=1, description="updates of the critics for each of the policy and the targets"
+    )
+    target_policy_noise: Float = field(
+        0.2, ge=0, description="deviation of the noise on the target policy's actions"
+    )
+    target_noise_clip: Float = field(0.5, ge=0, description="largest size of this noise")
+
+
+class TD3(Continuous):
+    """S twin delayed deterministic policy gradients."""
+
+    Config = TD3Config
+    version = 1
+    squash = Squashed
+    draws = 1
+    target_actors = 1
+    config: TD3Config
+
+    def build(self) -> None:
+        super().build()
+        self.actor_target = self.network([np.random.default_rng(0)] * len(self.seeds), self.config)
+        self.target_policy = self.frozen(self.actor_target, self.learner)
+
+    def explore(self, outputs: Any) -> Any:
+        return self.distribution.mode(outputs)
+
+    def update(self) -> None:
+        """Critics, and with a delay policy and targets (algorithm 1)."""
+        c, rate, batch = self.config, self.learner.rate(self.progress()), self.batch()
+        with torch.no_grad():
+            noise = self.normals()[0].mul_(c.target_policy_noise)
+            noise.clamp_(-c.target_noise_clip, c.target_noise_clip)
+            following = torch.tanh(batch.next_policy(self.actor_target)).add_(noise).clamp_(-1, 1)
+            target = batch.targets(batch.next_values(self.critics_target, following).amin(1))
+        self.learn_values(batch, target, rate)
+        if self.critic_learner.optimizer.updates % c.policy_delay == 0:
+            action = torch.tanh(batch.policy(self.actor))
+            value = batch.values_of(self.critics, action)[:, 0]
+            self.learn_policy(-value.mean(-1), rate)  # by the first critic alone
+            self.target.data.lerp_(self.critic_learner.stack.data, c.tau)
+            self.target_policy.data.lerp_(self.learner.stack.data, c.tau)
+
+    def parts(self) -> dict[str, Any]:
+        return {**super().parts(), "target_policy": self.target_policy}

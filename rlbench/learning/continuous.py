@@ -1,0 +1,219 @@
+"""Off-policy actor-critics for bounded Box actions: what SAC and TD3 share.
+
+The critics of all seeds are one stack of networks, and so are their targets; the targets follow by
+one call. A subclass says how actions are drawn and what an update is.
+
+With a memory they learn from sequences. Actor and critics each have a memory of their own, that of
+the critics over observations and actions; all are carried while acting and stored with every step,
+and brought up to date over `burn_in` steps (Kapturowski et al. 2019), as in `dqn`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from rlbench.learning import returns, squashed
+from rlbench.learning.action_noise import ActionNoise
+from rlbench.learning.agent import Agent, Metrics
+from rlbench.learning.continuous_config import ContinuousConfig
+from rlbench.learning.critics import Actor, Critics
+from rlbench.learning.lanes import Step
+from rlbench.learning.learner import Learner
+from rlbench.learning.nets import Generators, Stack
+from rlbench.learning.networks import sizes
+from rlbench.learning.normalize import Normalizer
+from rlbench.learning.passes import Sequences, Transitions
+from rlbench.learning.perception import Lookout, Perception
+from rlbench.learning.policies import Sampled
+from rlbench.learning.replay import Field, Replay, replay_bytes, transition_fields
+from rlbench.learning.seeds import Draws, generator
+from rlbench.learning.spaces import ObsSpec
+
+
+class Continuous(Agent):
+    """S actor-critics, each with its own replay memory and target networks."""
+
+    Config: ClassVar[type[ContinuousConfig]] = ContinuousConfig
+    action_spaces = (spaces.Box,)
+    squash: ClassVar[type[squashed.Squashed]]  # what turns outputs into actions
+    draws: ClassVar[int]  # normal numbers that an update takes for each item and action component
+    target_actors: ClassVar[int] = 0
+    config: ContinuousConfig
+
+    def build(self) -> None:
+        c, seeds, lead = self.config, len(self.seeds), (len(self.seeds), self.n_envs)
+        self.distribution = self.squash(self.action_space)  # type: ignore[arg-type]  # checked: Box
+        generators = [generator(seed, "init") for seed in self.seeds]
+        self.actor = self.network(generators, c)
+        self.learner = Learner(self.actor, c, self.device)
+        arguments = self.spec, self.distribution.actions, c, c.n_critics
+        self.critics = Critics(generators, *arguments)
+        self.critic_learner = Learner(self.critics, c, self.device)
+        self.critics_target = Critics(generators, *arguments)
+        self.target = self.frozen(self.critics_target, self.critic_learner)
+        self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
+        memory = self.actor.memory + c.n_critics * self.critics.memory
+        self.lookout = Lookout(self.spec, memory, lead, self.normalizer)
+        items, length = c.items(), c.burn_in + c.sequence_length
+        self.replay = Replay(
+            c.buffer_size,
+            self._fields(c, self.spec, self.action_space, memory),
+            self.n_envs,
+            Draws(
+                self.seeds, "replay", (items // c.sequence_length if memory else items,), block=64
+            ),
+            self.device,
+            length if memory else c.n_steps,
+            self.spec.stack,
+            memory > 0,
+        )
+        each = (self.n_envs, self.distribution.actions)
+        self.uniform = Draws(self.seeds, "exploration", each)
+        self.normal = Draws(self.seeds, "noise", each, normal=True)
+        shape = (self.draws, items, self.distribution.actions)
+        self.learning_noise = Draws(self.seeds, "learning-noise", shape, 16, normal=True)
+        self.action_noise = ActionNoise(c, self.seeds, each) if c.noise_type else None
+
+    def frozen(self, network: Any, learner: Learner) -> Stack:
+        """A target network with the weights of the one that learns."""
+        stack = Stack(network, self.device).freeze()
+        stack.data.copy_(learner.stack.data)
+        return stack
+
+    def network(self, generators: Generators, config: ContinuousConfig) -> Actor:
+        return Actor(generators, self.spec, self.distribution.outputs, config)
+
+    @staticmethod
+    def _fields(c: ContinuousConfig, spec: ObsSpec, space: Any, memory: int) -> dict[str, Field]:
+        action = Field((int(np.prod(space.shape)),), np.float32)
+        return transition_fields(spec, memory, 1.0, c.n_steps, action)
+
+    @classmethod
+    def memory(
+        cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
+    ) -> dict[str, int]:
+        space, held = cls.squash(action_space), 1 + Learner.copies(config)
+        actor, memory = sizes(Actor, spec, space.outputs, config)
+        critics, its = sizes(Critics, spec, space.actions, config, 1)
+        fields = cls._fields(config, spec, action_space, memory + config.n_critics * its)
+        width = actor * (held - 1 + cls.target_actors) + critics * config.n_critics * held
+        return {
+            "replay": replay_bytes(seeds, config.buffer_size, fields),
+            "networks": 4 * seeds * width,
+        }
+
+    @classmethod
+    def first_update(cls, config: Any, n_envs: int) -> int:
+        return config.learning_starts + 1
+
+    @classmethod
+    def check_spaces(
+        cls, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
+    ) -> None:
+        super().check_spaces(observation_space, action_space)
+        squashed.check_bounded(cls.name(), action_space)
+
+    def act(self, obs: np.ndarray) -> np.ndarray:
+        look, first = self.lookout, self.lookout.first
+        random = self.num_timesteps < self.config.learning_starts
+        memory, action = np.empty((*obs.shape[:2], 0), np.float32), None
+        if not (random and look.plain):
+            seen, memory, frames = look.see(obs, look.carry, first)
+            m = self.actor.memory
+            outputs, after = self.actor.act(seen, memory[..., :m], self.device)
+            look.carry = frames
+            action = self.explore(outputs)
+        if random or action is None:
+            action = (2.0 * self.uniform.next() - 1.0).astype(np.float32)
+        if self.action_noise is not None:
+            noisy = action + self.action_noise.next(first)
+            action = np.clip(noisy, -1.0, 1.0).astype(np.float32)
+        if self.actor.memory:
+            its = self.critics.remember(seen, action, memory[..., m:], self.device)
+            look.carry = (*frames, np.concatenate([after, its], -1))
+        look.taken = {"memory": memory, "action": action}
+        return self.distribution.to_env(action)
+
+    def explore(self, outputs: np.ndarray) -> np.ndarray:
+        """Actions in [-1, 1] to train with, `(S, N, outputs) -> (S, N, K)`."""
+        raise NotImplementedError
+
+    def observe(self, step: Step) -> Metrics:
+        c, look = self.config, self.lookout
+        self.replay.add(**{**step._asdict(), **look.taken, "first": look.first})
+        look.first = step.terminated | step.truncated
+        if self.normalizer is not None:
+            self.normalizer.update(step.obs)
+        self.num_timesteps += self.n_envs
+        if self.num_timesteps > c.learning_starts and self.replay.ready():
+            updates = c.train_freq if c.gradient_steps < 0 else c.gradient_steps
+            for _ in range(self.due(c.train_freq) * updates):
+                self.update()
+        return self.metrics
+
+    def restart(self) -> None:
+        self.lookout.restart()
+
+    def update(self) -> None:
+        """One gradient step of every seed's critics, and perhaps of its actor, on a batch of its
+        own."""
+        raise NotImplementedError
+
+    def batch(self) -> Transitions | Sequences:
+        """What is learned from next, drawn from the replay memory."""
+        c, given = self.config, self.replay.sample()
+        obs, next_obs, memory = given["obs"], given["next_obs"], given.get("memory")
+        if self.normalizer is not None:
+            lead = 2 + (memory is not None) + (self.spec.stack > 1)
+            obs, next_obs = (self.normalizer.tensor(seen, lead) for seen in (obs, next_obs))
+        discount = returns.discount_of(c.gamma, given["terminated"])
+        first = given.get("first")
+        each = (obs, given["action"], next_obs, given["reward"], discount)
+        if memory is None or first is None:
+            return Transitions(*each, first)
+        return Sequences(*each, first, memory[:, :, 0], c.burn_in, c.n_steps)
+
+    def normals(self) -> list[Tensor]:
+        """Standard normal numbers for an update: `draws` times (S, B, K)."""
+        drawn = torch.from_numpy(self.learning_noise.next().astype(np.float32))
+        return list(drawn.to(self.device).unbind(1))
+
+    def learn_values(self, batch: Transitions | Sequences, target: Tensor, rate: float) -> None:
+        """One step of the critics towards `target` (S, B); the loss is the sum over critics."""
+        error = returns.squared(batch.values(self.critics), target.unsqueeze(1))
+        loss = 0.5 * error.mean(-1).sum(-1)
+        self.critic_learner.step(loss, rate, target.shape[-1])
+        self.metrics["train/critic_loss"] = loss.detach()
+        self.metrics["train/learning_rate"] = rate
+        self.metrics["train/n_updates"] = self.critic_learner.optimizer.updates
+
+    def learn_policy(self, loss: Tensor, rate: float) -> None:
+        """One step of the actor along the gradient of its loss (S,)."""
+        self.learner.step(loss, rate, 0)
+        self.metrics["train/actor_loss"] = loss.detach()
+
+    @property
+    def samples(self) -> int:
+        return self.critic_learner.samples
+
+    def diverged(self) -> dict[int, str]:
+        loss = self.metrics.get("train/critic_loss")
+        return {**self.learner.broken(None), **self.critic_learner.broken(loss)}
+
+    def policy_over(
+        self, network: Actor, perception: Perception, seeds: Sequence[int], frozen: bool
+    ) -> Sampled:
+        policy = Sampled(seeds, perception, network, self.action_start, self.device)
+        policy.distribution = self.distribution
+        return policy
+
+    def parts(self) -> dict[str, Any]:
+        names = ("learner", "critic_learner", "critics", "target", "replay", "lookout", "uniform",
+                 "normal", "learning_noise", "action_noise", "normalizer")  # fmt: skip
+        return {"network": self.actor, **{name: getattr(self, name) for name in names}}
