@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field as field
 
 from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import NONE_OTHER, PeerConfig, defaults_of
+from rlbench.agents._sb3_config import NO_MEMORY, PeerConfig, defaults_of
 from rlbench.agents._sb3_off_policy import ContinuousFromReplay
 from rlbench.agents.sac import SACConfig
 
@@ -15,10 +15,14 @@ from rlbench.agents.sac import SACConfig
 class SB3SACConfig(PeerConfig, SACConfig):  # type: ignore[misc]  # fields are narrower
     """Parameters of SAC that Stable-Baselines3 has, in our units: env steps per seed."""
 
-    max_grad_norm: None = field(None, description=NONE_OTHER)
-    ortho_init: Literal[False] = field(False, description=NONE_OTHER)
-    sequence_length: Literal[16] = field(16, description=f"without a memory nothing: {NONE_OTHER}")
-    burn_in: Literal[8] = field(8, description=f"without a memory nothing: {NONE_OTHER}")
+    ours: ClassVar[str] = "sac"
+
+    max_grad_norm: None = field(None, description="the library's SAC does not clip gradients")
+    ortho_init: Literal[False] = field(
+        False, description="the library's SAC has no orthogonal first weights"
+    )
+    sequence_length: Literal[16] = field(16, description=NO_MEMORY)
+    burn_in: Literal[8] = field(8, description=NO_MEMORY)
 
     @classmethod
     def usual(cls) -> dict[str, Any]:

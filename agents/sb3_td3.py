@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field as field
 
 from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import NONE_OTHER, PeerConfig, defaults_of
+from rlbench.agents._sb3_config import NO_MEMORY, PeerConfig, defaults_of
 from rlbench.agents._sb3_off_policy import ContinuousFromReplay
 from rlbench.agents.td3 import TD3Config
 
@@ -15,10 +15,14 @@ from rlbench.agents.td3 import TD3Config
 class SB3TD3Config(PeerConfig, TD3Config):  # type: ignore[misc]  # fields are narrower
     """Parameters of TD3 that Stable-Baselines3 has, in our units: env steps per seed."""
 
-    max_grad_norm: None = field(None, description=NONE_OTHER)
-    ortho_init: Literal[False] = field(False, description=NONE_OTHER)
-    sequence_length: Literal[16] = field(16, description=f"without a memory nothing: {NONE_OTHER}")
-    burn_in: Literal[8] = field(8, description=f"without a memory nothing: {NONE_OTHER}")
+    ours: ClassVar[str] = "td3"
+
+    max_grad_norm: None = field(None, description="the library's TD3 does not clip gradients")
+    ortho_init: Literal[False] = field(
+        False, description="the library's TD3 has no orthogonal first weights"
+    )
+    sequence_length: Literal[16] = field(16, description=NO_MEMORY)
+    burn_in: Literal[8] = field(8, description=NO_MEMORY)
 
     @classmethod
     def usual(cls) -> dict[str, Any]:

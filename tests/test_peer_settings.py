@@ -34,6 +34,8 @@ def refused(peer: str, name: str, value: Any) -> str:
         ("sb3-qrdqn", "loss", "huber", "a loss of their own; leave it out, or run dqn"),
         ("sb3-ppo", "sequence_length", 8, "has no memory; leave it out, or run ppo"),
         ("sb3-a2c", "dropout", 0.1, "has no dropout in its networks; leave it out, or run a2c"),
+        ("sb3-sac", "max_grad_norm", 1.0, "does not clip gradients; leave it out, or run sac"),
+        ("sb3-td3", "burn_in", 4, "has no memory; leave it out, or run td3"),
         ("sb3-ppo-lstm", "encoder", "gru", "no other memory here; leave it out, or run ppo"),
     ],
 )

@@ -29,7 +29,7 @@ LOOK = {ADDED: ("o", COLORS[0]), REMOVED: ("D", COLORS[1])}  # marker and colour
 CAPTION = (
     "Mean with the switch minus mean without, right of 0 is better: added to none, where all "
     "others are off, and kept in full, where all others are on. Bars are Welch's 95 % intervals; a "
-    "hollow mark has none, because no seed differs from another or there is only one."
+    "hollow mark has none, because all seeds of one side are equal or there is one."
 )
 
 
@@ -48,7 +48,7 @@ def effects(found: Evidence) -> pd.DataFrame:
         table = comparisons(scores, found.cells, chosen)
         tables.append(pairs.merge(table, on=["a", "b"]).assign(measure=measure))
     return pd.concat(tables, ignore_index=True).sort_values(
-        ["env", "measure"], ascending=[True, False], kind="stable", ignore_index=True
+        ["env", "measure"], kind="stable", ignore_index=True
     )
 
 
