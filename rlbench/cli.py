@@ -193,6 +193,9 @@ def resume(
     "--episodes", type=click.IntRange(min=1), default=100, show_default=True,
     help="The first so many final episodes; on image data always all test images.",
 )  # fmt: skip
+@click.option(
+    "--env-kwargs", help="Play in an environment with these arguments changed: how do agents fare?"
+)
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:1")
 @options.out
 def evaluate(
@@ -201,6 +204,7 @@ def evaluate(
     env: str | None,
     deterministic: bool,
     episodes: int,
+    env_kwargs: str | None,
     device: str,
     out: Path,
 ) -> None:
@@ -212,12 +216,15 @@ def evaluate(
     if run_name is None or agent is not None:
         if run_name is not None or agent is None or env is None:
             raise UserError("give a RUN, or both of --agent package.module:thing and --env ENV")
+        if env_kwargs is not None:
+            raise UserError("--env-kwargs changes the environment of a RUN, which --agent has not")
         from rlbench import guests
 
         sys.exit(guests.score(agent, env, episodes, deterministic))
-    from rlbench import workflow
+    from rlbench import config, workflow
 
-    sys.exit(workflow.evaluate(run_name, out, episodes, device))
+    changed = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else None
+    sys.exit(workflow.evaluate(run_name, out, episodes, device, changed))
 
 
 for _command in (bench, ablate, plot, compare, report, list_, show, data):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -131,20 +131,36 @@ def resume(
     return train(run, folder.path.parent.parent, jobs, max_seconds, quiet)
 
 
-def evaluate(name: str, out: Path, episodes: int, device: str) -> int:
-    """Play the final evaluation of saved agents again and compare it with the rows; exit code."""
+class _Again(NamedTuple):
+    """A seed's final evaluation, played again."""
+
+    said: str
+    now: float  # mean return, or accuracy
+    before: float  # as recorded; NaN where nothing is
+    same: bool  # item by item
+
+
+def evaluate(
+    name: str, out: Path, episodes: int, device: str, changed: dict[str, Any] | None = None
+) -> int:
+    """Play the final evaluation of saved agents again and compare it with the rows; exit code.
+
+    With `changed` arguments of the environment there is nothing to be equal to: it says by how much
+    the agents are worse or better there.
+    """
     from rlbench.reporting.results import load
 
     folder = RunFolder(catalog.find_run(name, out))
     run = Run.from_json(folder.read(), ())
-    make = env_factory(run.env, run.env_kwargs)
+    make = env_factory(run.env, {**run.env_kwargs, **(changed or {})})
     if about(run)["data"] != folder.read().get("data"):
         raise UserError(f"{folder.path} was made with other images than are there now")
     agents = [part.agent for part in folder.parts() if part.agent.exists()]
     if not agents:
         raise UserError(f"{folder.path} has no trained agent yet: rlbench resume {folder.path}")
     final = load(folder.path).evaluations.query("phase == 'final'")
-    console, equal = Console(), True
+    console = Console()
+    found: list[_Again] = []
     for file in agents:
         policy = catalog.agent_class(run.agent).load(file, make, device=device).policy()
         again = (
@@ -152,9 +168,13 @@ def evaluate(name: str, out: Path, episodes: int, device: str) -> int:
             if is_data(make())
             else _played(policy, make, episodes, final)
         )
-        for said, same in again:
-            console.print(said, highlight=False)
-            equal &= same
+        for seed in again:
+            console.print(seed.said, highlight=False)
+            found.append(seed)
+    if changed is not None:
+        console.print(_change(found), highlight=False, soft_wrap=True)
+        return 0
+    equal = all(seed.same for seed in found)
     console.print(
         "equal to the recorded final evaluation"
         if equal
@@ -163,10 +183,24 @@ def evaluate(name: str, out: Path, episodes: int, device: str) -> int:
     return 0 if equal else 1
 
 
-def _played(
-    policy: Policy, make: MakeEnv, episodes: int, final: pd.DataFrame
-) -> Iterator[tuple[str, bool]]:
-    """A line per seed about the first final episodes, and whether they are as recorded."""
+def _change(seeds: Sequence[_Again]) -> str:
+    """What other arguments of the environment do to the same agents, seed by seed."""
+    from rlbench.reporting.stats import mean_interval
+
+    changes = np.array([seed.now - seed.before for seed in seeds])
+    changes = changes[~np.isnan(changes)]
+    if not changes.size:
+        return "nothing is recorded to compare it with"
+    ends = mean_interval(changes)
+    span = f"95 % t-interval {ends[0]:+.4g} to {ends[1]:+.4g}" if ends else "no interval"
+    return (
+        f"change from the recorded final evaluation: {changes.mean():+.4g} ({span}, "
+        f"n = {changes.size} seeds, each against itself)"
+    )
+
+
+def _played(policy: Policy, make: MakeEnv, episodes: int, final: pd.DataFrame) -> Iterator[_Again]:
+    """The first final episodes of every seed."""
     recorded = final.set_index(["seed", "episode"])["return"].to_dict()
     returns: dict[int, list[float]] = {seed: [] for seed in policy.seeds}
     for score in play(policy, make, "final", episodes):
@@ -176,21 +210,20 @@ def _played(
         spread = f" +- {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
         before = [recorded.get((seed, n), math.nan) for n in range(len(values))]
         same = all(math.isnan(b) or b == value for b, value in zip(before, values, strict=True))
-        yield (
-            (
-                f"seed {seed}: mean return {np.mean(values):.1f}{spread} (standard deviation over "
-                f"{len(values)} episodes)"
-            ),
-            same,
+        said = (
+            f"seed {seed}: mean return {np.mean(values):.1f}{spread} (standard deviation over "
+            f"{len(values)} episodes)"
         )
+        yield _Again(said, float(np.mean(values)), float(np.mean(before)), same)
 
 
-def _visited(policy: Policy, make: MakeEnv, final: pd.DataFrame) -> Iterator[tuple[str, bool]]:
-    """A line per seed about all test images, and whether the accuracy is as recorded."""
+def _visited(policy: Policy, make: MakeEnv, final: pd.DataFrame) -> Iterator[_Again]:
+    """All test images, by every seed."""
     recorded = final.set_index("seed")["accuracy"].to_dict()
     *_, made = visit(policy, make, "test")
     assert made is not None
     for seed, right in zip(policy.seeds, made.right, strict=True):
         accuracy = float(right.mean())
-        same = recorded.get(seed, accuracy) == accuracy
-        yield f"seed {seed}: {100 * accuracy:.2f} % of {len(right):,} test images", same
+        before = recorded.get(seed, math.nan)
+        said = f"seed {seed}: {100 * accuracy:.2f} % of {len(right):,} test images"
+        yield _Again(said, accuracy, before, math.isnan(before) or before == accuracy)

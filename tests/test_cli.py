@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,19 @@ def test_eval_reproduces_the_recorded_episodes(
     assert "equal to the recorded final evaluation" in capsys.readouterr().out
     assert here("eval", folder.name, "--episodes", "7", "--out", done) == 0
     assert "over 7 episodes" in capsys.readouterr().out
+
+
+def test_eval_elsewhere_says_what_changes(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each seed is compared with itself; where nothing changes the change is 0."""
+    where = ["eval", run_folder(done), "--episodes", "5", "--out", done, "--env-kwargs"]
+    assert here(*where, "sutton_barto_reward=false") == 0
+    assert "recorded final evaluation: +0 (no interval" in capsys.readouterr().out
+    assert here(*where, "sutton_barto_reward=true") == 0  # -1 an episode, not its length
+    said = capsys.readouterr().out
+    assert "n = 3 seeds, each against itself" in said
+    assert float(re.findall(r"recorded final evaluation: (\S+)", said)[0]) < -5
+    assert here(*where, "gravty=5") == 2
+    assert "gravty" in capsys.readouterr().err
 
 
 def test_eval_notices_other_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
