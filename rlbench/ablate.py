@@ -33,7 +33,12 @@ def ablate(text: str, seeds: Sequence[int], out: Path, options: Options, dry_run
     from rlbench.reporting.report import switches
 
     home = bench.home_of(read, out)
-    found = switches.effects_in(home)
+    try:
+        found = switches.effects_in(home)
+    except UserError:
+        if code:  # nothing could be run, and why has been said
+            return code
+        raise
     if not options.quiet:
         switches.print_effects(found, Console())
     try:

@@ -18,6 +18,7 @@ from scipy.stats import ttest_ind
 
 from rlbench import suite
 from rlbench.ablation import ADDED, REMOVED, Ablation, read, split, suite_text
+from rlbench.errors import UserError
 from rlbench.reporting.report import switches as reporting
 from rlbench.reporting.report import write_report
 
@@ -169,6 +170,23 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert len(parts) == 4
     assert here(*args) == 0
     assert {path: path.read_bytes() for path in parts} == parts
+
+
+def test_an_environment_that_cannot_be_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert here("ablate", "dqn", "--env", "CartPol", "--switch", "double", "--out", tmp_path) == 1
+    error = capsys.readouterr().err
+    assert "Did you mean 'CartPole-v1'" in error
+    assert "Error:" not in error
+
+
+def test_a_damaged_ablation_is_told(tmp_path: Path) -> None:
+    home = write_ablation(tmp_path, CELLS)
+    file = home / "suite.json"
+    file.write_text(file.read_text().replace('"switches"', '"swiches"'))
+    with pytest.raises(UserError, match=r"suite\.json is corrupt"):
+        write_report([home])
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def scope(folders: Sequence[Path]) -> Scope:
         results=results,
         planned=_with_missing(results, plan),
         records={names[key]: record for key, record in records.items()},
-        effects=[effect for suite in suites for effect in _effects(suite)],
+        effects=[e for folder, suite in zip(benches, suites) for e in _effects(folder, suite)],
     )
 
 
@@ -120,12 +120,15 @@ def _read_suite(file: Path) -> dict[str, Any]:
     return suite
 
 
-def _effects(suite: dict[str, Any]) -> list[Effect]:
+def _effects(folder: Path, suite: dict[str, Any]) -> list[Effect]:
     """What an ablation compares, by the labels of its cells."""
     said = (suite.get("suite") or {}).get("ablation")
     if not said:
         return []
-    ablation = Ablation(**said)
+    try:
+        ablation = Ablation.model_validate(said)
+    except ValueError:
+        raise corrupt(folder / "suite.json", "its ablation is none") from None
     return [
         effect._replace(on=f"{ablation.agent} {effect.on}", off=f"{ablation.agent} {effect.off}")
         for effect in ablation.effects()
