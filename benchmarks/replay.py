@@ -40,7 +40,7 @@ def filled(capacity: int) -> tuple[Replay, ReplayBuffer]:
     for step in range(capacity):
         i = step % EPISODE
         last = i == EPISODE - 1
-        reward, action = np.float32([[i % 3]]), np.array([[i % 4]])
+        reward, action = np.array([[i % 3]], np.float32), np.array([[i % 4]])
         ours.add(
             obs=frames[None, None, i], next_obs=frames[None, None, i + 1], action=action,
             reward=reward, terminated=np.array([[last]]), truncated=np.zeros((1, 1), bool),

@@ -11,9 +11,8 @@ import pytest
 import stable_baselines3
 import torch
 from commands import here, table
-from peers import lanes
+from peers import equal, lanes
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
-from test_peers import equal
 from worlds import World
 
 from rlbench import agents, catalog
