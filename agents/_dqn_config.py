@@ -5,10 +5,9 @@ from __future__ import annotations
 from pydantic import Field as field
 
 from rlbench.config import Float, Int
-from rlbench.errors import UserError
-from rlbench.learning import encoders
 from rlbench.learning.exploration import ExplorationConfig
 from rlbench.learning.heads import HeadConfig
+from rlbench.learning.off_policy import check_replayed
 
 # Parameters that hold for nothing where a switch is as it is.
 OF_PRIORITY = ("prioritized_alpha", "prioritized_beta", "prioritized_eps")
@@ -71,18 +70,7 @@ class DQNConfig(ExplorationConfig, HeadConfig):
 
     def check(self) -> None:
         super().check()
-        memory = encoders.parse(self.encoder)[1]
-        if self.n_steps > 1 and not self.gamma:
-            raise UserError(f"n_steps={self.n_steps} with gamma=0 has no later rewards: use one")
-        if memory and self.n_steps > self.sequence_length:
-            raise UserError(
-                f"n_steps={self.n_steps} is more than sequence_length={self.sequence_length}"
-            )
-        if memory and self.batch_size < self.sequence_length:
-            raise UserError(
-                f"batch_size={self.batch_size} transitions hold no sequence of sequence_length="
-                f"{self.sequence_length}: make the batch larger or sequences shorter"
-            )
+        check_replayed(self)
 
     def unused(self) -> dict[str, str]:
         off = {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from gymnasium import spaces
+from pydantic import Field as field
 
-from rlbench.agents._sb3_config import library
+from rlbench.agents._sb3_config import NO_MEMORY, PeerConfig, library
 from rlbench.errors import UserError
+from rlbench.learning.off_policy import updates_of
 from rlbench.learning.spaces import ObsSpec
 
 
@@ -53,6 +55,17 @@ class FromReplay:
         return config.learning_starts + 1
 
 
+class ContinuousPeerConfig(PeerConfig):
+    """What SAC and TD3 of the library cannot be told."""
+
+    max_grad_norm: None = field(None, description="here the library does not clip gradients")
+    ortho_init: Literal[False] = field(
+        False, description="the library has no orthogonal first weights here"
+    )
+    sequence_length: Literal[16] = field(16, description=NO_MEMORY)
+    burn_in: Literal[8] = field(8, description=NO_MEMORY)
+
+
 class ContinuousFromReplay(FromReplay):
     """Actor-critics for continuous actions."""
 
@@ -92,12 +105,11 @@ class ContinuousFromReplay(FromReplay):
 def replay_arguments(config: Any, n_envs: int) -> dict[str, Any]:
     """The library counts steps of all environments together, but `train_freq` in calls."""
     c = config
-    updates = c.train_freq if c.gradient_steps < 0 else c.gradient_steps
     names = ("buffer_size", "learning_starts", "batch_size", "tau", "gamma", "n_steps")
     return {
         **{name: getattr(c, name) for name in names},
         "train_freq": max(c.train_freq // n_envs, 1),
-        "gradient_steps": updates * max(n_envs // c.train_freq, 1),
+        "gradient_steps": updates_of(c) * max(n_envs // c.train_freq, 1),
     }
 
 

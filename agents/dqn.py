@@ -29,6 +29,7 @@ from rlbench.learning.learner import Learner
 from rlbench.learning.nets import Generators, Stack
 from rlbench.learning.networks import QNetwork, feature_pair, sizes, unroll_pair
 from rlbench.learning.normalize import Normalizer
+from rlbench.learning.off_policy import batch_items, updates_due
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import GreedyQ
 from rlbench.learning.prioritized import PrioritizedReplay
@@ -63,12 +64,11 @@ class DQN(Agent):
         self.acting_noise = self._draws("noise", (width,), normal=True)
         self.learning_noise = self._draws("learning-noise", (2 * width,), normal=True)
         drawn = c.iqn_samples + c.iqn_target_samples if c.distribution == "iqn" else 0
-        items = c.batch_size // c.sequence_length * c.sequence_length if memory else c.batch_size
-        self.fractions = self._draws("fractions", (items, drawn))
+        self.fractions = self._draws("fractions", (batch_items(c), drawn))
 
     def _replay(self, memory: int) -> Replay:
         c = self.config
-        batch = c.batch_size // c.sequence_length if memory else c.batch_size
+        batch = batch_items(c) // (c.sequence_length if memory else 1)
         given = (
             c.buffer_size,
             transition_fields(self.spec, memory, c.gamma, c.n_steps),
@@ -143,10 +143,8 @@ class DQN(Agent):
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
-        if self.num_timesteps > c.learning_starts and self.replay.ready():
-            updates = c.train_freq if c.gradient_steps < 0 else c.gradient_steps
-            for _ in range(self.due(c.train_freq) * updates):
-                self.update()
+        for _ in range(updates_due(self)):
+            self.update()
         if self.due(c.target_update_interval):
             self.target.data.lerp_(self.online.data, c.tau)
         return self.metrics

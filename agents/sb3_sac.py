@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
-
-from pydantic import Field as field
+from typing import Any, ClassVar
 
 from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import NO_MEMORY, PeerConfig, defaults_of
-from rlbench.agents._sb3_off_policy import ContinuousFromReplay
+from rlbench.agents._sb3_config import defaults_of
+from rlbench.agents._sb3_off_policy import ContinuousFromReplay, ContinuousPeerConfig
 from rlbench.agents.sac import SACConfig
 
 
-class SB3SACConfig(PeerConfig, SACConfig):  # type: ignore[misc]  # fields are narrower
+class SB3SACConfig(ContinuousPeerConfig, SACConfig):  # type: ignore[misc]  # fields are narrower
     """Parameters of SAC that Stable-Baselines3 has, in our units: env steps per seed."""
 
     ours: ClassVar[str] = "sac"
-
-    max_grad_norm: None = field(None, description="the library's SAC does not clip gradients")
-    ortho_init: Literal[False] = field(
-        False, description="the library's SAC has no orthogonal first weights"
-    )
-    sequence_length: Literal[16] = field(16, description=NO_MEMORY)
-    burn_in: Literal[8] = field(8, description=NO_MEMORY)
 
     @classmethod
     def usual(cls) -> dict[str, Any]:

@@ -10,13 +10,11 @@ Bytes are those of the arrays of 100,000 transitions; for timing both hold the s
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from speed import interleave, spread
+from speed import interleave, per_second, spread
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from rlbench.learning.replay import Replay, replay_bytes, transition_fields
@@ -51,18 +49,6 @@ def filled(capacity: int) -> tuple[Replay, ReplayBuffer]:
     return ours, theirs
 
 
-def timed(sample: Callable[[], object]) -> Callable[[int], float]:
-    """Batches per second."""
-
-    def measure(count: int) -> float:
-        begun = time.perf_counter()
-        for _ in range(count):
-            sample()
-        return count / (time.perf_counter() - begun)
-
-    return measure
-
-
 def main() -> None:
     """Print bytes, and batches per second with the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
@@ -77,7 +63,7 @@ def main() -> None:
     other = sum(a.nbytes for a in (theirs.observations, theirs.next_observations))
     print(f"{LARGE:,} transitions: ours {own / 1e9:.2f} GB, "
           f"Stable-Baselines3 {other * LARGE / chosen.capacity / 1e9:.2f} GB")  # fmt: skip
-    cases = {"ours": timed(ours.sample), "sb3": timed(lambda: theirs.sample(BATCH))}
+    cases = {"ours": per_second(ours.sample), "sb3": per_second(lambda: theirs.sample(BATCH))}
     speeds = interleave(cases, chosen.batches, chosen.repeats)
     ratios = [a / b for a, b in zip(speeds["ours"], speeds["sb3"], strict=True)]
     for name, values in speeds.items():

@@ -97,6 +97,18 @@ def spread(values: list[float], form: str = ".2f") -> str:
     return f"{middle} ({format(min(values), form)} to {format(max(values), form)})"
 
 
+def per_second(call: Callable[[], object]) -> Callable[[int], float]:
+    """Calls per second, of so many."""
+
+    def measure(count: int) -> float:
+        begun = time.perf_counter()
+        for _ in range(count):
+            call()
+        return count / (time.perf_counter() - begun)
+
+    return measure
+
+
 def interleave(
     cases: dict[str, Callable[[int], float]], steps: int, repeats: int
 ) -> dict[str, list[float]]:

@@ -10,11 +10,10 @@ repetition, and their median, least and greatest are printed. What acting costs 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from typing import Any
 
-from speed import interleave, spread
+from speed import interleave, per_second, spread
 
 from rlbench.agents import DQN
 
@@ -39,14 +38,7 @@ def updates(seeds: int, settings: dict[str, Any]) -> Callable[[int], float]:
     given = {"double": False, "batch_size": 64, **settings}
     agent = DQN("CartPole-v1", seeds=seeds, device="cpu", learning_starts=1999, **given)
     agent.learn(2000)
-
-    def measure(count: int) -> float:
-        begun = time.perf_counter()
-        for _ in range(count):
-            agent.update()
-        return count / (time.perf_counter() - begun)
-
-    return measure
+    return per_second(agent.update)
 
 
 def main() -> None:

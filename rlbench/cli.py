@@ -57,9 +57,7 @@ def main() -> None:
 @click.option("--env", required=True, help="Gymnasium id, package.module:EnvId or :Class.")
 @click.option("--seeds", help="5 (= 0 to 4), 0-9, or 3,7,11  [default: 5]")
 @click.option("--seed", type=click.IntRange(min=0), help="Just this one seed.")
-@click.option(
-    "-n", "--n-timesteps", "--steps", help="Env steps per seed.  [default: preset, else agent's]"
-)
+@options.steps
 @click.option("--n-envs", type=click.IntRange(min=1), help="Environments per seed.  [default: 1]")
 @click.option(
     "-p", "parameters", multiple=True, metavar="KEY=VALUE",
@@ -69,7 +67,7 @@ def main() -> None:
     "--encoder", metavar="NAME",
     help="The network below: auto, mlp, cnn, rnn, gru, lstm, cnn+lstm, package.module:Class.",
 )  # fmt: skip
-@click.option("--preset/--no-preset", default=True, help="Use tuned parameters.  [default: use]")
+@options.preset
 @click.option(
     "--eval-freq", type=click.IntRange(min=0),
     help="Env steps per seed between evaluations, 0: only at the end.  [default: a tenth]",

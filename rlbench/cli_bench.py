@@ -14,7 +14,7 @@ from rlbench.errors import UserError
 @click.command(short_help="Compute a suite: agents x environments x seeds.")
 @click.argument("suite")
 @click.option("--seeds", help="Instead of the suite's: 5 (= 0 to 4), 0-9, or 3,7,11.")
-@click.option("--dry-run", is_flag=True, help="Print cells, time and memory; write nothing.")
+@options.dry_run
 @click.option("--shard", metavar="I/N", help="Only the I-th of N shares, for N machines.")
 @click.option(
     "--again", multiple=True, type=click.Choice(["failed", "diverged", "timeout"]),
@@ -63,16 +63,14 @@ def bench(
     "together: distribution=c51+v_min=0+v_max=100.",
 )  # fmt: skip
 @click.option("--seeds", default="10", show_default=True, help="10 (= 0 to 9), 0-9, or 3,7,11.")
-@click.option(
-    "-n", "--n-timesteps", "--steps", help="Env steps per seed.  [default: preset, else agent's]"
-)
+@options.steps
 @click.option(
     "-p", "parameters", multiple=True, metavar="KEY=VALUE",
     help="Set a parameter, on and off (repeatable); n_envs may be one.",
 )  # fmt: skip
-@click.option("--preset/--no-preset", default=True, help="Use tuned parameters.  [default: use]")
+@options.preset
 @click.option("--eval-freq", type=click.IntRange(min=0), help="As in rlbench run.")
-@click.option("--dry-run", is_flag=True, help="Print cells, time and memory; write nothing.")
+@options.dry_run
 @options.progress
 @options.out
 def ablate(

@@ -22,6 +22,17 @@ def out(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+steps = click.option(
+    "-n", "--n-timesteps", "--steps", help="Env steps per seed.  [default: preset, else agent's]"
+)
+preset = click.option(
+    "--preset/--no-preset", default=True, help="Use tuned parameters.  [default: use]"
+)
+dry_run = click.option(
+    "--dry-run", is_flag=True, help="Print cells, time and memory; write nothing."
+)
+
+
 def progress(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of every command that trains."""
     options = [

@@ -32,7 +32,8 @@ class ActionNoiseConfig(LearnerConfig):
     )
 
     def unused(self) -> dict[str, str]:
-        return {} if self.noise_type else {"noise_std": "noise_type=none"}
+        none = {} if self.noise_type else {"noise_std": "noise_type=none"}
+        return super().unused() | none
 
 
 class ActionNoise:

@@ -28,6 +28,7 @@ from rlbench.learning.learner import Learner
 from rlbench.learning.nets import Generators, Stack
 from rlbench.learning.networks import sizes
 from rlbench.learning.normalize import Normalizer
+from rlbench.learning.off_policy import batch_items, updates_due
 from rlbench.learning.passes import Sequences, Transitions
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import Sampled
@@ -60,14 +61,13 @@ class Continuous(Agent):
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
         memory = self.actor.memory + c.n_critics * self.critics.memory
         self.lookout = Lookout(self.spec, memory, lead, self.normalizer)
-        items, length = c.items(), c.burn_in + c.sequence_length
+        items, length = batch_items(c), c.burn_in + c.sequence_length
+        batch = items // c.sequence_length if memory else items
         self.replay = Replay(
             c.buffer_size,
             self._fields(c, self.spec, self.action_space, memory),
             self.n_envs,
-            Draws(
-                self.seeds, "replay", (items // c.sequence_length if memory else items,), block=64
-            ),
+            Draws(self.seeds, "replay", (batch,), block=64),
             self.device,
             length if memory else c.n_steps,
             self.spec.stack,
@@ -145,16 +145,14 @@ class Continuous(Agent):
         raise NotImplementedError
 
     def observe(self, step: Step) -> Metrics:
-        c, look = self.config, self.lookout
+        look = self.lookout
         self.replay.add(**{**step._asdict(), **look.taken, "first": look.first})
         look.first = step.terminated | step.truncated
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
-        if self.num_timesteps > c.learning_starts and self.replay.ready():
-            updates = c.train_freq if c.gradient_steps < 0 else c.gradient_steps
-            for _ in range(self.due(c.train_freq) * updates):
-                self.update()
+        for _ in range(updates_due(self)):
+            self.update()
         return self.metrics
 
     def restart(self) -> None:

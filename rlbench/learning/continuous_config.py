@@ -11,6 +11,7 @@ from rlbench.config import Float, Int, IntList
 from rlbench.errors import UserError
 from rlbench.learning import encoders
 from rlbench.learning.action_noise import ActionNoiseConfig
+from rlbench.learning.off_policy import check_replayed
 
 
 class ContinuousConfig(ActionNoiseConfig):
@@ -58,23 +59,8 @@ class ContinuousConfig(ActionNoiseConfig):
         """As for vectors above a module of the user's: the action has to enter below a layer."""
         return super().arch(kinds, False)
 
-    def items(self) -> int:
-        """Transitions of a batch."""
-        length = self.sequence_length if encoders.parse(self.encoder)[1] else 1
-        return self.batch_size // length * length
-
     def check(self) -> None:
+        check_replayed(self)
         memory = encoders.parse(self.encoder)[1]
-        if self.n_steps > 1 and not self.gamma:
-            raise UserError(f"n_steps={self.n_steps} with gamma=0 has no later rewards: use one")
-        if memory and self.n_steps > self.sequence_length:
-            raise UserError(
-                f"n_steps={self.n_steps} is more than sequence_length={self.sequence_length}"
-            )
-        if memory and not self.items():
-            raise UserError(
-                f"batch_size={self.batch_size} transitions hold no sequence of sequence_length="
-                f"{self.sequence_length}: make the batch larger or sequences shorter"
-            )
         if self.net_arch == () and not memory and not self.heads():
             raise UserError("net_arch= leaves critics that are linear in the action: give a width")

@@ -152,7 +152,8 @@ class Lanes:
             bad = ~np.isfinite(action).reshape(len(self.seeds), -1).all(-1)
             broken = dict.fromkeys(np.flatnonzero(bad).tolist(), ("diverged", BAD_ACTION))
         for i, env in enumerate(self.envs):
-            if i // n_envs in broken:  # no environment sees NaN, or goes on for a seed that ended
+            # No environment sees NaN, or goes on for a seed that ended.
+            if broken and i // n_envs in broken:
                 next_obs[i], reward[i] = 0, 0.0
                 continue
             try:

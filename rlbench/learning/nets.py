@@ -19,7 +19,7 @@ from torch import Tensor, nn
 # Every tensor starts on a 64-byte border and every row is a multiple of 32 floats: vectorised
 # kernels then treat each seed alike, wherever it lies in the stack.
 _ALIGN = 16
-_ROW = 32
+ROW = 32
 
 
 def _relu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
@@ -208,7 +208,7 @@ class Stack:
         for p in parameters:
             offsets.append(width)
             width += -(-p[0].numel() // _ALIGN) * _ALIGN
-        width = -(-width // _ROW) * _ROW
+        width = -(-width // ROW) * ROW
         self.module, self.parameters = module, parameters
         data = torch.zeros(networks, width, device=device)
         grad = torch.zeros_like(data)

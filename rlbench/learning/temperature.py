@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlbench.learning.nets import ROW
 from rlbench.learning.optim import Adam
-
-_ROW = 32  # rows of so many numbers are stepped alike in every stack, see `nets`
 
 
 class Temperature:
@@ -22,7 +21,7 @@ class Temperature:
         self, seeds: int, first: float, target: float | None, device: torch.device
     ) -> None:
         self.target = target
-        self.log = torch.zeros(seeds, _ROW, device=device)
+        self.log = torch.zeros(seeds, ROW, device=device)
         self.log[:, 0] = torch.tensor(first).log()
         self.grad = torch.zeros_like(self.log)
         self.optimizer = Adam(self.log, self.grad)

@@ -70,13 +70,7 @@ def dots(found: Evidence) -> Iterator[Picture]:
                     scores, [place - 0.1] * len(scores), "o", color=color, ms=5, alpha=0.45, mew=0
                 )
                 if not cell["n"]:
-                    axes.annotate(
-                        "no score",
-                        (0.02, place),
-                        xycoords=("axes fraction", "data"),
-                        va="center",
-                        color=GREY,
-                    )
+                    _no_score(axes, place)
                     continue
                 _estimate(axes, place, cell["mean"], cell["low"], cell["high"], color)
             _levels(axes, found, env, cells)
@@ -93,6 +87,12 @@ def _said(cell: pd.Series) -> str:
         return f"{cell['label']} has no score"
     score = texts.score_text(cell["mean"], cell) + texts.unit(cell)
     return f"{cell['label']} {score} ({texts.span_text(cell)})"
+
+
+def _no_score(axes: Axes, place: float) -> None:
+    axes.annotate(
+        "no score", (0.02, place), xycoords=("axes fraction", "data"), va="center", color=GREY
+    )
 
 
 def aggregates(found: Evidence) -> Picture:
@@ -113,13 +113,7 @@ def aggregates(found: Evidence) -> Picture:
                         axes, place, row["value"], row["low"], row["high"], look[name]["color"]
                     )
                 else:
-                    axes.annotate(
-                        "no score",
-                        (0.02, place),
-                        xycoords=("axes fraction", "data"),
-                        va="center",
-                        color=GREY,
-                    )
+                    _no_score(axes, place)
             each = ", ".join(
                 f"{name} {texts.number(rows.loc[name, 'value'])}" for name in names[::-1]
             )

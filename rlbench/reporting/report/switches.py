@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +26,7 @@ from rlbench.reporting.report.scope import scope
 from rlbench.reporting.terminal import print_table, table_of
 
 SCORE, AREA = "final score", "mean of the curve"
+HEADS = ["*switch", "*seen as", SCORE, "p", AREA, "p", "n"]
 LOOK = {ADDED: ("o", COLORS[0]), REMOVED: ("D", COLORS[1])}  # marker and colour
 CAPTION = (
     "Mean with the switch minus mean without, right of 0 is better: added to none, where all "
@@ -113,21 +115,23 @@ def effect_table(found: Evidence, table: pd.DataFrame) -> Table:
     """The effects as a block of the report."""
     rows = []
     for env, here in table.groupby("env"):
-        rows.append([Cell(f"{env} ({ends(found, str(env))})")])
-        for (switch, way), both in here.groupby(["switch", "way"], sort=False):
-            row = [Cell(str(switch)), Cell(str(way))]
-            for measure in (SCORE, AREA):
-                effect = both[both["measure"] == measure].iloc[0]
-                text, span, p = _words(found, effect)
-                sure = effect["verdict"] in ("a", "b")
-                row += [Cell(text, span, kind="best" * bool(sure)), Cell(p)]
-            rows.append([*row, Cell(f"{effect['n_a']}, {effect['n_b']}")])
-    heads = ["*switch", "*seen as", SCORE, "p", AREA, "p", "n"]
+        rows += [[Cell(f"{env} ({ends(found, str(env))})")], *_rows(found, here)]
     caption = (
         "Effects with Welch's 95 % intervals; p of a two-sided permutation test, adjusted over all "
         "effects on the same measure (Holm)."
     )
-    return Table(caption, heads, rows)
+    return Table(caption, HEADS, rows)
+
+
+def _rows(found: Evidence, effects: pd.DataFrame) -> Iterator[list[Cell]]:
+    """A row for each switch and way to see it, of the effects in one environment."""
+    for (switch, way), both in effects.groupby(["switch", "way"], sort=False):
+        row = [Cell(str(switch)), Cell(str(way))]
+        for measure in (SCORE, AREA):
+            effect = both[both["measure"] == measure].iloc[0]
+            text, span, p = _words(found, effect)
+            row += [Cell(text, span, kind="best" * (effect["verdict"] in ("a", "b"))), Cell(p)]
+        yield [*row, Cell(f"{effect['n_a']}, {effect['n_b']}")]
 
 
 def print_effects(result: tuple[Evidence, pd.DataFrame], console: Console) -> None:
@@ -135,15 +139,9 @@ def print_effects(result: tuple[Evidence, pd.DataFrame], console: Console) -> No
     found, table = result
     for env, here in table.groupby("env"):
         console.print(Text(f" {env}: {ends(found, str(env))}", style="bold"), soft_wrap=True)
-        shown = table_of("*switch", "*seen as", SCORE, "p", AREA, "p", "n")
-        for (switch, way), both in here.groupby(["switch", "way"], sort=False):
-            cells = []
-            for measure in (SCORE, AREA):
-                effect = both[both["measure"] == measure].iloc[0]
-                text, span, p = _words(found, effect)
-                cells += [f"{text} [{span}]" if span else text, p]
-            n = f"{effect['n_a']}, {effect['n_b']}"
-            shown.add_row(Text(str(switch)), Text(str(way)), *map(Text, cells), n)
+        shown = table_of(*HEADS)
+        for row in _rows(found, here):
+            shown.add_row(*(Text(f"{c.text} [{c.note}]" if c.note else c.text) for c in row))
         print_table(console, shown, fold=True)
         console.print()
     console.print(
@@ -157,13 +155,9 @@ def save(result: tuple[Evidence, pd.DataFrame], home: Path) -> list[Path]:
     found, table = result
     if table["difference"].isna().all():
         return []
-    columns = ["env", "switch", "way", "measure", *(c for c in table if c not in _KEYS)]
     file = home / "effects.csv"
-    table[columns].to_csv(file, index=False)
+    table.set_index(["env", "switch", "way", "measure"]).to_csv(file)
     return [file, *plots.save(figure(found, table), home / "effects")]
-
-
-_KEYS = {"env", "switch", "way", "measure"}
 
 
 def _words(found: Evidence, effect: pd.Series) -> tuple[str, str, str]:
