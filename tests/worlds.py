@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import gymnasium
@@ -53,7 +54,8 @@ class World(gymnasium.Env[Any, Any]):
     """Random observations, rewards that depend on the action, random ends of both kinds."""
 
     def __init__(self, obs: str = "vector", action: str = "discrete") -> None:
-        self.observation_space, self.action_space = OBS[obs], ACTIONS[action]
+        # Spaces of its own: one that drew for another test would count as state.
+        self.observation_space, self.action_space = deepcopy(OBS[obs]), deepcopy(ACTIONS[action])
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
