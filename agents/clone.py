@@ -29,6 +29,7 @@ from rlbench.learning.networks import QNetwork, sizes
 from rlbench.learning.normalize import Normalizer
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import OverNetwork
+from rlbench.learning.programs import Told
 from rlbench.learning.rollout import items, select
 from rlbench.learning.seeds import Permutations, generator
 from rlbench.learning.spaces import ObsSpec
@@ -182,17 +183,17 @@ class Clone(Agent):
             for start in range(0, self.order.count, size):
                 batch = {name: part[:, start : start + size] for name, part in shuffled.items()}
                 samples = batch["target"].shape[1] * self.length
-                self.learner.step(self.loss(**batch), rate, samples)
+                self.metrics |= self.learner.step(self.objective, rate, samples, **batch)
         self.metrics["train/learning_rate"] = rate
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
 
-    def loss(
+    def objective(
         self,
         seen: Tensor,
         target: Tensor,
         first: Tensor | None = None,
         memory: Tensor | None = None,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Told]:
         """Mean loss of a minibatch, `(S,)`: the cross-entropy of actions, summed over their parts,
         or the squared error of the mean."""
         if memory is None or first is None:
@@ -202,14 +203,13 @@ class Clone(Agent):
         target = target.reshape(*outputs.shape[:2], -1)  # (S, B, K)
         if isinstance(self.distribution, Gaussian):
             loss = returns.squared(outputs, target).sum(-1).mean(-1)
-        else:
-            log_prob, _ = self.distribution.evaluate(outputs, target, None)
-            loss = -log_prob.mean(-1)
-            likeliest = self.distribution.mode(outputs.detach().cpu().numpy())
-            same = (likeliest == target.cpu().numpy()).all(-1)
-            self.metrics["train/accuracy"] = torch.from_numpy(same.mean(-1))
-        self.metrics["train/loss"] = loss.detach()
-        return loss
+            return loss, {"train/loss": loss}
+        log_prob, _ = self.distribution.evaluate(outputs, target, None)
+        loss = -log_prob.mean(-1)
+        parts = self.distribution.parts(outputs)
+        likeliest = torch.stack([part.argmax(-1) for part in parts], -1)
+        accuracy = (likeliest == target).all(-1).float().mean(-1)
+        return loss, {"train/loss": loss, "train/accuracy": accuracy}
 
     def policy_over(
         self, network: QNetwork, perception: Perception, seeds: Sequence[int], frozen: bool

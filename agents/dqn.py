@@ -33,6 +33,7 @@ from rlbench.learning.off_policy import batch_items, updates_due
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import GreedyQ
 from rlbench.learning.prioritized import PrioritizedReplay
+from rlbench.learning.programs import Told
 from rlbench.learning.replay import Replay, replay_bytes, transition_fields
 from rlbench.learning.seeds import Draws, generator
 from rlbench.learning.spaces import ObsSpec
@@ -155,21 +156,45 @@ class DQN(Agent):
     def update(self) -> None:
         """One gradient step of every seed on a batch of its own."""
         c, rate = self.config, self.learner.rate(self.progress())
-        batch = self.replay.sample()
-        # Unlike in the paper, double's choice has the same noise as the values that learn.
-        with noise.laid_on([*self.q.noisy, *self.q_target.noisy], self.learning_noise):
-            loss, surprise = self.loss(**batch)
+        told = self.learner.step(self.objective, rate, c.batch_size, **self.batch())
         if isinstance(self.replay, PrioritizedReplay):
-            beta = c.prioritized_beta + self.progress() * (1.0 - c.prioritized_beta)
-            weight = self.replay.weights(beta)  # (S, B), or one of a sequence
-            loss = (loss.unflatten(1, (weight.shape[1], -1)) * weight[..., None]).flatten(1)
-            self.replay.update(surprise.unflatten(1, (weight.shape[1], -1)))
-        loss = loss.mean(-1)
-        self.learner.step(loss, rate, c.batch_size)
-        self.metrics["train/loss"] = loss.detach()
+            self.replay.update(told.pop("surprise"))
+        self.metrics |= told
         self.metrics["train/learning_rate"] = rate
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
         self.metrics["rollout/exploration_rate"] = self.exploration_rate()
+
+    def batch(self) -> dict[str, Tensor]:
+        """What is learned from next: see `loss` and `objective`."""
+        c, batch = self.config, dict(self.replay.sample())
+        if self.normalizer is not None:
+            lead = 2 + ("memory" in batch) + (self.spec.stack > 1)
+            for name in ("obs", "next_obs") if "next_obs" in batch else ("obs",):
+                batch[name] = self.normalizer.tensor(batch[name], lead)
+        if self.fractions is not None:
+            drawn = torch.from_numpy(self.fractions.next().astype(np.float32))
+            batch["fractions"] = drawn.to(self.device)
+        if self.learning_noise is not None:
+            batch["drawn"] = torch.from_numpy(noise.drawn(self.learning_noise)).to(self.device)
+        if isinstance(self.replay, PrioritizedReplay):
+            beta = c.prioritized_beta + self.progress() * (1.0 - c.prioritized_beta)
+            batch["weight"] = self.replay.weights(beta)  # (S, B), or one of a sequence
+        return batch
+
+    def objective(
+        self, drawn: Tensor | None = None, weight: Tensor | None = None, **batch: Tensor
+    ) -> tuple[Tensor, Told]:
+        """Mean loss of a batch, `(S,)`, each with its weight and under the noise that was drawn."""
+        # Unlike in the paper, double's choice has the same noise as the values that learn.
+        with noise.laid_on([*self.q.noisy, *self.q_target.noisy], drawn):
+            loss, surprise = self.loss(**batch)
+        told = {}
+        if weight is not None:
+            parts = (weight.shape[1], -1)
+            told["surprise"] = surprise.unflatten(1, parts)
+            loss = (loss.unflatten(1, parts) * weight[..., None]).flatten(1)
+        loss = loss.mean(-1)
+        return loss, {"train/loss": loss, **told}
 
     def loss(
         self,
@@ -180,21 +205,18 @@ class DQN(Agent):
         terminated: Tensor | None = None,
         first: Tensor | None = None,
         memory: Tensor | None = None,
+        fractions: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Loss of Q(s, a) against its target (Mnih et al. 2015), and the surprise, `(S, B)`.
 
         Without a memory and with n_steps above 1, reward, terminated and first are those of the n
         steps of one target, `(S, B, n)`; with one, all are sequences `(S, B, T, ...)`, which begin
-        with the burn-in, and results are of their other steps.
+        with the burn-in, and results are of their other steps. `fractions` are IQN's, here and one
+        step ahead.
         """
         c, head, fraction, future = self.config, self.q.head, None, None
-        if self.fractions is not None:
-            drawn = torch.from_numpy(self.fractions.next().astype(np.float32)).to(self.device)
-            fraction, future = drawn[..., : c.iqn_samples], drawn[..., c.iqn_samples :]
-        if self.normalizer is not None:
-            lead = 2 + (memory is not None) + (self.spec.stack > 1)
-            obs = self.normalizer.tensor(obs, lead)
-            next_obs = None if next_obs is None else self.normalizer.tensor(next_obs, lead)
+        if fractions is not None:
+            fraction, future = fractions[..., : c.iqn_samples], fractions[..., c.iqn_samples :]
         if next_obs is None or terminated is None:  # gamma is 0
             x, target, mass = self.q.encoder.static(obs), reward.unsqueeze(-1), None
         elif memory is None or first is None:

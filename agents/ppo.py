@@ -13,6 +13,7 @@ from rlbench.errors import UserError
 from rlbench.learning import returns
 from rlbench.learning.learner import Rule
 from rlbench.learning.on_policy import OnPolicy, OnPolicyConfig
+from rlbench.learning.programs import Told
 from rlbench.learning.rollout import select
 from rlbench.learning.seeds import Permutations
 
@@ -74,16 +75,18 @@ class PPO(OnPolicy):
         c = self.config
         share = 1.0 - self.progress() if c.clip_schedule == "linear" else 1.0
         self.clip = max(c.clip_range * share, 1e-8)
+        clip = torch.tensor(self.clip, dtype=torch.float64, device=self.device)
         for _ in range(c.n_epochs):
             order = torch.from_numpy(self.order.next()).to(self.device)
             shuffled = select(items, order)
             for start in range(0, order.shape[1], self.batch):
                 stop = start + self.batch
                 batch = {k: v[:, start:stop] for k, v in shuffled.items()}
-                self.learner.step(self.loss(batch), rate, batch["advantage"][0].numel())
+                samples = batch["advantage"][0].numel()
+                self.metrics |= self.learner.step(self.objective, rate, samples, clip=clip, **batch)
         self.metrics["train/clip_range"] = self.clip
 
-    def loss(self, items: dict[str, Tensor]) -> Tensor:
+    def objective(self, **items: Tensor) -> tuple[Tensor, Told]:
         """Clipped surrogate, value and entropy losses of a minibatch, `(S,)` (eq. 9)."""
         c = self.config
         log_prob, entropy, value = self.evaluate(items)
@@ -93,17 +96,18 @@ class PPO(OnPolicy):
             advantage = returns.standardised(advantage)
         log_ratio = log_prob - items["log_prob"].flatten(1)
         ratio = log_ratio.exp()
-        policy_loss = returns.clipped_surrogate(ratio, advantage, self.clip).mean(-1)
+        clip = items["clip"]
+        policy_loss = returns.clipped_surrogate(ratio, advantage, clip).mean(-1)
         if c.clip_range_vf is None:
             value_loss = returns.squared(value, target)
         else:
-            reach = c.clip_range_vf * self.clip / c.clip_range
+            reach = c.clip_range_vf * clip / c.clip_range
             value_loss = returns.clipped_value(value, old, target, reach)
         with torch.no_grad():  # Schulman, http://joschu.net/blog/kl-approx.html
-            self.metrics["train/approx_kl"] = (ratio - 1.0 - log_ratio).mean(-1)
-            outside = (ratio - 1.0).abs() > self.clip
-            self.metrics["train/clip_fraction"] = outside.float().mean(-1)
-        return self.total(policy_loss, value_loss.mean(-1), entropy.mean(-1))
+            kl = (ratio - 1.0 - log_ratio).mean(-1)
+            outside = ((ratio - 1.0).abs() > clip).float().mean(-1)
+        loss, told = self.total(policy_loss, value_loss.mean(-1), entropy.mean(-1))
+        return loss, {**told, "train/approx_kl": kl, "train/clip_fraction": outside}
 
     def parts(self) -> dict[str, Any]:
         return {**super().parts(), "order": self.order}

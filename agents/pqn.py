@@ -27,6 +27,7 @@ from rlbench.learning.networks import QNetwork, sizes
 from rlbench.learning.normalize import Normalizer, RewardScaler
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import GreedyQ
+from rlbench.learning.programs import Told
 from rlbench.learning.rollout import Rollout, select
 from rlbench.learning.seeds import Draws, Permutations, generator
 from rlbench.learning.spaces import ObsSpec
@@ -180,9 +181,8 @@ class PQN(Agent):
             shuffled = select(items, order)
             for start in range(0, order.shape[1], batch):
                 some = {name: part[:, start : start + batch] for name, part in shuffled.items()}
-                loss = self.loss(some)
-                self.learner.step(loss, rate, some["target"][0].numel())
-        self.metrics["train/loss"] = loss.detach()
+                samples = some["target"][0].numel()
+                self.metrics |= self.learner.step(self.objective, rate, samples, **some)
         self.metrics["train/learning_rate"] = rate
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
         self.metrics["rollout/exploration_rate"] = c.epsilon(self.progress())
@@ -193,11 +193,12 @@ class PQN(Agent):
             return self.q.forward(items["seen"])
         return self.q.unroll(items["seen"], items["memory"], items["first"])[0]
 
-    def loss(self, items: dict[str, Tensor]) -> Tensor:
+    def objective(self, **items: Tensor) -> tuple[Tensor, Told]:
         """Mean loss of Q(s, a) against the lambda return, `(S,)`."""
         action = items["action"].flatten(1)
         value = returns.take(self.values(items), action)
-        return returns.LOSSES[self.config.loss](value, items["target"].flatten(1)).mean(-1)
+        loss = returns.LOSSES[self.config.loss](value, items["target"].flatten(1)).mean(-1)
+        return loss, {"train/loss": loss}
 
     def restart(self) -> None:
         self.lookout.restart()

@@ -13,10 +13,13 @@ from typing import Annotated, Any
 import torch
 from pydantic import BeforeValidator
 from pydantic import Field as field
+from torch import Tensor
 
 from rlbench.config import Float
 from rlbench.learning.continuous import Continuous
 from rlbench.learning.continuous_config import ContinuousConfig
+from rlbench.learning.passes import Sequences, Transitions
+from rlbench.learning.programs import Told
 from rlbench.learning.squashed import SquashedGaussian
 from rlbench.learning.temperature import Temperature
 
@@ -89,23 +92,33 @@ class SAC(Continuous):
 
     def update(self) -> None:
         """Critics, policy and temperature, each by one step (algorithm 1)."""
-        rate, batch = self.learner.rate(self.progress()), self.batch()
-        alpha, draw = self.temperature.alpha(), self.distribution.drawn
+        rate = self.learner.rate(self.progress())
+        batch = {"alpha": self.temperature.alpha(), **self.batch()}
         here, ahead = self.normals()
-        action, log_prob = draw(batch.policy(self.actor), here)
-        with torch.no_grad():
-            following, its = draw(batch.next_policy(self.actor), ahead)
-            value = batch.next_values(self.critics_target, following).amin(1) - alpha * its
-            target = batch.targets(value)  # eq. 3 in eq. 2
-        self.learn_values(batch, target, rate)
-        value = batch.values_of(self.critics, action).amin(1)
-        self.learn_policy((alpha * log_prob - value).mean(-1), rate)  # eq. 7
+        batch |= self.learn_values(rate, drawn=ahead, **batch)
+        told = self.learner.step(self.objective, rate, 0, drawn=here, **batch)
+        log_prob = told.pop("log_prob")
+        self.metrics |= told
         if self.temperature.target is not None:
-            loss = self.temperature.step(log_prob.detach(), rate)
-            self.metrics["train/ent_coef_loss"] = loss
+            self.metrics["train/ent_coef_loss"] = self.temperature.step(log_prob, rate)
         self.target.data.lerp_(self.critic_learner.stack.data, self.config.tau)
-        self.metrics["train/ent_coef"] = alpha[:, 0]
-        self.metrics["train/entropy"] = -log_prob.detach().mean(-1)
+        self.metrics["train/ent_coef"] = batch["alpha"][:, 0]
+
+    def next_value(
+        self, passes: Transitions | Sequences, drawn: Tensor, alpha: Tensor | None
+    ) -> Tensor:
+        """With entropy (eq. 3 in eq. 2)."""
+        action, log_prob = self.distribution.drawn(passes.next_policy(self.actor), drawn)
+        return passes.next_values(self.critics_target, action).amin(1) - alpha * log_prob
+
+    def objective(self, drawn: Tensor, alpha: Tensor, **batch: Tensor) -> tuple[Tensor, Told]:
+        """Entropy and value of the policy's actions, as a loss `(S,)` (eq. 7)."""
+        passes = self.passes(**batch)
+        action, log_prob = self.distribution.drawn(passes.policy(self.actor), drawn)
+        value = passes.values_of(self.critics, action).amin(1)
+        loss = (alpha * log_prob - value).mean(-1)
+        told = {"log_prob": log_prob, "train/entropy": -log_prob.mean(-1)}
+        return loss, {"train/actor_loss": loss, **told}
 
     def diverged(self) -> dict[int, str]:
         finite = torch.isfinite(self.temperature.log[:, 0]).tolist()

@@ -30,6 +30,7 @@ from rlbench.learning.networks import QNetwork, sizes
 from rlbench.learning.normalize import Normalizer
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import GreedyQ
+from rlbench.learning.programs import Told
 from rlbench.learning.seeds import Draws, generator
 from rlbench.learning.spaces import ObsSpec
 from rlbench.learning.window import Window
@@ -163,20 +164,26 @@ class Supervised(Agent):
 
     def update(self, seen: Tensor, first: Tensor, label: Tensor, taught: Tensor) -> None:
         """One gradient step of every seed: fields (S, N, T, ...), taught where a label is shown."""
-        rate = self.learner.rate(self.progress())
+        rate, samples = self.learner.rate(self.progress()), label[0].numel()
+        given = {"seen": seen, "first": first, "label": label, "taught": taught}
+        self.metrics |= self.learner.step(self.objective, rate, samples, **given)
+        self.metrics["train/learning_rate"] = rate
+        self.metrics["train/n_updates"] = self.learner.optimizer.updates
+
+    def objective(
+        self, seen: Tensor, first: Tensor, label: Tensor, taught: Tensor
+    ) -> tuple[Tensor, Told]:
+        """`loss` of these fields, `(S,)`."""
         if self.q.memory:
             empty = torch.zeros(*first.shape[:2], self.q.memory, device=self.device)
             outputs, _ = self.q.unroll(seen, empty, first.float())
         else:
-            outputs = self.q(seen.flatten(1, 2))
+            outputs = self.q.forward(seen.flatten(1, 2))
         label, taught = label.flatten(1), taught.flatten(1).float()  # (S, B)
         loss = self.loss(outputs, label, taught)
-        self.learner.step(loss, rate, label.shape[1])
         right = (outputs.detach().argmax(-1) == label).float()
-        self.metrics["train/loss"] = loss.detach()
-        self.metrics["train/accuracy"] = (right * taught).sum(-1) / taught.sum(-1).clamp(min=1)
-        self.metrics["train/learning_rate"] = rate
-        self.metrics["train/n_updates"] = self.learner.optimizer.updates
+        accuracy = (right * taught).sum(-1) / taught.sum(-1).clamp(min=1)
+        return loss, {"train/loss": loss, "train/accuracy": accuracy}
 
     def loss(self, outputs: Tensor, label: Tensor, taught: Tensor) -> Tensor:
         """Weighted mean loss over what is taught: (S, B, classes), (S, B), (S, B) -> (S,)."""

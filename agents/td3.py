@@ -64,18 +64,27 @@ class TD3(Continuous):
     def update(self) -> None:
         """Critics, and with a delay policy and targets (algorithm 1)."""
         c, rate, batch = self.config, self.learner.rate(self.progress()), self.batch()
-        with torch.no_grad():
-            noise = self.normals()[0].mul_(c.target_policy_noise)
-            noise.clamp_(-c.target_noise_clip, c.target_noise_clip)
-            following = torch.tanh(batch.next_policy(self.actor_target)).add_(noise).clamp_(-1, 1)
-            target = batch.targets(batch.next_values(self.critics_target, following).amin(1))
-        self.learn_values(batch, target, rate)
+        batch |= self.learn_values(rate, drawn=self.normals()[0], **batch)
         if self.critic_learner.optimizer.updates % c.policy_delay == 0:
-            action = torch.tanh(batch.policy(self.actor))
-            value = batch.values_of(self.critics, action)[:, 0]
-            self.learn_policy(-value.mean(-1), rate)  # by the first critic alone
+            self.metrics |= self.learner.step(self.objective, rate, 0, **batch)
             self.target.data.lerp_(self.critic_learner.stack.data, c.tau)
             self.target_policy.data.lerp_(self.learner.stack.data, c.tau)
+
+    def next_value(
+        self, passes: Transitions | Sequences, drawn: Tensor, alpha: Tensor | None
+    ) -> Tensor:
+        """Of an action near the target policy's."""
+        c = self.config
+        noise = (drawn * c.target_policy_noise).clamp(-c.target_noise_clip, c.target_noise_clip)
+        action = (torch.tanh(passes.next_policy(self.actor_target)) + noise).clamp(-1.0, 1.0)
+        return passes.next_values(self.critics_target, action).amin(1)
+
+    def objective(self, **batch: Tensor) -> tuple[Tensor, Told]:
+        """The value of the policy's actions by the first critic alone, as a loss `(S,)`."""
+        passes = self.passes(**batch)
+        action = torch.tanh(passes.policy(self.actor))
+        loss = -passes.values_of(self.critics, action)[:, 0].mean(-1)
+        return loss, {"train/actor_loss": loss}
 
     def parts(self) -> dict[str, Any]:
         return {**super().parts(), "target_policy": self.target_policy}

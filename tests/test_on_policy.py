@@ -188,14 +188,14 @@ def test_minibatches_use_every_step_once() -> None:
     agent = make(PPO, World, 2, n_envs=3, n_steps=7, batch_size=8, n_epochs=3, gae_lambda=1.0)
     agent.begin(1000)
     sizes, names = [], []
-    loss = agent.loss
+    objective = agent.objective
 
-    def spy(items: dict[str, torch.Tensor]) -> Any:
+    def spy(**items: torch.Tensor) -> Any:
         sizes.append(items["value"].shape[1])
         names.append(items["seen"][..., 0].clone())
-        return loss(items)
+        return objective(**items)
 
-    agent.loss = spy
+    agent.objective = spy
     lanes = agent.lanes()
     obs = lanes.reset()
     for _ in range(7):

@@ -129,8 +129,13 @@ def test_one_update_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(memory, PrioritizedReplay)
     memory._admit()
     share = memory.tree.levels[0] / memory.tree.total()[:, None]
-    step = agent.learner.step
-    monkeypatch.setattr(agent.learner, "step", lambda *a: (seen.update(loss=a[0]), step(*a)))
+    objective = agent.objective
+
+    def spy(**batch: torch.Tensor) -> Any:
+        seen["loss"], told = objective(**batch)
+        return seen["loss"], told
+
+    monkeypatch.setattr(agent, "objective", spy)
     agent.update()
     weight = 1.0 / np.take_along_axis(share, memory.drawn, 1)
     weight /= weight.max(-1, keepdims=True)

@@ -32,6 +32,7 @@ from rlbench.learning.off_policy import batch_items, updates_due
 from rlbench.learning.passes import Sequences, Transitions
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import Sampled
+from rlbench.learning.programs import Told
 from rlbench.learning.replay import Field, Replay, replay_bytes, transition_fields
 from rlbench.learning.seeds import Draws, generator
 from rlbench.learning.spaces import ObsSpec
@@ -163,38 +164,65 @@ class Continuous(Agent):
         own."""
         raise NotImplementedError
 
-    def batch(self) -> Transitions | Sequences:
-        """What is learned from next, drawn from the replay memory."""
-        c, given = self.config, self.replay.sample()
-        obs, next_obs, memory = given["obs"], given["next_obs"], given.get("memory")
+    def batch(self) -> dict[str, Tensor]:
+        """What is learned from next, drawn from the replay memory: see `passes`."""
+        batch = dict(self.replay.sample())
         if self.normalizer is not None:
-            lead = 2 + (memory is not None) + (self.spec.stack > 1)
-            obs, next_obs = (self.normalizer.tensor(seen, lead) for seen in (obs, next_obs))
-        discount = returns.discount_of(c.gamma, given["terminated"])
-        first = given.get("first")
-        each = (obs, given["action"], next_obs, given["reward"], discount)
+            lead = 2 + ("memory" in batch) + (self.spec.stack > 1)
+            for name in ("obs", "next_obs"):
+                batch[name] = self.normalizer.tensor(batch[name], lead)
+        return batch
+
+    def passes(
+        self,
+        obs: Tensor,
+        action: Tensor,
+        next_obs: Tensor,
+        reward: Tensor,
+        terminated: Tensor,
+        first: Tensor | None = None,
+        memory: Tensor | None = None,
+        before: Tensor | None = None,
+    ) -> Transitions | Sequences:
+        """A batch as networks pass over it; `before` is what the critics told of an earlier pass,
+        in an update of a policy that comes after theirs."""
+        c, discount = self.config, returns.discount_of(self.config.gamma, terminated)
+        each = (obs, action, next_obs, reward, discount)
         if memory is None or first is None:
             return Transitions(*each, first)
-        return Sequences(*each, first, memory[:, :, 0], c.burn_in, c.n_steps)
+        return Sequences(*each, first, memory[:, :, 0], c.burn_in, c.n_steps, before)
 
     def normals(self) -> list[Tensor]:
         """Standard normal numbers for an update: `draws` times (S, B, K)."""
         drawn = torch.from_numpy(self.learning_noise.next().astype(np.float32))
         return list(drawn.to(self.device).unbind(1))
 
-    def learn_values(self, batch: Transitions | Sequences, target: Tensor, rate: float) -> None:
-        """One step of the critics towards `target` (S, B); the loss is the sum over critics."""
-        error = returns.squared(batch.values(self.critics), target.unsqueeze(1))
+    def critic_objective(
+        self, drawn: Tensor, alpha: Tensor | None = None, **batch: Tensor
+    ) -> tuple[Tensor, Told]:
+        """How far the critics are from their targets, `(S,)`: the sum over critics."""
+        passes = self.passes(**batch)
+        with torch.no_grad():
+            target = passes.targets(self.next_value(passes, drawn, alpha))  # (S, B)
+        error = returns.squared(passes.values(self.critics), target.unsqueeze(1))
         loss = 0.5 * error.mean(-1).sum(-1)
-        self.critic_learner.step(loss, rate, target.shape[-1])
-        self.metrics["train/critic_loss"] = loss.detach()
+        told = {} if passes.before is None else {"before": passes.before}
+        return loss, {"train/critic_loss": loss, **told}
+
+    def next_value(
+        self, passes: Transitions | Sequences, drawn: Tensor, alpha: Tensor | None
+    ) -> Tensor:
+        """What the future is worth one step ahead, `(S, B)`."""
+        raise NotImplementedError
+
+    def learn_values(self, rate: float, **tensors: Tensor) -> dict[str, Tensor]:
+        """One step of the critics; returns what an update of the policy needs to know of it."""
+        items = batch_items(self.config)
+        told = self.critic_learner.step(self.critic_objective, rate, items, **tensors)
+        self.metrics["train/critic_loss"] = told.pop("train/critic_loss")
         self.metrics["train/learning_rate"] = rate
         self.metrics["train/n_updates"] = self.critic_learner.optimizer.updates
-
-    def learn_policy(self, loss: Tensor, rate: float) -> None:
-        """One step of the actor along the gradient of its loss (S,)."""
-        self.learner.step(loss, rate, 0)
-        self.metrics["train/actor_loss"] = loss.detach()
+        return {name: tensor.clone() for name, tensor in told.items()}
 
     @property
     def samples(self) -> int:

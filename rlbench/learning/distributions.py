@@ -42,7 +42,7 @@ class Categorical:
         self.outputs, self.actions = sum(self.sizes), len(self.sizes)
         self._ends = np.cumsum(self.sizes).tolist()
 
-    def _parts(self, logits: Any) -> list[Any]:
+    def parts(self, logits: Any) -> list[Any]:
         """The logits of each category."""
         starts = [0, *self._ends[:-1]]
         return [logits[..., a:b] for a, b in zip(starts, self._ends, strict=True)]
@@ -51,7 +51,7 @@ class Categorical:
         """Actions `(..., K)` for uniform numbers `(..., K)`, by the inverse of the cumulated
         probabilities."""
         drawn = []
-        for k, part in enumerate(self._parts(logits)):
+        for k, part in enumerate(self.parts(logits)):
             cumulated = np.exp(part - part.max(-1, keepdims=True)).cumsum(-1)
             below = cumulated <= uniform[..., k, None] * cumulated[..., -1:]
             drawn.append(np.minimum(below.sum(-1), part.shape[-1] - 1))
@@ -59,14 +59,14 @@ class Categorical:
 
     def mode(self, logits: np.ndarray) -> np.ndarray:
         """The likeliest actions `(..., K)`."""
-        return np.stack([part.argmax(-1) for part in self._parts(logits)], -1)
+        return np.stack([part.argmax(-1) for part in self.parts(logits)], -1)
 
     def evaluate(
         self, logits: Tensor, action: Tensor, log_std: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Log-probability of actions `(..., K)` and entropy of the policy, both `(...)`."""
         log_prob = entropy = None
-        for k, part in enumerate(self._parts(logits)):
+        for k, part in enumerate(self.parts(logits)):
             logs = torch.log_softmax(part, -1)
             own = logs.gather(-1, action[..., k : k + 1]).squeeze(-1)
             spread = -(logs.exp() * logs).sum(-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -14,8 +15,12 @@ from rlbench.errors import UserError
 from rlbench.learning.encoders import EncoderConfig
 from rlbench.learning.nets import Stack
 from rlbench.learning.optim import OPTIMIZERS
+from rlbench.learning.programs import Program, Told
 
 Rule = Literal["adam", "adamw", "rmsprop", "sgd", "momentum"]
+
+
+Objective = Callable[..., tuple[Tensor, Told]]  # tensors by name -> loss (S,), what else is told
 
 
 class LearnerConfig(EncoderConfig):
@@ -55,6 +60,7 @@ class Learner:
             )
         rule = OPTIMIZERS[config.optimizer]
         self.samples = 0  # learned from so far, per seed, each time they were
+        self.programs: dict[Objective, Program] = {}
         self.optimizer = rule(self.stack.data, self.stack.grad, config.weight_decay, eps)
 
     def rate(self, progress: float) -> float:
@@ -66,11 +72,28 @@ class Learner:
         }
         return self.config.learning_rate * share[self.config.lr_schedule]
 
-    def step(self, loss: Tensor, rate: float, samples: int) -> None:
-        """One step of every seed along the gradient of its loss (S,), a mean over `samples`."""
+    def step(self, objective: Objective, rate: float, samples: int, **tensors: Tensor) -> Told:
+        """One step of every seed along the gradient of its loss, a mean over `samples`.
+
+        `objective(**tensors)` gives the loss (S,) and what else is to be told of it, which is
+        returned. It depends on nothing else that changes but parameters: see `programs`.
+        """
+        program = self.programs.get(objective)
+        if program is None:
+            program = self.programs[objective] = self._program(objective)
+        told = program(**tensors)
         self.samples += samples
-        self.stack.backward(loss, self.config.max_grad_norm)
         self.optimizer.step(rate)
+        return told
+
+    def _program(self, objective: Objective) -> Program:
+        def gradient(**tensors: Tensor) -> Told:
+            loss, told = objective(**tensors)
+            self.stack.backward(loss, self.config.max_grad_norm)
+            return {name: tensor.detach() for name, tensor in told.items()}
+
+        # Modules that draw numbers, or are a user's own, may do another thing at every call.
+        return Program(gradient, record=not self.network.drawing())
 
     def broken(self, loss: Any) -> dict[int, str]:
         """Rows of seeds whose weights or last loss (S,) are not finite, with the reason."""

@@ -26,13 +26,14 @@ class Network(nn.Module):
 
     def state(self) -> dict[str, Any]:
         """What is not in the parameters: how often modules have drawn."""
-        return {str(i): module.calls for i, module in enumerate(self._drawing())}
+        return {str(i): module.calls for i, module in enumerate(self.drawing())}
 
     def restore(self, state: dict[str, Any]) -> None:
-        for i, module in enumerate(self._drawing()):
+        for i, module in enumerate(self.drawing()):
             module.calls = state[str(i)]
 
-    def _drawing(self) -> list[UserModule | Dropout]:
+    def drawing(self) -> list[UserModule | Dropout]:
+        """Modules that may draw random numbers of their own."""
         return [m for m in self.modules() if isinstance(m, UserModule | Dropout)]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,12 +30,12 @@ class NoisyLinear(nn.Module):
         self.weight_sigma = nn.Parameter(torch.full_like(self.weight, first))
         self.bias_sigma = nn.Parameter(torch.full_like(self.bias, first))
         self.views: tuple[np.ndarray, ...] = ()
-        self.noise: tuple[np.ndarray, np.ndarray] | None = None  # (S, 1, n_in), (S, 1, n_out)
+        self.noise: tuple[Any, Any] | None = None  # (S, 1, n_in), (S, 1, n_out)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.noise is None:
             return affine(x, self.weight, self.bias)
-        into, out = (torch.from_numpy(e).to(x.device) for e in self.noise)
+        into, out = (torch.as_tensor(e).to(x.device) for e in self.noise)
         weight = torch.addcmul(self.weight, self.weight_sigma, into.mT * out)
         return affine(x, weight, torch.addcmul(self.bias, self.bias_sigma, out))
 
@@ -68,13 +69,19 @@ def width(layers: Sequence[NoisyLinear]) -> int:
     return sum(layer.n_in + layer.n_out for layer in layers)
 
 
+def drawn(draws: Draws) -> np.ndarray:
+    """Noise (S, 1, width) made of the next normal numbers, each seed its own."""
+    normal = draws.next()
+    return (np.sign(normal) * np.sqrt(np.abs(normal))).astype(np.float32)[:, None]
+
+
 @contextmanager
-def laid_on(layers: Sequence[NoisyLinear], draws: Draws | None) -> Iterator[None]:
-    """Within, the layers have noise made of the next normal numbers (S, width), each seed its own;
-    none without any."""
-    if draws is not None:
-        normal = draws.next()
-        noise = (np.sign(normal) * np.sqrt(np.abs(normal))).astype(np.float32)[:, None]
+def laid_on(layers: Sequence[NoisyLinear], noise: Any) -> Iterator[None]:
+    """Within, the layers have this noise (S, 1, width), an array or a tensor, or what is drawn
+    next; none without any."""
+    if isinstance(noise, Draws):
+        noise = drawn(noise)
+    if noise is not None:
         start = 0
         for layer in layers:
             middle, stop = start + layer.n_in, start + layer.n_in + layer.n_out

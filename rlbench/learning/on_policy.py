@@ -26,6 +26,7 @@ from rlbench.learning.networks import ActorCritic, sizes
 from rlbench.learning.normalize import Normalizer, RewardScaler
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import Sampled
+from rlbench.learning.programs import Told
 from rlbench.learning.rollout import Rollout
 from rlbench.learning.seeds import Draws, generator
 from rlbench.learning.spaces import ObsSpec
@@ -209,9 +210,10 @@ class OnPolicy(Agent):
 
     def improve(self, items: dict[str, Tensor], rate: float) -> None:
         """Update the network from a rollout: once from all of it, unless a subclass does more."""
-        self.learner.step(self.loss(items), rate, items["advantage"][0].numel())
+        samples = items["advantage"][0].numel()
+        self.metrics |= self.learner.step(self.objective, rate, samples, **items)
 
-    def loss(self, items: dict[str, Tensor]) -> Tensor:
+    def objective(self, **items: Tensor) -> tuple[Tensor, Told]:
         """Policy, value and entropy losses of a batch, `(S,)` (Mnih et al. 2016)."""
         log_prob, entropy, value = self.evaluate(items)
         advantage = items["advantage"].flatten(1)
@@ -228,15 +230,18 @@ class OnPolicy(Agent):
         log_prob, entropy = self.distribution.evaluate(parameters, action, self.net.log_std)
         return log_prob, entropy, value
 
-    def total(self, policy_loss: Tensor, value_loss: Tensor, entropy: Tensor) -> Tensor:
-        """The loss that is minimised, from its three parts, all `(S,)`."""
+    def total(
+        self, policy_loss: Tensor, value_loss: Tensor, entropy: Tensor
+    ) -> tuple[Tensor, Told]:
+        """The loss that is minimised, from its three parts, all `(S,)`, and what is told of it."""
         c = self.config
         loss = policy_loss + c.vf_coef * value_loss - c.ent_coef * entropy
-        self.metrics["train/policy_gradient_loss"] = policy_loss.detach()
-        self.metrics["train/value_loss"] = value_loss.detach()
-        self.metrics["train/entropy_loss"] = -entropy.detach()
-        self.metrics["train/loss"] = loss.detach()
-        return loss
+        return loss, {
+            "train/policy_gradient_loss": policy_loss,
+            "train/value_loss": value_loss,
+            "train/entropy_loss": -entropy,
+            "train/loss": loss,
+        }
 
     def restart(self) -> None:
         self.lookout.restart()

@@ -16,6 +16,8 @@ from rlbench.learning.critics import Actor, Critics
 class Transitions:
     """Single transitions, or n of them as one: see `Replay`."""
 
+    before: Tensor | None = None  # see `Sequences`
+
     def __init__(
         self,
         obs: Tensor,
@@ -25,10 +27,8 @@ class Transitions:
         discount: Tensor,
         first: Tensor | None,
     ) -> None:
-        if first is not None and reward.ndim > 2:
-            reward, discount, _ = returns.n_step(reward, discount, first)
         self.obs, self.action, self.next_obs = obs, action, next_obs
-        self.reward, self.discount = reward, discount
+        self.reward, self.discount, self.first = reward, discount, first
 
     def policy(self, actor: Actor) -> Tensor:
         """Outputs of a policy where actions were taken, `(S, B, outputs)`."""
@@ -54,7 +54,10 @@ class Transitions:
 
     def targets(self, value: Tensor) -> Tensor:
         """What Q(s, a) should be if the future is worth `value`, both `(S, B)`."""
-        return torch.addcmul(self.reward, self.discount, value)
+        reward, discount = self.reward, self.discount
+        if self.first is not None and reward.ndim > 2:
+            reward, discount, _ = returns.n_step(reward, discount, self.first)
+        return torch.addcmul(reward, discount, value)
 
 
 class Sequences:
@@ -62,7 +65,8 @@ class Sequences:
 
     `memory` (S, B, ...) is what was carried up to the first step: the actor's, then the critics'.
     A successor is one step further than the memory after its observation, as in `unroll_pair`.
-    Values of other actions go on from the memories of the critics' last pass over the sequence.
+    Values of other actions go on from `before`, the memories before each step of the critics' last
+    pass over the sequence, `(S C, B T, M)`.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Sequences:
         memory: Tensor,
         burn_in: int,
         n_steps: int,
+        before: Tensor | None = None,
     ) -> None:
         steps, old = slice(burn_in, None), slice(burn_in)
         self.burnt = [obs[:, :, old], action[:, :, old], first[:, :, old]] if burn_in else None
@@ -83,8 +88,7 @@ class Sequences:
         self.next_obs = next_obs[:, :, steps].flatten(1, 2)
         self.reward, self.discount = reward[:, :, steps], discount[:, :, steps]
         self.memory, self.n_steps = memory, n_steps
-        self.reached: Tensor | None = None  # by the actor that `policy` was asked of
-        self.before: Tensor | None = None  # critics' memories before each step, (S C, B T, M)
+        self.before = before
 
     def _actor(self, actor: Actor) -> tuple[Tensor, Tensor]:
         memory = self.memory[..., : actor.memory]
@@ -104,15 +108,11 @@ class Sequences:
         return values, memories, memory
 
     def policy(self, actor: Actor) -> Tensor:
-        outputs, reached = self._actor(actor)
-        self.reached = reached.detach()
-        return outputs
+        return self._actor(actor)[0]
 
     @torch.no_grad()
     def next_policy(self, actor: Actor) -> Tensor:
-        """As `policy` left it, or by an actor that has not looked yet."""
-        reached = self._actor(actor)[1] if self.reached is None else self.reached
-        return actor.after(self.next_obs, reached)
+        return actor.after(self.next_obs, self._actor(actor)[1])
 
     def values(self, critics: Critics) -> Tensor:
         values, memories, begin = self._critics(critics)

@@ -86,11 +86,9 @@ class _Unroll(torch.autograd.Function):
     ) -> Tensor:
         keep = (1.0 - first).unsqueeze(-1)
         ctx.cell, ctx.keep, ctx.weight = cell, keep, weight
-        ctx.resets = (first > 0).flatten(0, 1).any(0).tolist()
         ctx.before, ctx.known, after = [], [], []
-        for t, resets in enumerate(ctx.resets):
-            if resets:
-                memory = memory * keep[:, :, t]
+        for t in range(z.shape[2]):
+            memory = memory * keep[:, :, t]
             ctx.before.append(memory)
             memory, known = cell.run(z[:, :, t], memory, weight)
             ctx.known.append(known)
@@ -102,12 +100,11 @@ class _Unroll(torch.autograd.Function):
         cell, (grad,) = ctx.cell, grads
         dz, own = [], []
         d = torch.zeros_like(ctx.before[0])
-        for t in reversed(range(len(ctx.resets))):
+        for t in reversed(range(len(ctx.before))):
             z, h, d = cell.back(ctx.known[t], ctx.before[t], d + grad[:, :, t], ctx.weight)
             dz.append(z)
             own.append(h)
-            if ctx.resets[t]:
-                d = d * ctx.keep[:, :, t]
+            d = d * ctx.keep[:, :, t]
         h = torch.stack([memory[..., : cell.hidden] for memory in ctx.before[::-1]], 1)
         weight = torch.bmm(h.flatten(1, 2).mT, torch.stack(own, 1).flatten(1, 2))
         return None, torch.stack(dz[::-1], 2), d, None, weight

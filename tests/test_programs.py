@@ -1,0 +1,117 @@
+"""Recorded updates: the same bits as autograd's, for every agent, and what is refused."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lockstep import differences, make, rows_of
+from test_resume_agents import CASES
+from torch import Tensor
+from worlds import World
+
+from rlbench.agents import DQN, PPO, SAC
+from rlbench.learning import programs
+from rlbench.learning.programs import Program, Recording
+
+SEEDS, STEPS = (4, 5, 6), 90
+MORE: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "ppo clip": (PPO, World, {"clip_schedule": "linear", "clip_range_vf": 0.2, "n_envs": 3,
+                              "n_steps": 7, "batch_size": 8, "lr_schedule": "linear"}),
+    "dqn plain": (DQN, World, {"net_arch": (8, 8), "learning_starts": 10, "buffer_size": 40,
+                               "batch_size": 8, "activation": "tanh", "layer_norm": True}),
+    "dqn images": (DQN, partial(World, "large"), {"learning_starts": 10, "buffer_size": 40,
+                                                  "batch_size": 4, "dueling": True, "gamma": 0.0}),
+    "sac fixed": (SAC, partial(World, "vector", "box"),
+                  {"learning_starts": 10, "buffer_size": 40, "batch_size": 8, "ent_coef": 0.1}),
+}  # fmt: skip
+EVERY = {**{k: v for k, v in CASES.items() if "dropout" not in k}, **MORE}
+
+
+def learned(case: str, patience: float, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[Any]]:
+    monkeypatch.setattr(programs, "PATIENCE", patience)
+    kind, env, parameters = EVERY[case]
+    known = kind.Config.model_fields
+    given = {k: v for k, v in parameters.items() if k in known or k == "n_envs"}
+    agent, rows = make(kind, env, SEEDS, hidden_size=4, **given), []
+    agent.learn(STEPS, callback=rows.append, eval_freq=45, eval_episodes=2)
+    return agent, rows
+
+
+def recordings(agent: Any) -> int:
+    learners = [agent.learner, getattr(agent, "critic_learner", agent.learner)]
+    return sum(len(p.recordings) for learner in learners for p in learner.programs.values())
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_the_same_bits(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """State and rows of an agent whose updates are recorded from the second on, and of one whose
+    are not; schedules, noise and fractions change from update to update."""
+    recorded, rows = learned(case, 0.0, monkeypatch)
+    eager, its_rows = learned(case, float("inf"), monkeypatch)
+    assert recordings(recorded) > 0
+    assert recordings(eager) == 0
+    assert recorded.learner.optimizer.updates > 3
+    assert differences(recorded.state(), eager.state()) == []
+    for seed in SEEDS:
+        assert rows_of(rows, seed) == rows_of(its_rows, seed)
+
+
+@pytest.mark.parametrize("parameters", [{"dropout": 0.3}, {"encoder": "worlds:Dropping"}])
+def test_what_draws_is_not_recorded(
+    parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording would repeat the first draw for ever."""
+    monkeypatch.setattr(programs, "PATIENCE", 0.0)
+    agent = make(DQN, World, SEEDS, learning_starts=10, buffer_size=40, batch_size=8, **parameters)
+    agent.learn(STEPS)
+    assert agent.learner.optimizer.updates > 3
+    assert recordings(agent) == 0
+
+
+def test_every_kernel() -> None:
+    """Views of constants, writes to them, numbers, lists, infinities and results by index."""
+    torch.manual_seed(0)
+    weight, total = torch.randn(3, 4, 4), torch.zeros(3, 4)
+
+    def function(x: Tensor, index: Tensor) -> dict[str, Tensor]:
+        y = torch.baddbmm(weight[:, :1], x, weight.mT).clamp(-float("inf"), 0.5)
+        best, where = y.max(-1)
+        total.copy_(best)
+        return {"sum": torch.cat([y, y[:, index]], 1).sum((1, 2)), "where": where, "x": x}
+
+    program, x, index = Program(function), torch.randn(3, 4, 4), torch.tensor([2, 0])
+    program.seconds = programs.PATIENCE
+    for _ in range(3):
+        total.zero_()
+        told = program(x=x, index=index)
+        mine = total.clone()
+        total.zero_()
+        expected = function(x, index)
+        assert torch.equal(mine, total)
+        assert list(told) == list(expected)
+        assert all(torch.equal(told[name], expected[name]) for name in told)
+        x, index = torch.randn(3, 4, 4), torch.tensor([1, 3])
+    assert len(program.recordings) == 1
+    program(x=torch.randn(3, 6, 4), index=index)
+    assert len(program.recordings) == 2
+
+
+def test_constants_of_a_call_are_refused() -> None:
+    """What a function makes of arrays would be the same for ever."""
+    numbers = [1.0]
+
+    def frozen(x: Tensor) -> list[Tensor]:
+        return [x * torch.from_numpy(np.array(numbers))]
+
+    with pytest.raises(RuntimeError, match="constants of its own, of shapes \\(1,\\)"):
+        Recording(frozen, [torch.ones(2)])
+
+
+def test_a_branch_on_a_tensor_is_refused() -> None:
+    """It would be taken the same way for ever."""
+    with pytest.raises(RuntimeError, match="value out of a tracing tensor"):
+        Recording(lambda x: [x * 2 if x.sum() > 0 else x], [torch.ones(2)])
