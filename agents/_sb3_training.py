@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class SeedBySeed:
     """Trains the seeds of a peer. State can be saved between two of them, and nowhere else."""
 
+    split = None  # the library's loop is its own
     anew = "the seed under way began anew: Stable-Baselines3 cannot go on inside one"
 
     def __init__(self, agent: Peer, plan: Plan) -> None:

@@ -29,12 +29,12 @@ from rlbench.learning.learner import Learner
 from rlbench.learning.nets import Generators, Stack
 from rlbench.learning.networks import QNetwork, feature_pair, sizes, unroll_pair
 from rlbench.learning.normalize import Normalizer
-from rlbench.learning.off_policy import batch_items, updates_due
+from rlbench.learning.off_policy import batch_items, drawn_batch, replay_for, updates_due
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import GreedyQ
 from rlbench.learning.prioritized import PrioritizedReplay
 from rlbench.learning.programs import Told
-from rlbench.learning.replay import Replay, replay_bytes, transition_fields
+from rlbench.learning.replay import replay_bytes, transition_fields
 from rlbench.learning.seeds import Draws, generator
 from rlbench.learning.spaces import ObsSpec
 from rlbench.learning.sumtree import SumTree
@@ -59,30 +59,14 @@ class DQN(Agent):
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
         memory = self.q.memory
         self.lookout = Lookout(self.spec, memory, (seeds, self.n_envs), self.normalizer)
-        self.replay = self._replay(memory)
+        fields = transition_fields(self.spec, memory, c.gamma, c.n_steps)
+        self.replay = replay_for(self, fields, memory)
         self.exploration = Draws(self.seeds, "exploration", (self.n_envs, 2))
         width = noise.width(self.q.noisy)
         self.acting_noise = self._draws("noise", (width,), normal=True)
         self.learning_noise = self._draws("learning-noise", (2 * width,), normal=True)
         drawn = c.iqn_samples + c.iqn_target_samples if c.distribution == "iqn" else 0
         self.fractions = self._draws("fractions", (batch_items(c), drawn))
-
-    def _replay(self, memory: int) -> Replay:
-        c = self.config
-        batch = batch_items(c) // (c.sequence_length if memory else 1)
-        given = (
-            c.buffer_size,
-            transition_fields(self.spec, memory, c.gamma, c.n_steps),
-            self.n_envs,
-            Draws(self.seeds, "replay", (batch,), block=64),
-            self.device,
-            c.burn_in + c.sequence_length if memory else c.n_steps,
-            self.spec.stack,
-            memory > 0,
-        )
-        if not c.prioritized:
-            return Replay(*given)
-        return PrioritizedReplay(*given, alpha=c.prioritized_alpha, eps=c.prioritized_eps)
 
     def _draws(self, purpose: str, shape: tuple[int, ...], normal: bool = False) -> Draws | None:
         """A stream of random numbers, where any are needed."""
@@ -127,7 +111,8 @@ class DQN(Agent):
             with noise.laid_on(self.q.noisy, self.acting_noise):  # drawn anew for every step
                 values, memory = self.q.act(seen, memory, self.device)
         look.carry = (*frames, memory) if self.q.memory else frames
-        return np.where(greedy, values.argmax(-1), action)
+        best = values.argmax(-1)
+        return best if greedy.all() else np.where(greedy, best, action)
 
     def exploration_rate(self) -> float:
         """Share of random actions now: linear from initial to final, 1 before learning starts, and
@@ -166,11 +151,7 @@ class DQN(Agent):
 
     def batch(self) -> dict[str, Tensor]:
         """What is learned from next: see `loss` and `objective`."""
-        c, batch = self.config, dict(self.replay.sample())
-        if self.normalizer is not None:
-            lead = 2 + ("memory" in batch) + (self.spec.stack > 1)
-            for name in ("obs", "next_obs") if "next_obs" in batch else ("obs",):
-                batch[name] = self.normalizer.tensor(batch[name], lead)
+        c, batch = self.config, drawn_batch(self)
         if self.fractions is not None:
             drawn = torch.from_numpy(self.fractions.next().astype(np.float32))
             batch["fractions"] = drawn.to(self.device)
@@ -188,13 +169,12 @@ class DQN(Agent):
         # Unlike in the paper, double's choice has the same noise as the values that learn.
         with noise.laid_on([*self.q.noisy, *self.q_target.noisy], drawn):
             loss, surprise = self.loss(**batch)
-        told = {}
-        if weight is not None:
-            parts = (weight.shape[1], -1)
-            told["surprise"] = surprise.unflatten(1, parts)
-            loss = (loss.unflatten(1, parts) * weight[..., None]).flatten(1)
-        loss = loss.mean(-1)
-        return loss, {"train/loss": loss, **told}
+        if weight is None:
+            loss = loss.mean(-1)
+            return loss, {"train/loss": loss}
+        parts = (weight.shape[1], -1)
+        loss = (loss.unflatten(1, parts) * weight[..., None]).flatten(1).mean(-1)
+        return loss, {"train/loss": loss, "surprise": surprise.unflatten(1, parts)}
 
     def loss(
         self,

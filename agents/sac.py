@@ -18,6 +18,7 @@ from torch import Tensor
 from rlbench.config import Float
 from rlbench.learning.continuous import Continuous
 from rlbench.learning.continuous_config import ContinuousConfig
+from rlbench.learning.off_policy import drawn_batch
 from rlbench.learning.passes import Sequences, Transitions
 from rlbench.learning.programs import Told
 from rlbench.learning.squashed import SquashedGaussian
@@ -93,7 +94,7 @@ class SAC(Continuous):
     def update(self) -> None:
         """Critics, policy and temperature, each by one step (algorithm 1)."""
         rate = self.learner.rate(self.progress())
-        batch = {"alpha": self.temperature.alpha(), **self.batch()}
+        batch = {"alpha": self.temperature.alpha(), **drawn_batch(self)}
         here, ahead = self.normals()
         batch |= self.learn_values(rate, drawn=ahead, **batch)
         told = self.learner.step(self.objective, rate, 0, drawn=here, **batch)
@@ -108,6 +109,7 @@ class SAC(Continuous):
         self, passes: Transitions | Sequences, drawn: Tensor, alpha: Tensor | None
     ) -> Tensor:
         """With entropy (eq. 3 in eq. 2)."""
+        assert alpha is not None
         action, log_prob = self.distribution.drawn(passes.next_policy(self.actor), drawn)
         return passes.next_values(self.critics_target, action).amin(1) - alpha * log_prob
 

@@ -12,10 +12,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field as field
+from torch import Tensor
 
 from rlbench.config import Float, Int, IntList
 from rlbench.learning.continuous import Continuous
 from rlbench.learning.continuous_config import ContinuousConfig
+from rlbench.learning.off_policy import drawn_batch
+from rlbench.learning.passes import Sequences, Transitions
+from rlbench.learning.programs import Told
 from rlbench.learning.squashed import Squashed
 
 
@@ -63,7 +67,7 @@ class TD3(Continuous):
 
     def update(self) -> None:
         """Critics, and with a delay policy and targets (algorithm 1)."""
-        c, rate, batch = self.config, self.learner.rate(self.progress()), self.batch()
+        c, rate, batch = self.config, self.learner.rate(self.progress()), drawn_batch(self)
         batch |= self.learn_values(rate, drawn=self.normals()[0], **batch)
         if self.critic_learner.optimizer.updates % c.policy_delay == 0:
             self.metrics |= self.learner.step(self.objective, rate, 0, **batch)

@@ -31,6 +31,7 @@ WORK: dict[str, tuple[str, int, tuple[int, int], dict[str, Any]]] = {
         "ppo", 8, (64, 64), {"n_steps": 128, "batch_size": 256, "n_epochs": 4}
     ),
 }  # fmt: skip
+WARM_UP = 6.0  # seconds
 COMMON: dict[str, dict[str, Any]] = {
     "dqn": {
         "learning_rate": 1e-3,
@@ -112,9 +113,12 @@ def per_second(call: Callable[[], object]) -> Callable[[int], float]:
 def interleave(
     cases: dict[str, Callable[[int], float]], steps: int, repeats: int
 ) -> dict[str, list[float]]:
-    """Steps per second of every case in every repetition."""
+    """Steps per second of every case in every repetition, once all are in their stride: updates
+    are recorded after seconds (`rlbench.learning.programs`)."""
     for measure in cases.values():
-        measure(steps // 5)
+        begun = time.perf_counter()
+        while time.perf_counter() - begun < WARM_UP:
+            measure(steps // 5)
     speeds: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(repeats):
         for name, measure in cases.items():

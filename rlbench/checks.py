@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from rlbench import catalog
@@ -35,16 +36,17 @@ def check(run: Run) -> str:
         kinds = {name: catalog.agent_class(name).action_spaces for name in catalog.agents()}
         able = [name for name, kind in kinds.items() if isinstance(env.action_space, kind)]
         raise UserError(f"{error}. Agents that can: {', '.join(able) or 'none'}") from None
-    device = agent.choose_device(run.device)
     spec = ObsSpec(env.observation_space, getattr(run.config, "frame_stack", 1))
     images = ""
     if is_data(env):
         _check_data(run, env)
         images = f", {_splits(env)}"
     env.close()
-    memory = agent.check_memory(
-        run.config, spec, env.action_space, len(run.seeds), run.n_envs, device
-    )
+    sizes = run.config, spec, env.action_space, len(run.seeds), run.n_envs
+    work = functools.partial(agent.work, *sizes)
+    device = agent.choose_device(run.device, work)
+    memory = agent.check_memory(*sizes, device)
+    why = agent.device_reason(run.device, work)
     envs = f", {run.n_envs} environments a seed" if run.n_envs > 1 else ""
     source = f"preset {run.preset}" if run.preset else "default parameters"
     if run.cannot:
@@ -59,7 +61,7 @@ def check(run: Run) -> str:
             idle += f"; {name} holds for nothing with {unused[name]}"
     return (
         f"{run.agent} on {run.env}: {run.total_timesteps:,} steps a seed, seeds "
-        f"{seed_ranges(run.seeds)}{envs}, {source}, {device}, memory {memory}{images}{idle}"
+        f"{seed_ranges(run.seeds)}{envs}, {source}, {device}{why}, memory {memory}{images}{idle}"
     )
 
 

@@ -92,6 +92,10 @@ def main() -> None:
     "--wrap", "wraps", multiple=True, metavar="NAME[:ARGS]",
     help="Put a wrapper around the environment (repeatable); rlbench list wrappers.",
 )  # fmt: skip
+@click.option(
+    "--compile", "compiled", is_flag=True,
+    help="Compile updates (-p compile=true): pays in long runs, rounds otherwise.",
+)  # fmt: skip
 @click.option("--again", is_flag=True, help="Compute these seeds anew, deleting what is there.")
 @options.progress
 @options.out
@@ -112,6 +116,7 @@ def run(
     source: str | None,
     env_kwargs: str | None,
     wraps: tuple[str, ...],
+    compiled: bool,
     again: bool,
     device: str,
     jobs: int,
@@ -132,6 +137,8 @@ def run(
         if given.get("encoder", encoder) != encoder:
             raise UserError("--encoder and -p encoder= differ: give one of the two")
         given["encoder"] = encoder
+    if compiled:
+        given["compile"] = True
     if seed is not None and seeds is not None:
         raise UserError("--seed is one seed, --seeds are several: give one of the two")
     chosen = config.parse_seeds(seeds or "5") if seed is None else (seed,)

@@ -40,12 +40,16 @@ def list_(what: str, out: Path) -> None:
 
 @click.command(short_help="Show an agent's parameters, a suite, or a run's settings and state.")
 @click.argument("name", metavar="AGENT|SUITE|RUN")
+@click.option("--time", "spent", is_flag=True, help="Where the time of a RUN went.")
 @options.out
-def show(name: str, out: Path) -> None:
+def show(name: str, spent: bool, out: Path) -> None:
     """Show every parameter of an AGENT, the file of a SUITE, or what a RUN was and how it ended."""
     from rlbench import reading
 
-    reading.show(name, out)
+    if spent:
+        reading.show_time(name, out)
+    else:
+        reading.show(name, out)
 
 
 @click.command()

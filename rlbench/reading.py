@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,33 @@ def show(name: str, out: Path) -> None:
         hint = nearest(name, [*catalog.agents(), *suite.names()])
         raise UserError(f"no agent, suite or run '{name}'.{hint} (rlbench list)") from None
     _show_run(folder)
+
+
+def show_time(name: str, out: Path) -> None:
+    """Print where the time of a run went, over all its parts."""
+    from rlbench.reporting.terminal import print_split
+
+    run = RunFolder(catalog.find_run(name, out))
+    told = [info for part in run.parts() if (info := part.read()).get("time")]
+    if not told:
+        raise UserError(
+            f"{run.path.name} does not say where its time went: Stable-Baselines3's and "
+            "scikit-learn's agents do not, nor do runs of earlier versions"
+        )
+    seconds: Counter[str] = Counter()
+    for info in told:
+        seconds.update(info["time"])
+    steps = sum(info["step"] * len(info["seeds"]) for info in told)
+    print_split(dict(seconds), steps, Console())
+    for compiled in (info["compile"] for info in told if "compile" in info):
+        cost, before, after = (
+            compiled[key] for key in ("seconds", "update_before", "update_after")
+        )
+        repaid = f"repaid after {cost / (before - after):,.0f} updates" if before > after else ""
+        click.echo(
+            f"compiled in {cost:.1f} s: an update takes {1e3 * after:.2f} ms instead of "
+            f"{1e3 * before:.2f} ms, {repaid or 'which it never repays'}"
+        )
 
 
 def _show_agent(name: str) -> None:

@@ -19,6 +19,10 @@ from rlbench.rows import Episode, Evaluation, Metric, SeedEnded, Tested, Tick
 from rlbench.store import Part
 
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost by a kill,
+COMPILING = (
+    "updates are compiled before the first: 3 to 30 s each, which torch's cache saves later runs; "
+    "rlbench show RUN --time tells what it was worth"
+)
 CHECKPOINT_SHARE = 0.05  # unless saving it would take more than this share of the time
 
 
@@ -51,7 +55,7 @@ class Session:
             "restarts": 0,
             **machine(cls.libraries),
         }
-        self.note = ""
+        self.note = COMPILING if getattr(run.config, "compile", False) else ""
         self.saved_at, self.saving = time.monotonic(), 0.0
 
     def work(self, report: Callable[[Progress], None], stop: Callable[[], int]) -> bool:
@@ -130,6 +134,11 @@ class Session:
             "seconds": round(self.trainer.seconds, 3),
             "updated": now(),
         }
+        if self.trainer.split is not None:
+            self.info["time"] = self.trainer.split.read()
+            costs = [each for it in self.agent.learners() for each in it.compilations()]
+            if costs:
+                self.info["compile"] = {key: sum(each[key] for each in costs) for key in costs[0]}
         if (each := self.trainer.seed_seconds) is not None:
             self.info["seed_seconds"] = {str(seed): round(s, 3) for seed, s in each.items()}
         self.part.write_info(self.info)

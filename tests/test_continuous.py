@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rlbench.agents import SAC, TD3
 from rlbench.errors import UserError
+from rlbench.learning.off_policy import drawn_batch
 
 
 @pytest.mark.parametrize("entropy", [-1.5, 0.4])
@@ -88,7 +89,7 @@ def test_n_steps_are_one(kind: Any) -> None:
     state = agent.replay.uniforms.state()
     raw = {key: value.clone() for key, value in agent.replay.sample().items()}
     agent.replay.uniforms.restore(state)
-    passes, gamma = agent.passes(**agent.batch()), agent.config.gamma
+    passes, gamma = agent.passes(**drawn_batch(agent)), agent.config.gamma
     reward = passes.targets(torch.zeros(passes.reward.shape[:2]))
     both = passes.targets(torch.ones(passes.reward.shape[:2]))
     cut = 0

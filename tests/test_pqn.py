@@ -29,7 +29,11 @@ def test_targets_by_hand(q_lambda: float, monkeypatch: pytest.MonkeyPatch) -> No
     agent.begin(1000)
     monkeypatch.setattr(agent.order, "next", lambda: np.arange(2 * N * T).reshape(2, N * T))
     seen: dict[str, Any] = {}
-    spy = lambda **items: seen.update(items) or (_nothing(agent), {})  # noqa: E731
+
+    def spy(**items: torch.Tensor) -> Any:
+        seen.update(items)
+        return _nothing(agent), {}
+
     monkeypatch.setattr(agent, "objective", spy)
     lanes, steps = agent.lanes(), []
     lanes.reset()

@@ -15,7 +15,8 @@ from worlds import World
 
 from rlbench.agents import DQN, PPO, SAC
 from rlbench.learning import programs
-from rlbench.learning.programs import Program, Recording
+from rlbench.learning.programs import Program
+from rlbench.learning.recording import Recording
 
 SEEDS, STEPS = (4, 5, 6), 90
 MORE: dict[str, tuple[Any, Any, dict[str, Any]]] = {
@@ -36,7 +37,8 @@ def learned(case: str, patience: float, monkeypatch: pytest.MonkeyPatch) -> tupl
     kind, env, parameters = EVERY[case]
     known = kind.Config.model_fields
     given = {k: v for k, v in parameters.items() if k in known or k == "n_envs"}
-    agent, rows = make(kind, env, SEEDS, hidden_size=4, **given), []
+    agent = make(kind, env, SEEDS, hidden_size=4, **given)
+    rows: list[Any] = []
     agent.learn(STEPS, callback=rows.append, eval_freq=45, eval_episodes=2)
     return agent, rows
 
@@ -74,8 +76,12 @@ def test_what_draws_is_not_recorded(
 
 def test_every_kernel() -> None:
     """Views of constants, writes to them, numbers, lists, infinities and results by index."""
-    torch.manual_seed(0)
-    weight, total = torch.randn(3, 4, 4), torch.zeros(3, 4)
+    rng = np.random.default_rng(0)
+
+    def normal() -> Tensor:
+        return torch.from_numpy(rng.standard_normal((3, 4, 4)).astype(np.float32))
+
+    weight, total = normal(), torch.zeros(3, 4)
 
     def function(x: Tensor, index: Tensor) -> dict[str, Tensor]:
         y = torch.baddbmm(weight[:, :1], x, weight.mT).clamp(-float("inf"), 0.5)
@@ -83,7 +89,7 @@ def test_every_kernel() -> None:
         total.copy_(best)
         return {"sum": torch.cat([y, y[:, index]], 1).sum((1, 2)), "where": where, "x": x}
 
-    program, x, index = Program(function), torch.randn(3, 4, 4), torch.tensor([2, 0])
+    program, x, index = Program(function), normal(), torch.tensor([2, 0])
     program.seconds = programs.PATIENCE
     for _ in range(3):
         total.zero_()
@@ -94,7 +100,7 @@ def test_every_kernel() -> None:
         assert torch.equal(mine, total)
         assert list(told) == list(expected)
         assert all(torch.equal(told[name], expected[name]) for name in told)
-        x, index = torch.randn(3, 4, 4), torch.tensor([1, 3])
+        x, index = normal(), torch.tensor([1, 3])
     assert len(program.recordings) == 1
     program(x=x, index=torch.tensor([1, 3, 0]))
     assert len(program.recordings) == 2

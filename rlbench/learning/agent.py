@@ -93,10 +93,9 @@ class Agent(Interface, Requirements):
             raise UserError(f"seeds must be different numbers from 0 up, got {list(self.seeds)}")
         if self.n_envs < 1:
             raise UserError(f"n_envs must be at least 1, got {n_envs}")
-        self.device = self.choose_device(device)
-        self.check_memory(
-            self.config, self.spec, action_space, len(self.seeds), self.n_envs, self.device
-        )
+        sizes = self.config, self.spec, action_space, len(self.seeds), self.n_envs
+        self.device = self.choose_device(device, lambda: self.work(*sizes))
+        self.check_memory(*sizes, self.device)
         self.metrics: dict[str, Tensor | float] = {}
         self.build()
 
@@ -152,6 +151,14 @@ class Agent(Interface, Requirements):
     def samples(self) -> int:
         """Transitions or images learned from per seed, each time they were."""
         return self.learner.samples
+
+    def learners(self) -> list[Learner]:
+        """All that moves weights."""
+        return [self.learner] if hasattr(self, "learner") else []
+
+    def update_seconds(self) -> float:
+        """Spent on gradients and optimisers so far."""
+        return sum(learner.seconds for learner in self.learners())
 
     def diverged(self) -> dict[int, str]:
         """Rows of seeds whose learning has broken down, with the reason."""

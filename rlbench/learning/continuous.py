@@ -28,12 +28,12 @@ from rlbench.learning.learner import Learner
 from rlbench.learning.nets import Generators, Stack
 from rlbench.learning.networks import sizes
 from rlbench.learning.normalize import Normalizer
-from rlbench.learning.off_policy import batch_items, updates_due
+from rlbench.learning.off_policy import batch_items, replay_for, updates_due
 from rlbench.learning.passes import Sequences, Transitions
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import Sampled
 from rlbench.learning.programs import Told
-from rlbench.learning.replay import Field, Replay, replay_bytes, transition_fields
+from rlbench.learning.replay import Field, replay_bytes, transition_fields
 from rlbench.learning.seeds import Draws, generator
 from rlbench.learning.spaces import ObsSpec
 
@@ -62,22 +62,12 @@ class Continuous(Agent):
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
         memory = self.actor.memory + c.n_critics * self.critics.memory
         self.lookout = Lookout(self.spec, memory, lead, self.normalizer)
-        items, length = batch_items(c), c.burn_in + c.sequence_length
-        batch = items // c.sequence_length if memory else items
-        self.replay = Replay(
-            c.buffer_size,
-            self._fields(c, self.spec, self.action_space, memory),
-            self.n_envs,
-            Draws(self.seeds, "replay", (batch,), block=64),
-            self.device,
-            length if memory else c.n_steps,
-            self.spec.stack,
-            memory > 0,
-        )
+        fields = self._fields(c, self.spec, self.action_space, memory)
+        self.replay = replay_for(self, fields, memory)
         each = (self.n_envs, self.distribution.actions)
         self.uniform = Draws(self.seeds, "exploration", each)
         self.normal = Draws(self.seeds, "noise", each, normal=True)
-        shape = (self.draws, items, self.distribution.actions)
+        shape = (self.draws, batch_items(c), self.distribution.actions)
         self.learning_noise = Draws(self.seeds, "learning-noise", shape, 16, normal=True)
         self.action_noise = ActionNoise(c, self.seeds, each) if c.noise_type else None
 
@@ -164,15 +154,6 @@ class Continuous(Agent):
         own."""
         raise NotImplementedError
 
-    def batch(self) -> dict[str, Tensor]:
-        """What is learned from next, drawn from the replay memory: see `passes`."""
-        batch = dict(self.replay.sample())
-        if self.normalizer is not None:
-            lead = 2 + ("memory" in batch) + (self.spec.stack > 1)
-            for name in ("obs", "next_obs"):
-                batch[name] = self.normalizer.tensor(batch[name], lead)
-        return batch
-
     def passes(
         self,
         obs: Tensor,
@@ -227,6 +208,9 @@ class Continuous(Agent):
     @property
     def samples(self) -> int:
         return self.critic_learner.samples
+
+    def learners(self) -> list[Learner]:
+        return [self.learner, self.critic_learner]
 
     def diverged(self) -> dict[int, str]:
         loss = self.metrics.get("train/critic_loss")

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
 from rlbench.errors import UserError
 
+# Multiply-adds of an update from which a GPU is expected to be faster. A core of a CPU needs some 2
+# ms for so many, forwards and backwards; a GPU spends as long on launching kernels and on sending
+# the observations and actions of the steps between two updates. An estimate, not a measurement.
+LARGE = 20_000_000
 
-def pick_device(name: str) -> torch.device:
-    """`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:i`, checked."""
+
+class Work(NamedTuple):
+    """What an update of all seeds is: multiply-adds of one pass, and whether it reads images."""
+
+    size: int
+    images: bool
+
+
+def pick_device(name: str, work: Callable[[], Work] | None = None) -> torch.device:
+    """`auto` (the one expected to be faster), `cpu`, `cuda` or `cuda:i`, checked."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() and worth(work) else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise UserError(f"device '{name}' is unknown: auto, cpu, cuda or cuda:0 are possible")
     device = torch.device(name)
@@ -25,3 +39,18 @@ def pick_device(name: str) -> torch.device:
         if (device.index or 0) >= torch.cuda.device_count():
             raise UserError(f"device '{name}': there are {torch.cuda.device_count()} CUDA devices")
     return device
+
+
+def worth(work: Callable[[], Work] | None) -> bool:
+    """Whether a GPU is expected to be faster at this work, or at what is not known."""
+    return work is None or work().images or work().size >= LARGE
+
+
+def reason(name: str, work: Callable[[], Work]) -> str:
+    """Why `auto` picks what it picks, where there is a choice; empty where there is none."""
+    if name != "auto" or not torch.cuda.is_available():
+        return ""
+    if work().images:
+        return " (it learns from images)"
+    kind = "large" if worth(work) else "small: cuda would spend its time on launching it"
+    return f" (an update of {work().size / 1e6:,.1f} million multiply-adds is {kind})"

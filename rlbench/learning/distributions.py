@@ -53,9 +53,9 @@ class Categorical:
         drawn = []
         for k, part in enumerate(self.parts(logits)):
             cumulated = np.exp(part - part.max(-1, keepdims=True)).cumsum(-1)
-            below = cumulated <= uniform[..., k, None] * cumulated[..., -1:]
-            drawn.append(np.minimum(below.sum(-1), part.shape[-1] - 1))
-        return np.stack(drawn, -1)
+            below = cumulated[..., :-1] <= uniform[..., k, None] * cumulated[..., -1:]
+            drawn.append(below.sum(-1, keepdims=True))
+        return drawn[0] if len(drawn) == 1 else np.concatenate(drawn, -1)
 
     def mode(self, logits: np.ndarray) -> np.ndarray:
         """The likeliest actions `(..., K)`."""

@@ -111,6 +111,8 @@ class Head(nn.Module):
 
     def arrays(self, x: np.ndarray) -> np.ndarray:
         """`forward` on arrays, for acting."""
+        if self.value is None and self.numbers == 1:
+            return self.advantage.arrays(x)
         return self.mean(self.combined(x, MLP.arrays))
 
     def outcomes(self, numbers: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -1,11 +1,16 @@
-"""What agents that learn from a replay memory share: when they update, and on how much."""
+"""What agents that learn from a replay memory share: the memory, and when they update on what."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from rlbench.errors import UserError
 from rlbench.learning import encoders
+from rlbench.learning.prioritized import PrioritizedReplay
+from rlbench.learning.replay import Field, Replay
+from rlbench.learning.seeds import Draws
 
 
 def updates_of(config: Any) -> int:
@@ -19,6 +24,35 @@ def updates_due(agent: Any) -> int:
     if agent.num_timesteps <= c.learning_starts or not agent.replay.ready():
         return 0
     return agent.due(c.train_freq) * updates_of(c)
+
+
+def replay_for(agent: Any, fields: dict[str, Field], memory: int) -> Replay:
+    """Its replay memory: of transitions, n of them, or sequences, as its configuration says."""
+    c = agent.config
+    batch = batch_items(c) // (c.sequence_length if memory else 1)
+    given = (
+        c.buffer_size,
+        fields,
+        agent.n_envs,
+        Draws(agent.seeds, "replay", (batch,), block=64),
+        agent.device,
+        c.burn_in + c.sequence_length if memory else c.n_steps,
+        agent.spec.stack,
+        memory > 0,
+    )
+    if not getattr(c, "prioritized", False):
+        return Replay(*given)
+    return PrioritizedReplay(*given, alpha=c.prioritized_alpha, eps=c.prioritized_eps)
+
+
+def drawn_batch(agent: Any) -> dict[str, Tensor]:
+    """A batch drawn from the replay memory, with observations as networks see them."""
+    batch = dict(agent.replay.sample())
+    if agent.normalizer is not None:
+        lead = 2 + ("memory" in batch) + (agent.spec.stack > 1)
+        for name in {"obs", "next_obs"} & batch.keys():
+            batch[name] = agent.normalizer.tensor(batch[name], lead)
+    return batch
 
 
 def batch_items(config: Any) -> int:

@@ -236,12 +236,9 @@ class OnPolicy(Agent):
         """The loss that is minimised, from its three parts, all `(S,)`, and what is told of it."""
         c = self.config
         loss = policy_loss + c.vf_coef * value_loss - c.ent_coef * entropy
-        return loss, {
-            "train/policy_gradient_loss": policy_loss,
-            "train/value_loss": value_loss,
-            "train/entropy_loss": -entropy,
-            "train/loss": loss,
-        }
+        told = {"policy_gradient_loss": policy_loss, "value_loss": value_loss,
+                "entropy_loss": -entropy, "loss": loss}  # fmt: skip
+        return loss, {f"train/{name}": part for name, part in told.items()}
 
     def restart(self) -> None:
         self.lookout.restart()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,8 @@ from rlbench.config import Config as BaseConfig
 from rlbench.errors import UserError
 from rlbench.learning import memory
 from rlbench.learning.batched import is_data
-from rlbench.learning.device import pick_device
+from rlbench.learning.device import Work, pick_device, reason
+from rlbench.learning.learner import Learner, LearnerConfig
 from rlbench.learning.spaces import ObsSpec, check_readable
 
 
@@ -39,9 +41,24 @@ class Requirements:
         raise NotImplementedError
 
     @classmethod
-    def choose_device(cls, name: str) -> torch.device:
+    def choose_device(cls, name: str, work: Callable[[], Work]) -> torch.device:
         """The device that `auto`, `cpu`, `cuda` or `cuda:i` means."""
-        return pick_device(name)
+        return pick_device(name, work)
+
+    @classmethod
+    def device_reason(cls, name: str, work: Callable[[], Work]) -> str:
+        """Why it means that, in brackets; empty where there was no choice."""
+        return reason(name, work)
+
+    @classmethod
+    def work(cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int) -> Work:
+        """What an update of all seeds is, roughly: networks are dense unless they read images."""
+        images = any(part.image for part in spec.parts)
+        given = config, spec, action_space, seeds, n_envs
+        copies = Learner.copies(config) if isinstance(config, LearnerConfig) else 1
+        parameters = cls.memory(*given).get("networks", 0) // (4 * copies)  # of all seeds
+        batch = getattr(config, "batch_size", None) or getattr(config, "n_steps", 1) * n_envs
+        return Work(parameters * batch, images)
 
     @classmethod
     def adapted(

@@ -6,6 +6,8 @@ Every function names axes from the right and reduces at most the last one, so th
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -128,13 +130,14 @@ def policy_gradient(log_prob: Tensor, advantage: Tensor) -> Tensor:
     return -advantage * log_prob
 
 
-def clipped_surrogate(ratio: Tensor, advantage: Tensor, clip_range: float) -> Tensor:
-    """-min(ratio A, clip(ratio, 1 - eps, 1 + eps) A), `(...)` (Schulman et al. 2017, eq. 7)."""
+def clipped_surrogate(ratio: Tensor, advantage: Tensor, clip_range: Any) -> Tensor:
+    """-min(ratio A, clip(ratio, 1 - eps, 1 + eps) A), `(...)` (Schulman et al. 2017, eq. 7); eps is
+    a number or a tensor of one."""
     clipped = ratio.clamp(1.0 - clip_range, 1.0 + clip_range)
     return -torch.minimum(ratio * advantage, clipped * advantage)
 
 
-def clipped_value(value: Tensor, old: Tensor, target: Tensor, clip_range: float) -> Tensor:
+def clipped_value(value: Tensor, old: Tensor, target: Tensor, clip_range: Any) -> Tensor:
     """Larger of the squared errors of the value and of the value kept within `clip_range` of the
     old one, `(...)`; not in the paper but in its authors' code (Engstrom et al. 2020)."""
     kept = old + (value - old).clamp(-clip_range, clip_range)

@@ -16,6 +16,7 @@ from rlbench.learning.agent import Agent, Metrics
 from rlbench.learning.batched import BatchedLanes
 from rlbench.learning.evaluate import PULSE_SECONDS
 from rlbench.learning.lanes import Lanes, SeedsBroken
+from rlbench.learning.split import Split
 from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES, default_eval_freq
 from rlbench.rows import Episode, Metric, Row, SeedEnded, Tick
 
@@ -50,6 +51,8 @@ class Training(Protocol):
     def seconds(self) -> float: ...  # of training, evaluation excluded
     @property
     def seed_seconds(self) -> dict[int, float] | None: ...  # where seeds do not train together
+    @property
+    def split(self) -> Split | None: ...  # where the time goes, if that is known
     def rows(self) -> Iterator[Row]: ...
     def state(self) -> dict[str, Any]: ...
     def restore(self, state: dict[str, Any]) -> bool: ...
@@ -67,6 +70,7 @@ class Trainer:
         self.lanes: Lanes | BatchedLanes = lanes or agent.lanes()
         self.started = False
         self.seconds = 0.0  # of training, evaluation excluded
+        self.split = Split()
         self.episodes = dict.fromkeys(agent.seeds, 0)
         self.recent: dict[int, deque[tuple[float, int]]] = {
             seed: deque(maxlen=WINDOW) for seed in agent.seeds
@@ -80,6 +84,7 @@ class Trainer:
         """Train to the end. State may be saved where a safe Tick is yielded, and nowhere else."""
         agent, plan = self.agent, self.plan
         every, log_every = plan.every(), max(plan.total_timesteps // plan.log_points, 1)
+        self.split.start()
         if not self.started:
             try:
                 self.lanes.reset()
@@ -93,7 +98,9 @@ class Trainer:
         clock = last_tick = time.perf_counter()
         metrics: Metrics = {}
         while agent.seeds and agent.num_timesteps < plan.total_timesteps:
+            begun = time.perf_counter()
             action = agent.act(self.lanes.obs)
+            acted = time.perf_counter()
             try:
                 step = self.lanes.step(action)
             except SeedsBroken as error:
@@ -102,7 +109,9 @@ class Trainer:
                 if not rows or error.step is None:
                     break
                 step = error.step.rows(rows)
+            stepped, updating = time.perf_counter(), agent.update_seconds()
             metrics = agent.observe(step)
+            self.split.step(begun, acted, stepped, agent.update_seconds() - updating)
             if self.lanes.finished:
                 yield from self._finished(self.seconds + time.perf_counter() - clock)
             logging, looking = agent.due(log_every), agent.due(CHECK_EVERY)
@@ -143,7 +152,7 @@ class Trainer:
 
     def _metrics(self, metrics: Metrics) -> Iterator[Row]:
         step, seeds = self.agent.num_timesteps, self.agent.seeds
-        fps = step * len(seeds) / max(self.seconds, 1e-9)
+        fps, split = step * len(seeds) / max(self.seconds, 1e-9), self.split.read()
         for row, seed in enumerate(seeds):
             for key, value in metrics.items():
                 number = float(value[row]) if isinstance(value, Tensor) else float(value)
@@ -157,16 +166,19 @@ class Trainer:
                     yield Metric(seed, step, key, sum(end[i] for end in recent) / len(recent))
             yield Metric(seed, step, "time/fps", round(fps, 1))
             yield Metric(seed, step, "time/time_elapsed", round(self.seconds, 3))
+            for part, spent in split.items():
+                yield Metric(seed, step, f"time/{part}", spent)
 
     def _evaluate(self, phase: str, episodes: int) -> Iterator[Row]:
         broken: judge.Broken = {}
         clock = time.perf_counter()
         self.agent.prepare()
         self.seconds += time.perf_counter() - clock
-        if self.lanes.tally is not None:
-            yield from judge.visits(self.agent, phase, self.seconds, self.lanes.tally.images)
-        else:
-            yield from judge.episodes(self.agent, phase, episodes, self.seconds, broken)
+        with self.split.evaluation():
+            if self.lanes.tally is not None:
+                yield from judge.visits(self.agent, phase, self.seconds, self.lanes.tally.images)
+            else:
+                yield from judge.episodes(self.agent, phase, episodes, self.seconds, broken)
         yield from self._cut(broken)
 
     def _cut_diverged(self) -> Iterator[Row]:
@@ -196,6 +208,7 @@ class Trainer:
             "agent": self.agent.state(),
             "lanes": self.lanes.state(),
             "seconds": self.seconds,
+            "split": self.split.state(),
             "episodes": [self.episodes[seed] for seed in self.agent.seeds],
             "recent": [list(self.recent[seed]) for seed in self.agent.seeds],
         }
@@ -208,6 +221,8 @@ class Trainer:
             self.lanes.keep(alive)
         self.agent.restore(state["agent"])
         self.seconds, self.started = state["seconds"], True
+        if "split" in state:  # older files do not say
+            self.split.restore(state["split"])
         self.episodes = dict(zip(state["seeds"], state["episodes"], strict=True))
         self.recent = {
             seed: deque((tuple(end) for end in recent), WINDOW)

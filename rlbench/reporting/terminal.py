@@ -162,3 +162,18 @@ def _fold(table: Table, excess: int) -> None:
         widths[reducible.index(max(reducible))] -= 1
     for column, width in zip(table.columns, widths, strict=True):
         column.width = width
+
+
+def print_split(seconds: dict[str, float], steps: int, console: Console) -> None:
+    """What training spent its time on: seconds, their share, and microseconds per env step."""
+    table = table_of("part", "seconds", "share", "us per env step", "*")
+    total = max(sum(seconds.values()), 1e-9)
+    for part, spent in sorted(seconds.items(), key=lambda item: -item[1]):
+        share = spent / total
+        each = f"{1e6 * spent / max(steps, 1):.1f}"
+        table.add_row(
+            part, f"{spent:.1f}", f"{100 * share:.0f} %", each, "\u2588" * round(30 * share)
+        )
+    table.add_row("all", f"{total:.1f}", "100 %", f"{1e6 * total / max(steps, 1):.1f}", "")
+    console.print(table)
+    console.print(f"{steps:,} env steps, those of all seeds together")
