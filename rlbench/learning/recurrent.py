@@ -125,6 +125,15 @@ def _sigmoid(x: Any, tanh: Callable[[Any], Any]) -> Any:
     return tanh(x * 0.5) * 0.5 + 0.5
 
 
+def _cut(x: Any, *widths: int) -> Any:
+    """Parts of the last axis. Of tensors by one call, whose gradient is one too: that of a slice is
+    as large as what it was cut from."""
+    if isinstance(x, Tensor):
+        return x.split(widths, -1)
+    ends = np.cumsum(widths)
+    return [x[..., end - width : end] for end, width in zip(ends, widths, strict=True)]
+
+
 def _join(tanh: Callable[[Any], Any], *parts: Any) -> Any:
     return torch.cat(parts, -1) if tanh is torch.tanh else np.concatenate(parts, -1)
 
@@ -156,11 +165,11 @@ class GRU(Cell):
     gates = 3
 
     def step(self, z: Any, memory: Any, weight: Any, tanh: Callable[[Any], Any]) -> Any:
-        h, width = memory, 2 * self.hidden
-        own = h @ weight
-        gates = _sigmoid(z[..., :width] + own[..., :width], tanh)
-        reset, update = gates[..., : self.hidden], gates[..., self.hidden :]
-        new = tanh(z[..., width:] + reset * own[..., width:])
+        h, n = memory, self.hidden
+        gates, new = _cut(z, 2 * n, n)
+        own_gates, own_new = _cut(h @ weight, 2 * n, n)
+        reset, update = _cut(_sigmoid(gates + own_gates, tanh), n, n)
+        new = tanh(new + reset * own_new)
         return new + update * (h - new)
 
     def run(self, z: Tensor, memory: Tensor, weight: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -199,11 +208,11 @@ class LSTM(Cell):
 
     def step(self, z: Any, memory: Any, weight: Any, tanh: Callable[[Any], Any]) -> Any:
         n = self.hidden
-        z = z + memory[..., :n] @ weight  # input, forget, output, new
-        gates = _sigmoid(z[..., : 3 * n], tanh)
-        new = tanh(z[..., 3 * n :])
-        c = gates[..., n : 2 * n] * memory[..., n:] + gates[..., :n] * new
-        return _join(tanh, gates[..., 2 * n :] * tanh(c), c)
+        h, c = _cut(memory, n, n)
+        gates, new = _cut(z + h @ weight, 3 * n, n)
+        take, keep, give = _cut(_sigmoid(gates, tanh), n, n, n)  # input, forget, output
+        c = keep * c + take * tanh(new)
+        return _join(tanh, give * tanh(c), c)
 
     def run(self, z: Tensor, memory: Tensor, weight: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         n = self.hidden
