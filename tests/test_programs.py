@@ -11,6 +11,7 @@ import torch
 from lockstep import differences, make, rows_of
 from test_resume_agents import CASES
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 from worlds import World
 
 from rlbench.agents import DQN, PPO, SAC
@@ -60,6 +61,50 @@ def test_the_same_bits(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert differences(recorded.state(), eager.state()) == []
     for seed in SEEDS:
         assert rows_of(rows, seed) == rows_of(its_rows, seed)
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_no_value_is_read(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every update passes over tensors without values: it has no `.item()`, no `.numpy()`, and no
+    branch on a tensor, which would each make a GPU wait."""
+    given: dict[Any, Any] = {}
+    monkeypatch.setattr(Program, "__call__", lambda self, **t: _keep(given, self, t))
+    learned(case, float("inf"), monkeypatch)
+    assert len(given) == (2 if "sac" in case or "td3" in case else 1)
+    for function, tensors in given.items():
+        assert walked(function, tensors) > 20
+
+
+def _keep(given: dict[Any, Any], program: Program, tensors: dict[str, Tensor]) -> Any:
+    given[program.function] = {name: tensor.clone() for name, tensor in tensors.items()}
+    return program.function(**tensors)
+
+
+def walked(function: Any, tensors: dict[str, Tensor]) -> int:
+    """Kernels that a function calls, found with tensors that have a shape and no values."""
+
+    def ordered(*values: Tensor) -> list[Tensor]:
+        return list(function(**dict(zip(tensors, values, strict=True))).values())
+
+    walk = make_fx(ordered, tracing_mode="fake", _allow_non_fake_inputs=True)
+    nodes = walk(*tensors.values()).graph.nodes
+    if any("_local_scalar_dense" in str(node.target) for node in nodes):
+        raise RuntimeError("data-dependent: .item()")
+    return len(nodes)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda x: x * x.sum().item(),
+        lambda x: x + torch.from_numpy(x.detach().numpy()),
+        lambda x: x if x.sum() > 0 else -x,
+    ],
+)
+def test_a_value_that_is_read_is_found(read: Any) -> None:
+    """The control: the walk above fails at each of these."""
+    with pytest.raises(Exception, match=r"(?i)data-dependent|data dependent|numpy|Fake"):
+        walked(lambda x: {"y": read(x)}, {"x": torch.ones(3)})
 
 
 @pytest.mark.parametrize("parameters", [{"dropout": 0.3}, {"encoder": "worlds:Dropping"}])
