@@ -46,8 +46,11 @@ def bench(
     share = _share(shard) if shard else (1, 1)
     chosen = config.parse_seeds(seeds) if seeds else read.seeds
     from rlbench import bench as workflow  # torch: after what can be said without it
+    from rlbench.estimate import usual_processes
 
-    how = workflow.Options(device, jobs, max_seconds, share, again, quiet)
+    how = workflow.Options(
+        device, jobs or usual_processes(device), max_seconds, share, again, quiet
+    )
     if dry_run:
         sys.exit(workflow.dry_run(read, chosen, out, how))
     text = suites.find(suite).read_text(encoding="utf-8")
@@ -109,8 +112,9 @@ def ablate(
     )
     chosen = config.parse_seeds(seeds)
     from rlbench import ablate as workflow
+    from rlbench.estimate import usual_processes
 
-    how = workflow.Options(device, jobs, max_seconds, quiet=quiet)
+    how = workflow.Options(device, jobs or usual_processes(device), max_seconds, quiet=quiet)
     sys.exit(workflow.ablate(text, chosen, out, how, dry_run))
 
 

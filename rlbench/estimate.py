@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import os
 import statistics
 import tempfile
 import time
@@ -23,6 +24,7 @@ from rlbench.store import RunFolder, env_folder
 EACH = 0.18  # of the first seed's time is what each further one costs in lockstep (64-64 units)
 START = 3.0  # seconds in which a process starts
 GUESS = 2e-4  # seconds per step of one seed, where nothing is known
+SHORT = 20.0  # seconds of a run from which several processes are faster than one
 TRIAL = 15.0  # seconds that a calibration takes, the start of its process included
 
 
@@ -71,6 +73,27 @@ def _costs(folder: RunFolder) -> list[float]:
             spent = (ended - begun).total_seconds()
             costs.append(spent / max(info["step"], 1) / lockstep(len(info["seeds"])))
     return costs
+
+
+def usual_processes(device: str) -> int:
+    """Processes at once where nobody says how many: one for each core that this one may use, but
+    one alone where there is a GPU to share."""
+    import torch
+
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+        return 1
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def usual_jobs(run: Run, out: Path) -> int:
+    """The same for the seeds of a run: as few as do for parts of the same size, and one where it
+    would be done while others start."""
+    if estimate(run, out).seconds < SHORT:
+        return 1
+    size = -(-len(run.seeds) // usual_processes(run.device))
+    return -(-len(run.seeds) // size)
 
 
 def calibrate(runs: Sequence[Run], processes: int) -> list[Estimate]:

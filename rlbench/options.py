@@ -33,13 +33,27 @@ dry_run = click.option(
 )
 
 
+class _Jobs(click.ParamType[int]):
+    """A number of processes; 0 stands for auto."""
+
+    name = "number or auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        if value == "auto":
+            return 0
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"'{value}' is neither a number from 1 up nor auto", param, ctx)
+        return int(value)
+
+
 def progress(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of every command that trains."""
     options = [
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1"),
         click.option(
-            "--jobs", type=click.IntRange(min=1), default=1, show_default=True,
-            help="Processes that share the seeds. Changes no number.",
+            "--jobs", type=_Jobs(), default="auto", show_default=True, metavar="N|auto",
+            help="Processes that share the seeds; auto: one for each core, where that is faster. "
+            "Changes no number.",
         ),
         click.option(
             "--max-seconds", type=click.FloatRange(min=0, min_open=True),

@@ -14,6 +14,7 @@ from rlbench import catalog
 from rlbench.checks import about, check
 from rlbench.display import Quiet, display
 from rlbench.errors import UserError
+from rlbench.estimate import usual_jobs
 from rlbench.executors import Outcome, execute
 from rlbench.jobs import Job, schedule
 from rlbench.learning.batched import is_data
@@ -37,6 +38,7 @@ def train(
     """Compute what is missing of a run, draw it and sum it up; the exit code."""
     news, results = Console(stderr=True), Console(quiet=quiet)
     said = check(run)
+    jobs = jobs or usual_jobs(run, out)
     todo = schedule(run, out, jobs, again, max_seconds)
     folder = run.folder(out)
     if not quiet:
