@@ -51,13 +51,14 @@ def steady(work: Work, taking_part: list[Way], seeds: list[int], steps: int, rep
 
 
 def whole(name: str, taking_part: list[Way], steps: int, repeats: int) -> None:
-    """Print seconds of whole processes, and how many times as fast as Stable-Baselines3's."""
+    """Print seconds of whole processes, and env steps per second against Stable-Baselines3's."""
     seconds = processes(name, taking_part, steps, repeats)
-    print(f"\n{WORK[name].title}: seconds of a process, {steps:,} env steps a seed, n = {repeats}")
+    title = WORK[name].title
+    print(f"\n{title}: seconds of a process, {steps:,} env steps a seed, n = {repeats}")
+    peer = seconds[taking_part[0]]
     for way, values in seconds.items():
-        print(
-            f"  {way:26} {spread(values, '.1f'):22} {spread(ratios(seconds['sb3'], values))} x sb3"
-        )
+        faster = [way.seeds * ratio for ratio in ratios(peer, values)]
+        print(f"  {way.name:26} {spread(values, '.1f'):22} {spread(faster)} x sb3")
 
 
 def main() -> None:

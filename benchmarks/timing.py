@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-WARM_UP = 6.0  # seconds
+WARM_UP = 8.0  # seconds: updates, half of the time of some work, are recorded after three
 Measure = Callable[[int], float]  # so many steps -> steps per second
 
 

@@ -21,6 +21,7 @@ class Way(NamedTuple):
     needs: tuple[str, ...] = ()  # modules
     lstm: bool = True
     images: bool = True
+    seeds: int = 1
 
     def able(self, work: Work) -> bool:
         """Whether it is installed and can do this work."""
@@ -54,9 +55,10 @@ def ways(seeds: Sequence[int], cleanrl: str | None, compiled: bool) -> list[Way]
     for count in seeds:
         name = f"rejax, {counted(count)}"
         needs = ("rejax", "jax")
-        found.append(Way(name, "peers_speed", "rejax", (count,), needs, lstm=False, images=False))
+        able = {"lstm": False, "images": False}
+        found.append(Way(name, "peers_speed", "rejax", (count,), needs, **able, seeds=count))
     for mode in (False, True)[: 1 + compiled]:
         for count in seeds:
             name = f"ours, {counted(count)}" + ", compiled" * mode
-            found.append(Way(name, "work", "ours", (count, mode), lstm=not mode))
+            found.append(Way(name, "work", "ours", (count, mode), lstm=not mode, seeds=count))
     return found

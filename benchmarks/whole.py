@@ -16,14 +16,14 @@ from work import WORK
 
 def processes(
     work: str, taking_part: Sequence[Way], steps: int, repeats: int
-) -> dict[str, list[float]]:
+) -> dict[Way, list[float]]:
     """Seconds of each way's process in every repetition, after one that fills the disk's cache."""
-    seconds: dict[str, list[float]] = {way.name: [] for way in taking_part}
+    seconds: dict[Way, list[float]] = {way: [] for way in taking_part}
     for repeat in range(repeats + 1):
         for way in taking_part:
             spent = _process(work, way, steps if repeat else 100)
             if repeat:
-                seconds[way.name].append(spent)
+                seconds[way].append(spent)
     return seconds
 
 
