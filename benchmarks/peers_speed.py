@@ -53,7 +53,10 @@ def sbx(work: Work) -> Case:
 
 
 def rejax(work: Work, seeds: int) -> Case:
-    """rejax: environment, acting and learning as one JAX program, seeds by `vmap`."""
+    """rejax: environment, acting and learning as one JAX program, seeds by `vmap`.
+
+    Its version 0.1.3 needs gymnax below 1.
+    """
     jax = import_module("jax")
     s, lanes = work.all_settings(), work.n_envs
     given = {"env": work.env, "learning_rate": s["learning_rate"], "gamma": s["gamma"]}
