@@ -19,7 +19,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from speed import interleave, spread
+from timing import interleave, spread
 
 import rlbench.envs  # noqa: F401  # registers rlbench/Classify-v0
 from rlbench.agents import DQN, PPO

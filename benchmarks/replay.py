@@ -14,8 +14,8 @@ import argparse
 import numpy as np
 import torch
 from gymnasium import spaces
-from speed import interleave, per_second, spread
 from stable_baselines3.common.buffers import ReplayBuffer
+from timing import interleave, per_second, spread
 
 from rlbench.learning.replay import Replay, replay_bytes, transition_fields
 from rlbench.learning.seeds import Draws

@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from speed import interleave, per_second, spread
+from timing import interleave, per_second, spread
 
 from rlbench.agents import DQN
 

@@ -1,0 +1,105 @@
+"""What no implementation can do without: the environment's steps, and the products of matrices.
+
+Both are timed alone, in the same form as who is measured, so that a gap has a name. The products
+are those of our own update: noted once while it runs, then repeated on the same memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from timing import Measure, timed
+from torch.utils._python_dispatch import TorchDispatchMode
+from work import Work, agent
+
+from rlbench.learning.makeenv import env_factory
+
+ATEN = torch.ops.aten
+Call = Callable[[], object]
+
+
+class Products(TorchDispatchMode):
+    """Takes note of all products of matrices, and convolutions, that run under it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result, kind = func(*args, **(kwargs or {})), func.overloadpacket
+        if kind in (ATEN.convolution, ATEN.convolution_backward):
+            self.calls.append(lambda: func(*args))
+        elif kind in (ATEN.mm, ATEN.bmm, ATEN.addmm, ATEN.baddbmm):  # without what is added
+            (a, b), out = args[-2:], torch.empty_like(result)
+            product = torch.bmm if a.ndim == 3 else torch.mm
+            self.calls.append(lambda: product(a, b, out=out))
+        return result
+
+
+def products(work: Work, seeds: int) -> Measure:
+    """Env steps per second, all seeds together, if acting and learning were their products only."""
+    made, lanes = agent(work, seeds), work.n_envs
+    made.learn(lanes * work.all_settings().get("n_steps", work.all_settings()["batch_size"]))
+    with Products() as update:
+        if work.agent == "ppo":
+            made.train()
+        else:
+            made.update()
+    every = made.config.n_steps * lanes if work.agent == "ppo" else made.config.train_freq
+    act = _acting(made)
+
+    def run(steps: int) -> None:
+        with torch.inference_mode():
+            for _ in range(steps // lanes):
+                for call in act:
+                    call()
+            for _ in range(steps // every):
+                for call in update.calls:
+                    call()
+
+    return timed(run, seeds)
+
+
+def _acting(made: Any) -> list[Call]:
+    """The products of one choice of actions: numpy's for layers, torch's for convolutions."""
+    net, lead = made.learner.network, (len(made.seeds), made.n_envs)
+    with Products() as seen:
+        made.lookout.restart()
+        obs = np.zeros((*lead, *made.observation_space.shape), made.observation_space.dtype)
+        look = made.lookout
+        net.act(*look.see(obs, look.carry, look.first)[:2], made.device)
+    if seen.calls:
+        return seen.calls
+    parts = [net]
+    if hasattr(net, "critic"):  # which acts only to carry a memory of its own
+        parts = [net.actor, net.policy]
+        if net.memory > net.actor.memory:
+            parts.append(net.critic)
+    weights = [p.data.numpy() for part in parts for p in part.parameters() if p.ndim == 3]
+    return [_product(lead, weight) for weight in weights if min(weight.shape[1:]) > 1]
+
+
+def _product(lead: tuple[int, int], weight: np.ndarray) -> Call:
+    x = np.ones((*lead, weight.shape[1]), np.float32)
+    out = np.empty((*lead, weight.shape[2]), np.float32)
+    return lambda: np.matmul(x, weight, out=out)
+
+
+def environment(work: Work) -> Measure:
+    """Env steps per second of the bare environment, stepped and reset with random actions."""
+    env = env_factory(work.env)()
+    actions = np.random.default_rng(0).integers(env.action_space.n, size=10_000).tolist()
+    env.reset(seed=0)
+
+    def run(steps: int) -> None:
+        for i in range(steps):
+            _, _, terminated, truncated, _ = env.step(actions[i % len(actions)])
+            if terminated or truncated:
+                env.reset()
+
+    return timed(run)
