@@ -24,7 +24,6 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from timing import spread
 
 from rlbench.agents import DQN, PPO
-from rlbench.learning import programs
 from rlbench.reporting.look import COLORS, DPI, GREY, style
 
 ROLLOUT = 1024  # env steps of a seed, of PPO
@@ -115,7 +114,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.4, help="of one timing")
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
-    programs.PATIENCE = 0.0  # updates are recorded at once: what is timed is their steady state
     with style():
         figure, grid = plt.subplots(2, 2, figsize=(7, 5.4), layout="constrained")
         for axis, axes in zip(AXES, grid.flat, strict=True):

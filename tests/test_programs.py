@@ -33,8 +33,8 @@ MORE: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 EVERY = {**{k: v for k, v in CASES.items() if "dropout" not in k}, **MORE}
 
 
-def learned(case: str, patience: float, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[Any]]:
-    monkeypatch.setattr(programs, "PATIENCE", patience)
+def learned(case: str, record: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[Any]]:
+    monkeypatch.setattr(programs, "due", lambda *_: record)
     kind, env, parameters = EVERY[case]
     known = kind.Config.model_fields
     given = {k: v for k, v in parameters.items() if k in known or k == "n_envs"}
@@ -53,8 +53,8 @@ def recordings(agent: Any) -> int:
 def test_the_same_bits(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """State and rows of an agent whose updates are recorded from the second on, and of one whose
     are not; schedules, noise and fractions change from update to update."""
-    recorded, rows = learned(case, 0.0, monkeypatch)
-    eager, its_rows = learned(case, float("inf"), monkeypatch)
+    recorded, rows = learned(case, True, monkeypatch)
+    eager, its_rows = learned(case, False, monkeypatch)
     assert recordings(recorded) > 0
     assert recordings(eager) == 0
     assert recorded.learner.optimizer.updates > 3
@@ -69,7 +69,7 @@ def test_no_value_is_read(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     branch on a tensor, which would each make a GPU wait."""
     given: dict[Any, Any] = {}
     monkeypatch.setattr(Program, "__call__", lambda self, **t: _keep(given, self, t))
-    learned(case, float("inf"), monkeypatch)
+    learned(case, False, monkeypatch)
     assert len(given) == (2 if "sac" in case or "td3" in case else 1)
     for function, tensors in given.items():
         assert walked(function, tensors) > 20
@@ -112,7 +112,7 @@ def test_what_draws_is_not_recorded(
     parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A recording would repeat the first draw for ever."""
-    monkeypatch.setattr(programs, "PATIENCE", 0.0)
+    monkeypatch.setattr(programs, "due", lambda *_: True)
     agent = make(DQN, World, SEEDS, learning_starts=10, buffer_size=40, batch_size=8, **parameters)
     agent.learn(STEPS)
     assert agent.learner.optimizer.updates > 3
@@ -135,7 +135,7 @@ def test_every_kernel() -> None:
         return {"sum": torch.cat([y, y[:, index]], 1).sum((1, 2)), "where": where, "x": x}
 
     program, x, index = Program(function), normal(), torch.tensor([2, 0])
-    program.seconds = programs.PATIENCE
+    program.calls, program.seconds = programs.CALLS, programs.SECONDS
     for _ in range(3):
         total.zero_()
         told = program(x=x, index=index)

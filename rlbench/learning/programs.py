@@ -18,9 +18,15 @@ from torch import Tensor
 
 from rlbench.learning.recording import Recording
 
-PATIENCE = 3.0  # seconds of an update's calls after which recording it pays
+# Recording costs about as much as a thousand calls save, and a second of imports.
+CALLS, SECONDS = 1000, 3.0
 
 Told = dict[str, Tensor]
+
+
+def due(calls: int, seconds: float) -> bool:
+    """Whether it is time to record what was called so often and took so long."""
+    return calls >= CALLS and seconds >= SECONDS
 
 
 class Program:
@@ -35,15 +41,15 @@ class Program:
 
     def __init__(self, function: Callable[..., Told], record: bool = True, compiled: bool = False):
         self.function, self.record, self.compiled = function, record, compiled
-        self.seconds = 0.0  # spent in calls that were not recorded
+        self.calls, self.seconds = 0, 0.0  # that were not recorded
         self.compilation: dict[str, float] = {}
         self.recordings: dict[Any, Callable[..., Told]] = {}
 
     def __call__(self, **tensors: Tensor) -> Told:
-        if not self.record or (self.seconds < PATIENCE and not self.compiled):
+        if not self.record or not (self.compiled or due(self.calls, self.seconds)):
             begun = time.perf_counter()
             told = self.function(**tensors)
-            self.seconds += time.perf_counter() - begun
+            self.calls, self.seconds = self.calls + 1, self.seconds + time.perf_counter() - begun
             return told
         form = tuple((name, tensor.shape) for name, tensor in tensors.items())
         run = self.recordings.get(form)
