@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
-from timing import spread
+from timing import record_at_once, spread
 
 from rlbench.agents import DQN, PPO
 from rlbench.reporting.look import COLORS, DPI, GREY, style
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.4, help="of one timing")
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
+    record_at_once()
     with style():
         figure, grid = plt.subplots(2, 2, figsize=(7, 5.4), layout="constrained")
         for axis, axes in zip(AXES, grid.flat, strict=True):

@@ -49,6 +49,7 @@ class Recording:
 
         return run
 
+    @torch.no_grad()
     def captured(self, examples: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
         """The kernels as one CUDA graph: one launch for all of them."""
         straight = self.straight()
