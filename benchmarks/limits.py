@@ -93,7 +93,8 @@ def _product(lead: tuple[int, int], weight: np.ndarray) -> Call:
 def environment(work: Work) -> Measure:
     """Env steps per second of the bare environment, stepped and reset with random actions."""
     env = env_factory(work.env)()
-    actions = np.random.default_rng(0).integers(env.action_space.n, size=10_000).tolist()
+    env.action_space.seed(0)
+    actions = [env.action_space.sample() for _ in range(10_000)]
     env.reset(seed=0)
 
     def run(steps: int) -> None:

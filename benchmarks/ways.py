@@ -22,10 +22,12 @@ class Way(NamedTuple):
     lstm: bool = True
     images: bool = True
     seeds: int = 1
+    agents: tuple[str, ...] = ("dqn", "ppo", "sac")
 
     def able(self, work: Work) -> bool:
         """Whether it is installed and can do this work."""
         fits = (self.lstm or not work.lstm) and (self.images or not work.images)
+        fits = fits and work.agent in self.agents
         return fits and all(find_spec(module) for module in self.needs)
 
     def case(self, work: Work) -> Case:
@@ -49,13 +51,14 @@ def ways(seeds: Sequence[int], cleanrl: str | None, compiled: bool) -> list[Way]
     """All of them; Stable-Baselines3 is the first."""
     found = [Way("sb3", "peers_speed", "sb3")]
     if cleanrl is not None:
-        script = Way("cleanrl", "cleanrl_script", "cleanrl", (cleanrl,), lstm=False, images=False)
+        script = Way("cleanrl", "cleanrl_script", "cleanrl", (cleanrl,), lstm=False, images=False,
+                     agents=("dqn", "ppo"))  # fmt: skip
         found.append(script)
     found.append(Way("sbx", "peers_speed", "sbx", needs=("sbx",), lstm=False))
     for count in seeds:
         name = f"rejax, {counted(count)}"
         needs = ("rejax", "jax")
-        able = {"lstm": False, "images": False}
+        able: dict[str, Any] = {"lstm": False, "images": False, "agents": ("dqn", "ppo")}
         found.append(Way(name, "peers_speed", "rejax", (count,), needs, **able, seeds=count))
     for mode in (False, True)[: 1 + compiled]:
         for count in seeds:

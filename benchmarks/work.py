@@ -14,7 +14,7 @@ class Work(NamedTuple):
     """One piece of work. Settings have the names of Stable-Baselines3, which are ours too."""
 
     title: str
-    agent: Literal["dqn", "ppo"]
+    agent: Literal["dqn", "ppo", "sac"]
     settings: dict[str, Any]
     net_arch: tuple[int, ...]  # hidden layers: the whole network, or what is above convolutions
     share: float  # how many of the steps that the user asks for are timed
@@ -52,6 +52,15 @@ COMMON: dict[str, dict[str, Any]] = {
         "exploration_final_eps": 0.05,
         "gamma": 0.99,
     },
+    "sac": {
+        "learning_rate": 1e-3,
+        "buffer_size": 50_000,
+        "learning_starts": 0,
+        "batch_size": 256,
+        "train_freq": 1,
+        "gamma": 0.99,
+        "tau": 0.005,
+    },
     "ppo": {
         "learning_rate": 3e-4,
         "n_steps": 128,
@@ -83,6 +92,9 @@ WORK = {
     "lstm-2": Work(
         f"PPO, an LSTM {LSTM} each for actor and critic, 64-64, {_FORM}",
         share=0.4, lstm="separate", **_PPO,
+    ),
+    "sac": Work(
+        "SAC, 64-64, batch 256, update every step", "sac", {}, (64, 64), 0.1, env="Pendulum-v1"
     ),
     "images": Work(
         "DQN, Nature CNN on 4 frames of 84x84, batch 32, update every 4",
