@@ -23,7 +23,7 @@ def interleave(cases: dict[str, Measure], steps: int, repeats: int) -> dict[str,
     for measure in cases.values():
         begun = time.perf_counter()
         while time.perf_counter() - begun < WARM_UP:
-            measure(steps // 5)
+            measure(steps)
     speeds: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(repeats):
         for name, measure in cases.items():
