@@ -33,12 +33,14 @@ MORE: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 EVERY = {**{k: v for k, v in CASES.items() if "dropout" not in k}, **MORE}
 
 
-def learned(case: str, record: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[Any]]:
+def learned(
+    case: str, record: bool, monkeypatch: pytest.MonkeyPatch, seeds: tuple[int, ...] = SEEDS
+) -> tuple[Any, list[Any]]:
     monkeypatch.setattr(programs, "due", lambda *_: record)
     kind, env, parameters = EVERY[case]
     known = kind.Config.model_fields
     given = {k: v for k, v in parameters.items() if k in known or k == "n_envs"}
-    agent = make(kind, env, SEEDS, hidden_size=4, **given)
+    agent = make(kind, env, seeds, hidden_size=4, **given)
     rows: list[Any] = []
     agent.learn(STEPS, callback=rows.append, eval_freq=45, eval_episodes=2)
     return agent, rows
@@ -61,6 +63,14 @@ def test_the_same_bits(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert differences(recorded.state(), eager.state()) == []
     for seed in SEEDS:
         assert rows_of(rows, seed) == rows_of(its_rows, seed)
+
+
+@pytest.mark.parametrize("case", ["ppo lstm", "ppo clip", "rainbow", "dqn plain", "sac", "a2c gru"])
+def test_a_seed_alone(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded alone and recorded in company, a seed has the same rows."""
+    _, together = learned(case, True, monkeypatch)
+    _, alone = learned(case, True, monkeypatch, SEEDS[1:2])
+    assert rows_of(together, SEEDS[1]) == rows_of(alone, SEEDS[1])
 
 
 @pytest.mark.parametrize("case", EVERY)
