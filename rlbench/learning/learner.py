@@ -117,7 +117,7 @@ class Learner:
 
     def compilations(self) -> list[dict[str, float]]:
         """What compiling cost, and what an update took before and after, in seconds."""
-        return [each for program in self.programs.values() if (each := program.compilation)]
+        return [each for program in self.programs.values() for each in program.compilations]
 
     def _program(self, objective: Objective) -> Program:
         def gradient(**tensors: Tensor) -> Told:

@@ -32,7 +32,8 @@ def due(calls: int, seconds: float) -> bool:
 class Program:
     """A function of tensors, named in its calls, that returns tensors by name.
 
-    With `compiled` it is compiled at its first call, and `compilation` says what that cost.
+    With `compiled` it is compiled at its first call, and for each other shape of its tensors;
+    `compilations` say what that cost.
 
     It may read tensors that live as long as the program does, and write to them what does not
     depend on what was there: parameters, gradients, constants. What it makes itself of numbers or
@@ -42,7 +43,7 @@ class Program:
     def __init__(self, function: Callable[..., Told], record: bool = True, compiled: bool = False):
         self.function, self.record, self.compiled = function, record, compiled
         self.calls, self.seconds = 0, 0.0  # that were not recorded
-        self.compilation: dict[str, float] = {}
+        self.compilations: list[dict[str, float]] = []
         self.recordings: dict[Any, Callable[..., Told]] = {}
 
     def __call__(self, **tensors: Tensor) -> Told:
@@ -72,11 +73,10 @@ class Program:
             begun = time.perf_counter()
             call = run.compiled()
             call(*tensors.values())
-            self.compilation = {
-                "seconds": round(time.perf_counter() - begun, 2),
-                "update_before": before,
-                "update_after": self._per_call(call, tensors),
-            }
+            seconds = round(time.perf_counter() - begun, 2)
+            after = self._per_call(call, tensors)
+            told = {"seconds": seconds, "update_before": before, "update_after": after}
+            self.compilations.append(told)
         elif next(iter(tensors.values())).is_cuda:
             call = run.captured(list(tensors.values()))
         else:

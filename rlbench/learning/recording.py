@@ -22,15 +22,12 @@ class Recording:
 
         # Twice: a tensor that was there before is the same in both.
         self.module, again = (make_fx(function)(*examples) for _ in range(2))
-        self.graph = self.module.graph
-        self.constants = {n.target: getattr(self.module, n.target) for n in self._constant_nodes()}
+        names = {node.target for node in self.module.graph.nodes if node.op == "get_attr"}
+        self.constants = {name: getattr(self.module, name) for name in names}
         made = [name for name, it in self.constants.items() if it is not getattr(again, name)]
         if made:
             found = ", ".join(str(tuple(self.constants[name].shape)) for name in made)
             raise RuntimeError(f"an update made constants of its own, of shapes {found}")
-
-    def _constant_nodes(self) -> list[Any]:
-        return [node for node in self.graph.nodes if node.op == "get_attr"]
 
     def straight(self) -> Callable[..., Sequence[Tensor]]:
         """The kernels one after the other, as Python code without anything between them."""
@@ -80,7 +77,7 @@ class _Writer:
         self.scope: dict[str, Any] = {}  # what the text refers to by name
         self.known: dict[str, Any] = {}  # values that are the same in every call, by node
         self.alias: dict[str, str] = {}  # nodes that are another one
-        self.nodes = list(recording.graph.nodes)
+        self.nodes = list(recording.module.graph.nodes)
         for node in self.nodes:
             if node.op == "get_attr":
                 self.known[node.name] = recording.constants[node.target]
