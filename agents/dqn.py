@@ -170,10 +170,10 @@ class DQN(Agent):
         with noise.laid_on([*self.q.noisy, *self.q_target.noisy], drawn):
             loss, surprise = self.loss(**batch)
         if weight is None:
-            loss = loss.mean(-1)
+            loss = returns.mean(loss)
             return loss, {"train/loss": loss}
         parts = (weight.shape[1], -1)
-        loss = (loss.unflatten(1, parts) * weight[..., None]).flatten(1).mean(-1)
+        loss = returns.mean((loss.unflatten(1, parts) * weight[..., None]).flatten(1))
         return loss, {"train/loss": loss, "surprise": surprise.unflatten(1, parts)}
 
     def loss(

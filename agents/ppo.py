@@ -75,7 +75,7 @@ class PPO(OnPolicy):
         c = self.config
         share = 1.0 - self.progress() if c.clip_schedule == "linear" else 1.0
         self.clip = max(c.clip_range * share, 1e-8)
-        clip = torch.tensor(self.clip, dtype=torch.float64, device=self.device)
+        clip = torch.tensor(self.clip, device=self.device)
         for _ in range(c.n_epochs):
             order = torch.from_numpy(self.order.next()).to(self.device)
             shuffled = select(items, order)
@@ -97,16 +97,16 @@ class PPO(OnPolicy):
         log_ratio = log_prob - items["log_prob"].flatten(1)
         ratio = log_ratio.exp()
         clip = items["clip"]
-        policy_loss = returns.clipped_surrogate(ratio, advantage, clip).mean(-1)
+        policy_loss = returns.mean(returns.clipped_surrogate(ratio, advantage, clip))
         if c.clip_range_vf is None:
             value_loss = returns.squared(value, target)
         else:
             reach = c.clip_range_vf * clip / c.clip_range
             value_loss = returns.clipped_value(value, old, target, reach)
         with torch.no_grad():  # Schulman, http://joschu.net/blog/kl-approx.html
-            kl = (ratio - 1.0 - log_ratio).mean(-1)
-            outside = ((ratio - 1.0).abs() > clip).float().mean(-1)
-        loss, told = self.total(policy_loss, value_loss.mean(-1), entropy.mean(-1))
+            kl = returns.mean(ratio - 1.0 - log_ratio)
+            outside = returns.mean(((ratio - 1.0).abs() > clip).float())
+        loss, told = self.total(policy_loss, returns.mean(value_loss), returns.mean(entropy))
         return loss, {**told, "train/approx_kl": kl, "train/clip_fraction": outside}
 
     def parts(self) -> dict[str, Any]:

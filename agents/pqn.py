@@ -197,7 +197,7 @@ class PQN(Agent):
         """Mean loss of Q(s, a) against the lambda return, `(S,)`."""
         action = items["action"].flatten(1)
         value = returns.take(self.values(items), action)
-        loss = returns.LOSSES[self.config.loss](value, items["target"].flatten(1)).mean(-1)
+        loss = returns.mean(returns.LOSSES[self.config.loss](value, items["target"].flatten(1)))
         return loss, {"train/loss": loss}
 
     def restart(self) -> None:

@@ -16,6 +16,7 @@ from pydantic import Field as field
 from torch import Tensor
 
 from rlbench.config import Float
+from rlbench.learning import returns
 from rlbench.learning.continuous import Continuous
 from rlbench.learning.continuous_config import ContinuousConfig
 from rlbench.learning.off_policy import drawn_batch
@@ -118,8 +119,8 @@ class SAC(Continuous):
         passes = self.passes(**batch)
         action, log_prob = self.distribution.drawn(passes.policy(self.actor), drawn)
         value = passes.values_of(self.critics, action).amin(1)
-        loss = (alpha * log_prob - value).mean(-1)
-        told = {"log_prob": log_prob, "train/entropy": -log_prob.mean(-1)}
+        loss = returns.mean(alpha * log_prob - value)
+        told = {"log_prob": log_prob, "train/entropy": -returns.mean(log_prob)}
         return loss, {"train/actor_loss": loss, **told}
 
     def diverged(self) -> dict[int, str]:

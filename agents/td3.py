@@ -15,6 +15,7 @@ from pydantic import Field as field
 from torch import Tensor
 
 from rlbench.config import Float, Int, IntList
+from rlbench.learning import returns
 from rlbench.learning.continuous import Continuous
 from rlbench.learning.continuous_config import ContinuousConfig
 from rlbench.learning.off_policy import drawn_batch
@@ -87,7 +88,7 @@ class TD3(Continuous):
         """The value of the policy's actions by the first critic alone, as a loss `(S,)`."""
         passes = self.passes(**batch)
         action = torch.tanh(passes.policy(self.actor))
-        loss = -passes.values_of(self.critics, action)[:, 0].mean(-1)
+        loss = -returns.mean(passes.values_of(self.critics, action)[:, 0])
         return loss, {"train/actor_loss": loss}
 
     def parts(self) -> dict[str, Any]:

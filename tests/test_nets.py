@@ -40,7 +40,7 @@ def torch_mlp(mlp: MLP, s: int, activate_last: bool = False) -> nn.Sequential:
     parts: list[nn.Module] = []
     for layer in mlp.layers:
         assert isinstance(layer, Linear)
-        parts += [torch_linear(layer, s), nn.Tanh() if mlp.activation is torch.tanh else nn.ReLU()]
+        parts += [torch_linear(layer, s), nn.Tanh() if mlp.activation_name == "tanh" else nn.ReLU()]
     return nn.Sequential(*(parts if activate_last else parts[:-1]))
 
 

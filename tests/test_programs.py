@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from worlds import World
 
 from rlbench.agents import DQN, PPO, SAC
-from rlbench.learning import programs
+from rlbench.learning import kernels, programs
 from rlbench.learning.programs import Program
 from rlbench.learning.recording import Recording
 
@@ -97,7 +97,8 @@ def walked(function: Any, tensors: dict[str, Tensor]) -> int:
         return list(function(**dict(zip(tensors, values, strict=True))).values())
 
     walk = make_fx(ordered, tracing_mode="fake", _allow_non_fake_inputs=True)
-    nodes = walk(*tensors.values()).graph.nodes
+    with kernels.plain():  # as on a GPU
+        nodes = walk(*tensors.values()).graph.nodes
     if any("_local_scalar_dense" in str(node.target) for node in nodes):
         raise RuntimeError("data-dependent: .item()")
     return len(nodes)

@@ -186,7 +186,7 @@ class Continuous(Agent):
         with torch.no_grad():
             target = passes.targets(self.next_value(passes, drawn, alpha))  # (S, B)
         error = returns.squared(passes.values(self.critics), target.unsqueeze(1))
-        loss = 0.5 * error.mean(-1).sum(-1)
+        loss = 0.5 * returns.mean(error).sum(-1)
         told = {} if passes.before is None else {"before": passes.before}
         return loss, {"train/critic_loss": loss, **told}
 

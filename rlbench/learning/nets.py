@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rlbench.learning.kernels import affine, row_norm, tanh
+
 # Every tensor starts on a 64-byte border and every row is a multiple of 32 floats: vectorised
 # kernels then treat each seed alike, wherever it lies in the stack.
 _ALIGN = 16
@@ -30,7 +32,7 @@ def _relu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
 # vectorised and scalar code round them differently, so they would break lockstep equality.
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., np.ndarray]]] = {
     "relu": (torch.relu, _relu),
-    "tanh": (torch.tanh, np.tanh),
+    "tanh": (tanh, np.tanh),
 }
 
 
@@ -74,8 +76,8 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(bias.unsqueeze(1))  # (S, 1, n_out)
         self.views: tuple[np.ndarray, ...] = ()
 
-    def forward(self, x: Tensor) -> Tensor:
-        return affine(x, self.weight, self.bias)
+    def forward(self, x: Tensor, activation: str = "") -> Tensor:
+        return affine(x, self.weight, self.bias, activation)
 
     def arrays(self, x: np.ndarray) -> np.ndarray:
         """`forward` on arrays, which reads the parameters where they are."""
@@ -85,16 +87,6 @@ class Linear(nn.Module):
         x = np.matmul(x, weight)
         x += bias
         return x
-
-
-def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x W + b: `(S, B, n_in), (S, n_in, n_out), (S, 1, n_out) -> (S, B, n_out)`."""
-    _, n_in, n_out = weight.shape
-    if n_out == 1:  # BLAS takes another path for one column when S = 1, and rounds differently
-        return (x * weight.mT).sum(-1, keepdim=True) + bias
-    if n_in == 1:
-        return x * weight + bias
-    return torch.baddbmm(bias, x, weight)
 
 
 class LayerNorm(nn.Module):
@@ -149,7 +141,10 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(
             Linear(generators, a, b, g) for (a, b), g in zip(pairs, gains, strict=False)
         )
-        self.activation, self.activation_array = ACTIVATIONS[activation]
+        self.activation_name, (self.activation, self.activation_array) = (
+            activation,
+            ACTIVATIONS[activation],
+        )
         self.activated = len(sizes) if activate_last else len(sizes) - 1
         activated = sizes[: self.activated] if norm else ()
         self.norms = nn.ModuleList(LayerNorm(len(generators), size) for size in activated)
@@ -169,13 +164,12 @@ class MLP(nn.Module):
         return self._path
 
     def forward(self, x: Tensor) -> Tensor:
-        activation = self.activation
         for layer, norm, activated in self.path():
-            x = layer.forward(x)  # without nn.Module's call machinery: it costs as much as the op
+            # Without nn.Module's call machinery: it costs as much as the operation.
+            x = layer.forward(x, self.activation_name if activated and norm is None else "")
             if norm is not None:
                 x = norm.forward(x)
-            if activated:
-                x = activation(x)
+                x = self.activation(x) if activated else x
         return x
 
     def arrays(self, x: np.ndarray) -> np.ndarray:
@@ -233,7 +227,7 @@ class Stack:
         grads = torch.autograd.grad(loss, self.learned, self._one)
         torch._foreach_copy_(self._grads, grads)
         if max_grad_norm is not None:
-            norm = torch.linalg.vector_norm(self.grad, dim=-1, keepdim=True)  # (S, 1)
+            norm = row_norm(self.grad)  # (S, 1)
             self.grad.mul_((max_grad_norm / (norm + 1e-6)).clamp_(max=1.0))
 
     def freeze(self) -> Stack:

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlbench.learning.nets import MLP, Linear, affine
+from rlbench.learning.kernels import affine
+from rlbench.learning.nets import MLP, Linear
 from rlbench.learning.seeds import Draws
 
 
@@ -32,12 +33,12 @@ class NoisyLinear(nn.Module):
         self.views: tuple[np.ndarray, ...] = ()
         self.noise: tuple[Any, Any] | None = None  # (S, 1, n_in), (S, 1, n_out)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, activation: str = "") -> Tensor:
         if self.noise is None:
-            return affine(x, self.weight, self.bias)
+            return affine(x, self.weight, self.bias, activation)
         into, out = (torch.as_tensor(e).to(x.device) for e in self.noise)
         weight = torch.addcmul(self.weight, self.weight_sigma, into.mT * out)
-        return affine(x, weight, torch.addcmul(self.bias, self.bias_sigma, out))
+        return affine(x, weight, torch.addcmul(self.bias, self.bias_sigma, out), activation)
 
     def arrays(self, x: np.ndarray) -> np.ndarray:
         """`forward` for acting: a few observations do not need the noisy weights themselves."""

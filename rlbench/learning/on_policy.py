@@ -220,8 +220,8 @@ class OnPolicy(Agent):
         target = advantage + items["value"].flatten(1)
         if self.config.normalize_advantage:
             advantage = returns.standardised(advantage)
-        policy_loss = returns.policy_gradient(log_prob, advantage).mean(-1)
-        return self.total(policy_loss, returns.squared(value, target).mean(-1), entropy.mean(-1))
+        errors = returns.policy_gradient(log_prob, advantage), returns.squared(value, target)
+        return self.total(*map(returns.mean, (*errors, entropy)))
 
     def evaluate(self, items: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Log-probability of the actions, entropy and value, each `(S, B)`."""

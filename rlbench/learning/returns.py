@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rlbench.learning.kernels import mean as mean
+from rlbench.learning.kernels import row_norm
+
 
 def take(values: Tensor, action: Tensor) -> Tensor:
     """values[..., action]: `(..., A), (...) -> (...)`."""
@@ -121,8 +124,9 @@ def standardised(advantage: Tensor) -> Tensor:
     """(A - mean) / std over the last axis, `(..., B)`; unchanged where there is one only."""
     if advantage.shape[-1] == 1:
         return advantage
-    centred = advantage - advantage.mean(-1, keepdim=True)
-    return centred / (advantage.std(-1, keepdim=True) + 1e-8)
+    centred = advantage - mean(advantage).unsqueeze(-1)
+    deviation = row_norm(centred) * (advantage.shape[-1] - 1) ** -0.5
+    return centred / (deviation + 1e-8)
 
 
 def policy_gradient(log_prob: Tensor, advantage: Tensor) -> Tensor:

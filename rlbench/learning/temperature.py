@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlbench.learning import returns
 from rlbench.learning.nets import ROW
 from rlbench.learning.optim import Adam
 
@@ -34,7 +35,7 @@ class Temperature:
         """Larger where the entropy of actions with log_prob (S, B) is below the target, smaller
         where it is above; the loss -log alpha mean(log_prob + target), `(S,)`."""
         assert self.target is not None
-        slope = -(log_prob + self.target).mean(-1)
+        slope = -returns.mean(log_prob + self.target)
         loss = self.log[:, 0] * slope
         self.grad[:, 0] = slope
         self.optimizer.step(rate)
