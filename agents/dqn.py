@@ -98,11 +98,12 @@ class DQN(Agent):
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         uniform = self.exploration.next()  # (S, N, 2)
-        action = (uniform[..., 1] * self.n_actions).astype(np.int64)
         greedy = uniform[..., 0] >= self.exploration_rate()
-        look = self.lookout
-        if look.plain and not greedy.any():
-            return action
+        look, chosen = self.lookout, np.count_nonzero(greedy)
+        if chosen < greedy.size:
+            action = (uniform[..., 1] * self.n_actions).astype(np.int64)
+            if look.plain and not chosen:
+                return action
         seen, memory, frames = look.see(obs, look.carry, look.first)
         look.taken = {"memory": memory}
         if self.acting_noise is None:
@@ -112,7 +113,7 @@ class DQN(Agent):
                 values, memory = self.q.act(seen, memory, self.device)
         look.carry = (*frames, memory) if self.q.memory else frames
         best = values.argmax(-1)
-        return best if greedy.all() else np.where(greedy, best, action)
+        return best if chosen == greedy.size else np.where(greedy, best, action)
 
     def exploration_rate(self) -> float:
         """Share of random actions now: linear from initial to final, 1 before learning starts, and

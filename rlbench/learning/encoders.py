@@ -21,7 +21,7 @@ from rlbench.config import Float, Int, IntList
 from rlbench.errors import UserError, nearest
 from rlbench.learning import convolution, plugin
 from rlbench.learning.dropout import Dropout
-from rlbench.learning.nets import MLP, Generators
+from rlbench.learning.nets import MLP, Generators, at_hand
 from rlbench.learning.recurrent import CELLS, Cell
 from rlbench.learning.spaces import ObsSpec
 
@@ -191,6 +191,7 @@ class Encoder(nn.Module):
                 generators, self.features, c.hidden_size, c.ortho_init, c.memory_horizon
             )
             self.features, self.memory = c.hidden_size, self.cell.memory
+        at_hand(self)
 
     def static(self, obs: Tensor, action: Tensor | None = None) -> Tensor:
         """What is seen in one observation, below the memory: `(S, B, *seen) -> (S, B, F)`."""

@@ -19,7 +19,7 @@ from rlbench.config import Float, Int
 from rlbench.errors import UserError
 from rlbench.learning import distributional, returns
 from rlbench.learning.learner import LearnerConfig
-from rlbench.learning.nets import MLP, Generators, Linear
+from rlbench.learning.nets import MLP, Generators, Linear, at_hand
 from rlbench.learning.networks import QNetwork, perceptron
 from rlbench.learning.noise import add_noise
 from rlbench.learning.spaces import ObsSpec
@@ -76,6 +76,7 @@ class Head(nn.Module):
         self.c, self.n_actions, self.numbers = c, n_actions, self.numbers_of(c)
         self.advantage = perceptron(generators, n_in, n_actions * self.numbers, c, 1.0)
         self.value = perceptron(generators, n_in, self.numbers, c, 1.0) if c.dueling else None
+        at_hand(self)
 
     @staticmethod
     def numbers_of(c: HeadConfig) -> int:

@@ -64,6 +64,12 @@ def _orthogonal(generator: np.random.Generator, n_in: int, n_out: int) -> np.nda
     return q if n_in >= n_out else q.T
 
 
+def at_hand(module: nn.Module) -> None:
+    """Make its parts plain attributes as well: finding one as nn.Module does costs as much as a
+    product of small matrices."""
+    module.__dict__.update(module._modules)
+
+
 class Linear(nn.Module):
     """S linear layers side by side: `(S, B, n_in) -> (S, B, n_out)`."""
 

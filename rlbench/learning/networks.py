@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rlbench.learning.dropout import Dropout
 from rlbench.learning.encoders import Encoder, EncoderConfig
-from rlbench.learning.nets import MLP, Generators
+from rlbench.learning.nets import MLP, Generators, at_hand
 from rlbench.learning.noise import NoisyLinear
 from rlbench.learning.plugin import UserModule
 from rlbench.learning.seeds import generator
@@ -58,6 +58,7 @@ class QNetwork(Network):
         self.encoder = Encoder(generators, spec, c)
         self.memory = self.encoder.memory
         self.head = (head or perceptron)(generators, self.encoder.features, n_actions, c)
+        at_hand(self)
 
     def forward(self, obs: Tensor) -> Tensor:
         """`(S, B, *seen) -> (S, B, A)`, without memory."""
@@ -153,6 +154,7 @@ class ActorCritic(Network):
         self.log_std = None
         if log_std is not None:
             self.log_std = nn.Parameter(torch.full((len(generators), 1, outputs), log_std))
+        at_hand(self)
 
     def forward(
         self, obs: Tensor, memory: Tensor | None = None, first: Tensor | None = None

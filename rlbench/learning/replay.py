@@ -128,6 +128,14 @@ class Replay:
             kind: torch.empty(drawn, width, dtype=kind, device=device)
             for kind, width in widths.items()
         }
+        self._arrays: list[tuple[np.ndarray, np.ndarray]] = (
+            []
+            if self.staged
+            else [
+                (data.flatten(0, 1).numpy(), self._drawn[kind].numpy())
+                for kind, data in self.data.items()
+            ]
+        )
         self._batch = self._views()
 
     def add(self, **values: np.ndarray) -> None:
@@ -168,9 +176,7 @@ class Replay:
         if self.length > 1:
             steps = self.n_envs * np.arange(self.length)
             slots = ((begin[..., None] + steps) % self.capacity).reshape(len(begin), -1)  # (S, B T)
-        index = torch.from_numpy((slots + self.rows).reshape(-1)).to(self.device)
-        for kind, data in self.data.items():
-            torch.index_select(data.flatten(0, 1), 0, index, out=self._drawn[kind])
+        self._gather((slots + self.rows).reshape(-1))
         if self.length > 1 and not self.whole:
             return self._of_first(begin)
         if self.frames is None:
@@ -179,6 +185,16 @@ class Replay:
         lead = (begin.shape[1], self.length) if self.timed else begin.shape[1:]
         both = (self.frames.shaped(some, lead) for some in pair)
         return {**self._batch, **dict(zip(("obs", "next_obs"), both, strict=True))}
+
+    def _gather(self, index: np.ndarray) -> None:
+        """Read these rows of `data`, counted through all seeds, into `_drawn`."""
+        if self.staged:
+            rows = torch.from_numpy(index).to(self.device)
+            for kind, data in self.data.items():
+                torch.index_select(data.flatten(0, 1), 0, rows, out=self._drawn[kind])
+        else:
+            for stored, out in self._arrays:
+                stored.take(index, 0, out, "clip")
 
     def _of_first(self, begin: np.ndarray) -> dict[str, Tensor]:
         """What n-step targets need of the batch: see the class."""
