@@ -130,7 +130,6 @@ RULES: dict[str, Rule] = {
     "maximum": _ufunc(np.maximum),
     "neg": _ufunc(np.negative),
     "abs": _ufunc(np.absolute),
-    "square": _ufunc(np.square),
     "reciprocal": _ufunc(np.divide, 1.0),
     "pow": _pow,
     "clamp": _clamp,
