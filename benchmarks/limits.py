@@ -15,9 +15,11 @@ from timing import Measure, timed
 from torch.utils._python_dispatch import TorchDispatchMode
 from work import Work, agent
 
+from rlbench.learning import programs
+from rlbench.learning.kernels import array
 from rlbench.learning.makeenv import env_factory
 
-ATEN = torch.ops.aten
+ATEN, OURS = torch.ops.aten, torch.ops.rlbench
 Call = Callable[[], object]
 
 
@@ -38,18 +40,45 @@ class Products(TorchDispatchMode):
             (a, b), out = args[-2:], torch.empty_like(result)
             product = torch.bmm if a.ndim == 3 else torch.mm
             self.calls.append(lambda: product(a, b, out=out))
+        elif func.namespace == "rlbench":
+            self._ours(kind, *args)
         return result
+
+    def _ours(self, kind: Any, *args: Any) -> None:
+        """Products within our own kernels."""
+        if kind is OURS.affine:
+            self._arrays(array(args[0]), array(args[1]))
+        elif kind is OURS.input_grad:
+            self._arrays(array(args[0]), array(args[1]).swapaxes(1, 2))
+        elif kind is OURS.weight_grad:
+            self._arrays(array(args[1]).swapaxes(1, 2), array(args[0]))
+        elif kind in (OURS.unroll, OURS.unroll_back):  # (S, B, T, .) and, for both, the weights
+            _, _, memory, first, weight = args[:5]
+            hidden, wide = array(weight), first.shape[2]
+            h = np.ones((*memory.shape[:2], hidden.shape[1]), np.float32)
+            z = np.ones((*memory.shape[:2], hidden.shape[2]), np.float32)
+            for _ in range(wide):
+                pair = (h, hidden) if kind is OURS.unroll else (z, hidden.swapaxes(1, 2))
+                self._arrays(*pair)
+            if kind is OURS.unroll_back:
+                self._arrays(h.repeat(wide, 1).swapaxes(1, 2), z.repeat(wide, 1))
+
+    def _arrays(self, a: np.ndarray, b: np.ndarray) -> None:
+        out = np.empty((len(a), a.shape[1], b.shape[2]), np.float32)
+        self.calls.append(lambda: np.matmul(a, b, out))
 
 
 def products(work: Work, seeds: int) -> Measure:
     """Env steps per second, all seeds together, if acting and learning were their products only."""
     made, lanes = agent(work, seeds), work.n_envs
+    recorded, programs.due = programs.due, lambda *_: False  # what is recorded cannot be watched
     made.learn(lanes * work.all_settings().get("n_steps", work.all_settings()["batch_size"]))
     with Products() as update:
         if work.agent == "ppo":
             made.train()
         else:
             made.update()
+    programs.due = recorded
     every = made.config.n_steps * lanes if work.agent == "ppo" else made.config.train_freq
     act = _acting(made)
 
