@@ -189,7 +189,7 @@ class Writer:
         pairs = list(zip(*copy.args, strict=True))
         for to, made in pairs:
             ours = str(made.target).startswith("rlbench.") and len(made.users) == 1
-            if ours and to.op == "get_attr":
+            if ours and to.op == "get_attr" and self.value(to).shape == self.value(made).shape:
                 self.targets[made.name] = self.known[to.name]
         left = [(to, made) for to, made in pairs if made.name not in self.targets]
         self.left[copy.name] = tuple(map(list, zip(*left, strict=True)))
