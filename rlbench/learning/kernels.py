@@ -61,6 +61,7 @@ def plain() -> Iterator[None]:
 
 
 def ours(x: Tensor) -> bool:
+    """Whether these kernels are for this tensor."""
     return x.is_cpu and not _plain
 
 
@@ -98,18 +99,14 @@ def tanh(x: Tensor) -> Tensor:
     """tanh(x), element by element."""
     if not ours(x):
         return torch.tanh(x)
-    return (
-        _Tanh.apply(x) if torch.is_grad_enabled() and x.requires_grad else torch.ops.rlbench.tanh(x)
-    )
+    return _Tanh.apply(x) if _learns(x) else torch.ops.rlbench.tanh(x)
 
 
 def mean(x: Tensor) -> Tensor:
     """Mean of the last axis, `(..., B) -> (...)`."""
     if not ours(x):
         return x.mean(-1)
-    return (
-        _Mean.apply(x) if torch.is_grad_enabled() and x.requires_grad else torch.ops.rlbench.mean(x)
-    )
+    return _Mean.apply(x) if _learns(x) else torch.ops.rlbench.mean(x)
 
 
 def row_norm(x: Tensor) -> Tensor:
