@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from work import Work, agent
 
 from rlbench.learning import programs
-from rlbench.learning.kernels import array
+from rlbench.learning.kernels import array, watched
 from rlbench.learning.makeenv import env_factory
 
 ATEN, OURS = torch.ops.aten, torch.ops.rlbench
@@ -73,7 +73,7 @@ def products(work: Work, seeds: int) -> Measure:
     made, lanes = agent(work, seeds), work.n_envs
     recorded, programs.due = programs.due, lambda *_: False  # what is recorded cannot be watched
     made.learn(lanes * work.all_settings().get("n_steps", work.all_settings()["batch_size"]))
-    with Products() as update:
+    with Products() as update, watched():
         if work.agent == "ppo":
             made.train()
         else:

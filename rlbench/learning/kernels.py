@@ -20,7 +20,7 @@ from torch import Tensor
 
 LIBRARY = torch.library.Library("rlbench", "DEF")
 KERNELS: dict[str, Kernel] = {}  # by name
-_plain = False
+_plain = _watched = False
 
 
 class Kernel(NamedTuple):
@@ -60,6 +60,25 @@ def plain() -> Iterator[None]:
         _plain = False
 
 
+@contextmanager
+def watched() -> Iterator[None]:
+    """Within, kernels are called as torch's operators, which a recording takes note of; else
+    without torch's machinery around them."""
+    global _watched
+    _watched = True
+    try:
+        yield
+    finally:
+        _watched = False
+
+
+def _run(name: str, *given: Any) -> Tensor:
+    if not _watched:
+        return KERNELS[name](*given)
+    made: Tensor = getattr(torch.ops.rlbench, name)(*given)
+    return made
+
+
 def ours(x: Tensor) -> bool:
     """Whether these kernels are for this tensor."""
     return x.is_cpu and not _plain
@@ -84,7 +103,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor, activation: str = "") -> Ten
     if ours(x):
         if _learns(weight) or _learns(x):
             return _Affine.apply(x, weight, bias, activation)
-        return torch.ops.rlbench.affine(x, weight, bias, activation)
+        return _run("affine", x, weight, bias, activation)
     _, n_in, n_out = weight.shape
     if n_out == 1:  # BLAS takes another path for one column when S = 1, and rounds differently
         y = (x * weight.mT).sum(-1, keepdim=True) + bias
@@ -99,21 +118,21 @@ def tanh(x: Tensor) -> Tensor:
     """tanh(x), element by element."""
     if not ours(x):
         return torch.tanh(x)
-    return _Tanh.apply(x) if _learns(x) else torch.ops.rlbench.tanh(x)
+    return _Tanh.apply(x) if _learns(x) else _run("tanh", x)
 
 
 def mean(x: Tensor) -> Tensor:
     """Mean of the last axis, `(..., B) -> (...)`."""
     if not ours(x):
         return x.mean(-1)
-    return _Mean.apply(x) if _learns(x) else torch.ops.rlbench.mean(x)
+    return _Mean.apply(x) if _learns(x) else _run("mean", x)
 
 
 def row_norm(x: Tensor) -> Tensor:
     """Euclidean norm over the last axis, `(..., P) -> (..., 1)`."""
     if not ours(x):
         return torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return torch.ops.rlbench.row_norm(x)
+    return _run("row_norm", x)
 
 
 @_kernel("Tensor x", lambda x: x.shape)
@@ -191,7 +210,7 @@ class _Affine(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, activation: str) -> Tensor:
-        y = torch.ops.rlbench.affine(x, weight, bias, activation)
+        y = _run("affine", x, weight, bias, activation)
         ctx.save_for_backward(x, weight, y)
         ctx.activation = activation
         return y
@@ -200,11 +219,11 @@ class _Affine(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,), (x, weight, y), wanted = grads, ctx.saved_tensors, ctx.needs_input_grad
         if ctx.activation:
-            grad = torch.ops.rlbench.activation_grad(grad, y, ctx.activation)
+            grad = _run("activation_grad", grad, y, ctx.activation)
         return (
-            torch.ops.rlbench.input_grad(grad, weight) if wanted[0] else None,
-            torch.ops.rlbench.weight_grad(grad, x) if wanted[1] else None,
-            torch.ops.rlbench.bias_grad(grad) if wanted[2] else None,
+            _run("input_grad", grad, weight) if wanted[0] else None,
+            _run("weight_grad", grad, x) if wanted[1] else None,
+            _run("bias_grad", grad) if wanted[2] else None,
             None,
         )
 
@@ -215,7 +234,7 @@ class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.shape = x.shape
-        return torch.ops.rlbench.mean(x)
+        return _run("mean", x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
@@ -227,10 +246,10 @@ class _Tanh(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = torch.ops.rlbench.tanh(x)
+        y = _run("tanh", x)
         ctx.save_for_backward(y)
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return torch.ops.rlbench.activation_grad(*grads, *ctx.saved_tensors, "tanh")
+        return _run("activation_grad", *grads, *ctx.saved_tensors, "tanh")

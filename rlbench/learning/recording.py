@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from rlbench.learning.kernels import watched
 from rlbench.learning.straight import Writer
 
 
@@ -19,7 +20,8 @@ class Recording:
         from torch.fx.experimental.proxy_tensor import make_fx  # takes half a second
 
         # Twice: a tensor that was there before is the same in both.
-        self.module, again = (make_fx(function)(*examples) for _ in range(2))
+        with watched():
+            self.module, again = (make_fx(function)(*examples) for _ in range(2))
         self.module.graph.eliminate_dead_code()  # gradients that nobody asked for
         names = {node.target for node in self.module.graph.nodes if node.op == "get_attr"}
         self.cpu = all(example.is_cpu for example in examples)
