@@ -23,6 +23,7 @@ class Recording:
         with watched():
             self.module, again = (make_fx(function)(*examples) for _ in range(2))
         self.module.graph.eliminate_dead_code()  # gradients that nobody asked for
+        self.module.recompile()
         names = {node.target for node in self.module.graph.nodes if node.op == "get_attr"}
         self.cpu = all(example.is_cpu for example in examples)
         self.constants = {name: getattr(self.module, name) for name in names}
