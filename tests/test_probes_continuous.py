@@ -89,6 +89,7 @@ def test_a_clock_does_not_end_the_value(name: str) -> None:
     np.testing.assert_allclose(value(agent, 1.0), 1.0 / (1.0 - GAMMA), rtol=0.12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("encoder", "knows"), [("lstm", True), ("gru", True), ("mlp", False)])
 @pytest.mark.parametrize("name", LEARNS)
 def test_what_was_seen_a_step_ago(name: str, encoder: str, knows: bool) -> None:

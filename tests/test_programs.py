@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from worlds import World
 
 from rlbench.agents import DQN, PPO, SAC
-from rlbench.learning import kernels, programs
+from rlbench.learning import kernels, programs, returns
 from rlbench.learning.programs import Program
 from rlbench.learning.recording import Recording
 
@@ -27,6 +27,9 @@ MORE: dict[str, tuple[Any, Any, dict[str, Any]]] = {
                                "batch_size": 8, "activation": "tanh", "layer_norm": True}),
     "dqn images": (DQN, partial(World, "large"), {"learning_starts": 10, "buffer_size": 40,
                                                   "batch_size": 4, "dueling": True, "gamma": 0.0}),
+    "dqn number": (DQN, partial(World, "number"), {"learning_starts": 10, "buffer_size": 40,
+                                                   "batch_size": 8}),
+    "ppo mixed": (PPO, partial(World, "mixed"), {"n_envs": 2, "n_steps": 8, "batch_size": 8}),
     "sac fixed": (SAC, partial(World, "vector", "box"),
                   {"learning_starts": 10, "buffer_size": 40, "batch_size": 8, "ent_coef": 0.1}),
 }  # fmt: skip
@@ -83,6 +86,12 @@ def test_no_value_is_read(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(given) == (2 if "sac" in case or "td3" in case else 1)
     for function, tensors in given.items():
         assert walked(function, tensors) > 20
+
+
+def test_classification_reads_no_value() -> None:
+    given = {"x": torch.ones(2, 3, 4), "label": torch.zeros(2, 3, dtype=torch.int64)}
+    for loss in returns.CLASSIFICATION.values():
+        assert walked(lambda x, label, loss=loss: {"loss": loss(x, label)}, given) > 3
 
 
 def _keep(given: dict[Any, Any], program: Program, tensors: dict[str, Tensor]) -> Any:

@@ -21,6 +21,12 @@ def take(values: Tensor, action: Tensor) -> Tensor:
     return values.gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
 
+def one_hot(index: Tensor, count: int) -> Tensor:
+    """Whether it is each of the first numbers, `(...) -> (..., count)` bool; torch's own reads
+    values, which a recording cannot do."""
+    return index.unsqueeze(-1) == torch.arange(count, device=index.device)
+
+
 def take_step(values: Tensor, step: Tensor) -> Tensor:
     """values[:, :, step]: `(S, B, T, ...), (S, B) -> (S, B, ...)`."""
     index = torch.arange(step.numel(), device=step.device)
@@ -98,7 +104,7 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
 
 def one_hot_error(outputs: Tensor, label: Tensor) -> Tensor:
     """Squared distance of the outputs to the one-hot label, `(..., K), (...) -> (...)`."""
-    return (outputs - F.one_hot(label, outputs.shape[-1])).square().sum(-1)
+    return (outputs - one_hot(label, outputs.shape[-1]).to(outputs.dtype)).square().sum(-1)
 
 
 CLASSIFICATION = {"cross_entropy": cross_entropy, "mse": one_hot_error}

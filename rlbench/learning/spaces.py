@@ -10,6 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from rlbench.errors import UserError
+from rlbench.learning.returns import one_hot
 from rlbench.learning.space_json import to_json
 
 SMALLEST_IMAGE = 8  # pixels; a Box with shorter sides is read as numbers
@@ -92,8 +93,7 @@ class ObsSpec:
             return seen.flatten(2)
         x = seen.reshape(*seen.shape[:2], self.stack, -1)[..., part.columns]
         if part.sizes:
-            hot = [torch.nn.functional.one_hot(x[..., i], n) for i, n in enumerate(part.sizes)]
-            x = torch.cat(hot, -1)
+            x = torch.cat([one_hot(x[..., i], n) for i, n in enumerate(part.sizes)], -1)
         x = x.flatten(2)
         x = x if x.dtype == torch.float32 else x.float()
         return x if part.scale == 1.0 else x * part.scale
