@@ -171,6 +171,22 @@ def test_every_kernel() -> None:
     assert len(program.recordings) == 2
 
 
+def test_what_cannot_be_recorded_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """With one line that says so; compiling, which was asked for, is an error."""
+
+    def function(x: Tensor) -> dict[str, Tensor]:
+        return {"y": x if x.sum() > 0 else -x}
+
+    program, x = Program(function), torch.ones(2)
+    program.calls, program.seconds = programs.CALLS, programs.SECONDS
+    assert torch.equal(program(x=x)["y"], x)
+    assert torch.equal(program(x=-x)["y"], x)
+    said = [record.levelname for record in caplog.records if record.name == "rlbench"]
+    assert said == ["WARNING"]
+    with pytest.raises(RuntimeError):
+        Program(function, compiled=True)(x=x)
+
+
 def test_constants_of_a_call_are_refused() -> None:
     """What a function makes of arrays would be the same for ever."""
     numbers = [1.0]

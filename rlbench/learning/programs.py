@@ -10,6 +10,7 @@ a graph.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,7 @@ from rlbench.learning.recording import Recording
 CALLS, SECONDS = 500, 1.0
 
 Told = dict[str, Tensor]
+_LOG = logging.getLogger("rlbench")
 
 
 def due(calls: int, seconds: float) -> bool:
@@ -59,7 +61,15 @@ class Program:
         form = tuple((name, tensor.shape) for name, tensor in tensors.items())
         run = self.recordings.get(form)
         if run is None:
-            run = self.recordings[form] = self._recording(tensors)
+            try:
+                run = self.recordings[form] = self._recording(tensors)
+            except Exception as error:
+                if self.compiled:
+                    raise
+                # A run is worth more than its speed.
+                self.record, reason = False, str(error).partition("\n")[0]
+                _LOG.warning("updates go on as they are, not recorded: %s", reason)
+                return self.function(**tensors)
         with torch.inference_mode(), np.errstate(all="ignore"):
             return run(*tensors.values())
 
