@@ -164,7 +164,8 @@ def bench_and_kill(tmp_path: Path, whole: bool) -> tuple[int, Path, Path]:
     return code, file, out
 
 
-@pytest.mark.parametrize("whole", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [True, False])
 def test_killed_and_gone_on(tmp_path: Path, whole: bool) -> None:
     """Kill -9 of everything, or of one worker: what was finished stays, and the same command ends
     with the rows of a run that nobody disturbed."""

@@ -62,6 +62,7 @@ def test_a_run_from_start_to_pictures(
     assert (tmp_path / "both.png").exists()
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed(tmp_path: Path) -> None:
     """Time is up, and the same command goes on: the rows of a run that was never stopped."""
     run = ["run", "dqn", "--env", "rlbench/Rows-Digits-v0", "-n", "30000", "-p", "gamma=0",
