@@ -53,11 +53,11 @@ def _kernel(signature: str, shape: Callable[..., tuple[int, ...]]) -> Callable[.
 def plain() -> Iterator[None]:
     """Within, torch's own kernels are used everywhere."""
     global _plain
-    _plain = True
+    before, _plain = _plain, True
     try:
         yield
     finally:
-        _plain = False
+        _plain = before
 
 
 @contextmanager
@@ -65,11 +65,11 @@ def watched() -> Iterator[None]:
     """Within, kernels are called as torch's operators, which a recording takes note of; else
     without torch's machinery around them."""
     global _watched
-    _watched = True
+    before, _watched = _watched, True
     try:
         yield
     finally:
-        _watched = False
+        _watched = before
 
 
 def _run(name: str, *given: Any) -> Tensor:

@@ -147,10 +147,8 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(
             Linear(generators, a, b, g) for (a, b), g in zip(pairs, gains, strict=False)
         )
-        self.activation_name, (self.activation, self.activation_array) = (
-            activation,
-            ACTIVATIONS[activation],
-        )
+        self.activation_name = activation
+        self.activation, self.activation_array = ACTIVATIONS[activation]
         self.activated = len(sizes) if activate_last else len(sizes) - 1
         activated = sizes[: self.activated] if norm else ()
         self.norms = nn.ModuleList(LayerNorm(len(generators), size) for size in activated)

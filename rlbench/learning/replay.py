@@ -128,14 +128,10 @@ class Replay:
             kind: torch.empty(drawn, width, dtype=kind, device=device)
             for kind, width in widths.items()
         }
-        self._arrays: list[tuple[np.ndarray, np.ndarray]] = (
-            []
-            if self.staged
-            else [
-                (data.flatten(0, 1).numpy(), self._drawn[kind].numpy())
-                for kind, data in self.data.items()
-            ]
-        )
+        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []  # on a CPU: `data` and `_drawn`
+        if not self.staged:
+            for kind, data in self.data.items():
+                self._arrays.append((data.flatten(0, 1).numpy(), self._drawn[kind].numpy()))
         self._batch = self._views()
 
     def add(self, **values: np.ndarray) -> None:
