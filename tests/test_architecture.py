@@ -1,4 +1,4 @@
-"""Who may import whom, how long files are, and that there is one source of randomness."""
+"""Who may import whom, and that there is one source of randomness."""
 
 from __future__ import annotations
 
@@ -171,13 +171,6 @@ def test_an_agent_imports_at_most_one_other() -> None:
                   if within(module, "rlbench.agents") and re.match(r"[\w.]+\.[^_.]\w*$", module)
                   and module.count(".") == 2}  # fmt: skip
         assert len(others) <= 1, f"{file.name} imports {others}"
-
-
-def test_files_are_short() -> None:
-    """About 250 lines; what does not fit is two things. Two files have a limit of their own."""
-    limits = {"rlbench.learning.agent": 270}
-    lengths = {module_of(file): len(file.read_text().splitlines()) for file in FILES}
-    assert {name: n for name, n in lengths.items() if n > limits.get(name, 265)} == {}
 
 
 def test_no_global_generator() -> None:
