@@ -199,11 +199,12 @@ def test_a_wrapper_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_missing_extras_are_named(tmp_path: Path) -> None:
-    """Without Box2D, ale_py and OpenCV: the line to type, and no traceback."""
+    """Without Box2D, ale_py, OpenCV and MuJoCo: the line to type, and no traceback."""
     script = (
-        "import sys\nfor name in ('Box2D', 'ale_py', 'cv2'):\n    sys.modules[name] = None\n"
+        "import sys\n"
+        "for name in ('Box2D', 'ale_py', 'cv2', 'mujoco'):\n    sys.modules[name] = None\n"
         "from rlbench.cli import main\n"
-        "for env in ('LunarLander-v3', 'ALE/Pong-v5', 'PongNoFrameskip-v4+atari'):\n"
+        "for env in ('LunarLander-v3', 'ALE/Pong-v5', 'PongNoFrameskip-v4+atari', 'Hopper-v5'):\n"
         "    try:\n        main(['run', 'random', '--env', env], prog_name='rlbench')\n"
         "    except SystemExit as end:\n        print(end.code)\n"
     )
@@ -211,10 +212,10 @@ def test_missing_extras_are_named(tmp_path: Path) -> None:
         [sys.executable, "-c", script], cwd=tmp_path, env=environment(),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert ended.stdout.split() == ["2", "2", "2"]
+    assert ended.stdout.split() == ["2"] * 4
     lines = ended.stderr.splitlines()
-    assert len(lines) == 3
-    for line, extra in zip(lines, ["box2d", "atari", "atari"], strict=True):
+    assert len(lines) == 4
+    for line, extra in zip(lines, ["box2d", "atari", "atari", "mujoco"], strict=True):
         assert line.startswith("Error: environment")
         assert f"pip install 'rlbench[{extra}]'" in line
 

@@ -17,7 +17,7 @@ from rlbench.errors import UserError, nearest
 from rlbench.learning.importing import first_line, import_module
 
 # Which of our extras brings what Gymnasium misses, by a word of its complaint.
-_EXTRAS = {"box2d": "box2d", "opencv": "atari"}
+_EXTRAS = {"box2d": "box2d", "opencv": "atari", "mujoco": "mujoco"}
 
 
 def env_factory(env: Any, kwargs: dict[str, Any] | None = None) -> Callable[[], Any]:
