@@ -191,12 +191,16 @@ class Supervised(Agent):
         weight = taught if self.weights is None else taught * self.weights[label]
         return (each * weight).sum(-1) / weight.sum(-1).clamp(min=1e-6)
 
+    @property
+    def keeps_best(self) -> bool:
+        return self.config.keep_best
+
     def validated(self, accuracy: np.ndarray, balanced: np.ndarray) -> None:
         equal = self.config.class_weight == "balanced"  # judged by what it learns for
         self.best.offer(self.learner.stack, balanced if equal else accuracy)
 
     def finish(self) -> None:
-        if self.config.keep_best:
+        if self.keeps_best:
             self.best.put_back(self.learner.stack)
 
     def policy_over(

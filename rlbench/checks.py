@@ -59,6 +59,8 @@ def check(run: Run) -> str:
     for name, value in run.config.changed().items():
         if name in unused and tuned.get(name) != value:  # not the preset's: somebody said so
             idle += f"; {name} holds for nothing with {unused[name]}"
+    if run.eval_freq == 0 and getattr(run.config, "keep_best", False):
+        idle += "; keep_best is ignored with eval_freq=0: the last weights are kept"
     return (
         f"{run.agent} on {run.env}: {run.total_timesteps:,} steps a seed, seeds "
         f"{seed_ranges(run.seeds)}{envs}, {source}, {device}{why}, memory {memory}{images}{idle}"
@@ -69,12 +71,10 @@ def _check_data(run: Run, env: Any) -> None:
     """Refuse to train on other images than the training split of what the name says."""
     import gymnasium
 
+    from rlbench.learning.batched import check_split
     from rlbench.learning.makeenv import split
 
-    if env.unwrapped.split != "train":
-        raise UserError(
-            "training is on the training images: leave out split= (the others are for evaluation)"
-        )
+    check_split(env)
     if run.eval_episodes != EVAL_EPISODES:
         raise UserError(
             "on image data all images of a split are visited: leave out --eval-episodes"

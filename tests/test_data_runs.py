@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from lockstep import differences, kept, make, rows_of, state_of
+from rich.console import Console
 
 from rlbench.agents import (
     A2C,
@@ -19,13 +22,18 @@ from rlbench.agents import (
     SupervisedBandit,
     SupervisedOnline,
 )
+from rlbench.checks import check
+from rlbench.display import Quiet
 from rlbench.errors import UserError
+from rlbench.executors import execute
+from rlbench.jobs import schedule
 from rlbench.learning import checkpoint, returns
 from rlbench.learning.best import Best
 from rlbench.learning.nets import MLP, Stack
 from rlbench.learning.seeds import generator
 from rlbench.learning.train import Plan, Trainer
 from rlbench.rows import Evaluation, Tick
+from rlbench.run import plan
 from rlbench.store import RunFolder
 
 SEEDS = (4, 5, 6)
@@ -205,6 +213,65 @@ def test_final_weights_are_those_of_the_best_validation() -> None:
             if isinstance(row, Tick) and 6400 < row.step < 12_800:
                 agent.learner.stack.data.mul_(-0.5)
         assert bounds[0] <= found[-1] <= bounds[1], found
+
+
+UNSTABLE = {"net_arch": (16,), "encoder": "mlp", "learning_rate": 0.2, "batch_size": 50}
+
+
+def unstable(**changes: Any) -> Any:
+    """Two seeds, of which seed 0 at least is best long before the end."""
+    given = {**UNSTABLE, "seeds": 2, "n_envs": 50, **changes}
+    return Supervised("rlbench/Classify-Digits-v0", device="cpu", **given)
+
+
+def test_learn_keeps_the_best_weights_as_the_command_line_does(tmp_path: Path) -> None:
+    """Bit for bit the weights that `rlbench run` saves, and not the last ones."""
+    planned = plan("supervised", "rlbench/Classify-Digits-v0", (0, 1), parameters=UNSTABLE,
+                   preset=False, total_timesteps=3000, device="cpu")  # fmt: skip
+    jobs = schedule(planned, tmp_path, 1, False, None)
+    assert [end.code for end in execute(jobs, 1, Quiet(Console(quiet=True)))] == [0]
+    saved = Supervised.load(RunFolder(jobs[0].folder).part((0, 1)).agent)
+    learned = unstable().learn(3000).learner.stack.data
+    assert torch.equal(learned, saved.learner.stack.data)
+    last = unstable(keep_best=False).learn(3000, eval_freq=None).learner.stack.data
+    assert not torch.equal(learned[0], last[0])
+
+
+@pytest.mark.parametrize("how", ["stopped by the callback", "in pieces"])
+def test_learn_ends_with_the_best_weights_however_it_ends(how: str) -> None:
+    agent, weights, scores = unstable(seeds=1), [], []
+
+    def watch(row: Any) -> bool:
+        if isinstance(row, Evaluation):
+            weights.append(agent.learner.stack.data.clone())
+            scores.append(row.accuracy)
+        return how == "in pieces" or len(scores) < 9
+
+    agent.learn(1500, watch)
+    if how == "in pieces":
+        agent.learn(1500, watch)
+    best = int(np.argmax(scores))  # the earlier one of equals
+    assert best < len(scores) - 1
+    assert torch.equal(agent.learner.stack.data, weights[best])
+
+
+def test_keep_best_without_evaluations_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    unstable().learn(100, eval_freq=0)
+    assert "keep_best is ignored with eval_freq=0" in caplog.text
+    caplog.clear()
+    unstable(keep_best=False).learn(100, eval_freq=0)
+    assert not caplog.text
+    planned = plan("supervised", "rlbench/Classify-Digits-v0", (0,), eval_freq=0, device="cpu")
+    assert "keep_best is ignored with eval_freq=0" in check(planned)
+    assert "keep_best" not in check(replace(planned, eval_freq=None))
+
+
+def test_agents_in_python_learn_from_training_images_only() -> None:
+    """As on the command line: validation and test images are for evaluation."""
+    for split in ("validation", "test"):
+        env = gymnasium.make("rlbench/Classify-Digits-v0", split=split)
+        with pytest.raises(UserError, match="training is on the training images"):
+            Supervised(env, device="cpu").learn(64)
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,13 @@ class Agent(Interface, Requirements):
     def prepare(self) -> None:
         """Make ready for an evaluation what belongs to training, and is timed with it."""
 
+    @property
+    def keeps_best(self) -> bool:
+        """Whether `finish` goes back to the weights that evaluations found best."""
+        return False
+
     def finish(self) -> None:
-        """Make ready for the final evaluation; may be called more than once."""
+        """End training, before the final evaluation; may be called more than once."""
 
     # What every agent has.
 

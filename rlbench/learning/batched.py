@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 
+from rlbench.errors import UserError
 from rlbench.learning.lanes import Answer, Finished, Lanes, MakeEnv, SeedsBroken, Step
 from rlbench.learning.seeds import lane_seed
 from rlbench.learning.spaces import ObsSpec
@@ -33,9 +34,18 @@ def can_batch(env: gymnasium.Env[Any, Any]) -> bool:
     return env is env.unwrapped and hasattr(env, "batch")
 
 
+def check_split(env: gymnasium.Env[Any, Any]) -> None:
+    """Refuse to train on validation or test images."""
+    if is_data(env) and getattr(env.unwrapped, "split", "train") != "train":
+        raise UserError(
+            "training is on the training images: leave out split= (the others are for evaluation)"
+        )
+
+
 def lanes_for(make: MakeEnv, seeds: Sequence[int], n_envs: int) -> Lanes | BatchedLanes:
     """Training environments: batched where they can be."""
     env = make()
+    check_split(env)
     if can_batch(env):
         return BatchedLanes(env.unwrapped, seeds, n_envs)
     kind = CountedLanes if is_data(env) else Lanes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from rlbench.errors import UserError
 from rlbench.learning import saving
@@ -23,7 +23,7 @@ class Interface:
         total_timesteps: int,
         callback: Callable[[Any], Any] | None = None,
         *,
-        eval_freq: int | None = 0,
+        eval_freq: int | Literal["auto"] | None = "auto",
         eval_episodes: int = 10,
         progress_bar: bool = False,
     ) -> Self:
@@ -31,9 +31,10 @@ class Interface:
 
         `callback` gets every row (training episodes, evaluations, metrics, ended seeds, see
         `rlbench.rows`); training stops when it returns False. `eval_freq` is in env steps
-        per seed; 0 evaluates never, None at ten points. Learning again starts schedules and the
-        training environments anew, with the weights reached. A seed that fails or diverges is cut
-        out, with a warning in the log `rlbench`.
+        per seed; 0 evaluates never, None at ten points; "auto" is None for agents that keep their
+        best weights (`keep_best=true`), since evaluation finds these, else 0. Learning again starts
+        schedules and the training environments anew, with the weights reached. A seed that fails or
+        diverges is cut out, with a warning in the log `rlbench`.
         """
         from rlbench.learning import train
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -243,11 +243,15 @@ def learn(
     agent: Agent,
     total_timesteps: int,
     callback: Callable[[Row], Any] | None,
-    eval_freq: int | None,
+    eval_freq: int | Literal["auto"] | None,
     eval_episodes: int,
     progress_bar: bool,
 ) -> None:
     """See `Agent.learn`."""
+    if eval_freq == "auto":
+        eval_freq = None if agent.keeps_best else 0
+    elif eval_freq == 0 and agent.keeps_best:
+        _LOG.warning("keep_best is ignored with eval_freq=0: the last weights are kept")
     agent.begin(total_timesteps)
     plan = Plan(int(total_timesteps), eval_freq, eval_episodes, final_episodes=0)
     trainer = agent.trainer(plan)
@@ -261,3 +265,5 @@ def learn(
                     break
     finally:
         trainer.close()
+    if agent.seeds:
+        agent.finish()
