@@ -51,6 +51,7 @@ class Peer(Agent):
     policy_name: ClassVar[str] = "MlpPolicy"
     actor_critic: ClassVar[bool] = False
     libraries: ClassVar[tuple[str, ...]] = ("stable_baselines3",)
+    largest_seed: ClassVar[int] = 2**32 - 1  # it seeds numpy's global generator
 
     @classmethod
     def arguments(cls, config: Any, n_envs: int) -> dict[str, Any]:

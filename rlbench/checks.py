@@ -26,6 +26,7 @@ def check(run: Run) -> str:
     if run.total_timesteps < 0 or run.n_envs < 1 or run.eval_episodes < 1:
         raise UserError("steps must not be negative, envs and episodes at least 1")
     agent = catalog.agent_class(run.agent)
+    agent.check_seeds(run.seeds)
     env = env_factory(run.env, run.env_kwargs)()
     try:
         agent.check_env(env, run.config, run.n_envs)

@@ -24,6 +24,17 @@ class _Group(click.Group):
             )
         return super().resolve_command(ctx, args)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse empty words: what an unset shell variable leaves of `--out "$OUT"`."""
+        for before, word in zip(["", *args], args, strict=False):
+            if not word or (word.startswith("--") and word.endswith("=")):
+                option = (word or before).rstrip("=")
+                what = (
+                    f"{option} has no value" if option.startswith("-") else "an argument is empty"
+                )
+                raise UserError(f"{what} (an empty shell variable?): give one, or leave it out")
+        return super().parse_args(ctx, args)
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """A user's mistake ends in one line on stderr and exit code 2, from wherever it comes."""
         try:
@@ -133,6 +144,7 @@ def run(
 
     catalog.check_agent(agent)
     given = config.parse_assignments(parameters)
+    options.check_parameters(agent, given)
     if encoder is not None:
         if given.get("encoder", encoder) != encoder:
             raise UserError("--encoder and -p encoder= differ: give one of the two")
@@ -141,7 +153,9 @@ def run(
         given["compile"] = True
     if seed is not None and seeds is not None:
         raise UserError("--seed is one seed, --seeds are several: give one of the two")
-    chosen = config.parse_seeds(seeds or "5") if seed is None else (seed,)
+    chosen = config.parse_seeds(seeds if seeds is not None else "5")
+    if seed is not None:
+        chosen = config.read_seeds([seed])
     steps = None if n_timesteps is None else config.parse_steps(n_timesteps)
     kwargs = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else {}
     if data is not None:

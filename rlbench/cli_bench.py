@@ -43,8 +43,8 @@ def bench(
     from rlbench import suite as suites
 
     read = suites.load(suite)
-    share = _share(shard) if shard else (1, 1)
-    chosen = config.parse_seeds(seeds) if seeds else read.seeds
+    share = (1, 1) if shard is None else _share(shard)
+    chosen = read.seeds if seeds is None else config.parse_seeds(seeds)
     from rlbench import bench as workflow  # torch: after what can be said without it
     from rlbench.estimate import usual_processes
 
@@ -101,6 +101,7 @@ def ablate(
     from rlbench import ablation, catalog, config
 
     catalog.check_agent(agent)
+    options.check_parameters(agent, config.parse_assignments(parameters), allowed={"n_envs"})
     text = ablation.suite_text(
         agent,
         envs,

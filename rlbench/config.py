@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import operator
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
@@ -27,6 +28,8 @@ Float = Annotated[float, BeforeValidator(_no_bool)]
 def _as_list(value: Any) -> Any:
     """`64` and `"64,64"` are lists too."""
     if isinstance(value, str):
+        if not value.strip():
+            raise ValueError("the value is empty; [] means no layers")
         value = [parse_value(part) for part in value.split(",") if part.strip()]
     return value if isinstance(value, list | tuple) else [value]
 
@@ -35,6 +38,7 @@ IntList = Annotated[tuple[Annotated[Int, Field(ge=1)], ...], BeforeValidator(_as
 
 
 MOST_SEEDS = 100_000
+LARGEST_SEED = 2**63 - 1  # seeds are columns of 64-bit integers in tables
 
 
 class Config(BaseModel):
@@ -125,6 +129,11 @@ def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals or not name.strip():
             raise UserError(f"'{pair}' is not of the form key=value, for example gamma=0.98")
+        if not text.strip():
+            raise UserError(
+                f"'{pair}' has no value (an empty shell variable?): give one, or leave it out; "
+                "[] is an empty list, as in net_arch=[] for no layers"
+            )
         values[name.strip().replace("-", "_")] = parse_value(text)
     return values
 
@@ -151,6 +160,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         low, dash, high = part.partition("-")
         if not low.isdecimal() or (dash and not high.isdecimal()):
             raise wrong
+        digits = max(len(low.lstrip("0")), len(high.lstrip("0")))
+        if digits > len(str(LARGEST_SEED)) or max(int(low), int(high or 0)) > LARGEST_SEED:
+            raise UserError(f"seeds '{text}': the largest seed is 2**63 - 1 = {LARGEST_SEED}")
         if int(high or low) - (int(low) if dash else 0) > MOST_SEEDS and (dash or not listed):
             raise UserError(f"seeds '{text}' are more than {MOST_SEEDS:,}")
         if dash:
@@ -164,6 +176,38 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise UserError(f"seeds '{text}' names a seed twice")
     return tuple(seeds)
+
+
+def read_seeds(seeds: Any) -> tuple[int, ...]:
+    """Seeds from a count, from text as `--seeds` takes it, or from a collection of whole numbers.
+
+    Raises:
+        UserError: there is none, one is there twice, or something is no seed.
+    """
+    if isinstance(seeds, str):
+        return parse_seeds(seeds)
+    if isinstance(seeds, bool):
+        raise UserError(f"seeds must be a count, a list or text like '0-9', got {seeds}")
+    try:
+        return parse_seeds(str(operator.index(seeds)))
+    except TypeError:
+        pass  # not one whole number
+    try:
+        chosen = list(seeds)
+        if any(isinstance(seed, bool) for seed in chosen):
+            raise TypeError
+        found = tuple(map(operator.index, chosen))
+    except TypeError:
+        raise UserError(
+            f"seeds must be a count, a list of whole numbers or text like '0-9', got {seeds!r}"
+        ) from None
+    if not found or min(found) < 0 or len(set(found)) < len(found):
+        raise UserError(f"seeds must be different numbers from 0 up, got {list(found)}")
+    if max(found) > LARGEST_SEED:
+        raise UserError(f"seed {max(found)}: the largest seed is 2**63 - 1 = {LARGEST_SEED}")
+    if len(found) > MOST_SEEDS:
+        raise UserError(f"{len(found):,} seeds are more than {MOST_SEEDS:,}")
+    return found
 
 
 def digest(identity: dict[str, Any]) -> str:

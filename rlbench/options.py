@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+
+from rlbench.errors import UserError
 
 
 def out(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,6 +33,33 @@ preset = click.option(
 dry_run = click.option(
     "--dry-run", is_flag=True, help="Print cells, time and memory; write nothing."
 )
+
+
+# Words of Stable-Baselines3 and others for what is an option here.
+_OTHER_WORDS = {"total_timesteps": "-n", "timesteps": "-n", "env_id": "--env", "n_seeds": "--seeds",
+                "wrappers": "--wrap"}  # fmt: skip
+_SHORT_FOR_PARAMETERS = {"encoder", "compile"}
+
+
+def check_parameters(
+    agent: str, given: Mapping[str, Any], allowed: Container[str] = _SHORT_FOR_PARAMETERS
+) -> None:
+    """Refuse `-p n_envs=8` and the like: what is an option of the current command, and no
+    parameter of the agent."""
+    from rlbench import catalog
+
+    words = dict(_OTHER_WORDS)
+    for parameter in click.get_current_context().command.params:
+        if isinstance(parameter, click.Option):
+            for said in (*parameter.opts, *parameter.secondary_opts):
+                words[said.lstrip("-").replace("-", "_")] = said
+    for name, value in given.items():
+        if name not in words or name in allowed:
+            continue
+        if name not in catalog.agent_class(agent).Config.model_fields:
+            raise UserError(
+                f"-p {name}={value}: {name} is no parameter, use the option {words[name]}"
+            )
 
 
 class _Jobs(click.ParamType[int]):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlbench import catalog
-from rlbench.config import Config, digest
+from rlbench.config import Config, digest, read_seeds
 from rlbench.errors import UserError
 from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES, default_eval_freq
 from rlbench.store import RunFolder, env_folder
@@ -172,7 +172,7 @@ def plan(
         env=env,
         config=config,
         total_timesteps=total,
-        seeds=tuple(seeds),
+        seeds=read_seeds(seeds),
         n_envs=n_envs or envs,
         variant=" ".join(said),
         preset=name if tuned else None,
@@ -223,5 +223,5 @@ def full_id(env: str) -> str:
 def plain(value: Any) -> str:
     """A parameter as `-p` takes it."""
     if isinstance(value, tuple | list):
-        return ",".join(map(str, value))
+        return ",".join(map(str, value)) or "[]"
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)

@@ -18,6 +18,7 @@ A process killed at any instant leaves a folder that loads, and a part that resu
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ from rlbench.errors import Busy, UserError
 from rlbench.rows import Episode, Evaluation, Metric, Row
 
 FORMAT = 1
+LONGEST_NAME = 255  # bytes of a file's or folder's name
 FILES: dict[type[Any], str] = {
     Evaluation: "evaluations.csv",
     Episode: "episodes.csv",
@@ -64,7 +66,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def env_folder(env: str) -> str:
     """An environment's name as one folder name."""
-    return "".join(c if c.isalnum() or c in "-_.," else "_" for c in env)
+    return bounded("".join(c if c.isalnum() or c in "-_.," else "_" for c in env))
+
+
+def bounded(name: str) -> str:
+    """A file name that file systems take: a longer one is cut, with a digest of all of it."""
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    end = f"...{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return name.encode()[: LONGEST_NAME - len(end)].decode(errors="ignore") + end
 
 
 def seed_ranges(seeds: Sequence[int]) -> str:
@@ -145,7 +155,7 @@ class RunFolder:
         return [Part(file.parent) for file in sorted(self.path.glob("seeds-*/part.json"))]
 
     def part(self, seeds: Sequence[int]) -> Part:
-        return Part(self.path / f"seeds-{seed_ranges(seeds)}")
+        return Part(self.path / bounded(f"seeds-{seed_ranges(seeds)}"))
 
 
 class Part:

@@ -28,7 +28,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from rlbench import catalog
 from rlbench.ablation import Ablation
-from rlbench.config import Float, Int, parse_seeds
+from rlbench.config import Float, Int, read_seeds
 from rlbench.errors import UserError, nearest
 
 _HERE = Path(__file__).parent / "suites"
@@ -36,10 +36,8 @@ _HERE = Path(__file__).parent / "suites"
 
 def _read_seeds(seeds: Any) -> Any:
     """Seeds as `--seeds` takes them, or a list."""
-    if isinstance(seeds, list):
-        seeds = ",".join([*map(str, seeds), ""])
     try:
-        return parse_seeds(str(seeds))
+        return read_seeds(seeds)
     except UserError as error:
         raise ValueError(str(error)) from None
 

@@ -73,7 +73,7 @@ def test_bool_is_no_number(name: str, value: bool) -> None:
     ("given", "expected"),
     [
         ({"widths": 64}, (64,)), ({"widths": "64,32"}, (64, 32)), ({"widths": [1, 2]}, (1, 2)),
-        ({"widths": ""}, ()), ({"widths": "8,"}, (8,)),
+        ({"widths": []}, ()), ({"widths": "8,"}, (8,)),
     ],
 )  # fmt: skip
 def test_lists(given: dict[str, Any], expected: tuple[int, ...]) -> None:
@@ -89,6 +89,7 @@ def test_lists(given: dict[str, Any], expected: tuple[int, ...]) -> None:
         ({"count": 1.5}, "count=1.5"),
         ({"on": "maybe"}, "on=maybe"),
         ({"widths": "8,x"}, "widths"),
+        ({"widths": ""}, r"widths=: the value is empty; \[\] means no layers"),
         ({"count": "x" * 500}, r"count=x+\.\.\."),
     ],
 )

@@ -16,7 +16,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from rlbench.config import Config as BaseConfig
-from rlbench.config import parse_seeds
+from rlbench.config import read_seeds
 from rlbench.errors import UserError
 from rlbench.learning import checkpoint
 from rlbench.learning.batched import BatchedLanes, lanes_for
@@ -88,9 +88,8 @@ class Agent(Interface, Requirements):
         self.observation_space, self.action_space = observation_space, action_space
         self.check_spaces(observation_space, action_space)
         self.spec = ObsSpec(observation_space, getattr(self.config, "frame_stack", 1))
-        self.seeds = parse_seeds(str(seeds)) if isinstance(seeds, int | str) else tuple(seeds)
-        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
-            raise UserError(f"seeds must be different numbers from 0 up, got {list(self.seeds)}")
+        self.seeds = read_seeds(seeds)
+        self.check_seeds(self.seeds)
         if self.n_envs < 1:
             raise UserError(f"n_envs must be at least 1, got {n_envs}")
         sizes = self.config, self.spec, action_space, len(self.seeds), self.n_envs

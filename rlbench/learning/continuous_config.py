@@ -63,4 +63,6 @@ class ContinuousConfig(ActionNoiseConfig):
         check_replayed(self)
         memory = encoders.parse(self.encoder)[1]
         if self.net_arch == () and not memory and not self.heads():
-            raise UserError("net_arch= leaves critics that are linear in the action: give a width")
+            raise UserError(
+                "net_arch=[] leaves critics that are linear in the action: give a width"
+            )

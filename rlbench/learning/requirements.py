@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from gymnasium import spaces
 
+from rlbench.config import LARGEST_SEED
 from rlbench.config import Config as BaseConfig
 from rlbench.errors import UserError
 from rlbench.learning import memory
@@ -25,6 +26,7 @@ class Requirements:
     action_spaces: ClassVar[tuple[type[spaces.Space[Any]], ...]] = ()
     default_timesteps: ClassVar[int] = 100_000
     default_envs: ClassVar[int] = 1
+    largest_seed: ClassVar[int] = LARGEST_SEED
     saturates: ClassVar[bool] = False  # steps beyond its usual ones would teach it nothing
     libraries: ClassVar[tuple[str, ...]] = ()  # whose versions are recorded too
 
@@ -91,6 +93,14 @@ class Requirements:
     @classmethod
     def check_start(cls, config: Any, env: Any) -> None:
         """Refuse what training could not begin with, before anything is written."""
+
+    @classmethod
+    def check_seeds(cls, seeds: Sequence[int]) -> None:
+        """Refuse seeds that the agent's generators cannot start from."""
+        if max(seeds) > cls.largest_seed:
+            raise UserError(
+                f"{cls.name()} takes seeds from 0 to {cls.largest_seed}, not {max(seeds)}"
+            )
 
     @classmethod
     def check_spaces(
