@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 
 from rlbench.errors import UserError
-from rlbench.learning import checkpoint, space_json
+from rlbench.learning import checkpoint, named, space_json
 from rlbench.learning.agent import Agent
 from rlbench.learning.policy import Policy
 
@@ -52,12 +52,14 @@ def load(
                 f"{path} holds {cls.name()}, which has no network to learn from: name a run of an "
                 "agent that has, such as dqn or ppo"
             )
+        config = cls.Config.build(cls.name(), meta["config"])
+        named.check(path, encoder=getattr(config, "encoder", ""))
         rows = np.argsort([seed for part in saved for seed in part["agent"]["seeds"]])
         agent = cls(
             seeds=seeds,  # its rows get their numbers, since one may be there several times
             n_envs=meta["n_envs"],
             device=str(device),
-            config=_for_acting(cls.Config.build(cls.name(), meta["config"])),
+            config=_for_acting(config),
             **spaces_here,
         )
         chosen = [int(rows[seed % len(rows)]) for seed in seeds]
@@ -99,6 +101,7 @@ def _for_acting(config: Any) -> Any:
 
 def _class_of(name: str, path: str) -> type[Agent]:
     """The class of an agent of this name (as in `rlbench.catalog`, which agents do not import)."""
+    named.check(path, agent=name)
     for point in entry_points(group="rlbench.agents", name=name):
         return point.load()
     try:

@@ -16,6 +16,7 @@ from rlbench.errors import UserError
 from rlbench.estimate import Estimate, calibrate, estimate, makespan, memory, split
 from rlbench.executors import Outcome, Stop
 from rlbench.jobs import Job, left
+from rlbench.learning import named
 from rlbench.learning.device import pick_device
 from rlbench.learning.memory import readable
 from rlbench.matrix import Board, board, duration, print_matrix
@@ -66,6 +67,14 @@ def bench(suite: Suite, text: str, seeds: Sequence[int], out: Path, options: Opt
         news.print("stopped; the same command goes on", highlight=False)
         return stop()
     return 0 if set(ends) == {"done"} else 1
+
+
+def check_names(suite: Suite, file: str) -> None:
+    """Refuse a suite from a file that names what is not trusted, before anything is imported."""
+    for agent, _, parameters in suite.entrants():
+        named.check(file, agent=agent, encoder=str(parameters.get("encoder", "")))
+    for env in suite.env:
+        named.check(file, env="+".join([env.id, *env.wraps]))
 
 
 def home_of(suite: Suite, out: Path) -> Path:

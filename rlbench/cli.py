@@ -108,6 +108,7 @@ def main() -> None:
     help="Compile updates (-p compile=true): pays in long runs, rounds otherwise.",
 )  # fmt: skip
 @click.option("--again", is_flag=True, help="Compute these seeds anew, deleting what is there.")
+@options.trust
 @options.progress
 @options.out
 def run(
@@ -190,6 +191,7 @@ def run(
 
 @main.command()
 @click.argument("run_name", metavar="RUN")
+@options.trust
 @options.progress
 @options.out
 def resume(
@@ -216,6 +218,7 @@ def resume(
     "--env-kwargs", help="Play in an environment with these arguments changed: how do agents fare?"
 )
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:1")
+@options.trust
 @options.out
 def evaluate(
     run_name: str | None,

@@ -20,6 +20,7 @@ from rlbench.errors import UserError
     "--again", multiple=True, type=click.Choice(["failed", "diverged", "timeout"]),
     help="Try seeds that ended so once more (repeatable).",
 )  # fmt: skip
+@options.trust
 @options.progress
 @options.out
 def bench(
@@ -48,6 +49,7 @@ def bench(
     from rlbench import bench as workflow  # torch: after what can be said without it
     from rlbench.estimate import usual_processes
 
+    workflow.check_names(read, suite)
     how = workflow.Options(
         device, jobs or usual_processes(device), max_seconds, share, again, quiet
     )

@@ -62,6 +62,19 @@ def check_parameters(
             )
 
 
+def _trust(ctx: click.Context, _: click.Parameter, on: bool) -> None:
+    from rlbench.trust import trusting
+
+    ctx.with_resource(trusting(on))
+
+
+trust = click.option(
+    "--trust", is_flag=True, callback=_trust, expose_value=False,
+    help="Import and call what files name, from anywhere: it runs their code. Without it only "
+    "classes of installed packages are used.",
+)  # fmt: skip
+
+
 class _Jobs(click.ParamType[int]):
     """A number of processes; 0 stands for auto."""
 

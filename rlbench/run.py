@@ -88,9 +88,13 @@ class Run:
         """The run that a run.json tells of.
 
         Raises:
-            UserError: it is damaged, or of another version of the agent.
+            UserError: it is damaged, of another version of the agent, or names what is not
+                trusted.
         """
+        from rlbench.learning import named
+
         try:
+            named.check("run.json", agent=saved["agent"])
             agent = catalog.agent_class(saved["agent"])
             if saved["agent_version"] != agent.version:
                 raise UserError(
@@ -98,10 +102,13 @@ class Run:
                     f"{saved['agent']}, this is version {agent.version}: run it anew"
                 )
             identity = saved["identity"]
+            config = agent.Config.build(saved["agent"], saved["config"])
+            encoder = getattr(config, "encoder", "")
+            named.check("run.json", env=saved["env"], encoder=encoder)
             return cls(
                 agent=saved["agent"],
                 env=saved["env"],
-                config=agent.Config.build(saved["agent"], saved["config"]),
+                config=config,
                 total_timesteps=saved["total_timesteps"],
                 seeds=tuple(seeds),
                 env_kwargs=saved["env_kwargs"],

@@ -185,7 +185,9 @@ def _parsed(text: str, file: str) -> Suite:
 
 def _own(wraps: Sequence[str]) -> list[str]:
     """Those that are names of ours, and not `package.module:Class`."""
-    return [wrap for wrap in wraps if "." not in wrap.partition(":")[0]]
+    pieces = [wrap.split(":") for wrap in wraps]
+    modules = [len(piece) > 1 and ("." in piece[0] or piece[1].isidentifier()) for piece in pieces]
+    return [wrap for wrap, module in zip(wraps, modules, strict=True) if not module]
 
 
 def _checked(tables: dict[str, Any], file: str) -> Suite:

@@ -17,6 +17,7 @@ from rlbench.errors import UserError
 from rlbench.estimate import usual_jobs
 from rlbench.executors import Outcome, execute
 from rlbench.jobs import Job, schedule
+from rlbench.learning import named
 from rlbench.learning.batched import is_data
 from rlbench.learning.evaluate import evaluate as play
 from rlbench.learning.lanes import MakeEnv
@@ -66,11 +67,13 @@ def _conclude(
         raise UserError(wrong[0])
     for reason in wrong:
         news.print(f"Error: {reason}", soft_wrap=True, highlight=False, markup=False)
+    trust = _trust_flag(run)
     stopped = max((o.code for o in outcomes if o.code > 2), default=0)
     if stopped:
         left = seed_ranges([s for job, o in zip(jobs, outcomes, strict=True) if o.code > 2
                             for s in job.seeds])  # fmt: skip
-        news.print(f"stopped with seeds {left} unfinished; go on with: rlbench resume {folder}",
+        hint = f"rlbench resume {folder}{trust}"
+        news.print(f"stopped with seeds {left} unfinished; go on with: {hint}",
                    soft_wrap=True, highlight=False)  # fmt: skip
         return stopped
     if run.agent != "random" and (code := _floor(run, out)) > 2:
@@ -80,6 +83,12 @@ def _conclude(
     statuses = {seed: status for part in parts for seed, status in part.items()}
     failed = any(outcome.code for outcome in outcomes)
     return 1 if failed or any(statuses.get(str(s)) != "done" for s in run.seeds) else 0
+
+
+def _trust_flag(run: Run) -> str:
+    """`" --trust"` if a command that reads the run's files needs it."""
+    encoder = getattr(run.config, "encoder", "")
+    return named.flag(agent=run.agent, env=run.env, encoder=encoder)
 
 
 def _floor(run: Run, out: Path) -> int:
@@ -159,7 +168,10 @@ def evaluate(
         raise UserError(f"{folder.path} was made with other images than are there now")
     agents = [part.agent for part in folder.parts() if part.agent.exists()]
     if not agents:
-        raise UserError(f"{folder.path} has no trained agent yet: rlbench resume {folder.path}")
+        trust = _trust_flag(run)
+        raise UserError(
+            f"{folder.path} has no trained agent yet: rlbench resume {folder.path}{trust}"
+        )
     final = load(folder.path).evaluations.query("phase == 'final'")
     console = Console()
     found: list[_Again] = []

@@ -1,4 +1,4 @@
-"""State trees in one file of arrays and JSON: nothing is pickled, nothing is executed.
+"""State trees in one file of arrays and JSON: nothing is pickled, and reading one runs no code.
 
 A state tree is made of dicts, lists, scalars and arrays. Arrays keep their dtype. The file is a
 `.npz` whose entry `tree` is the tree as JSON, with arrays replaced by the names of other entries.

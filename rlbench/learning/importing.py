@@ -6,11 +6,16 @@ import importlib
 import sys
 from typing import Any
 
+from rlbench import trust
+
 
 def import_module(name: str) -> Any:
-    """The module, also one in the current folder, where console scripts do not look."""
-    if "" not in sys.path and "." not in sys.path:
-        sys.path.insert(0, "")
+    """The module, also one in the current folder, where console scripts do not look.
+
+    Only then is that folder searched from now on: it must not replace an installed package.
+    """
+    if name not in sys.modules and trust.outside(name):
+        sys.path[:] = trust.search_path()
     return importlib.import_module(name)
 
 

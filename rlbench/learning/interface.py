@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from rlbench.errors import UserError
 from rlbench.learning import saving
+from rlbench.trust import trusting
 
 if TYPE_CHECKING:
     from rlbench.learning.policy import Policy
@@ -80,11 +81,16 @@ class Interface:
         *,
         seed: int | None = None,
         device: str = "auto",
+        trust: bool = False,
     ) -> Self:
-        """Read what `save` wrote; `seed` picks one of the seeds. Nothing in the file is executed,
-        but an encoder of your own is imported by the name that the file says.
+        """Read what `save` wrote; `seed` picks one of the seeds.
+
+        The file holds no code. If it names an encoder of your own, that class is imported: from
+        installed packages, or with `trust=True` from the current folder too.
 
         Raises:
-            UserError: the file is missing, broken, or of another agent.
+            UserError: the file is missing, broken, of another agent, or names an encoder that is
+                not trusted.
         """
-        return saving.load(cast(Any, cls), path, env, seed, device)
+        with trusting(trust):
+            return saving.load(cast(Any, cls), path, env, seed, device)

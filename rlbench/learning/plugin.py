@@ -33,6 +33,11 @@ def name_of(cls: type) -> str:
     return name
 
 
+def given(name: str) -> bool:
+    """Whether a class was passed as an object, so that its name needs no import."""
+    return name in _GIVEN
+
+
 def find(name: str) -> type[nn.Module]:
     """The class of that name; UserError where there is none."""
     if name in _GIVEN:

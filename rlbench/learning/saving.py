@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlbench.errors import UserError
-from rlbench.learning import checkpoint, space_json
+from rlbench.learning import checkpoint, named, space_json
 
 if TYPE_CHECKING:
     from rlbench.learning.agent import Agent
@@ -47,13 +47,15 @@ def load(cls: type[A], path: str | Path, env: Any, seed: int | None, device: str
         if seed is not None and seed not in meta["seeds"]:
             raise UserError(f"{path} has no seed {seed}, it has {meta['seeds']}")
         rows = [row for row, s in enumerate(meta["seeds"]) if seed in (None, s)]
+        config = cls.Config.build(cls.name(), meta["config"])
+        named.check(str(path), encoder=getattr(config, "encoder", ""))
         found = {k: space_json.from_json(meta[k]) for k in ("observation_space", "action_space")}
         agent = cls(
             env,
             seeds=[meta["seeds"][r] for r in rows],
             n_envs=meta["n_envs"],
             device=device,
-            config=cls.Config.build(cls.name(), meta["config"]),
+            config=config,
             **({} if env is not None else found),
         )
         for name, space in found.items():
