@@ -50,6 +50,7 @@ class Peer(Agent):
     algorithm: ClassVar[str]  # `module.Class`
     policy_name: ClassVar[str] = "MlpPolicy"
     actor_critic: ClassVar[bool] = False
+    draws_actions: ClassVar[bool] = False  # with deterministic=False
     libraries: ClassVar[tuple[str, ...]] = ("stable_baselines3",)
     largest_seed: ClassVar[int] = 2**32 - 1  # it seeds numpy's global generator
 
@@ -145,7 +146,9 @@ class Peer(Agent):
     def policy(self, seed: int | None = None) -> Outside:
         rows = self.row(seed)
         seeds = [self.seeds[row] for row in rows]
-        return Outside(seeds, self.spec, [self._predictor(seed) for seed in seeds])
+        predictors = [self._predictor(seed) for seed in seeds]
+        random = "actions drawn from its distribution" if self.draws_actions else ""
+        return Outside(seeds, self.spec, predictors, random=random)
 
     def of(self, seed: int) -> dict[str, Any]:
         """What a seed has learned."""

@@ -22,6 +22,7 @@ class FromRollouts:
     )
     default_envs = 8
     actor_critic = True
+    draws_actions = True
 
     @classmethod
     def samples_of(cls, config: Any, n_envs: int, updates: int) -> int:

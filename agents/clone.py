@@ -235,6 +235,10 @@ class Cloned(OverNetwork):
 
     distribution: Distribution
 
+    def randomness(self) -> str:
+        learned = not isinstance(self.distribution, Gaussian)
+        return "actions drawn from its distribution" if learned else ""
+
     def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
         kind = self.distribution
         if deterministic or isinstance(kind, Gaussian):  # which has learned no deviation

@@ -82,6 +82,9 @@ class RandomPolicy(Policy):
         for seed, space in zip(seeds, self.spaces, strict=True):
             space.seed(int(generator(seed, purpose).integers(2**31)))
 
+    def randomness(self) -> str:
+        return "actions drawn uniformly"
+
     def step(
         self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
     ) -> tuple[np.ndarray, None]:

@@ -25,6 +25,7 @@ class SB3SAC(ContinuousFromReplay, Peer):
 
     Config = SB3SACConfig
     version = 1
+    draws_actions = True
     algorithm = "stable_baselines3.SAC"
 
     @classmethod

@@ -208,8 +208,9 @@ def resume(
 @click.option("--agent", metavar="package.module:thing", help="Score this instead of a RUN.")
 @click.option("--env", help="With --agent: where.")
 @click.option(
-    "--deterministic/--stochastic", default=True, help="With --agent: how.  [default: the first]"
-)
+    "--deterministic/--stochastic", default=True,
+    help="Without randomness of the policy, or with it.  [default: deterministic]",
+)  # fmt: skip
 @click.option(
     "--episodes", type=click.IntRange(min=1), default=100, show_default=True,
     help="The first so many final episodes; on image data always all test images.",
@@ -246,7 +247,7 @@ def evaluate(
     from rlbench import config, workflow
 
     changed = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else None
-    sys.exit(workflow.evaluate(run_name, out, episodes, device, changed))
+    sys.exit(workflow.evaluate(run_name, out, episodes, device, changed, deterministic))
 
 
 for _command in (bench, ablate, plot, compare, report, list_, show, data):

@@ -27,10 +27,12 @@ def score(name: str, env: str, episodes: int, deterministic: bool) -> int:
     make = env_factory(env)
     made = make()
     spec, images = ObsSpec(made.observation_space), is_data(made)
+    actions = made.action_space
     made.close()
     if images:
         raise UserError(f"--agent plays episodes, and {env} is about images")
-    policy = Outside((0,), spec, [find(name)], deterministic)
+    policy = Outside((0,), spec, [find(name)], action_space=actions)
+    policy.deterministic = deterministic
     try:
         scores = [each for each in evaluate(policy, make, "final", episodes) if each is not None]
     except UserError:

@@ -152,12 +152,20 @@ class _Again(NamedTuple):
 
 
 def evaluate(
-    name: str, out: Path, episodes: int, device: str, changed: dict[str, Any] | None = None
+    name: str,
+    out: Path,
+    episodes: int,
+    device: str,
+    changed: dict[str, Any] | None = None,
+    deterministic: bool = True,
 ) -> int:
     """Play the final evaluation of saved agents again and compare it with the rows; exit code.
 
-    With `changed` arguments of the environment there is nothing to be equal to: it says by how much
-    the agents are worse or better there.
+    With `changed` arguments of the environment, or where the policies are not deterministic, there
+    is nothing to be equal to: it says by how much the agents are worse or better.
+
+    Raises:
+        UserError: there is nothing to play, or the policies have no randomness to play with.
     """
     from rlbench.reporting.results import load
 
@@ -177,6 +185,16 @@ def evaluate(
     found: list[_Again] = []
     for file in agents:
         policy = catalog.agent_class(run.agent).load(file, make, device=device).policy()
+        drawn = policy.deterministic and not deterministic
+        if drawn and not (how := policy.randomness()):
+            raise UserError(
+                f"the policy of {run.agent} has no randomness here and acts the same with "
+                "--stochastic: leave it out"
+            )
+        if drawn:
+            policy.deterministic = False
+            if not found:
+                console.print(f"stochastic: {how}", highlight=False)
         again = (
             _visited(policy, make, final)
             if is_data(make())
@@ -185,7 +203,7 @@ def evaluate(
         for seed in again:
             console.print(seed.said, highlight=False)
             found.append(seed)
-    if changed is not None:
+    if changed is not None or drawn:
         console.print(_change(found), highlight=False, soft_wrap=True)
         return 0
     equal = all(seed.same for seed in found)

@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 from commands import TINY, eager, environment, here, process, run_folder, table, tables, wait_for
 
+from rlbench.config import parse_assignments
+from rlbench.executors import attempt
+from rlbench.jobs import schedule
+from rlbench.run import plan
+
 RUN = ["run", "dqn", "--env", "CartPole-v1", "-n", "200", "--eval-episodes", "2", *TINY]
 
 
@@ -154,6 +159,54 @@ def test_eval_elsewhere_says_what_changes(done: Path, capsys: pytest.CaptureFixt
     assert float(re.findall(r"recorded final evaluation: (\S+)", said)[0]) < -5
     assert here(*where, "gravty=5") == 2
     assert "gravty" in capsys.readouterr().err
+
+
+def test_eval_with_the_randomness_of_training(
+    done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DQN explores as it did at the end, which the recorded evaluation did not; PPO draws."""
+    where = ["eval", run_folder(done), "--episodes", "20", "--out", done]
+    assert here(*where, "--deterministic") == 0
+    plain = capsys.readouterr().out
+    assert "equal to the recorded" in plain
+    assert here(*where, "--stochastic") == 0
+    drawn = capsys.readouterr().out
+    assert "stochastic: a random action with probability 0.0" in drawn
+    assert "change from the recorded final evaluation:" in drawn
+    assert "n = 3 seeds" in drawn
+    assert "equal" not in drawn
+    returns = [re.findall(r"mean return ([\d.]+)", said) for said in (plain, drawn)]
+    assert returns[0] != returns[1]
+
+
+@pytest.mark.parametrize(
+    ("agent", "env", "how"),
+    [
+        ("ppo", "CartPole-v1", "actions drawn from its distribution"),
+        ("sac", "Pendulum-v1", "actions drawn from its distribution"),
+        ("random", "CartPole-v1", ""),
+        ("td3", "Pendulum-v1", None),
+        ("dqn -p learning_starts=9 -p exploration_final_eps=0", "CartPole-v1", None),
+        ("dqn -p learning_starts=9 -p noisy=true", "CartPole-v1", "noise in every step"),
+    ],
+)
+def test_which_policies_have_randomness(
+    agent: str, env: str, how: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that have none are refused: the same again would be no answer."""
+    name, *given = agent.split(" -p ")
+    planned = plan(name, env, (0,), parameters=parse_assignments(given), preset=False,
+                   total_timesteps=50, eval_freq=0, device="cpu")  # fmt: skip
+    (job,) = schedule(planned, tmp_path, 1, False, None)
+    assert attempt(job, lambda _: None, lambda: 0).code == 0
+    again = here("eval", job.folder, "--episodes", "4", "--stochastic", "--out", tmp_path)
+    said = capsys.readouterr()
+    if how is None:
+        assert again == 2
+        assert "has no randomness here and acts the same with --stochastic" in said.err
+    else:
+        assert again == 0
+        assert (f"stochastic: {how}" if how else "equal to the recorded") in said.out
 
 
 def test_eval_notices_other_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from commands import here
+from gymnasium import spaces
 
 from rlbench import guests
+from rlbench.errors import UserError
+from rlbench.learning.evaluate import evaluate
+from rlbench.learning.outside import Outside
 from rlbench.learning.seeds import evaluation_seeds
+from rlbench.learning.spaces import ObsSpec
 
 
 class Lean:
@@ -35,8 +42,6 @@ lean = Lean()
 @pytest.mark.parametrize("name", ["Lean", "lean"])
 def test_any_object_is_scored(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """On the final episodes, which a loop of plain Gymnasium plays here."""
-    import gymnasium
-
     env, expected = gymnasium.make("CartPole-v1"), []
     for seed in evaluation_seeds("final", 12):
         obs, ended, total = env.reset(seed=seed)[0], False, 0.0
@@ -79,3 +84,97 @@ def test_guests_mistakes(
 
 def test_guests_are_found_by_dots_too() -> None:
     assert guests.find("test_guests:lean") is not guests.find("test_guests:Lean")
+
+
+class Always:
+    """Gives the same action for every observation."""
+
+    def __init__(self, action: Any) -> None:
+        self.action = action
+
+    def predict(self, obs: Any, *_: Any) -> Any:
+        return np.array([self.action] * len(obs)), None
+
+
+class Sums(gymnasium.Env[Any, Any]):
+    """Five steps under any action space; the reward is the sum of the action."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def __init__(self, space: spaces.Space[Any]) -> None:
+        self.action_space, self.t = space, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.t = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.t += 1
+        return np.zeros(2, np.float32), float(np.sum(action)), self.t == 5, False, {}
+
+
+TWO, PAIR = spaces.Discrete(2), spaces.MultiDiscrete([2, 3])
+BITS, LOW = spaces.MultiBinary(2), spaces.Box(-1.0, 1.0, (2,), np.float32)
+WHOLE = spaces.Box(0, 9, (1,), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("space", "action", "said"),
+    [
+        (TWO, 0.9, "type float64.*needs integers"),
+        (TWO, 1.0, "type float64.*needs integers"),
+        (TWO, 2, "the action 2, which is not in Discrete"),
+        (TWO, -1, "the action -1"),
+        (TWO, [1], r"shape \(1,\), and the environment needs \(\)"),
+        (TWO, "1", "type <U1"),
+        (spaces.Discrete(3, start=5), 4, "the action 4"),
+        (PAIR, [1, 3], r"the action \[1 3\]"),
+        (PAIR, [1.0, 2.0], "type float64"),
+        (PAIR, [[1, 2]], r"shape \(1, 2\)"),
+        (BITS, [0, 2], r"the action \[0 2\]"),
+        (BITS, [0.0, 1.0], "type float64"),
+        (LOW, [0.0, 1.5], r"the action \[0.*1.5\].*clip"),
+        (LOW, 0.5, r"shape \(\)"),
+        (WHOLE, [260], r"the action \[260\]"),
+        (WHOLE, [2.5], "type float64"),
+    ],
+)
+def test_actions_outside_of_the_space_are_refused(
+    space: spaces.Space[Any], action: Any, said: str
+) -> None:
+    """Nothing is rounded, cut or clipped: what is scored is what was given."""
+    make = partial(Sums, space)
+    policy = Outside((0,), ObsSpec(make().observation_space), [Always(action)], action_space=space)
+    with pytest.raises(UserError, match=f"predict gave .*{said}") as error:
+        list(evaluate(policy, make, "final", 3))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("space", "action"),
+    [
+        *[(TWO, np.dtype(kind).type(1)) for kind in ("i1", "i2", "i8", "u1", "u4", "u8", "?")],
+        (TWO, np.array(1)),
+        (spaces.Discrete(3, start=5), 7),
+        *[(PAIR, np.array([1, 2], kind)) for kind in ("i1", "u8", "i8")],
+        (BITS, np.array([True, False])),
+        (LOW, np.array([-1.0, 1.0])),
+        (LOW, [0, 1]),
+        (WHOLE, [9]),
+    ],
+)
+def test_actions_in_the_space_are_played_as_they_are(space: spaces.Space[Any], action: Any) -> None:
+    make = partial(Sums, space)
+    policy = Outside((0,), ObsSpec(make().observation_space), [Always(action)], action_space=space)
+    scores = [score for score in evaluate(policy, make, "final", 3) if score is not None]
+    assert [score.ret for score in scores] == [5.0 * np.sum(action)] * 3
+
+
+halves = Always(0.9)
+
+
+def test_fractions_are_no_actions_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert here("eval", "--agent", "test_guests:halves", "--env", "CartPole-v1") == 2
+    error = capsys.readouterr().err
+    assert "predict gave actions of type float64" in error
+    assert error.count("\n") == 1

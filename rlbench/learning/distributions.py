@@ -24,6 +24,7 @@ class Categorical:
     MultiBinary actions."""
 
     normal = False  # draws from uniform numbers
+    spread = True  # draws actions that differ
     dtype: Any = np.int64
 
     def __init__(self, space: spaces.Space[Any]) -> None:
@@ -91,6 +92,7 @@ class Gaussian:
     """
 
     normal = True  # draws from normal numbers
+    spread = True
     dtype: Any = np.float32
 
     def __init__(self, space: spaces.Box) -> None:

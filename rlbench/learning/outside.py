@@ -21,6 +21,35 @@ class Predictor(Protocol):
     ) -> tuple[Any, Any]: ...
 
 
+def check_actions(actions: np.ndarray, space: spaces.Space[Any]) -> None:
+    """Refuse actions `(B, *action)` that the space does not contain.
+
+    NaN and infinite ones pass: evaluation ends their seed.
+    """
+    if space.shape is not None and actions.shape[1:] != space.shape:
+        raise UserError(
+            f"predict gave actions of shape {actions.shape[1:]}, and the environment needs "
+            f"{space.shape}: {space}"
+        )
+    box = isinstance(space, spaces.Box)
+    floats = box and np.issubdtype(space.dtype, np.floating)
+    if actions.dtype.kind not in ("fiu" if floats else "iub"):
+        raise UserError(
+            f"predict gave actions of type {actions.dtype}, and the environment needs "
+            f"{'floats' if floats else 'integers'}: {space}"
+        )
+    # In the precision that bounds have; integers as they are, so that none is wrapped around.
+    actions = actions.astype(space.dtype if floats else np.int64)
+    for action in actions:
+        if isinstance(space, spaces.Box):
+            inside = bool(((action >= space.low) & (action <= space.high)).all())
+        else:
+            inside = space.contains(action)
+        if not inside and np.isfinite(action).all():
+            advice = ": clip it to the bounds" if box else ""
+            raise UserError(f"predict gave the action {action}, which is not in {space}{advice}")
+
+
 class Outside(Policy):
     """S predictors side by side, one a seed; they see observations as the environment has them."""
 
@@ -29,16 +58,18 @@ class Outside(Policy):
         seeds: Sequence[int],
         spec: ObsSpec,
         predictors: Sequence[Predictor],
-        deterministic: bool = True,
+        *,
+        random: str = "",
+        action_space: spaces.Space[Any] | None = None,
     ) -> None:
+        """`random` is what `randomness` says. Actions outside of `action_space` are refused."""
         if not isinstance(spec.space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete):
             raise UserError(f"others' policies are given arrays, and observations are {spec.space}")
         super().__init__(seeds, spec)
-        self.predictors, self.deterministic = predictors, deterministic
+        self.predictors, self.random, self.action_space = predictors, random, action_space
 
-    def act(self, obs: np.ndarray, first: np.ndarray, deterministic: bool = True) -> np.ndarray:
-        """Actions for observations in their order, as the policy was made to act."""
-        return super().act(obs, first, self.deterministic)
+    def randomness(self) -> str:
+        return self.random
 
     def step(
         self, obs: np.ndarray, carry: Any, first: np.ndarray, deterministic: bool
@@ -53,6 +84,8 @@ class Outside(Policy):
                 raise UserError(
                     f"predict gave actions of shape {action.shape} for {len(seen)} observations"
                 )
+            if self.action_space is not None:
+                check_actions(action, self.action_space)
             actions.append(action)
         return np.stack(actions), states
 

@@ -57,6 +57,11 @@ class GreedyQ(OverNetwork):
         with noise.laid_on(self.network.noisy, None if deterministic else self.noise):
             return super().step(obs, carry, first, deterministic)
 
+    def randomness(self) -> str:
+        rate = self.exploration_rate()
+        parts = [f"a random action with probability {rate:g}"] if rate else []
+        return " and ".join([*parts, *["noise in every step"] * (self.noise is not None)])
+
     def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
         action = outputs.argmax(-1)
         if deterministic:
@@ -71,6 +76,9 @@ class Sampled(OverNetwork):
 
     network: ActorCritic
     distribution: Distribution
+
+    def randomness(self) -> str:
+        return "actions drawn from its distribution" if self.distribution.spread else ""
 
     def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
         dist = self.distribution

@@ -17,7 +17,7 @@ class Policy:
     """S policies side by side. Subclasses say what to do in `act`."""
 
     epsilon = 0.0  # share of random actions in evaluation, written into every row
-    deterministic = True  # greedy in evaluation, written into every row
+    deterministic = True  # greedy in evaluation unless set to False, written into every row
 
     def __init__(self, seeds: Sequence[int], spec: ObsSpec, action_start: int = 0) -> None:
         self.seeds, self.spec, self.action_start = tuple(seeds), spec, action_start
@@ -34,10 +34,17 @@ class Policy:
         """
         raise NotImplementedError
 
-    def act(self, obs: np.ndarray, first: np.ndarray, deterministic: bool = True) -> np.ndarray:
+    def act(
+        self, obs: np.ndarray, first: np.ndarray, deterministic: bool | None = None
+    ) -> np.ndarray:
         """Actions for observations in their order: the policy carries its memory itself."""
-        action, self.carry = self.step(obs, self.carry, first, deterministic)
+        chosen = self.deterministic if deterministic is None else deterministic
+        action, self.carry = self.step(obs, self.carry, first, chosen)
         return action
+
+    def randomness(self) -> str:
+        """What is random with `deterministic=False`, in words; empty where nothing is."""
+        return ""
 
     def reset(self) -> None:
         """Forget what was carried; any number of lanes may come next."""

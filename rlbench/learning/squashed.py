@@ -45,6 +45,8 @@ def log_slope(u: Tensor) -> Tensor:
 class Squashed(Gaussian):
     """tanh of the network's outputs, without randomness (Fujimoto et al. 2018)."""
 
+    spread = False
+
     def sample(self, outputs: np.ndarray, normal: np.ndarray, std: Any = None) -> np.ndarray:
         return self.mode(outputs)
 
@@ -62,6 +64,8 @@ class Squashed(Gaussian):
 
 class SquashedGaussian(Squashed):
     """tanh of a Gaussian whose mean and log-deviation the network gives (Haarnoja et al. 2018b)."""
+
+    spread = True
 
     def __init__(self, space: spaces.Box) -> None:
         super().__init__(space)
