@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from rlbench.agents._sb3_lanes import Broken, Lane, streams_kept
+from rlbench.agents._sb3_lanes import Lane, streams_kept
 from rlbench.agents._sb3_networks import Sighted
 from rlbench.errors import UserError
 from rlbench.learning.evaluate import PULSE_SECONDS
@@ -20,6 +20,7 @@ from rlbench.learning.importing import first_line
 from rlbench.learning.outside import Outside
 from rlbench.learning.seeds import lane_seed
 from rlbench.learning.train import CHECK_EVERY, WINDOW, Plan
+from rlbench.learning.usercode import Fault
 from rlbench.rows import Episode, Metric, Row
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class OneSeed:
 
     def _check(self) -> None:
         if not self.finite():
-            raise Broken("diverged", BROKEN_WEIGHTS)
+            raise Fault("diverged", BROKEN_WEIGHTS)
 
     def finite(self) -> bool:
         """Whether all weights and the last loss are."""

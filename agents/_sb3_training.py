@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
-from rlbench.agents._sb3_lanes import Broken, streams_kept
+from rlbench.agents._sb3_lanes import streams_kept
 from rlbench.agents._sb3_seed import BROKEN_WEIGHTS, OneSeed
 from rlbench.errors import UserError
 from rlbench.learning import judge
 from rlbench.learning.handover import handed_over
 from rlbench.learning.train import Plan
+from rlbench.learning.usercode import Fault
 from rlbench.rows import Row, SeedEnded, Tick
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class SeedBySeed:
                     yield from self._evaluate(one, phase)
         except UserError:
             raise
-        except Broken as error:
-            status, reason = error.status, error.reason
+        except Fault as fault:
+            status, reason = fault.status, fault.reason()
         except Exception as error:  # of the environment, or of a library that met NaN
             fine = one.finite()
             status = "failed" if fine else "diverged"
@@ -94,7 +95,7 @@ class SeedBySeed:
         counts = {"grid": self.plan.eval_episodes, "final": self.plan.final_episodes}
         yield from judge.episodes(one, phase, counts[phase], one.seconds, broken)
         for status, reason in broken.values():
-            raise Broken(status, reason)
+            raise Fault(status, reason)
 
     def close(self) -> None:
         if self.work is not None:

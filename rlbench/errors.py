@@ -14,6 +14,10 @@ class Busy(UserError):
     """Another process is at it: nothing is wrong, and it may be tried later."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A person or system sent a signal: not a KeyboardInterrupt that an environment raises."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`" Did you mean 'dqn'?"`, or nothing where no known word is near."""
     folded = {name.lower(): name for name in known}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-from rlbench.errors import Busy, UserError
+from rlbench.errors import Busy, Interrupted, UserError
 from rlbench.jobs import Job, Progress, Stopped, work
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -50,7 +50,7 @@ class Stop:
 
     def _receive(self, number: int, _: object) -> None:
         if self.code and not self._patient:
-            raise KeyboardInterrupt
+            raise Interrupted
         self.code = 128 + number
 
     @contextmanager

@@ -10,10 +10,11 @@ from rich.console import Console
 from rlbench.errors import UserError
 from rlbench.learning.batched import is_data
 from rlbench.learning.evaluate import evaluate
-from rlbench.learning.importing import first_line, import_module
+from rlbench.learning.importing import import_module
 from rlbench.learning.makeenv import env_factory
 from rlbench.learning.outside import Outside
 from rlbench.learning.spaces import ObsSpec
+from rlbench.learning.usercode import Fault, guarded
 from rlbench.run import full_id
 
 
@@ -34,12 +35,10 @@ def score(name: str, env: str, episodes: int, deterministic: bool) -> int:
     policy = Outside((0,), spec, [find(name)], action_space=actions)
     policy.deterministic = deterministic
     try:
-        scores = [each for each in evaluate(policy, make, "final", episodes) if each is not None]
-    except UserError:
-        raise
-    except Exception as error:
-        kind = type(error).__name__
-        raise UserError(f"{name} fails on {env}: {kind}: {first_line(error)}") from None
+        played = guarded(lambda: list(evaluate(policy, make, "final", episodes)))
+    except Fault as fault:
+        raise UserError(f"{name} fails on {env}: {fault.reason()}") from None
+    scores = [each for each in played if each is not None]
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if errors := [each.error for each in scores if each.error]:
         console.print(f"{name} on {env}: {errors[0]}")
@@ -60,14 +59,15 @@ def find(name: str) -> Any:
     if not attribute:
         raise UserError(f"--agent {name}: give package.module:thing")
     try:
-        found: Any = import_module(module)
+        found: Any = guarded(import_module, module)
         for part in attribute.split("."):
             found = getattr(found, part)
         if isinstance(found, type) or not hasattr(found, "predict"):
-            found = found()
-    except Exception as error:
-        kind = type(error).__name__
-        raise UserError(f"--agent {name}: {kind}: {first_line(error)}") from None
+            found = guarded(found)
+    except AttributeError as error:
+        raise UserError(f"--agent {name}: AttributeError: {error}") from None
+    except Fault as fault:
+        raise UserError(f"--agent {name}: {fault.reason()}") from None
     if not callable(getattr(found, "predict", None)):
         raise UserError(
             f"--agent {name}: it has no predict(obs, state, episode_start, deterministic)"

@@ -16,8 +16,9 @@ from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckA
 from worlds import World
 
 from rlbench import agents, catalog
-from rlbench.agents._sb3_lanes import Broken, Lane
+from rlbench.agents._sb3_lanes import Lane
 from rlbench.errors import UserError
+from rlbench.learning.usercode import Fault
 from rlbench.run import plan
 
 SMALL: dict[str, Any] = {"learning_starts": 20, "buffer_size": 200, "batch_size": 8}
@@ -128,5 +129,5 @@ def test_a_run_is_as_any_other(tmp_path: Path) -> None:
 def test_no_environment_of_a_peer_sees_nan() -> None:
     lane = Lane(pendulum(), 0, [])
     lane.reset()
-    with pytest.raises(Broken, match="action became NaN"):
+    with pytest.raises(Fault, match="action became NaN"):
         lane.step(np.full(1, np.nan, np.float32))

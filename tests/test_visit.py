@@ -164,3 +164,43 @@ def test_images_seen_and_uses_are_counted() -> None:
         final = next(r for r in rows if isinstance(r, Evaluation) and r.phase == "final"
                      and r.seed == row.seed)  # fmt: skip
         assert final.accuracy == np.mean(np.array(row.predictions) == TEST.labels)
+
+
+class Wrong(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """What `how` says, at the second step of the lane that was made as number `victim`."""
+
+    made = 0
+
+    def __init__(self, env: Any, how: str, victim: int) -> None:
+        super().__init__(env)
+        self.how, self.victim = how, Wrong.made == victim
+        Wrong.made += 1
+        self.observation_space = gymnasium.spaces.Box(0, 255, env.observation_space.shape)
+
+    def step(self, action: Any) -> Any:
+        obs, *rest = self.env.step(action)
+        if self.victim and self.how == "exit":
+            raise SystemExit(0)
+        return np.full(obs.shape, np.nan) if self.victim else obs, *rest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.env, name)
+
+
+@pytest.mark.parametrize(
+    ("how", "ended"),
+    [
+        ("exit", ("failed", "SystemExit in evaluation: 0")),
+        ("nan", ("diverged", "observation became NaN or infinite in evaluation")),
+    ],
+)
+def test_a_lane_that_breaks_ends_its_seed_alone(how: str, ended: tuple[str, str]) -> None:
+    """Number 14 is the second seed's (the first asks for labels); the others' answers stand."""
+    name, seeds = "rlbench/Stream-Digits-v0", (0, 3, 7)
+    expected = visited(Formula(name, seeds), name)
+    Wrong.made = 0
+    *_, made = visit(Formula(name, seeds), lambda: Wrong(gymnasium.make(name), how, 14), "test")
+    assert made is not None
+    assert made.broken == {1: ended}
+    for row in (0, 2):
+        np.testing.assert_array_equal(made.predictions[row], expected.predictions[row])

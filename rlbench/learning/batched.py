@@ -16,10 +16,12 @@ from gymnasium import spaces
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 
 from rlbench.errors import UserError
+from rlbench.learning.envcalls import BAD_OBSERVATION, bad_lanes
 from rlbench.learning.lanes import Answer, Finished, Lanes, MakeEnv, SeedsBroken, Step
 from rlbench.learning.seeds import lane_seed
 from rlbench.learning.spaces import ObsSpec
 from rlbench.learning.tally import Tally
+from rlbench.learning.usercode import Fault, guarded
 
 
 def is_data(env: gymnasium.Env[Any, Any]) -> bool:
@@ -83,12 +85,28 @@ class BatchedLanes:
 
     def reset(self) -> np.ndarray:
         """First observations `(S, N, *obs)`."""
-        self._begin(flattened(self.batch.reset(), self.space))
+        try:
+            obs = flattened(guarded(self.batch.reset), self.space)
+        except Fault as fault:
+            raise SeedsBroken(self._all(fault), None) from fault
+        self._begin(obs)
+        if broken := self._bad(obs):
+            raise SeedsBroken(broken, None)
         return self.obs
+
+    def _all(self, fault: Fault) -> dict[int, tuple[str, str]]:
+        return dict.fromkeys(range(len(self.seeds)), (fault.status, fault.reason()))
+
+    def _bad(self, obs: np.ndarray) -> dict[int, tuple[str, str]]:
+        bad = bad_lanes(obs, len(self.seeds)).tolist()
+        return dict.fromkeys(bad, ("diverged", BAD_OBSERVATION))
 
     def step(self, action: np.ndarray) -> Step:
         """Act `(S, N)` in every lane."""
-        out = self.batch.step(action)
+        try:
+            out = guarded(self.batch.step, action)
+        except Fault as fault:
+            raise SeedsBroken(self._all(fault), None) from fault
         ended = out.terminated | out.truncated
         following = flattened(out.obs, self.space)
         next_obs = following
@@ -103,6 +121,11 @@ class BatchedLanes:
         if ended.any():
             self.tally.episodes(ended, self.returns, self.lengths)
             self.returns[ended], self.lengths[ended] = 0.0, 0
+        broken = self._bad(following)
+        if next_obs is not following:
+            broken |= self._bad(next_obs)
+        if broken:
+            raise SeedsBroken(broken, step)
         return step
 
     def keep(self, rows: Sequence[int]) -> None:

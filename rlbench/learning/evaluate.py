@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from gymnasium import spaces
 
-from rlbench.learning.lanes import BAD_ACTION, MakeEnv
+from rlbench.learning.envcalls import BAD_ACTION, BAD_OBSERVATION, EnvCalls, bad_lanes
+from rlbench.learning.lanes import MakeEnv
 from rlbench.learning.policy import Policy
 from rlbench.learning.seeds import evaluation_seeds
+from rlbench.learning.usercode import Fault
 
 # Episodes that one seed plays at once. A part of the protocol: it fixes the shape of the batches
 # that policies see, and with it the last bit of their outputs.
 LANES = 10
 PULSE_SECONDS = 0.1
+WHERE = "in evaluation"
 
 
 class Score(NamedTuple):
@@ -41,12 +44,13 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
     """Play one episode per reset seed with every seed's policy; scores in order of episodes.
 
     Environments are made anew, so that nothing is carried over from anywhere. An environment that
-    fails ends the episodes of its seed, with the error in their scores. None is yielded a few
-    times a second while it lasts.
+    fails or returns NaN ends the episodes of its seed, with the error in their scores. None is
+    yielded a few times a second while it lasts.
     """
     width, rows = LANES, len(policy.seeds)
     policy.reset()
     envs = [[make() for _ in range(width)] for _ in range(rows)]
+    calls = EnvCalls(policy.spec)
     obs = np.zeros((rows, width, *policy.spec.shape), policy.spec.dtype)
     first = np.ones((rows, width), bool)
     episode = np.tile(np.arange(width), (rows, 1))  # which episode a lane plays
@@ -55,20 +59,26 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
     scores: dict[tuple[int, int], Score] = {}
     broken: dict[int, tuple[str, str]] = {}  # row -> why, status
 
-    def begin(r: int, i: int) -> None:
-        start, _ = envs[r][i].reset(seed=reset_seeds[episode[r, i]])
-        obs[r, i] = policy.spec.array(start)
-        first[r, i], totals[r][i], lengths[r][i] = True, 0.0, 0
+    def begin(lanes: Iterable[tuple[int, int]]) -> None:
+        for r, i in lanes:
+            try:
+                obs[r, i] = calls.reset(envs[r][i], seed=reset_seeds[episode[r, i]])[0]
+            except Fault as fault:
+                fail(r, fault)
+            first[r, i], totals[r][i], lengths[r][i] = True, 0.0, 0
+        check()
 
-    def fail(r: int, error: Exception) -> None:
-        broken[r] = f"{type(error).__name__} in evaluation: {error}", "failed"
+    def check() -> None:
+        for n in bad_lanes(obs, rows * width):
+            row = int(n) // width
+            broken.setdefault(row, (f"{BAD_OBSERVATION} {WHERE}", "diverged"))
+            obs[row] = 0  # what policies go on seeing
+
+    def fail(r: int, fault: Fault) -> None:
+        broken[r] = fault.reason(WHERE), fault.status
 
     playing = [(r, i) for r in range(rows) for i in range(min(width, len(reset_seeds)))]
-    for r, i in playing:
-        try:
-            begin(r, i)
-        except Exception as error:
-            fail(r, error)
+    begin(playing)
     playing = [(r, i) for r, i in playing if r not in broken]
     plain = isinstance(envs[0][0].action_space, spaces.Discrete)
     pulse = time.perf_counter()
@@ -78,35 +88,36 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
             pulse = time.perf_counter()
         action = policy.act(obs, first)
         first[:] = False
-        ended_any = False
         sound = plain or bool(np.isfinite(action).all())
+        known, over = len(broken), []
         for r, i in playing:
             if not sound and not np.isfinite(action[r, i]).all():
-                broken[r], ended_any = (f"{BAD_ACTION} in evaluation", "diverged"), True
+                broken[r] = f"{BAD_ACTION} {WHERE}", "diverged"
                 continue
+            chosen = int(action[r, i]) + policy.action_start if plain else action[r, i]
             try:
-                chosen = int(action[r, i]) + policy.action_start if plain else action[r, i]
-                seen, reward, ended, cut, _ = envs[r][i].step(chosen)
-                obs[r, i] = policy.spec.array(seen)
-                totals[r][i] += float(reward)
-                lengths[r][i] += 1
-                if ended or cut:
-                    ended_any = True
-                    n = int(episode[r, i])
-                    scores[r, n] = Score(r, n, reset_seeds[n], totals[r][i], lengths[r][i])
-                    episode[r, i] = n + width
-                    if n + width < len(reset_seeds):
-                        begin(r, i)
-            except Exception as error:
-                fail(r, error)
-                ended_any = True
-        if ended_any:
+                obs[r, i], reward, ended, cut, _ = calls.step(envs[r][i], chosen)
+            except Fault as fault:
+                fail(r, fault)
+                continue
+            totals[r][i] += reward
+            lengths[r][i] += 1
+            if ended or cut:
+                over.append((r, i))
+        check()  # before last observations give way to the next episodes' first ones
+        for r, i in over:
+            n = int(episode[r, i])
+            scores[r, n] = Score(r, n, reset_seeds[n], totals[r][i], lengths[r][i])
+            episode[r, i] = n + width
+        if over:
+            begin((r, i) for r, i in over if episode[r, i] < len(reset_seeds) and r not in broken)
+        if over or len(broken) > known:
             playing = [
                 (r, i) for r, i in playing if r not in broken and episode[r, i] < len(reset_seeds)
             ]
     for lane in envs:
         for env in lane:
-            env.close()
+            calls.close(env)
     for r in range(rows):
         for n, reset_seed in enumerate(reset_seeds):
             if r in broken:

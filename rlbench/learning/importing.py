@@ -19,6 +19,10 @@ def import_module(name: str) -> Any:
     return importlib.import_module(name)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an exception says, in one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    try:
+        text = str(error).strip()
+    except Exception:  # its own __str__ fails
+        text = ""
+    return (text or type(error).__name__).splitlines()[0]

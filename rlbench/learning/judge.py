@@ -58,11 +58,13 @@ def episodes(
         )
 
 
-def visits(agent: Agent, phase: str, seconds: float, images: np.ndarray) -> Iterator[Row]:
+def visits(
+    agent: Agent, phase: str, seconds: float, images: np.ndarray, broken: Broken
+) -> Iterator[Row]:
     """Visit every image of the phase's split: validation on the grid, test once at the end.
 
     `images` (S,) have been seen in training. The agent is told its accuracy on validation, so that
-    it can keep its best weights.
+    it can keep its best weights. Seeds that fail are added to `broken`.
     """
     policy, made = agent.policy(), None
     assert agent.make_env is not None
@@ -71,7 +73,10 @@ def visits(agent: Agent, phase: str, seconds: float, images: np.ndarray) -> Iter
             yield Tick(agent.num_timesteps, safe=False)
     assert made is not None
     accuracy, rows = made.right.mean(-1), len(made.right)
+    broken |= made.broken
     for row, seed in enumerate(agent.seeds):
+        if row in broken:
+            continue
         yield Evaluation(
             seed,
             agent.num_timesteps,

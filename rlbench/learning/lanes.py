@@ -13,13 +13,19 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from rlbench.errors import UserError
 from rlbench.learning import envstate
+from rlbench.learning.envcalls import (
+    BAD_ACTION,
+    BAD_OBSERVATION,
+    BadEnvironment,
+    EnvCalls,
+    bad_lanes,
+)
 from rlbench.learning.seeds import lane_seed
 from rlbench.learning.spaces import ObsSpec
 from rlbench.learning.tally import Tally
+from rlbench.learning.usercode import Fault
 
-BAD_ACTION = "action became NaN or infinite"
 MakeEnv = Callable[[], gymnasium.Env[Any, Any]]
 
 
@@ -86,6 +92,7 @@ class Lanes:
         self.seeds, self.n_envs = tuple(seeds), n_envs
         self.envs = [make() for _ in range(len(self.seeds) * n_envs)]
         self.spec = ObsSpec(self.envs[0].observation_space)
+        self.calls = EnvCalls(self.spec)
         action_space = self.envs[0].action_space
         self.discrete = isinstance(action_space, spaces.Discrete)
         self.start = int(action_space.start) if isinstance(action_space, spaces.Discrete) else 0
@@ -97,19 +104,16 @@ class Lanes:
 
     def reset(self) -> np.ndarray:
         """First observations `(S, N, *obs)`; every lane gets its own reset seed."""
-        shape = (len(self.envs), *self.spec.shape)
-        obs = np.empty(shape, self.spec.dtype)
+        obs = np.zeros((len(self.envs), *self.spec.shape), self.spec.dtype)
         broken: dict[int, tuple[str, str]] = {}
         for i, env in enumerate(self.envs):
             try:
-                obs[i] = self._checked(env.reset(seed=self._reset_seed(i))[0])
-            except UserError:
-                raise
-            except Exception as error:
-                broken[i // self.n_envs] = ("failed", f"{type(error).__name__}: {error}")
-                obs[i] = 0
-        if self.spec.dtype == np.float32:
-            self._find_bad(obs, broken)
+                obs[i] = self.calls.reset(env, seed=self._reset_seed(i))[0]
+            except BadEnvironment as fault:
+                raise fault.mistake() from None
+            except Fault as fault:
+                broken[i // self.n_envs] = (fault.status, fault.reason())
+        self._find_bad(obs, broken)
         self.returns = [0.0] * len(self.envs)
         self.lengths = [0] * len(self.envs)
         self.obs = obs.reshape(len(self.seeds), self.n_envs, *self.spec.shape)
@@ -120,20 +124,10 @@ class Lanes:
     def _reset_seed(self, i: int) -> int:
         return lane_seed(self.seeds[i // self.n_envs], i % self.n_envs, self.life)
 
-    def _checked(self, obs: Any) -> Any:
-        """The first observations are compared with the space they claim to be from."""
-        array = self.spec.array(obs)
-        if np.shape(array) not in {self.spec.shape, ()}:
-            raise UserError(
-                f"the environment returned an observation of shape {np.shape(array)}, but its "
-                f"observation_space says {self.spec.shape}. Mend its observation_space"
-            )
-        return array
-
     def step(self, action: np.ndarray) -> Step:
         """Act `(S, N, *action)` in every lane; episodes that end are listed in `finished`."""
         count = len(self.envs)
-        spec, n_envs = self.spec, self.n_envs
+        spec, n_envs, call = self.spec, self.n_envs, self.calls.step
         if self.discrete:
             # As numpy's integers: a Discrete space is quicker to find that it contains them.
             actions = list(action.ravel() + self.start if self.start else action.ravel())
@@ -156,28 +150,24 @@ class Lanes:
                 next_obs[i], reward[i] = 0, 0.0
                 continue
             try:
-                obs, r, ended, cut, _ = env.step(actions[i])
-                next_obs[i] = spec.array(obs)
-                reward[i] = r = float(r)
-                if r - r:  # NaN where r is NaN or infinite
-                    broken[i // n_envs] = ("diverged", "reward became NaN or infinite")
+                next_obs[i], r, ended, cut, _ = call(env, actions[i])
+                reward[i] = r
                 self.returns[i] += r
                 self.lengths[i] += 1
                 if ended or cut:
                     terminated[i], truncated[i] = ended, cut
                     self.finished.append(Finished(i // n_envs, self.returns[i], self.lengths[i]))
                     self.returns[i], self.lengths[i] = 0.0, 0
-                    starts.append((i, spec.array(env.reset()[0])))
-            except Exception as error:
-                broken[i // n_envs] = ("failed", f"{type(error).__name__}: {error}")
+                    starts.append((i, self.calls.reset(env)[0]))
+            except Fault as fault:
+                broken[i // n_envs] = (fault.status, fault.reason())
                 next_obs[i], reward[i] = 0, 0.0
         following = next_obs.copy() if starts else next_obs
         for i, start in starts:
             following[i] = start
-        if spec.dtype == np.float32:
-            self._find_bad(next_obs, broken)
-            if starts:
-                self._find_bad(following, broken)
+        self._find_bad(next_obs, broken)
+        if starts:
+            self._find_bad(following, broken)
         lead = (len(self.seeds), n_envs)
         step = Step(
             self.obs,
@@ -195,19 +185,14 @@ class Lanes:
 
     def _find_bad(self, values: np.ndarray, broken: dict[int, tuple[str, str]]) -> None:
         """Add the seeds of lanes whose observation is NaN or infinite."""
-        if np.isfinite(values).all():
-            return
-        bad = ~np.isfinite(values.reshape(len(self.envs), -1)).all(-1)
-        for i in np.flatnonzero(bad):
-            broken.setdefault(
-                int(i) // self.n_envs, ("diverged", "observation became NaN or infinite")
-            )
+        for i in bad_lanes(values, len(self.envs)):
+            broken.setdefault(int(i) // self.n_envs, ("diverged", BAD_OBSERVATION))
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these seeds only."""
         lanes = [r * self.n_envs + j for r in rows for j in range(self.n_envs)]
         for i in set(range(len(self.envs))) - set(lanes):
-            self.envs[i].close()
+            self.calls.close(self.envs[i])
         self.envs = [self.envs[i] for i in lanes]
         self.returns = [self.returns[i] for i in lanes]
         self.lengths = [self.lengths[i] for i in lanes]
@@ -217,7 +202,7 @@ class Lanes:
 
     def close(self) -> None:
         for env in self.envs:
-            env.close()
+            self.calls.close(env)
 
     def state(self) -> dict[str, Any]:
         """Open episodes, and the environments themselves where they are plain data."""
@@ -238,7 +223,7 @@ class Lanes:
             self.reset()
             return False
         for i, (env, saved) in enumerate(zip(self.envs, state["envs"], strict=True)):
-            env.reset(seed=self._reset_seed(i))  # makes what it makes at its first reset
+            self.calls.reset(env, seed=self._reset_seed(i))  # makes what its first reset makes
             envstate.reinstate(env, saved)
         self.obs = np.asarray(state["obs"])
         self.returns, self.lengths = list(state["returns"]), list(state["lengths"])

@@ -15,6 +15,7 @@ import gymnasium
 from rlbench.config import parse_value
 from rlbench.errors import UserError, nearest
 from rlbench.learning.importing import first_line, import_module
+from rlbench.learning.usercode import constructed
 
 # Which of our extras brings what Gymnasium misses, by a word of its complaint.
 _EXTRAS = {"box2d": "box2d", "opencv": "atari", "mujoco": "mujoco"}
@@ -32,11 +33,11 @@ def env_factory(env: Any, kwargs: dict[str, Any] | None = None) -> Callable[[], 
         UserError: nothing of that name, or it cannot be made.
     """
     if isinstance(env, gymnasium.Env):
-        return functools.partial(copy.deepcopy, env)
+        return functools.partial(constructed, copy.deepcopy, env)
     if callable(env):
-        return functools.partial(env, **(kwargs or {}))
+        return functools.partial(constructed, env, **(kwargs or {}))
     name, *wraps = split(str(env))
-    make = functools.partial(_maker(name), **(kwargs or {}))
+    make = functools.partial(constructed, _maker(name), **(kwargs or {}))
     layers = [_layer(wrap) for wrap in wraps]
     doing = f"environment '{name}' cannot be made"
     try:
@@ -125,7 +126,7 @@ def _layer(wrap: str) -> Callable[[Any], Any]:
 
 
 def _apply(make: Callable[..., Any], given: Sequence[Any], env: Any) -> Any:
-    return make(env, *given)
+    return constructed(make, env, *given)
 
 
 def _wrapped(make: Callable[[], Any], layers: Sequence[Callable[[Any], Any]]) -> Any:
@@ -134,7 +135,7 @@ def _wrapped(make: Callable[[], Any], layers: Sequence[Callable[[Any], Any]]) ->
 
 def _import(module: str, what: str) -> Any:
     try:
-        return import_module(module)
+        return constructed(import_module, module)
     except Exception as error:
         raise UserError(f"{what}: cannot import '{module}': {_reason(error)}") from None
 
@@ -146,4 +147,4 @@ def _reason(error: Exception) -> str:
         for word, extra in _EXTRAS.items():
             if word in text.lower():
                 return f"{word} is missing: pip install 'rlbench[{extra}]'"
-    return text if type(error) is ValueError else f"{text} ({type(error).__name__})"
+    return text if type(error) in (ValueError, UserError) else f"{text} ({type(error).__name__})"

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from rlbench.errors import UserError
+from rlbench.learning.observations import reader
 from rlbench.learning.returns import one_hot
 from rlbench.learning.space_json import to_json
 
@@ -66,6 +67,8 @@ class ObsSpec:
         else:
             self.shape = (spaces.flatdim(space),)
             self.parts = _parts(space, stack)
+        # An observation of the space as what is stored; raises BadObservation where it is none.
+        self.array = reader(space)
         self.seen = self.shape if stack == 1 else (stack, *self.shape)
 
     @property
@@ -78,14 +81,6 @@ class ObsSpec:
         """Whether the observation is one float32 vector, stored as networks read it."""
         part = self.parts[0]
         return len(self.parts) == 1 and self.dtype == np.float32 and part.image is None
-
-    def array(self, obs: Any) -> Any:
-        """An observation of the space as what is stored: an array of `shape`, or a scalar of it."""
-        if isinstance(self.space, spaces.Box):
-            return obs
-        if isinstance(self.space, spaces.Discrete | spaces.MultiDiscrete):
-            return np.ravel(obs) - np.ravel(self.space.start)
-        return spaces.flatten(self.space, obs)
 
     def flat(self, seen: Tensor, part: Part) -> Tensor:
         """One part as a vector: `(S, B, *seen) -> (S, B, features)` float32."""

@@ -176,7 +176,8 @@ class Trainer:
         self.seconds += time.perf_counter() - clock
         with self.split.evaluation():
             if self.lanes.tally is not None:
-                yield from judge.visits(self.agent, phase, self.seconds, self.lanes.tally.images)
+                images = self.lanes.tally.images
+                yield from judge.visits(self.agent, phase, self.seconds, images, broken)
             else:
                 yield from judge.episodes(self.agent, phase, episodes, self.seconds, broken)
         yield from self._cut(broken)

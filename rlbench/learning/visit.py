@@ -18,16 +18,19 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 
 from rlbench.learning.batched import can_batch, flattened
-from rlbench.learning.evaluate import PULSE_SECONDS
+from rlbench.learning.envcalls import BAD_OBSERVATION, EnvCalls, bad_lanes
+from rlbench.learning.evaluate import PULSE_SECONDS, WHERE
 from rlbench.learning.lanes import Answer, MakeEnv
 from rlbench.learning.policy import Policy
 from rlbench.learning.spaces import ObsSpec
+from rlbench.learning.usercode import Fault
 
 # Images that one seed sees at once, batched or one environment each. A part of the protocol, as
 # `LANES` in rlbench.learning.evaluate.
@@ -37,13 +40,18 @@ SPLITS = {"grid": "validation", "final": "test"}
 
 
 class Visit(NamedTuple):
-    """What S policies did with the n images of a split; all `(S, n)`."""
+    """What S policies did with the n images of a split; all `(S, n)`.
+
+    `broken` says of rows whose environments failed or returned NaN: (status, reason). What the
+    arrays hold of them means nothing.
+    """
 
     predictions: np.ndarray  # int64: the action that answered
     right: np.ndarray  # bool
     returns: np.ndarray  # float64
     lengths: np.ndarray  # int64, in env steps
     labels: np.ndarray  # (n,)
+    broken: dict[int, tuple[str, str]]
 
 
 def visit(policy: Policy, make: MakeEnv, split: str) -> Iterator[Visit | None]:
@@ -52,9 +60,6 @@ def visit(policy: Policy, make: MakeEnv, split: str) -> Iterator[Visit | None]:
     None is yielded a few times a second while it lasts.
     """
     env, rows = make(), len(policy.seeds)
-    stage: _Batch | _Singles = (
-        _Batch(env, rows, split) if can_batch(env) else _Singles(make, rows, split)
-    )
     labels = env.unwrapped.batch([0], 1, split).truth  # type: ignore[attr-defined]
     count = len(labels)
     made = Visit(
@@ -63,6 +68,12 @@ def visit(policy: Policy, make: MakeEnv, split: str) -> Iterator[Visit | None]:
         np.zeros((rows, count)),
         np.zeros((rows, count), np.int64),
         labels,
+        {},
+    )
+    stage: _Batch | _Singles = (
+        _Batch(env, rows, split, made.broken)
+        if can_batch(env)
+        else _Singles(make, rows, split, made.broken)
     )
     pulse = time.perf_counter()
     for start in range(0, count, stage.width):
@@ -72,6 +83,7 @@ def visit(policy: Policy, make: MakeEnv, split: str) -> Iterator[Visit | None]:
         obs = stage.begin(np.broadcast_to(lane, (rows, stage.width)))
         policy.reset()
         first = np.ones((rows, stage.width), bool)
+        waiting[list(made.broken)] = False
         while waiting.any():
             if time.perf_counter() - pulse > PULSE_SECONDS:
                 yield None
@@ -79,6 +91,7 @@ def visit(policy: Policy, make: MakeEnv, split: str) -> Iterator[Visit | None]:
             action = policy.act(obs, first)
             first = np.zeros_like(first)
             obs, reward, answer = stage.step(action, waiting)
+            waiting[list(made.broken)] = False
             r, i = np.nonzero(waiting)
             made.returns[r, index[i]] += reward[r, i]
             made.lengths[r, index[i]] += 1
@@ -90,25 +103,42 @@ def visit(policy: Policy, make: MakeEnv, split: str) -> Iterator[Visit | None]:
     yield made
 
 
+def checked(obs: np.ndarray, rows: int, broken: dict[int, tuple[str, str]]) -> np.ndarray:
+    """The same observations, with rows that hold NaN or infinity noted and set to 0."""
+    for row in bad_lanes(obs, rows):
+        broken.setdefault(int(row), ("diverged", f"{BAD_OBSERVATION} {WHERE}"))
+        obs[row] = 0
+    return obs
+
+
 class _Batch:
     """The batched form of an environment on a split."""
 
     width = BATCHED
 
-    def __init__(self, env: gymnasium.Env[Any, Any], rows: int, split: str) -> None:
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        rows: int,
+        split: str,
+        broken: dict[int, tuple[str, str]],
+    ) -> None:
         bare: Any = env.unwrapped
-        self.space = bare.observation_space
+        self.space, self.rows, self.broken = bare.observation_space, rows, broken
         self.batch = bare.batch([0] * rows, self.width, split)
 
     def begin(self, index: np.ndarray) -> np.ndarray:
-        return flattened(self.batch.begin(index), self.space)
+        return self._checked(flattened(self.batch.begin(index), self.space))
 
     def step(
         self, action: np.ndarray, waiting: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, Answer]:
         out = self.batch.step(action)
         answer = Answer(out.label, out.right, out.answered)
-        return flattened(out.obs, self.space), out.reward, answer
+        return self._checked(flattened(out.obs, self.space)), out.reward, answer
+
+    def _checked(self, obs: np.ndarray) -> np.ndarray:
+        return checked(obs, self.rows, self.broken)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -119,18 +149,22 @@ class _Singles:
 
     width = SINGLE
 
-    def __init__(self, make: MakeEnv, rows: int, split: str) -> None:
+    def __init__(
+        self, make: MakeEnv, rows: int, split: str, broken: dict[int, tuple[str, str]]
+    ) -> None:
         self.envs = [[make() for _ in range(self.width)] for _ in range(rows)]
         for env in itertools.chain(*self.envs):
             env.unwrapped.use(split)  # type: ignore[attr-defined]
         self.spec = ObsSpec(self.envs[0][0].observation_space)
+        self.calls, self.broken = EnvCalls(self.spec), broken
         self.obs = np.zeros((rows, self.width, *self.spec.shape), self.spec.dtype)
 
     def begin(self, index: np.ndarray) -> np.ndarray:
         for (r, i), image in np.ndenumerate(index):
-            obs, _ = self.envs[r][i].reset(seed=int(image), options={"index": int(image)})
-            self.obs[r, i] = self.spec.array(obs)
-        return self.obs
+            given = {"seed": int(image), "options": {"index": int(image)}}
+            with self._noted(r):
+                self.obs[r, i] = self.calls.reset(self.envs[r][i], **given)[0]
+        return checked(self.obs, len(self.envs), self.broken)
 
     def step(
         self, action: np.ndarray, waiting: np.ndarray
@@ -139,11 +173,20 @@ class _Singles:
         right, answered = np.zeros_like(waiting), np.zeros_like(waiting)
         for r, i in np.argwhere(waiting):
             env: Any = self.envs[r][i]
-            obs, reward[r, i], *_ = env.step(action[r, i])
-            self.obs[r, i] = self.spec.array(obs)
-            label[r, i], right[r, i], answered[r, i] = env.unwrapped.answer
-        return self.obs, reward, Answer(label, right, answered)
+            with self._noted(r):
+                self.obs[r, i], reward[r, i], *_ = self.calls.step(env, action[r, i])
+                label[r, i], right[r, i], answered[r, i] = env.unwrapped.answer
+        obs = checked(self.obs, len(self.envs), self.broken)
+        return obs, reward, Answer(label, right, answered)
+
+    @contextmanager
+    def _noted(self, row: int) -> Iterator[None]:
+        """What goes wrong within ends this row."""
+        try:
+            yield
+        except Fault as fault:
+            self.broken[int(row)] = (fault.status, fault.reason(WHERE))
 
     def close(self) -> None:
         for env in itertools.chain(*self.envs):
-            env.close()
+            self.calls.close(env)

@@ -1,0 +1,109 @@
+"""All calls to environments: what they return is checked, and what they raise is caught, here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rlbench.errors import UserError
+from rlbench.learning.observations import NUMBERS, BadObservation
+from rlbench.learning.spaces import ObsSpec
+from rlbench.learning.usercode import Fault, as_fault, guarded
+
+_LOG = logging.getLogger("rlbench")
+_NONE = np.empty(0, np.int64)
+
+BAD_ACTION = "action became NaN or infinite"
+BAD_OBSERVATION = "observation became NaN or infinite"
+BAD_REWARD = "reward became NaN or infinite"
+
+
+class BadEnvironment(Fault):
+    """The environment does not keep to Gymnasium's API or to its own observation_space."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("failed", what)
+
+    def mistake(self) -> UserError:
+        """The same as a mistake of the user's."""
+        return UserError(f"the environment cannot be used: {self.what}")
+
+
+class EnvCalls:
+    """Resets and steps environments of one kind, and reads what they return."""
+
+    def __init__(self, spec: ObsSpec) -> None:
+        self.spec, self.read = spec, spec.array
+
+    def reset(self, env: Any, **given: Any) -> tuple[Any, Any]:
+        """The first observation as it is stored, and (observation, info) as they came."""
+        out = guarded(env.reset, **given)
+        if not (isinstance(out, tuple | list) and len(out) == 2 and isinstance(out[1], Mapping)):
+            raise BadEnvironment(f"reset must return (observation, info), not {_described(out)}")
+        return self._read(out[0]), out
+
+    def step(self, env: Any, action: Any) -> tuple[Any, float, bool, bool, Any]:
+        """Observation as it is stored, reward, terminated, truncated; and all of it as it came."""
+        try:
+            out = env.step(action)
+        except BaseException as error:
+            raise as_fault(error) from error
+        try:
+            obs, reward, ended, cut, _ = out
+            ended, cut = bool(ended), bool(cut)
+        except (TypeError, ValueError):
+            raise BadEnvironment(
+                "step must return (observation, reward, terminated, truncated, info), not "
+                + _described(out)
+            ) from None
+        reward = float(reward) if isinstance(reward, float) else _number(reward)
+        if reward - reward:  # NaN where it is NaN or infinite
+            raise Fault("diverged", BAD_REWARD)
+        try:
+            return self.read(obs), reward, ended, cut, out
+        except BadObservation as error:
+            raise BadEnvironment(str(error)) from None
+
+    def _read(self, obs: Any) -> Any:
+        try:
+            return self.read(obs)
+        except BadObservation as error:
+            raise BadEnvironment(str(error)) from None
+
+    def close(self, env: Any) -> None:
+        """Close it; what that raises comes too late to matter, and is only logged."""
+        try:
+            guarded(env.close)
+        except Fault as fault:
+            _LOG.warning("an environment could not be closed: %s", fault.reason())
+
+
+def bad_lanes(obs: np.ndarray, lanes: int) -> np.ndarray:
+    """Which of so many lanes have NaN or infinity in stored observations `(lanes..., *obs)`."""
+    if obs.dtype.kind != "f" or np.isfinite(obs).all():
+        return _NONE
+    return np.flatnonzero(~np.isfinite(obs.reshape(lanes, -1)).all(-1))
+
+
+def _number(reward: Any) -> float:
+    """A reward that is no float already: an integer, or an array of one number."""
+    try:
+        value = np.asarray(reward)
+        if value.size == 1 and value.dtype.kind in NUMBERS:
+            return float(value.item())
+    except (TypeError, ValueError):
+        pass
+    raise BadEnvironment(f"the reward must be a number, not {_described(reward)}")
+
+
+def _described(value: Any) -> str:
+    """A value in a few words: `an array of shape (2,)`, `a tuple of 4`, `'high'`."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    text = repr(value)
+    return text if len(text) <= 40 else f"a {type(value).__name__}"

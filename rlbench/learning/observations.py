@@ -1,0 +1,208 @@
+"""Check observations against their space and turn them into the arrays that are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+Read = Callable[[Any], Any]
+Write = Callable[[Any, np.ndarray], None]  # into a part of the flattened observation
+NUMBERS = "biuf"  # kinds of dtypes: bool, int, unsigned int, float
+
+
+class BadObservation(ValueError):
+    """An observation that is not of the space that the environment declares."""
+
+
+def reader(space: spaces.Space[Any]) -> Read:
+    """A function from an observation of the space to what is stored of it.
+
+    Shapes are compared always. Values may be of another dtype as long as none changes: floats in a
+    space of integers must be whole, and integers must fit. Bounds of a Box are not looked at.
+
+    The function raises BadObservation for anything else.
+    """
+    if isinstance(space, spaces.Box):
+        return _box(space, "observation")
+    if isinstance(space, spaces.Discrete):
+        return _discrete(space, "observation")
+    if isinstance(space, spaces.MultiDiscrete):
+        return _multi_discrete(space, "observation")
+    width, write = spaces.flatdim(space), _writer(space, "observation")
+
+    def read(obs: Any) -> np.ndarray:
+        out = np.zeros(width, np.float32)
+        write(obs, out)
+        return out
+
+    return read
+
+
+def _box(space: spaces.Box | spaces.MultiBinary | spaces.MultiDiscrete, name: str) -> Read:
+    """Returns the array as it is, of the space's shape and with values that its dtype holds."""
+    shape, dtype = space.shape, np.dtype(space.dtype)
+
+    def read(obs: Any) -> Any:
+        if type(obs) is not np.ndarray:
+            obs = _array(obs, name)
+        if obs.shape != shape:
+            raise BadObservation(
+                f"{name} has shape {obs.shape}, but observation_space says {shape}"
+            )
+        if obs.dtype is not dtype and obs.dtype != dtype:
+            _check_values(obs, dtype, name)
+        return obs
+
+    return read
+
+
+def _discrete(space: spaces.Discrete, name: str) -> Read:
+    """Returns the category, counted from 0."""
+    start, count = int(space.start), int(space.n)
+
+    def read(obs: Any) -> int:
+        if type(obs) is not int:
+            obs = _array(obs, name)
+            if obs.shape != ():
+                raise BadObservation(f"{name} has shape {obs.shape}, but {space} is one integer")
+            _check_values(obs, np.dtype(np.int64), name)
+            obs = int(obs)
+        if not 0 <= obs - start < count:
+            raise BadObservation(f"{name} is {obs}, which is not in {space}")
+        return obs - start
+
+    return read
+
+
+def _multi_discrete(space: spaces.MultiDiscrete, name: str) -> Read:
+    """Returns the categories in one row, each counted from 0."""
+    read_box, start = _box(space, name), np.asarray(space.start, np.int64)
+    counts = np.asarray(space.nvec, np.int64)
+
+    def read(obs: Any) -> np.ndarray:
+        index = np.asarray(read_box(obs), np.int64) - start
+        if (index < 0).any() or (index >= counts).any():
+            raise BadObservation(f"{name} is {np.asarray(obs).tolist()}, which is not in {space}")
+        return index.ravel()
+
+    return read
+
+
+def _writer(space: spaces.Space[Any], name: str) -> Write:
+    """A function that writes an observation of the space as `gymnasium.spaces.flatten` does."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        return _join(space, name)
+    if isinstance(space, spaces.Box):
+        read = _box(space, name)
+
+        def write(obs: Any, out: np.ndarray) -> None:
+            out[:] = read(obs).ravel()
+
+    elif isinstance(space, spaces.MultiBinary):
+        read = _box(space, name)
+
+        def write(obs: Any, out: np.ndarray) -> None:
+            bits = read(obs).ravel()
+            if ((bits != 0) & (bits != 1)).any():
+                raise BadObservation(f"{name} is {bits.tolist()}, but {space} holds 0 and 1 only")
+            out[:] = bits
+
+    elif isinstance(space, spaces.Discrete):
+        read = _discrete(space, name)
+
+        def write(obs: Any, out: np.ndarray) -> None:
+            out[read(obs)] = 1.0
+
+    elif isinstance(space, spaces.MultiDiscrete):
+        read = _multi_discrete(space, name)
+        counts = np.ravel(space.nvec)
+        starts = np.cumsum(counts) - counts
+
+        def write(obs: Any, out: np.ndarray) -> None:
+            out[starts + read(obs)] = 1.0
+
+    else:
+
+        def write(obs: Any, out: np.ndarray) -> None:
+            if not space.contains(obs):
+                raise BadObservation(f"{name} is {obs!r}, which is not in {space}")
+            out[:] = spaces.flatten(space, obs)
+
+    return write
+
+
+def _join(space: spaces.Dict | spaces.Tuple[Any], name: str) -> Write:
+    """Writes all parts of a Dict or Tuple one after the other."""
+    inner = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+    parts: list[tuple[Any, slice, Write]] = []
+    start = 0
+    for key, each in inner:
+        stop = start + spaces.flatdim(each)
+        parts.append((key, slice(start, stop), _writer(each, f"{name}[{key!r}]")))
+        start = stop
+    named, count = isinstance(space, spaces.Dict), len(parts)
+
+    def write(obs: Any, out: np.ndarray) -> None:
+        if named:
+            if not isinstance(obs, Mapping):
+                raise BadObservation(f"{name} is of type {type(obs).__name__}, not a dict")
+            missing = [key for key, _, _ in parts if key not in obs]
+            if missing:
+                raise BadObservation(f"{name} has no {missing[0]!r}, which its space has")
+        elif not isinstance(obs, tuple | list | np.ndarray) or len(obs) != count:
+            raise BadObservation(f"{name} is not a tuple of {count} parts")
+        for key, columns, write_part in parts:
+            write_part(obs[key], out[columns])
+
+    return write
+
+
+def _array(obs: Any, name: str) -> np.ndarray:
+    array = np.asarray(obs)
+    if array.dtype.kind not in NUMBERS:
+        raise BadObservation(f"{name} is of type {type(obs).__name__}, not an array of numbers")
+    return array
+
+
+def _check_values(obs: np.ndarray, dtype: np.dtype[Any], name: str) -> None:
+    """Refuse values that the space's dtype cannot hold."""
+    if obs.dtype.kind not in NUMBERS:
+        raise BadObservation(f"{name} is of dtype {obs.dtype}, not an array of numbers")
+    if dtype.kind == "f" or np.can_cast(obs.dtype, dtype):
+        return
+    with np.errstate(invalid="ignore"):
+        lost = obs.astype(dtype) != obs
+    if lost.any():
+        raise BadObservation(
+            f"{name} holds {obs[lost].flat[0]!s} ({obs.dtype}), which observation_space cannot "
+            f"hold ({dtype})"
+        )
+
+
+def bounds(space: spaces.Space[Any]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Lowest and highest values of what is stored, flattened; None where no Box is in it."""
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        return None
+    low, high = [], []
+
+    def walk(space: spaces.Space[Any]) -> None:
+        if isinstance(space, spaces.Dict | spaces.Tuple):
+            inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+            for each in inner:
+                walk(each)
+            return
+        if isinstance(space, spaces.Box):
+            low.append(space.low.ravel().astype(np.float32))
+            high.append(space.high.ravel().astype(np.float32))
+            return
+        width = spaces.flatdim(space)
+        low.append(np.full(width, -np.inf, np.float32))
+        high.append(np.full(width, np.inf, np.float32))
+
+    walk(space)
+    if not low:
+        return None
+    return np.concatenate(low), np.concatenate(high)
