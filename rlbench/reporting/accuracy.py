@@ -1,7 +1,7 @@
 """Runs on image data: the accuracy they reach, what labels would have added, and what it costs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ _COLUMNS = {
 
 
 def accuracy_table(results: Results, level: float = 0.95) -> pd.DataFrame:
-    """One row per run on image data, the data sets by name, in each the best run first.
+    """One row per run on image data, the data sets by name, in each the best run first, and those
+    that lost seeds last.
 
     Columns are those of `tables.overall`, whose `label` is told apart within the data set, and
 
@@ -33,7 +34,8 @@ def accuracy_table(results: Results, level: float = 0.95) -> pd.DataFrame:
     gap_to, gap_why       label of that run; or why there is no gap
     images_90, images_95  images seen when validation accuracy first was there at a point of the
                           grid (nothing is interpolated): the median over all seeds, inf where half
-                          of them or more have not come so far, NaN before the first point
+                          of them or more have not come so far, NaN before the first point; a seed
+                          that was lost later on counts as one that has not
     reached_90, _95       the number of seeds that have
     uses                  gradient samples per image seen, mean over seeds
 
@@ -48,17 +50,22 @@ def accuracy_table(results: Results, level: float = 0.95) -> pd.DataFrame:
     uses = (last["samples"] / last["images"]).groupby(RUN).mean().rename("uses")
     for column in (ends, uses):
         runs = runs.merge(column, on=RUN, how="left", validate="one_to_one")
-    seeds = dict(list(per_seed(results).groupby(RUN)["accuracy"]))
+    every = per_seed(results)
+    seeds = dict(list(every.groupby(RUN)["accuracy"]))
+    lost = {run: set(mine["seed"]) for run, mine in every[every["lost"]].groupby(RUN)}
     grids = dict(list(points.groupby(RUN)))
     rows = []
     for _, run in runs.iterrows():
         row, grid = _gap(run, runs, seeds, level), grids.get(tuple(run[RUN]))
         for goal in GOALS:
-            row[f"images_{goal}"], row[f"reached_{goal}"] = _images_to(goal, grid, run["of"])
+            images, reached = _images_to(goal, grid, run["of"], lost.get(tuple(run[RUN]), set()))
+            row[f"images_{goal}"], row[f"reached_{goal}"] = images, reached
         rows.append(row)
     table = runs.join(pd.DataFrame(rows, index=runs.index, columns=list(_COLUMNS)).astype(_COLUMNS))
-    order = ["set", "accuracy_mean", "label"]
-    return table.sort_values(order, ascending=[True, False, True], ignore_index=True)
+    order = ["set", "last", "accuracy_mean", "label"]
+    table["last"] = (table["lost"] > 0) | (table["accuracy_n"] == 0)
+    ranked = table.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
+    return ranked.drop(columns="last")
 
 
 def validation_points(results: Results) -> pd.DataFrame:
@@ -109,10 +116,13 @@ def _gap(
     return {"gap": gap, "gap_low": low, "gap_high": high, "gap_to": other["label"], "gap_why": ""}
 
 
-def _images_to(goal: int, grid: pd.DataFrame | None, seeds: int) -> tuple[float, int]:
+def _images_to(
+    goal: int, grid: pd.DataFrame | None, seeds: int, lost: Set[int]
+) -> tuple[float, int]:
     """Images seen until validation accuracy was `goal` percent, median over all seeds; how many
-    seeds came so far."""
+    seeds came so far and were not lost."""
     if grid is None:
         return math.nan, 0
-    first = grid[grid["accuracy"] >= goal / 100].groupby("seed")["images"].first()
+    there = (grid["accuracy"] >= goal / 100) & ~grid["seed"].isin(lost)
+    first = grid[there].groupby("seed")["images"].first()
     return float(np.median([*first, *[math.inf] * (seeds - len(first))])), len(first)

@@ -13,19 +13,23 @@ from rlbench.reporting.results import Results
 from rlbench.reporting.tables import interval_text, number_text, overall, percent_text
 from rlbench.reporting.terminal import COLORS, print_table, table_of, unscored, width_of, worst
 
+LOST = "runs that lost seeds come last: means are over the seeds with a score, and flatter them"
 Columns = dict[str, list[Text] | list[str]]  # cells by header
 
 
 def compare(results: Results, console: Console) -> None:
     """Print a table per data set, and one per environment without: in each the best run first.
 
-    Runs on image data by mean test accuracy, others by mean return; those without come last. What
-    is not there is a "-", and the column of seeds says why.
+    Runs on image data by mean test accuracy, others by mean return; those that lost seeds come
+    last, for their means leave these out. What is not there is a "-", and the column of seeds says
+    why.
     """
     for name, runs in accuracy_table(results).groupby("set"):
         _print_accuracies(str(name), runs, console)
     for name, runs in overall(results).query("data == ''").groupby("env"):
-        by_return = runs.sort_values(["mean", "label"], ascending=[False, True])
+        by_return = runs.assign(last=(runs["lost"] > 0) | (runs["n"] == 0)).sort_values(
+            ["last", "mean", "label"], ascending=[True, False, True]
+        )
         _print_returns(str(name), by_return, console)
 
 
@@ -56,9 +60,11 @@ def _print_accuracies(name: str, runs: pd.DataFrame, console: Console) -> None:
         "gap": "percentage points from the same network with labels [95 % Welch interval]"
         + (f": {to}" if to else ""),
         " and ".join(goals): "images seen when validation accuracy first was there, median over "
-        "all seeds; in brackets how many came so far, where not all did",
+        "all seeds; in brackets how many came so far and were not lost, where not all did",
         "uses": "gradient samples per image seen",
     }
+    if runs["lost"].any():
+        notes["seeds"] = LOST
     title = f"{name}, {items:,} test images" if items else name
     whole = _table(label | scores | costs)
     if console.is_terminal and width_of(console, whole) > console.width:
@@ -81,6 +87,8 @@ def _print_returns(name: str, runs: pd.DataFrame, console: Console) -> None:
     if runs["solved"].notna().any():
         goal = runs["reward_threshold"].dropna().iloc[0]
         notes["solved"] = f"seeds with a return of at least {goal:g}, of those that have ended"
+    if runs["lost"].any():
+        notes["seeds"] = LOST
     _print(console, name, [_table(columns)], notes)
 
 

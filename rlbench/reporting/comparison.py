@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import ttest_ind
+from scipy.stats import rankdata, ttest_ind
 
 from rlbench.reporting.bootstrap import Estimate
 from rlbench.reporting.effects import hedges_g, placements, wins, wins_interval
@@ -37,6 +37,7 @@ class Comparison(NamedTuple):
     high: float = _NAN
     p_welch: float = _NAN
     p_permutation: float = _NAN
+    p_worst: float = _NAN  # with lost seeds ranked worst; NaN where none was lost
     effect: float = _NAN  # Hedges' g
     effect_low: float = _NAN
     effect_high: float = _NAN
@@ -45,34 +46,59 @@ class Comparison(NamedTuple):
     improvement_high: float = _NAN
     n_a: int = 0
     n_b: int = 0
+    lost_a: int = 0
+    lost_b: int = 0
     said: str = ""
+
+    @property
+    def p(self) -> float:
+        """The p that decides: p_permutation; with lost seeds the larger of it and p_worst, and 1
+        where the two disagree about which is better."""
+        if not (self.lost_a or self.lost_b) or math.isnan(self.p_permutation):
+            return self.p_permutation
+        agree = self.difference * (self.improvement - 0.5) > 0
+        return max(self.p_permutation, self.p_worst) if agree else 1.0
 
 
 def compare(
-    a: ArrayLike, b: ArrayLike, rng: np.random.Generator, level: float = 0.95
+    a: ArrayLike,
+    b: ArrayLike,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    lost: tuple[int, int] = (0, 0),
 ) -> Comparison:
     """Compare scores (n,) with (m,), one number per seed.
 
-    A NaN is a seed without a score: it is left out, and said. The mean, its tests and Hedges' g
-    need finite scores, intervals two seeds on either side, and all but that of P(a > b) a spread.
+    A NaN is a seed without a score: it is left out, and said. So many of them were `lost` by a and
+    b: they ended without a score. A lost seed is worse than every score in P(a > b) and in p_worst,
+    a permutation test of Welch's t of ranks: so no value has to be made up for it. The mean, its
+    tests and Hedges' g need finite scores, intervals two seeds on either side, and all but that of
+    P(a > b) a spread.
     """
     samples = [np.asarray(scores, dtype=np.float64) for scores in (a, b)]
     if any(sample.ndim != 1 for sample in samples):
         raise ValueError("one number per seed is needed, shapes (n,) and (m,)")
     x, y = (sample[~np.isnan(sample)] for sample in samples)
+    ended = [np.append(s, np.full(k, -np.inf)) for s, k in zip((x, y), lost, strict=True)]
     said = [_said(name, sample) for name, sample in zip("ab", samples, strict=True)]
     said.append(_least_p(x.size, y.size, 1 - level))
-    found = Comparison(n_a=x.size, n_b=y.size, said="; ".join(filter(None, said)))
-    if not x.size or not y.size:
+    found = Comparison(n_a=x.size, n_b=y.size, lost_a=lost[0], lost_b=lost[1],
+                       said="; ".join(filter(None, said)))  # fmt: skip
+    if not x.size and not y.size:
         return found
-    found = found._replace(improvement=float(wins(x[:, None], y[:, None])[0]))
-    if min(x.size, y.size) > 1:
-        low, high = wins_interval(found.improvement, x.size, y.size, level)
+    n, m = (sample.size for sample in ended)
+    if min(n, m) > 0:
+        found = found._replace(improvement=float(wins(ended[0][:, None], ended[1][:, None])[0]))
+    if min(n, m) > 1:
+        low, high = wins_interval(found.improvement, n, m, level)
         found = found._replace(improvement_low=low, improvement_high=high)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+    if not (x.size and y.size and np.isfinite(x).all() and np.isfinite(y).all()):
         return found
     difference, p = float(x.mean() - y.mean()), permutation_p(x, y, rng)
     found = found._replace(difference=difference, p_permutation=p)
+    if any(lost):
+        ranks = rankdata(np.concatenate(ended))
+        found = found._replace(p_worst=permutation_p(ranks[:n], ranks[n:], rng))
     if interval := difference_interval(x, y, level):
         p = float(ttest_ind(x, y, equal_var=False).pvalue)
         effect, (low, high) = hedges_g(x, y, level)
@@ -119,8 +145,9 @@ def probability_of_improvement(
 ) -> Estimate:
     """P(a > b) of two random seeds of a task, ties half, mean over tasks: (n, m) and (k, m).
 
-    The average of Agarwal et al. (2021, section 4.3). One task has the interval of
-    `wins_interval`, several that of the stratified bootstrap, widened where seeds are few.
+    The average of Agarwal et al. (2021, section 4.3); lost seeds may be -inf. One task has the
+    interval of `wins_interval`, several that of the stratified bootstrap, widened where seeds are
+    few.
     """
     first, second = stratified(a, level), stratified(b, level)
     if first.shape[1] != second.shape[1]:

@@ -12,7 +12,7 @@ from rich.text import Text
 from rlbench.errors import UserError
 from rlbench.reporting.comparison import compare, holm
 from rlbench.reporting.report import texts
-from rlbench.reporting.report.facts import LOST, seed_table
+from rlbench.reporting.report.facts import seed_table
 from rlbench.reporting.report.inference import ALPHA, least_p, stream
 from rlbench.reporting.results import RUN, Results
 from rlbench.reporting.terminal import print_table, table_of
@@ -32,10 +32,12 @@ def regressions(current: Results, reference: Results, only_matched: bool = False
     A run is found by its digest, else by agent, variant and environment: then `said` tells that
     settings differ. Verdicts:
 
-    equal      the rows of the final evaluation of all seeds in common are identical
-    better, worse   p_holm < 0.05 in a two-sided permutation test of Welch's t, adjusted over all
+    equal      the rows of the final evaluation of all seeds in common are identical, and the same
+               of them were lost
+    better, worse   p_holm < 0.05 in a two-sided permutation test of Welch's t, which with lost
+               seeds must also hold with these ranked worst (`Comparison.p`), adjusted over all
                rows that are tested (Holm 1979); "worse" also where a larger share of seeds than
-               before has diverged, failed or timed out
+               before was lost: diverged, failed, timed out or without a score
     undecided  neither; `said` tells where so few seeds could decide nothing
     missing    no run, several, or none of its seeds has a score yet
 
@@ -92,25 +94,30 @@ def _row(
         return row | {"said": f"could be {names}: name one" if found else "no such run"}
     (new,) = found
     said = [] if new["digest"].iloc[0] == key[3] else ["settings differ"]
-    lost = new[new["status"].isin(LOST)]
     states = new.loc[new["score"].isna(), "status"].value_counts()
     said += [f"{number} of {len(new)} {status}" for status, number in sorted(states.items())]
     row |= {"now": new["digest"].iloc[0], "n_now": new["score"].notna().sum()}
+    if before := texts.lost_of(int(old["lost"].sum()), len(old)):
+        said.append(f"{before} before")
     row |= {"after": new["score"].mean(), "said": "; ".join(said)}
-    if len(lost) / len(new) > old["status"].isin(LOST).mean():
+    if new["lost"].mean() > old["lost"].mean():
         return row | {"verdict": "worse"}
     if not row["n_now"] or not row["n_before"]:
         return row
-    if same := _identical(key, tuple(new[RUN].iloc[0]), current, reference):
+    lost = [frame.set_index("seed")["lost"] for frame in (old, new)]
+    common = lost[0].index.intersection(lost[1].index)
+    same = _identical(key, tuple(new[RUN].iloc[0]), current, reference)
+    if same and lost[0][common].equals(lost[1][common]):
         said.append(f"identical rows of {texts.counted(same, 'seed')}")
         return row | {
             "verdict": "equal",
             "difference": row["after"] - row["before"],
             "said": "; ".join(said),
         }
-    tested = compare(new["score"], old["score"], stream("against", *key))
+    sizes = int(new["lost"].sum()), int(old["lost"].sum())
+    tested = compare(new["score"], old["score"], stream("against", *key), lost=sizes)
     row |= {name: getattr(tested, name) for name in ("difference", "low", "high")}
-    return row | {"p": tested.p_permutation, "verdict": ""}
+    return row | {"p": tested.p, "verdict": ""}
 
 
 def _identical(old: Any, new: Any, current: Results, reference: Results) -> int:

@@ -10,10 +10,11 @@ from rlbench.reporting.stats import iqm, mean_interval, share_interval
 SEED = [*RUN, "seed"]
 TASK = ["network", "data", "data_digest", "task", "options"]
 _MEASURES = ("", "accuracy_", "g_")  # of returns, accuracies, g_means: what follows
+ENDED = ("done", "diverged", "failed", "timeout")  # statuses after which no score will come
 _SPREAD = ["n", "mean", "low", "high", "lowest", "highest"]
 _SUMMARY = {
     **{f"{of}{name}": "float64" for of in _MEASURES for name in _SPREAD},
-    **dict.fromkeys([*(f"{of}n" for of in _MEASURES), "of", "items"], "int64"),
+    **dict.fromkeys([*(f"{of}n" for of in _MEASURES), "of", "lost", "items"], "int64"),
     "iqm": "float64",
     **dict.fromkeys(["solved", "ended"], "Int64"),
     **dict.fromkeys(["solved_low", "solved_high", "reward_threshold"], "float64"),
@@ -33,6 +34,7 @@ def per_seed(results: Results) -> pd.DataFrame:
     items     the same on ordinary environments; on image data the test images visited so far
     accuracy  share of the test images that were named right, from 0 to 1, as is
     g_mean    geometric mean of the recalls of the classes on these; NaN where there is none
+    lost      whether the seed ended without a score: diverged, failed, timed out or scored NaN
     label     the run's name: its agent, its variant, its digest where it takes that to tell apart
     """
     rows = results.evaluations.query("phase == 'final'")
@@ -47,13 +49,15 @@ def per_seed(results: Results) -> pd.DataFrame:
     counts = ["episodes", "items"]
     table[counts] = table[counts].fillna(0).astype("int64")
     table.loc[table["status"] != "done", ["score", "std", "accuracy", "g_mean"]] = float("nan")
+    measured = table["accuracy"].where(table["data"] != "", table["score"])
+    table["lost"] = table["status"].isin(ENDED) & measured.isna()
     return _named(table, results)
 
 
 def overall(results: Results, level: float = 0.95) -> pd.DataFrame:
     """One row per run, over its seeds:
 
-    n, of                   seeds with a final score, seeds in all
+    n, of, lost             seeds with a final score, seeds in all, seeds that ended without a score
     mean, iqm               over the n scores
     low, high               Student-t interval of the mean; NaN where there is none
     lowest, highest         of the n scores
@@ -103,7 +107,8 @@ def percent_text(accuracy: float, items: int) -> str:
 def interval_text(
     run: pd.Series, of: str = "", text: Callable[[float], str] = number_text, unit: str = ""
 ) -> str:
-    """The interval of a row of `overall` in words; at a ceiling "n of n at x" stands in for it.
+    """The interval of a row of `overall` in words; at a ceiling "10 of 10 at x" stands in for it:
+    so many of all seeds.
 
     Of the returns, or with `of` "accuracy_" or "g_" of these.
     """
@@ -111,7 +116,7 @@ def interval_text(
     if pd.notna(low):
         return f"{text(low)} to {text(high)}{unit}"
     if n >= 2 and lowest == highest:
-        return f"{n} of {n} at {text(lowest).removesuffix('.0')}{unit}"
+        return f"{n} of {run['of']} at {text(lowest).removesuffix('.0')}{unit}"
     return "no interval" if n else "no final score"
 
 
@@ -121,6 +126,7 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, object]:
     first = seeds.iloc[0]
     row: dict[str, object] = {
         "of": len(seeds),
+        "lost": seeds["lost"].sum(),
         "iqm": iqm(scores),
         **_spread("", scores, level),
         **_spread("accuracy_", seeds["accuracy"], level),
@@ -135,7 +141,7 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, object]:
     }
     if pd.notna(first["reward_threshold"]):
         solved = int((scores >= first["reward_threshold"]).sum())
-        ended = int((seeds["status"] != "running").sum())
+        ended = int(seeds["status"].isin(ENDED).sum())
         row |= {"solved": solved, "ended": ended}
         row["solved_low"], row["solved_high"] = share_interval(solved, ended, level) or (None, None)
     return row

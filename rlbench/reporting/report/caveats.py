@@ -8,9 +8,8 @@ import pandas as pd
 
 from rlbench.reporting.report import texts
 from rlbench.reporting.report.evidence import Evidence
-from rlbench.reporting.report.facts import ACCURACY, LOST
+from rlbench.reporting.report.facts import ACCURACY, STATES
 from rlbench.reporting.report.inference import ALPHA, least_p
-from rlbench.reporting.report.scope import MISSING
 from rlbench.reporting.report.texts import counted, listing, some
 
 FEW_SEEDS = 5
@@ -28,19 +27,21 @@ def _competing(found: Evidence) -> pd.DataFrame:
 
 def _lost(found: Evidence) -> Iterator[str]:
     for _, cell in _competing(found).iterrows():
-        states = [s for s in (*LOST, MISSING, "running") if cell[f"n_{s}"]]
-        if not states:
+        each = [f"{cell[f'n_{s}']} {s}" for s in (*STATES[2:], "running") if cell[f"n_{s}"]]
+        if empty := cell["n_done"] - cell["n"]:
+            each.append(f"{empty} done without a score")
+        if not each:
             continue
-        each = listing(f"{cell[f'n_{s}']} {s}" for s in states)
-        end = (
-            "it has no score"
-            if not cell["n"]
-            else (
-                f"its mean is over the other {counted(cell['n'], 'seed')}, "
-                "and flatters it if hard seeds are the ones that are gone"
-            )
-        )
-        yield f"{cell['label']} on {cell['env']}: of {counted(cell['of'], 'seed')} {each}; {end}."
+        end = "it has no score"
+        if cell["n"]:
+            end = f"its mean is over the other {counted(cell['n'], 'seed')}"
+            if cell["lost"]:
+                end += (
+                    " and flatters it; a comparison is decided only if it also holds with the lost "
+                    "seeds ranked worst"
+                )
+        where = f"{cell['label']} on {cell['env']}"
+        yield f"{where}: of {counted(cell['of'], 'seed')} {listing(each)}; {end}."
 
 
 def _few(found: Evidence) -> Iterator[str]:
@@ -83,7 +84,7 @@ def _budgets(found: Evidence) -> Iterator[str]:
 
 def _ceilings(found: Evidence) -> Iterator[str]:
     cells = _competing(found)
-    flat = cells[(cells["n"] > 1) & (cells["lowest"] == cells["highest"])]
+    flat = cells[(cells["n"] > 1) & (cells["lowest"] == cells["highest"]) & (cells["lost"] == 0)]
     said = []
     for (env, _), here in flat.groupby(["env", "mean"]):
         score = texts.plain(texts.score_text(here["mean"].iloc[0], here.iloc[0])) + texts.unit(

@@ -23,7 +23,7 @@ _COSTS = {
 
 
 def point_table(results: Results, seeds: pd.DataFrame) -> pd.DataFrame:
-    """One row per seed and point of its grid: env, label, seed, step, value, seconds, status.
+    """One row per seed and point of its grid: env, label, seed, step, value, seconds, status, lost.
 
     The value is a mean return, or on image data the validation accuracy; seconds are those of the
     program at that point, divided by the seeds that trained in it.
@@ -31,12 +31,12 @@ def point_table(results: Results, seeds: pd.DataFrame) -> pd.DataFrame:
     grid = results.evaluations.query("phase == 'grid'").groupby([*SEED, "step"])
     values = {"return": grid["return"].mean(skipna=False), "accuracy": grid["accuracy"].mean()}
     points = pd.DataFrame({**values, "time": grid["time"].max()}).reset_index()
-    about = seeds[[*SEED, "label", "lockstep", "measure", "status"]]
+    about = seeds[[*SEED, "label", "lockstep", "measure", "status", "lost"]]
     points = points.merge(about, on=SEED, validate="many_to_one")
     on_images = points["measure"] == ACCURACY
     points["value"] = points["accuracy"].where(on_images, points["return"])
     points["seconds"] = points["time"] / points["lockstep"]
-    columns = [*RUN, "label", "seed", "step", "value", "seconds", "status"]
+    columns = [*RUN, "label", "seed", "step", "value", "seconds", "status", "lost"]
     return points[columns].sort_values([*RUN, "seed", "step"], ignore_index=True)
 
 
@@ -62,7 +62,8 @@ def cost_table(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
                                        with a Student-t interval
     goal                               the reward threshold, or GOAL on image data; NaN without one
     steps, seconds                     of a seed, when a point of its curve first was there: the
-                                       median over all seeds, inf where half of them were not
+                                       median over all seeds, inf where half of them were not; a
+                                       seed that was lost later on counts as never there
     reached, of                        how many seeds came so far, of how many
     """
     rows = []
@@ -82,6 +83,7 @@ def cost_table(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reach(points: pd.DataFrame, goal: float, seeds: int) -> dict[str, float]:
+    points = points[~points["lost"]]
     values = points.pivot(index="seed", columns="step", values="value")
     times = points.pivot(index="seed", columns="step", values="seconds").to_numpy()
     absent = np.full(seeds - len(values), math.nan)  # seeds without a point of a curve

@@ -57,7 +57,7 @@ def dots(found: Evidence) -> Iterator[Picture]:
         said = "; ".join(_said(cell) for _, cell in cells[::-1].iterrows())
         alt = f"Final scores on {env}, a dot for each seed: {said}."
         with style():
-            rows = _Rows.of(cells["label"])
+            rows = _Rows.of([_name(cell) for _, cell in cells.iterrows()])
             drawing = Drawing(figsize=(SIZE[0], 0.5 + rows.height), layout="constrained")
             axes = drawing.add_subplot()
             for place, (_, cell) in zip(rows.places, cells.iterrows(), strict=True):
@@ -86,7 +86,13 @@ def _said(cell: pd.Series) -> str:
     if not cell["n"]:
         return f"{cell['label']} has no score"
     score = texts.score_text(cell["mean"], cell) + texts.unit(cell)
-    return f"{cell['label']} {score} ({texts.span_text(cell)})"
+    return f"{_name(cell)} {score} ({texts.span_text(cell)})"
+
+
+def _name(cell: pd.Series) -> str:
+    """An entrant, and how many seeds it lost."""
+    lost = texts.lost_of(cell["lost"], cell["of"])
+    return f"{cell['label']} ({lost})" if lost else cell["label"]
 
 
 def _no_score(axes: Axes, place: float) -> None:

@@ -10,16 +10,15 @@ import pandas as pd
 from rlbench.reporting.report.scope import FLOOR, MISSING, Scope
 from rlbench.reporting.results import RUN, STATUSES, Results
 from rlbench.reporting.stats import iqm, mean_interval, share_interval
-from rlbench.reporting.tables import per_seed
+from rlbench.reporting.tables import ENDED, per_seed
 from rlbench.store import seed_ranges
 
 STATES = (*STATUSES, MISSING)
-LOST = ("diverged", "failed", "timeout")  # ended without a score
 CELL = ["env", "label"]
 RETURN, ACCURACY = "return", "test accuracy"
 _CELLS = {
     **dict.fromkeys([*RUN, "label", "measure", "device", "platform", "path", "why"], "str"),
-    **dict.fromkeys(["n", "of", *(f"n_{state}" for state in STATES)], "int64"),
+    **dict.fromkeys(["n", "of", "lost", *(f"n_{state}" for state in STATES)], "int64"),
     **dict.fromkeys(["mean", "low", "high", "lowest", "highest", "iqm", "threshold"], "float64"),
     **dict.fromkeys(["solved", "ended"], "Int64"),
     **dict.fromkeys(["solved_low", "solved_high", "seconds", "seconds_per_seed"], "float64"),
@@ -45,7 +44,8 @@ def seed_table(results: Results) -> pd.DataFrame:
 def cell_table(scope: Scope, seeds: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """One row per environment and entrant, over its seeds:
 
-    n, of                    seeds with a score, seeds in all; n_done, ..., n_missing how they stand
+    n, of, lost              seeds with a score, seeds in all, seeds that ended without a score;
+                             n_done, ..., n_missing how they stand
     mean, low, high          of the scores, with a Student-t interval, NaN where there is none
     lowest, highest, iqm     of the scores
     solved, ended            seeds at or above the reward threshold of those that ended, <NA> where
@@ -95,6 +95,7 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, Any]:
         "measure": first["measure"],
         "n": len(scores),
         "of": len(seeds),
+        "lost": seeds["lost"].sum(),
         **{f"n_{state}": (seeds["status"] == state).sum() for state in STATES},
         "mean": scores.mean(),
         "low": low,
@@ -116,7 +117,7 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, Any]:
     }
     if first["measure"] == RETURN and pd.notna(row["threshold"]):
         solved = int((scores >= row["threshold"]).sum())
-        ended = int((~seeds["status"].isin(["running", MISSING])).sum())
+        ended = int(seeds["status"].isin(ENDED).sum())
         row |= {"solved": solved, "ended": ended}
         row["solved_low"], row["solved_high"] = share_interval(solved, ended, level) or (None, None)
     return row

@@ -28,9 +28,9 @@ ALPHA = 0.05
 RESAMPLES = 10_000
 _PAIRS = {
     **dict.fromkeys(["env", "a", "b"], "str"),
-    **dict.fromkeys(["n_a", "n_b", "lost_a", "lost_b"], "int64"),
+    **dict.fromkeys(["n_a", "n_b", "of_a", "of_b", "lost_a", "lost_b"], "int64"),
     **dict.fromkeys(["mean_a", "mean_b", "difference", "low", "high"], "float64"),
-    **dict.fromkeys(["p", "p_holm", "least_p", "effect", "improvement"], "float64"),
+    **dict.fromkeys(["p", "p_worst", "p_holm", "least_p", "effect", "improvement"], "float64"),
     **dict.fromkeys(["verdict", "said"], "str"),
 }
 
@@ -89,25 +89,30 @@ def _baseline(cells: pd.DataFrame, wanted: str) -> str:
 def comparisons(seeds: pd.DataFrame, cells: pd.DataFrame, chosen: Family) -> pd.DataFrame:
     """One row per tested pair and environment that both are meant to run in.
 
-    p is that of a permutation test of Welch's t, p_holm adjusted over all rows (Holm 1979), least_p
-    the smallest that so many seeds can have; low and high are Welch's interval of the difference,
-    effect Hedges' g, improvement the probability that a seed of a beats one of b. lost_a and lost_b
-    seeds have no score and are in no test. The verdict is "a", "b", "tied" (all seeds of both at
-    one score), "undecided", or "no score".
+    n_a of of_a seeds have a score, lost_a ended without one. p is that of a permutation test of
+    Welch's t of the scores, p_worst of their ranks with lost seeds ranked worst (NaN where none was
+    lost). p_holm is what decides (`Comparison.p`), adjusted over all rows (Holm 1979), least_p the
+    smallest that so many seeds can have; low and high are Welch's interval of the difference,
+    effect Hedges' g, improvement the probability that a seed of a beats one of b, to which lost
+    ones lose. The verdict is "a", "b", "tied" (all seeds of both at one score), "undecided", or "no
+    score".
     """
     rows = []
     for env, here in seeds.groupby("env"):
         there = {label: mine["score"].to_numpy() for label, mine in here.groupby("label")}
+        gone = here.groupby("label")["lost"].sum()
         for a, b in chosen.pairs:
             if a in there and b in there:
-                found = compare(there[a], there[b], stream("compare", str(env), a, b))
+                lost = int(gone[a]), int(gone[b])
+                found = compare(there[a], there[b], stream("compare", str(env), a, b), lost=lost)
                 row = {**found._asdict(), "env": env, "a": a, "b": b, "p": found.p_permutation}
                 row |= {"mean_a": _mean(there[a]), "mean_b": _mean(there[b])}
-                row |= {"lost_a": there[a].size - found.n_a, "lost_b": there[b].size - found.n_b}
-                rows.append(row | {"least_p": least_p(found.n_a, found.n_b), "p_holm": 0.0})
+                row |= {"of_a": there[a].size, "of_b": there[b].size}
+                rows.append(row | {"least_p": least_p(found.n_a, found.n_b), "p_holm": found.p})
     table = pd.DataFrame(rows, columns=[n for n in _PAIRS if n != "verdict"])
     tied = (table["difference"] == 0) & (table["p"] == 1) & _flat(table, seeds)
-    table["p_holm"] = holm(table["p"].where(~tied))  # where nothing varies nothing is tested
+    tied &= (table["lost_a"] == 0) & (table["lost_b"] == 0)
+    table["p_holm"] = holm(table["p_holm"].where(~tied))  # where nothing varies nothing is tested
     better = np.where(table["difference"] > 0, "a", "b")
     verdict = np.where(table["p_holm"] < ALPHA, better, "undecided")
     verdict = np.where(tied, "tied", np.where(table["p"].isna(), "no score", verdict))
@@ -178,10 +183,12 @@ def common(cells: pd.DataFrame, known: dict[str, Scale]) -> Common:
 def matrices(
     seeds: pd.DataFrame, shared: Common, known: dict[str, Scale]
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Normalised scores (seeds, environments) by entrant; NaN where a seed has no score."""
+    """Normalised scores (seeds, environments) by entrant; -inf where a seed was lost, NaN where it
+    has no score yet."""
     found = {}
     for name in shared.names:
         mine = seeds[(seeds["label"] == name) & seeds["env"].isin(shared.envs)]
+        mine = mine.assign(score=mine["score"].mask(mine["lost"], -math.inf))
         table = mine.pivot(index="seed", columns="env", values="score")[shared.envs]
         scale = [known[env] for env in shared.envs]
         columns = [normalise(table[env], s.low, s.high) for env, s in zip(shared.envs, scale)]
@@ -190,45 +197,60 @@ def matrices(
 
 
 def aggregates(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
-    """One row per entrant and statistic; NaN, and why, where an environment has no score."""
+    """One row per entrant and statistic; NaN, and why, where an environment has no score. They are
+    of the seeds with a score: `lost` of `of`, over all environments, were lost."""
     rows = []
     for name, table in scores.items():
+        lost = np.isneginf(table)
+        there = np.where(lost, math.nan, table)
+        sizes = {"lost": int(lost.sum()), "of": table.size}
         for statistic in STATISTICS:
-            if _complete(table):
-                found = aggregate(table, statistic, stream("aggregate", name), RESAMPLES)
+            if _complete(there):
+                found = aggregate(there, statistic, stream("aggregate", name), RESAMPLES)
             else:
                 nan = math.nan
                 found = Estimate(nan, nan, nan, 0, "no score in one of the environments")
-            rows.append({"label": name, "statistic": statistic, **found._asdict()})
-    return pd.DataFrame(rows, columns=["label", "statistic", *Estimate._fields])
+            rows.append({"label": name, "statistic": statistic, **found._asdict(), **sizes})
+    return pd.DataFrame(rows, columns=["label", "statistic", *Estimate._fields, "lost", "of"])
 
 
 def profiles(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
-    """One row per entrant and normalised score: the share of runs above it, with its band."""
+    """One row per entrant and normalised score: the share of runs above it, with its band. Lost
+    seeds are above none."""
     there = {name: table for name, table in scores.items() if _complete(table)}
     if not there:
         return pd.DataFrame(columns=["label", "threshold", "share", "low", "high", "method"])
-    low = min(0.0, *(float(np.nanmin(table)) for table in there.values()))
-    high = max(1.0, *(float(np.nanmax(table)) for table in there.values()))
+    finite = [table[np.isfinite(table)] for table in there.values()]
+    low = min(0.0, *(float(table.min(initial=0.0)) for table in finite))
+    high = max(1.0, *(float(table.max(initial=1.0)) for table in finite))
     points = np.linspace(max(low, -1.0), min(high, 3.0), 101)
     frames = []
     for name, table in there.items():
         found = performance_profile(table, points, stream("profile", name))
         columns = {"threshold": points, "share": found.share, "low": found.low, "high": found.high}
-        frames.append(pd.DataFrame({"label": name, **columns, "method": found.method}))
+        method = found.method + _lost_text(table)
+        frames.append(pd.DataFrame({"label": name, **columns, "method": method}))
     return pd.concat(frames, ignore_index=True)
 
 
 def improvements(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
     """One row per ordered pair: the probability that a seed of a beats one of b, over all
-    environments alike (Agarwal et al. 2021)."""
+    environments alike (Agarwal et al. 2021); a lost seed beats none."""
     rows = []
     able = [name for name, table in scores.items() if _complete(table)]
     for a, b in itertools.combinations(able, 2):
         found = probability_of_improvement(scores[a], scores[b], stream("improvement", a, b))
+        found = found._replace(method=found.method + _lost_text(scores[a], scores[b]))
         mirror = found._replace(value=1 - found.value, low=1 - found.high, high=1 - found.low)
         rows += [{"a": a, "b": b, **found._asdict()}, {"a": b, "b": a, **mirror._asdict()}]
     return pd.DataFrame(rows, columns=["a", "b", *Estimate._fields])
+
+
+def _lost_text(*tables: np.ndarray[Any, Any]) -> str:
+    """What must be said of a result that counts lost seeds as worst; "" where there are none."""
+    lost = sum(int(np.isneginf(table).sum()) for table in tables)
+    total = sum(table.size for table in tables)
+    return f"; {lost} of {total} seeds lost, counted as worst" if lost else ""
 
 
 def _complete(table: np.ndarray[Any, Any]) -> bool:

@@ -36,10 +36,11 @@ def efficiency(found: Evidence) -> Table:
             ends = [texts.score_text(row[end], cell) for end in ("area_low", "area_high")]
             span = "" if pd.isna(row["area_low"]) else " to ".join(ends)
             area = texts.score_text(row["area"], cell)
+            seeds = texts.of_seeds(row["area_n"], row["of"])
             rows.append(
                 [
                     Cell(row["label"], key=row["label"]),
-                    Cell(area, f"{span} (n = {row['area_n']})".strip() if row["area_n"] else ""),
+                    Cell(area, f"{span} (n = {seeds})".strip() if row["area_n"] else ""),
                     Cell(texts.count(row["steps"])),
                     Cell(texts.seconds_text(row["seconds"])),
                     Cell(texts.NONE if pd.isna(goal) else f"{row['reached']} of {row['of']}"),
@@ -55,7 +56,8 @@ def efficiency(found: Evidence) -> Table:
     caption = (
         "Mean of the curve: the area under a seed's evaluations divided by the steps, with "
         "a 95 % t-interval; it depends on the budget. To threshold: the first point of "
-        "the grid that is there, median over all seeds; nothing is interpolated."
+        "the grid that is there, median over all seeds; nothing is interpolated, and a lost seed "
+        "was never there."
     )
     return Table(caption, heads, rows)
 
@@ -111,11 +113,7 @@ def accuracies(found: Evidence) -> Iterator[Table]:
             row = [
                 Cell(run["label"]),
                 Cell(run["network"] or texts.NONE),
-                Cell(
-                    f"{run['accuracy_n']}"
-                    + f" of {run['of']}" * bool(run["accuracy_n"] < run["of"]),
-                    **gone,
-                ),
+                Cell(texts.of_seeds(run["accuracy_n"], run["of"]), **gone),
             ]
             row += [_percent(run, of, items) for of in measures.values()]
             row += [
@@ -139,7 +137,8 @@ def accuracies(found: Evidence) -> Iterator[Table]:
             f"{name}: accuracy on {items:,} test images, mean and 95 % t-interval over "
             "seeds. Gap: percentage points from the same network trained with labels "
             "(supervised), Welch's 95 % interval. Images to: seen when validation accuracy "
-            "first was there, median over seeds."
+            "first was there, median over all seeds, of which a lost one was never there. Runs "
+            "that lost seeds come last."
         )
         yield Table(caption, heads, rows)
 

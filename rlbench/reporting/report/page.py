@@ -19,9 +19,9 @@ from rlbench.reporting.report.together import together
 from rlbench.reporting.report.words import summary
 
 KEY = (
-    "Thin lines are seeds, ended by × where they were lost; thick ones their mean, with its 95 % "
-    "t-interval as a band where there is one. Dashed: the reward threshold; dotted: the random "
-    "policy."
+    "Thin lines are seeds, ended by × where they were lost; thick ones the mean of those that are "
+    "there, with its 95 % t-interval as a band where there is one. Dashed: the reward threshold; "
+    "dotted: the random policy."
 )
 DOTS = (
     "A dot is a seed, the bar above the mean with its 95 % t-interval. Dashed: the reward "

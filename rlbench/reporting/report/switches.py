@@ -39,7 +39,7 @@ def effects(found: Evidence) -> pd.DataFrame:
     """One row per environment, switch, way to see it, and measure: the columns of
     `inference.comparisons`, of which a is with the switch and b without, behind switch, way and
     measure. p_holm is adjusted over all rows of a measure."""
-    seeds = found.seeds[[*CELL, "seed", "score"]]
+    seeds = found.seeds[[*CELL, "seed", "score", "lost"]]
     areas = seeds.drop(columns="score").merge(
         area_table(found.points), on=[*CELL, "seed"], how="left"
     )
@@ -107,7 +107,8 @@ def ends(found: Evidence, env: str) -> str:
     for _, cell in found.cells[found.cells["env"] == env].iterrows():
         if cell["variant"] in (NONE, FULL):
             score = texts.score_text(cell["mean"], cell) + texts.unit(cell) * bool(cell["n"])
-            said.append(f"{cell['variant']} {score} (n = {cell['n']})")
+            seeds = texts.of_seeds(cell["n"], cell["of"])
+            said.append(f"{cell['variant']} {score} (n = {seeds})")
     return ", ".join(sorted(said, reverse=True))
 
 
@@ -118,7 +119,7 @@ def effect_table(found: Evidence, table: pd.DataFrame) -> Table:
         rows += [[Cell(f"{env} ({ends(found, str(env))})")], *_rows(found, here)]
     caption = (
         "Effects with Welch's 95 % intervals; p of a two-sided permutation test, adjusted over all "
-        "effects on the same measure (Holm)."
+        "effects on the same measure (Holm), with lost seeds ranked worst where there are any."
     )
     return Table(caption, HEADS, rows)
 
@@ -131,7 +132,8 @@ def _rows(found: Evidence, effects: pd.DataFrame) -> Iterator[list[Cell]]:
             effect = both[both["measure"] == measure].iloc[0]
             text, span, p = _words(found, effect)
             row += [Cell(text, span, kind="best" * (effect["verdict"] in ("a", "b"))), Cell(p)]
-        yield [*row, Cell(f"{effect['n_a']}, {effect['n_b']}")]
+        sizes = [texts.of_seeds(effect[f"n_{side}"], effect[f"of_{side}"]) for side in "ab"]
+        yield [*row, Cell(", ".join(sizes))]
 
 
 def print_effects(result: tuple[Evidence, pd.DataFrame], console: Console) -> None:
@@ -146,8 +148,10 @@ def print_effects(result: tuple[Evidence, pd.DataFrame], console: Console) -> No
         console.print()
     console.print(
         " with the switch minus without, mean [Welch's 95 % interval]; p: permutation test, "
-        "adjusted over all effects on a measure (Holm)", style="dim", highlight=False,
-    )  # fmt: skip
+        "adjusted over all effects on a measure (Holm), lost seeds ranked worst",
+        style="dim",
+        highlight=False,
+    )
 
 
 def save(result: tuple[Evidence, pd.DataFrame], home: Path) -> list[Path]:

@@ -33,8 +33,8 @@ def _matrix(found: Evidence) -> Table:
         row = [Cell(env, _measure(found, env)), *(score_cell(c, _best(found, env)) for c in here)]
         rows.append([*row, score_cell(found.floor(env), None)] if floors else row)
     caption = (
-        "Mean over seeds, below it the 95 % Student-t interval; bold: the highest mean, which "
-        "is no claim that it is the best. – : not asked for."
+        "Mean over seeds, below it the 95 % Student-t interval; bold: the highest mean of those "
+        "that lost no seed, which is no claim that it is the best. – : not asked for."
     )
     return Table(caption, ["*environment", *found.names, *["random"] * floors], rows)
 
@@ -43,7 +43,9 @@ def _ranked(found: Evidence) -> Table:
     rows: Rows = []
     for env in found.envs:
         here = found.cells[(found.cells["env"] == env) & found.cells["label"].isin(found.names)]
-        here = here.sort_values(["mean", "label"], ascending=[False, True])
+        here = here.assign(any_lost=here["lost"] > 0).sort_values(
+            ["any_lost", "mean", "label"], ascending=[True, False, True]
+        )
         row = [Cell(env, _measure(found, env))]
         for _, cell in here.iterrows():
             one = score_cell(cell, None)
@@ -52,8 +54,8 @@ def _ranked(found: Evidence) -> Table:
     most = max(map(len, rows)) - 1
     rows = [[*row, *[Cell("")] * (most + 1 - len(row))] for row in rows]
     caption = (
-        "Mean over seeds, the highest first, below it the 95 % Student-t interval: an order "
-        "of means, and no claim that the first is the best."
+        "Mean over seeds, the highest first and those that lost seeds last, below it the 95 % "
+        "Student-t interval: an order of means, and no claim that the first is the best."
     )
     return Table(
         caption, ["*environment", "*highest mean", *[f"*{i}." for i in range(2, most + 1)]], rows
@@ -61,9 +63,9 @@ def _ranked(found: Evidence) -> Table:
 
 
 def _best(found: Evidence, env: str) -> float:
-    """The highest mean among the entrants."""
+    """The highest mean among the entrants that lost no seed."""
     here = found.cells[(found.cells["env"] == env) & found.cells["label"].isin(found.names)]
-    return float(here["mean"].max())
+    return float(here.loc[here["lost"] == 0, "mean"].max())
 
 
 def _measure(found: Evidence, env: str) -> str:
@@ -81,7 +83,7 @@ def score_cell(cell: pd.Series | None, best: float | None) -> Cell:
     note = texts.span_text(cell)
     if cell["n"] < cell["of"]:
         note += f"; n = {cell['n']} of {cell['of']}{': ' * bool(rest)}{rest}"
-    kind = "best" if cell["mean"] == best else ""
+    kind = "best" if cell["mean"] == best and not cell["lost"] else ""
     return Cell(texts.score_text(cell["mean"], cell) + texts.unit(cell), note, kind)
 
 
@@ -137,14 +139,14 @@ def scores(found: Evidence) -> Table:
                     Cell(texts.span_text(cell) if cell["n"] else texts.NONE),
                     Cell(texts.score_text(cell["iqm"], cell)),
                     Cell(" to ".join(dict.fromkeys(ends))),
-                    Cell(f"{cell['n']}" + f" of {cell['of']}" * bool(cell["n"] < cell["of"])),
+                    Cell(texts.of_seeds(cell["n"], cell["of"])),
                     Cell(*_solved(cell)),
                 ]
             )
     heads = ["*entrant", "mean", "95 % interval", "IQM", "least to greatest", "n", "solved"]
     caption = (
         "Final scores of the last weights, one number per seed. Intervals are Student's t, "
-        "those of solved seeds Clopper and Pearson's (95 %)."
+        "those of solved seeds Clopper and Pearson's (95 %); a lost seed has not solved it."
     )
     return Table(caption, heads, rows)
 
@@ -164,7 +166,6 @@ def _solved(cell: pd.Series) -> tuple[str, str]:
 
 def comparisons(found: Evidence) -> Table:
     """A row for each test: difference, p, effect, and what follows."""
-    verdicts = {"tied": "tied", "undecided": "undecided", "no score": "no score"}
     rows: Rows = []
     for env, here in found.pairs.groupby("env"):
         rows.append([Cell(str(env))])
@@ -182,11 +183,8 @@ def comparisons(found: Evidence) -> Table:
                     Cell(texts.p_text(pair["p_holm"]).removeprefix("p = ").removeprefix("p ")),
                     Cell(texts.number(pair["effect"])),
                     Cell(texts.number(pair["improvement"])),
-                    Cell(f"{pair['n_a']}, {pair['n_b']}"),
-                    Cell(
-                        f"{winner} is better" if winner else verdicts[pair["verdict"]],
-                        kind="best" if winner else "",
-                    ),
+                    Cell(", ".join(texts.of_seeds(pair[f"n_{s}"], pair[f"of_{s}"]) for s in "ab")),
+                    Cell(f"{winner} is better", kind="best") if winner else Cell(_undecided(pair)),
                 ]
             )
     heads = [
@@ -203,4 +201,16 @@ def comparisons(found: Evidence) -> Table:
         "t, adjusted over all rows (Holm). P: the probability that a random seed of the first "
         "scores more than one of the second, ties half."
     )
+    if (found.pairs["lost_a"] + found.pairs["lost_b"]).any():
+        caption += (
+            " Differences are those of the seeds with a score. A lost seed scores less than all "
+            "others in P; where seeds were lost, p is the larger one of two tests, of the scores, "
+            "and of the ranks with lost seeds as the worst."
+        )
     return Table(caption, heads, rows, folded=len(rows) > 2 * LONG)
+
+
+def _undecided(pair: pd.Series) -> str:
+    """The verdict of a pair without a winner, and whether seeds were lost."""
+    lost = texts.lost_text(pd.DataFrame([pair])) if pair["verdict"] == "undecided" else ""
+    return f"{pair['verdict']}: {lost}" if lost else str(pair["verdict"])

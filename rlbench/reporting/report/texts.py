@@ -32,7 +32,7 @@ def span_text(cell: Any) -> str:
     if pd.notna(cell["low"]):
         return f"{score_text(cell['low'], cell)} to {score_text(cell['high'], cell)}"
     if cell["n"] >= 2 and cell["lowest"] == cell["highest"]:
-        return f"{cell['n']} of {cell['n']} at {plain(score_text(cell['mean'], cell))}"
+        return f"{cell['n']} of {cell['of']} at {plain(score_text(cell['mean'], cell))}"
     return "one seed: no interval" if cell["n"] else "no score"
 
 
@@ -102,6 +102,26 @@ def listing(names: Iterable[object], last: str = "and") -> str:
 def some(names: Sequence[str], what: str, most: int = 4) -> str:
     """Names, or how many there are where they are many."""
     return listing(names) if len(names) <= most else f"{len(names)} {what}"
+
+
+def of_seeds(n: int, of: int) -> str:
+    """ "10", or "4 of 10" where some seeds have no score."""
+    return f"{n}" if n == of else f"{n} of {of}"
+
+
+def lost_of(lost: int, of: int) -> str:
+    """ "6 of 10 seeds lost"; "" where none was."""
+    return f"{lost} of {counted(of, 'seed')} lost" if lost else ""
+
+
+def lost_text(pairs: pd.DataFrame) -> str:
+    """ "6 of 10 seeds lost by dqn", for each entrant of these comparisons that lost some."""
+    sides = [
+        pairs[[s, f"lost_{s}", f"of_{s}"]].set_axis(["name", "lost", "of"], axis=1) for s in "ab"
+    ]
+    lost = pd.concat(sides).drop_duplicates().query("lost > 0").sort_values(["name", "lost"])
+    each = [f"{lost_of(k, of)} by {name}" for name, k, of in lost.values.tolist()]
+    return listing(each) if each else ""
 
 
 def counted(n: int, what: str) -> str:

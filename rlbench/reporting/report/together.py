@@ -25,8 +25,8 @@ def together(found: Evidence) -> Section:
     ]
     if len(found.profiles):
         picture, names = figures.profiles(found), list(found.profiles["label"].unique())
-        band = texts.listing(found.profiles["method"].unique())
-        about = f"Performance profiles: higher is better. Bands are pointwise 95 % ({band})."
+        band, lost = _methods(found.profiles.groupby("label")["method"].first())
+        about = f"Performance profiles: higher is better. Bands are pointwise 95 % ({band}).{lost}"
         blocks.append(Figure(about, [picture], names))
     if len(found.improvements):
         blocks.append(improvement(found))
@@ -46,7 +46,7 @@ def aggregates(found: Evidence) -> Table:
             if pd.notna(one["low"]):
                 span = texts.interval(one["low"], one["high"])
                 made.setdefault(method, []).append(statistic)
-            remarks.add(remark)
+            remarks |= {remark, texts.lost_of(one["lost"], one["of"])}
             kind = "lost" if pd.isna(one["value"]) else ""
             cells.append(Cell(texts.number(one["value"]), span, kind))
         first = Cell(name, "; ".join(sorted(filter(None, remarks))), key=name)
@@ -55,16 +55,27 @@ def aggregates(found: Evidence) -> Table:
     caption = (
         "Normalised scores over these environments alike, below them 95 % intervals"
         + (f" ({how})" if how else "")
-        + ". n: seeds in the environment with the fewest. The optimality gap is how far scores "
-        "fall short of 1: less is better."
+        + ". n: seeds with a score in the environment with the fewest. The optimality gap is how "
+        "far scores fall short of 1: less is better."
     )
+    if found.aggregates["lost"].any():
+        caption += " Lost seeds are not in these numbers, which flatters those who lost them."
     return Table(caption, ["*entrant", *STATISTICS, "n"], rows)
 
 
+def _methods(methods: pd.Series) -> tuple[str, str]:
+    """How intervals were made, and what must be said of entrants."""
+    parts = methods.str.partition("; ")
+    lost = [f" {name}: {text}." for name, text in parts[2].items() if text]
+    return texts.listing(parts[0].unique()), "".join(lost)
+
+
 def _by_iqm(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Entrants by their IQM, those that lost seeds after the others."""
     iqm = table[table["statistic"] == "IQM"].sort_values(
         ["value", "label"], ascending=[False, True]
     )
+    iqm = iqm.sort_values("lost", key=lambda lost: lost > 0, kind="stable")
     for name in iqm["label"]:
         yield name, table[table["label"] == name]
 
@@ -99,9 +110,10 @@ def improvement(found: Evidence) -> Table:
                 else Cell(texts.number(one["value"]), texts.interval(one["low"], one["high"]))
             )
         rows.append(row)
-    method = found.improvements["method"].iloc[0]
+    method = found.improvements["method"].iloc[0].partition("; ")[0]
     caption = (
         "Probability that a random seed of the row scores more than one of the column, over "
-        f"these environments alike; below it the 95 % interval ({method})."
+        f"these environments alike; below it the 95 % interval ({method}). A lost seed scores "
+        "less than all others."
     )
     return Table(caption, ["*", *names], rows)

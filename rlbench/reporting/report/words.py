@@ -58,7 +58,14 @@ def _pair(a: str, b: str, rows: pd.DataFrame) -> str:
             said.append(f"{winner} beats {loser} on {many} ({where}Holm-adjusted {_at_most(p)})")
     others = {"tied": "tied", "undecided": "undecided", "no score": "without a score to compare"}
     for verdict in [verdict for verdict in others if verdict in envs]:
-        said.append(f"{others[verdict]} on {some(envs[verdict], 'environments')}")
+        here = rows[rows["verdict"] == verdict]
+        lost = (verdict == "undecided") & ((here["lost_a"] > 0) | (here["lost_b"] > 0))
+        if rest := list(here.loc[~lost, "env"]):
+            said.append(f"{others[verdict]} on {some(rest, 'environments')}")
+        said += [
+            f"undecided: {texts.lost_text(here[here['env'] == env])} on {env}"
+            for env in here.loc[lost, "env"]
+        ]
     if "a" not in envs and "b" not in envs:
         said[0] = f"{a} and {b}: {said[0]}"
     return f"{'; '.join(said)}; {seeds}."
@@ -77,6 +84,8 @@ def _environment(env: str, rows: pd.DataFrame, found: Evidence) -> str:
     top = [name for name in names if name in scored and name not in beaten]
     without = [name for name in names if name not in scored]
     rest = f"; no score of {listing(without)}" if without else ""
+    if lost := texts.lost_text(rows[rows["verdict"] == "undecided"]):
+        rest += f"; undecided: {lost}"
     end = f"{rest} ({_seeds(rows)})."
     if len(top) + len(beaten) < 2:
         return f"{env}: nothing to compare{end}"
@@ -104,7 +113,9 @@ def how_much(found: Evidence) -> list[str]:
     said = []
     iqm = found.aggregates[found.aggregates["statistic"] == "IQM"]
     if len(iqm):
-        best = iqm.sort_values(["value", "label"], ascending=[False, True])
+        best = iqm.assign(any_lost=iqm["lost"] > 0).sort_values(
+            ["any_lost", "value", "label"], ascending=[True, False, True]
+        )
         each = [f"{row.label} {_estimate(row)}" for row in best.itertuples()]
         envs = counted(len(found.common.envs), "environment")
         said.append(
@@ -174,7 +185,9 @@ def _estimate(row: object) -> str:
     low, high, value = (getattr(row, name) for name in ("low", "high", "value"))
     if pd.isna(value):
         return f"none ({getattr(row, 'method', '')})"
-    return f"{texts.number(value)} [{texts.interval(low, high)}]"
+    lost, of = getattr(row, "lost", 0), getattr(row, "of", 0)
+    said = f" ({texts.lost_of(lost, of)})" if lost else ""
+    return f"{texts.number(value)} [{texts.interval(low, high)}]{said}"
 
 
 def _difference(row: pd.Series, found: Evidence) -> str:
@@ -184,7 +197,8 @@ def _difference(row: pd.Series, found: Evidence) -> str:
     )
     span = "no interval" if pd.isna(row["low"]) else f"{low} to {high}"
     points = " points" if cell is not None and texts.unit(cell) else ""
-    return f"{value}{points} [{span}] on {row['env']}"
+    lost = texts.lost_text(pd.DataFrame([row]))
+    return f"{value}{points} [{span}] on {row['env']}" + (f" ({lost})" if lost else "")
 
 
 def _seeds(rows: pd.DataFrame) -> str:
@@ -194,11 +208,12 @@ def _seeds(rows: pd.DataFrame) -> str:
     n = listing(sizes) if len(sizes) < 3 else f"{sizes[0]} to {sizes[-1]}"
     text = f"n = {n}" + (" each" if len(sizes) == 1 else "")
     sides = [
-        rows[["env", side, f"lost_{side}", f"n_{side}"]].set_axis(range(4), axis=1) for side in "ab"
+        rows[["env", side, f"of_{side}", f"n_{side}"]].set_axis(range(4), axis=1) for side in "ab"
     ]
     each = pd.concat(sides).drop_duplicates()
-    lost = int(each.loc[each[3] > 0, 2].sum())
-    return text + (f", without {counted(lost, 'seed')} that gave no score" if lost else "")
+    scored = each[each[3] > 0]
+    without = int((scored[2] - scored[3]).sum())
+    return text + (f", without {counted(without, 'seed')} that gave no score" if without else "")
 
 
 def _at_most(p: float) -> str:
