@@ -45,6 +45,7 @@ class PeerConfig(config.Config):
         False, description="Stable-Baselines3 has no layer norm in its networks"
     )
     compile: Literal[False] = field(False, description="updates of Stable-Baselines3 are its own")
+    record: Literal[True] = field(True, description="updates of Stable-Baselines3 are its own")
     frame_stack: Literal[1] = field(1, description="stack frames by a wrapper of your own")
 
     @classmethod

@@ -91,12 +91,21 @@ def same(mine: Tensor, other: Tensor) -> bool:
     )
 
 
+def recorded(function: Callable[..., list[Tensor]], given: list[Tensor]) -> Recording:
+    """A recording of a function of unnamed tensors."""
+
+    def named(**tensors: Tensor) -> dict[str, Tensor]:
+        return {str(i): value for i, value in enumerate(function(*tensors.values()))}
+
+    return Recording(named, {str(i): value for i, value in enumerate(given)})
+
+
 def compared(name: str, function: Function) -> tuple[bool, bool]:
     """Whether a node of this name was translated, and whether all calls gave torch's numbers."""
-    recording = Recording(lambda *given: [function(*given)], drawn(0))
-    writer = Writer(recording.module.graph, recording.constants, cpu=True)
+    recording = recorded(lambda *given: [function(*given)], drawn(0))
+    writer = Writer(recording.graph, recording.constants, cpu=True)
     run = writer.function()
-    nodes = [node for node in recording.module.graph.nodes if op_name(node) == name]
+    nodes = [node for node in recording.graph.nodes if op_name(node) == name]
     equal = True
     for seed in (0, 1, 2, 0):
         with torch.inference_mode(), np.errstate(all="ignore"):
@@ -137,8 +146,8 @@ def test_what_no_rule_is_for(name: str, function: Any) -> None:
 
 def test_what_is_returned_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Results do not change with the next call, whether made, given, or views of these."""
-    recording = Recording(lambda x, y: [x + y, x, (x * 2)[:, 0], y.mT], drawn(0)[:2])
-    run = Writer(recording.module.graph, recording.constants, cpu=True).function()
+    recording = recorded(lambda x, y: [x + y, x, (x * 2)[:, 0], y.mT], drawn(0)[:2])
+    run = Writer(recording.graph, recording.constants, cpu=True).function()
     with torch.inference_mode():
         before = run(*drawn(3)[:2])
         kept = [value.clone() for value in before]
@@ -149,7 +158,7 @@ def test_what_is_returned_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_large_results_are_made_anew() -> None:
     """So that their memory is used again."""
     x = torch.ones(300, 300)
-    recording = Recording(lambda x: [(x + 1) * 2], [x])
-    writer = Writer(recording.module.graph, recording.constants, cpu=True)
+    recording = recorded(lambda x: [(x + 1) * 2], [x])
+    writer = Writer(recording.graph, recording.constants, cpu=True)
     assert torch.equal(writer.function()(x)[0], (x + 1) * 2)
     assert not writer.made

@@ -42,6 +42,10 @@ def draw(space: spaces.Space[Any], rng: np.random.Generator) -> Any:
     """A random element of a space, from this stream."""
     if isinstance(space, spaces.Dict):
         return {key: draw(inner, rng) for key, inner in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(draw(inner, rng) for inner in space.spaces)
+    if isinstance(space, spaces.MultiDiscrete):
+        return rng.integers(space.nvec)
     if isinstance(space, spaces.Discrete):
         return int(rng.integers(space.n)) + int(space.start)
     assert isinstance(space, spaces.Box)

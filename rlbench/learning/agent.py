@@ -41,6 +41,10 @@ Metrics = Mapping[str, Tensor | float]
 class Agent(Interface, Requirements):
     """S seeds of one algorithm in lockstep.
 
+    In a subclass, a loss must not depend on numbers of Python that change during training, such as
+    `self.coef = 1 - progress`: pass them to `learner.step` as tensors, or set `record=false`.
+    Otherwise the change is found and updates go on unrecorded, which is slower (see `programs`).
+
     Args:
         env: a Gymnasium id, `package.module:Class`, a function that makes an environment, or an
             environment (the pattern from which each lane gets its own copy).

@@ -43,6 +43,11 @@ class LearnerConfig(EncoderConfig):
         description="fuse the kernels of an update by torch's compiler: seconds at the start, less "
         "for each update, and other rounding",
     )
+    record: bool = field(
+        True,
+        description="repeat an update from a recording of its kernels, once that pays: faster, and "
+        "the same numbers. false: for objectives of your own that read what changes",
+    )
     normalize_obs: bool = field(
         False, description="observations minus running mean, over running deviation (vectors)"
     )
@@ -50,6 +55,8 @@ class LearnerConfig(EncoderConfig):
     @model_validator(mode="after")
     def _compilable(self) -> Self:
         if self.compile:
+            if not self.record:
+                raise UserError("compile=true compiles a recording: leave out record=false")
             static, cell = parse(self.encoder)
             if cell is not None:
                 raise UserError(
@@ -103,7 +110,9 @@ class Learner:
         """One step of every seed along the gradient of its loss, a mean over `samples`.
 
         `objective(**tensors)` gives the loss (S,) and what else is to be told of it, which is
-        returned. It depends on nothing else that changes but parameters: see `programs`.
+        returned. Of what changes it reads parameters and these tensors only: pass a coefficient of
+        a schedule as a tensor (as `ppo` does `clip`). A number that changes ends recording, with a
+        warning; `programs` says when it is found.
         """
         begun = time.perf_counter()
         program = self.programs.get(objective)
@@ -126,7 +135,10 @@ class Learner:
             return {name: tensor.detach() for name, tensor in told.items()}
 
         # Modules that draw numbers, or are a user's own, may do another thing at every call.
-        return Program(gradient, not self.network.drawing(), self.config.compile)
+        record = self.config.record and not self.network.drawing()
+        owner = getattr(objective, "__self__", self)  # of a method
+        owners = [self] if owner is self else [self, owner]
+        return Program(gradient, record, self.config.compile, owners)
 
     def broken(self, loss: Any) -> dict[int, str]:
         """Rows of seeds whose weights or last loss (S,) are not finite, with the reason."""

@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
-from rlbench.learning.kernels import watched
-from rlbench.learning.straight import Writer
+from rlbench.learning.straight import Writer, alike
+from rlbench.learning.tracing import Function, Trace
 
 
 class Recording:
-    """What a function of tensors does, as a graph of kernels and the constants they touch."""
+    """What a function does with tensors of this form, as a graph of kernels.
 
-    def __init__(
-        self, function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor]
-    ) -> None:
-        from torch.fx.experimental.proxy_tensor import make_fx  # takes half a second
+    It was run for that, with `results`.
 
-        # Twice: a tensor that was there before is the same in both.
-        with watched():
-            self.module, again = (make_fx(function)(*examples) for _ in range(2))
-        self.module.graph.eliminate_dead_code()  # gradients that nobody asked for
-        self.module.recompile()
-        names = {node.target for node in self.module.graph.nodes if node.op == "get_attr"}
-        self.cpu = all(example.is_cpu for example in examples)
-        self.constants = {name: getattr(self.module, name) for name in names}
-        made = [name for name, it in self.constants.items() if it is not getattr(again, name)]
-        if made:
-            found = ", ".join(str(tuple(self.constants[name].shape)) for name in made)
-            raise RuntimeError(f"an update made constants of its own, of shapes {found}")
+    Raises:
+        RuntimeError: it would not do the same again.
+    """
+
+    def __init__(self, function: Function, inputs: Mapping[str, Tensor]) -> None:
+        self.trace = Trace(function, inputs)
+        again = Trace(function, inputs, self.trace)
+        if again.difference:
+            raise RuntimeError(f"two calls differ: {again.difference}")
+        self.results = again.results
+        self.graph, self.constants = self.trace.graph(), self.trace.held()
+        self.cpu = all(tensor.is_cpu for tensor in inputs.values())
 
     def straight(self) -> Callable[..., Sequence[Tensor]]:
         """The kernels one after the other, as Python code without anything between them."""
-        return Writer(self.module.graph, self.constants, self.cpu).function()
+        return Writer(self.graph, self.constants, self.cpu).function()
 
     def compiled(self) -> Callable[..., Sequence[Tensor]]:
         """The same by torch's compiler, which fuses kernels: sums are rounded in another order."""
         from torch._inductor import config
 
         config.compile_threads = 1  # other processes for it take longer to start than they save
-        call = torch.compile(self.module, fullgraph=True, dynamic=False)
+        module = fx.GraphModule(self.constants, self.graph)
+        call = torch.compile(module, fullgraph=True, dynamic=False)
 
         def run(*values: Tensor) -> Sequence[Tensor]:
             with torch.inference_mode(False), torch.no_grad():
@@ -53,7 +51,9 @@ class Recording:
     def captured(self, examples: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
         """The kernels as one CUDA graph: one launch for all of them."""
         straight = self.straight()
-        held = [value.clone() for value in examples]
+        held = [alike(value) for value in examples]
+        for mine, value in zip(held, examples, strict=True):
+            mine.copy_(value)
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):

@@ -71,13 +71,13 @@ class Writer:
 
     def fits(self, node: Any) -> bool:
         """Whether its result may have memory of its own."""
-        return self.cpu and node.meta["val"].numel() <= SMALL
+        return self.cpu and _extent(node.meta["val"]) <= SMALL
 
     def buffer(self, node: Any) -> str:
         """That memory, as text of an array."""
         made = self.targets.get(node.name)
         if made is None:
-            made = torch.zeros(node.meta["val"].shape, dtype=node.meta["val"].dtype)
+            made = alike(node.meta["val"], "cpu")
         self.known[node.name] = made
         self.made.add(node.name)
         return self.refer(made.numpy())
@@ -204,6 +204,19 @@ class Writer:
             parts.append(text + ".clone()" * (node.name in self.made))
             names |= used
         return f"[{', '.join(parts)}]", names
+
+
+def _extent(x: Tensor) -> int:
+    """How many numbers lie between its first and its last, both included."""
+    if not x.numel():
+        return 0
+    return 1 + sum((n - 1) * step for n, step in zip(x.shape, x.stride(), strict=True))
+
+
+def alike(x: Tensor, device: Any = None) -> Tensor:
+    """Zeros in the layout of `x`, gaps between rows included: kernels round by it."""
+    zeros = torch.zeros(_extent(x), dtype=x.dtype, device=x.device if device is None else device)
+    return zeros.as_strided(x.shape, x.stride())
 
 
 def _view(x: Tensor) -> np.ndarray:
