@@ -158,14 +158,15 @@ class Peer(Agent):
 
     def _predictor(self, seed: int) -> Any:
         learned = self.of(seed)
+        turn = networks.turned(self.spec, self.config)
         kind = library(self.algorithm).policy_aliases[self.policy_name]
-        space = networks.seen_by_library(self.observation_space)
+        space = networks.seen_by_library(self.spec, self.config)
         with streams_kept(self.device):
             made = kind(space, self.action_space, lambda _: 0.0, **self.policy_arguments())
         made.load_state_dict(
             {key: torch.as_tensor(value) for key, value in learned["weights"].items()}
         )
-        return networks.Sighted(made.to(self.device), learned["moments"])
+        return networks.Sighted(made.to(self.device), learned["moments"], turn)
 
     def live_policy(self) -> Outside:
         if self._live is None:

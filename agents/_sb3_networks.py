@@ -82,7 +82,7 @@ def check(name: str, space: spaces.Space[Any], config: Any) -> None:
         raise UserError(f"{name} reads Box, Discrete and MultiDiscrete observations, not {space}")
     if np.any(getattr(space, "start", 0)):
         raise UserError(f"{name} needs observations that count from 0, not {space}")
-    spec = ObsSpec(space)
+    spec = ObsSpec.of(space, config)
     image = picture(spec, config)
     if image and not _preprocessing("is_image_space")(space):
         raise UserError(
@@ -105,8 +105,28 @@ def check(name: str, space: spaces.Space[Any], config: Any) -> None:
         raise UserError(f"{name} cannot: share_encoder=true without convolutions or a memory")
 
 
-def seen_by_library(space: spaces.Space[Any]) -> spaces.Space[Any]:
+def turned(spec: ObsSpec, config: Any) -> bool:
+    """Whether images have to be turned, so that their channels are first."""
+    return picture(spec, config) is not None and spec.parts[0].channels_last
+
+
+def channels_first(env: Any, spec: ObsSpec, config: Any) -> Any:
+    """The vectorised environment with images read as we do. The library takes the shortest axis for
+    channels, and leaves alone what is wrapped already."""
+    if picture(spec, config) is None:
+        return env
+    wrapper = importlib.import_module("stable_baselines3.common.vec_env").VecTransposeImage
+    wrapped = wrapper(env, skip=True)
+    wrapped.skip = not turned(spec, config)
+    wrapped.observation_space = seen_by_library(spec, config)
+    return wrapped
+
+
+def seen_by_library(spec: ObsSpec, config: Any) -> spaces.Space[Any]:
     """The observation space behind the library's wrappers: images have their channels first."""
+    space = spec.space
+    if picture(spec, config) is not None:
+        return spaces.Box(0, 255, spec.parts[0].image, np.uint8)
     last = _preprocessing("is_image_space")(space) and not _preprocessing(
         "is_image_space_channels_first"
     )(space)
@@ -156,8 +176,9 @@ class Below(nn.Module):
 class Sighted:
     """A policy of the library behind the moments that its training normalised observations by."""
 
-    def __init__(self, policy: Any, moments: dict[str, Any]) -> None:
+    def __init__(self, policy: Any, moments: dict[str, Any], turn: bool = False) -> None:
         self.policy, self.moments = policy, moments
+        self.turn = turn  # images, to channels first
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None,
@@ -166,4 +187,6 @@ class Sighted:
         if self.moments:
             scaled = (observation - self.moments["mean"]) / np.sqrt(self.moments["var"] + EPSILON)
             observation = np.clip(scaled, -CLIP, CLIP).astype(np.float32)
+        if self.turn:
+            observation = np.moveaxis(observation, -1, 1)
         return self.policy.predict(observation, state, episode_start, deterministic)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from rlbench.agents import _sb3_networks as networks
 from rlbench.agents._sb3_lanes import Lane, streams_kept
-from rlbench.agents._sb3_networks import Sighted
 from rlbench.errors import UserError
 from rlbench.learning.evaluate import PULSE_SECONDS
 from rlbench.learning.importing import first_line
@@ -77,6 +77,7 @@ class OneSeed:
             raise UserError("this agent was loaded without an environment: pass env= to load")
         lanes = [Lane(make(), lane_seed(self.seed, i), self.ends) for i in range(agent.n_envs)]
         env = vec_env.DummyVecEnv([lambda lane=lane: lane for lane in lanes])
+        env = networks.channels_first(env, agent.spec, c)
         scaled = getattr(c, "normalize_reward", False)
         if c.normalize_obs or scaled:
             env = vec_env.VecNormalize(
@@ -184,7 +185,9 @@ class OneSeed:
 
     def policy(self) -> Outside:
         """The policy as it is now, seeing by the moments of the step it is evaluated at."""
-        return Outside(self.seeds, self.agent.spec, [Sighted(self.model.policy, self.seen_by)])
+        turn = networks.turned(self.agent.spec, self.agent.config)
+        seen = networks.Sighted(self.model.policy, self.seen_by, turn)
+        return Outside(self.seeds, self.agent.spec, [seen])
 
     def _weights(self) -> dict[str, np.ndarray]:
         state = self.model.policy.state_dict()

@@ -88,6 +88,7 @@ class Clone(Agent):
     action_spaces = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
     default_envs = 8
     answers = False
+    exact = True  # its teacher may normalise
     config: CloneConfig
 
     def build(self) -> None:

@@ -20,6 +20,7 @@ def check(run: Run) -> str:
             device, or memory does not suffice. Nothing has been written then.
     """
     from rlbench.learning.batched import is_data
+    from rlbench.learning.encoders import EncoderConfig, parse
     from rlbench.learning.makeenv import env_factory
     from rlbench.learning.spaces import ObsSpec
 
@@ -37,11 +38,12 @@ def check(run: Run) -> str:
         kinds = {name: catalog.agent_class(name).action_spaces for name in catalog.agents()}
         able = [name for name, kind in kinds.items() if isinstance(env.action_space, kind)]
         raise UserError(f"{error}. Agents that can: {', '.join(able) or 'none'}") from None
-    spec = ObsSpec(env.observation_space, getattr(run.config, "frame_stack", 1))
-    images = ""
+    spec = ObsSpec.of(env.observation_space, run.config)
+    reads = isinstance(run.config, EncoderConfig) and parse(run.config.encoder)[0] != "mlp"
+    images = f", {spec.pictures()}" if reads and spec.pictures() else ""
     if is_data(env):
         _check_data(run, env)
-        images = f", {_splits(env)}"
+        images += f", {_splits(env)}"
     env.close()
     sizes = run.config, spec, env.action_space, len(run.seeds), run.n_envs
     work = functools.partial(agent.work, *sizes)
@@ -105,7 +107,7 @@ def about(run: Run) -> dict[str, Any]:
     env = env_factory(run.env, run.env_kwargs)()
     network, data = "", None
     if isinstance(run.config, EncoderConfig):
-        network = run.config.describe(ObsSpec(env.observation_space, run.config.frame_stack))
+        network = run.config.describe(ObsSpec.of(env.observation_space, run.config))
     if is_data(env):
         data = {**env.unwrapped.data.describe(), "variant": env.unwrapped.variant}
     env.close()

@@ -141,7 +141,7 @@ def memory(run: Run) -> int:
     from rlbench.learning.spaces import ObsSpec
 
     env = env_factory(run.env, run.env_kwargs)()
-    spec = ObsSpec(env.observation_space, getattr(run.config, "frame_stack", 1))
+    spec = ObsSpec.of(env.observation_space, run.config)
     agent = catalog.agent_class(run.agent)
     parts = agent.memory(run.config, spec, env.action_space, len(run.seeds), run.n_envs)
     env.close()

@@ -27,7 +27,7 @@ def score(name: str, env: str, episodes: int, deterministic: bool) -> int:
     env = full_id(env)
     make = env_factory(env)
     made = make()
-    spec, images = ObsSpec(made.observation_space), is_data(made)
+    spec, images = ObsSpec(made.observation_space, exact=True), is_data(made)
     actions = made.action_space
     made.close()
     if images:

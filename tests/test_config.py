@@ -214,7 +214,7 @@ def test_digest_moves_with_everything_else() -> None:
         "dropout": 0.5, "n_steps": 3, "dueling": True, "noisy": True, "noisy_sigma": 0.4,
         "distribution": "qr", "n_atoms": 11, "v_min": -1.0, "v_max": 1.0, "n_quantiles": 5,
         "kappa": 0.5, "iqn_samples": 4, "iqn_target_samples": 4, "iqn_acting_samples": 4,
-        "iqn_embedding": 8, "prioritized": True, "prioritized_alpha": 0.5,
+        "iqn_embedding": 8, "channels": "last", "prioritized": True, "prioritized_alpha": 0.5,
         "layer_norm": True, "prioritized_beta": 0.5, "prioritized_eps": 1e-3, "compile": True,
         "record": False,
     }  # fmt: skip

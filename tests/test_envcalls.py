@@ -252,10 +252,11 @@ def test_ctrl_c_passes_and_a_keyboard_interrupt_of_its_own_does_not() -> None:
     def press(error: type[BaseException]) -> Any:
         raise error
 
-    with pytest.raises(KeyboardInterrupt):
-        guarded(press, KeyboardInterrupt)
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        with pytest.raises(KeyboardInterrupt):
+            guarded(press, KeyboardInterrupt)
+        signal.signal(signal.SIGINT, lambda *_: None)
         with pytest.raises(Interrupted):
             guarded(press, Interrupted)
         with pytest.raises(Fault, match="KeyboardInterrupt"):

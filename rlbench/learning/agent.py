@@ -91,7 +91,7 @@ class Agent(Interface, Requirements):
             raise UserError(f"{type(self).__name__} needs an environment, e.g. 'CartPole-v1'")
         self.observation_space, self.action_space = observation_space, action_space
         self.check_spaces(observation_space, action_space)
-        self.spec = ObsSpec(observation_space, getattr(self.config, "frame_stack", 1))
+        self.spec = ObsSpec.of(observation_space, self.config, self.exact)
         self.seeds = read_seeds(seeds)
         self.check_seeds(self.seeds)
         if self.n_envs < 1:
@@ -207,7 +207,7 @@ class Agent(Interface, Requirements):
         """Training environments for these seeds."""
         if self.make_env is None:
             raise UserError("this agent was loaded without an environment: pass env= to load")
-        return lanes_for(self.make_env, self.seeds, self.n_envs)
+        return lanes_for(self.make_env, self.seeds, self.n_envs, self.spec)
 
     def trainer(self, plan: Plan) -> Training:
         """What trains these seeds as planned, from where the agent stands."""

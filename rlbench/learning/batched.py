@@ -44,7 +44,9 @@ def check_split(env: gymnasium.Env[Any, Any]) -> None:
         )
 
 
-def lanes_for(make: MakeEnv, seeds: Sequence[int], n_envs: int) -> Lanes | BatchedLanes:
+def lanes_for(
+    make: MakeEnv, seeds: Sequence[int], n_envs: int, spec: ObsSpec | None = None
+) -> Lanes | BatchedLanes:
     """Training environments: batched where they can be."""
     env = make()
     check_split(env)
@@ -52,7 +54,7 @@ def lanes_for(make: MakeEnv, seeds: Sequence[int], n_envs: int) -> Lanes | Batch
         return BatchedLanes(env.unwrapped, seeds, n_envs)
     kind = CountedLanes if is_data(env) else Lanes
     env.close()
-    return kind(make, seeds, n_envs)
+    return kind(make, seeds, n_envs, spec)
 
 
 def flattened(obs: Any, space: spaces.Space[Any]) -> np.ndarray:
@@ -165,8 +167,10 @@ class CountedLanes(Lanes):
     shows some images more than once and others not at all; batched, lanes share one pass.
     """
 
-    def __init__(self, make: MakeEnv, seeds: Sequence[int], n_envs: int = 1) -> None:
-        super().__init__(make, seeds, n_envs)
+    def __init__(
+        self, make: MakeEnv, seeds: Sequence[int], n_envs: int = 1, spec: ObsSpec | None = None
+    ) -> None:
+        super().__init__(make, seeds, n_envs, spec)
         self.tally: Tally = Tally(len(self.seeds))
 
     def step(self, action: np.ndarray) -> Step:

@@ -23,7 +23,7 @@ from rlbench.learning import convolution, plugin
 from rlbench.learning.dropout import Dropout
 from rlbench.learning.nets import MLP, Generators, at_hand
 from rlbench.learning.recurrent import CELLS, Cell
-from rlbench.learning.spaces import ObsSpec
+from rlbench.learning.spaces import Channels, ObsSpec
 
 STATIC = ("auto", "mlp", "cnn")
 
@@ -59,6 +59,11 @@ class EncoderConfig(config.Config):
         "auto",
         description="auto (by the observation), mlp, cnn, rnn, gru, lstm, cnn+lstm and the like, "
         "or package.module:Class",
+    )
+    channels: Channels = field(
+        "auto",
+        description="of images: first or last axis; auto: height and width are the two equal axes, "
+        "else the channels are the shorter of the outer axes",
     )
     net_arch: IntList | None = field(
         None,

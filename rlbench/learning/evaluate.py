@@ -51,7 +51,7 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
     policy.reset()
     envs = [[make() for _ in range(width)] for _ in range(rows)]
     calls = EnvCalls(policy.spec)
-    obs = np.zeros((rows, width, *policy.spec.shape), policy.spec.dtype)
+    obs = np.zeros((rows, width, *policy.spec.shape), policy.spec.raw)
     first = np.ones((rows, width), bool)
     episode = np.tile(np.arange(width), (rows, 1))  # which episode a lane plays
     totals = [[0.0] * width for _ in range(rows)]

@@ -88,23 +88,25 @@ class Lanes:
 
     tally: Tally | None = None  # of image data, which is counted instead of written down
 
-    def __init__(self, make: MakeEnv, seeds: Sequence[int], n_envs: int = 1) -> None:
+    def __init__(
+        self, make: MakeEnv, seeds: Sequence[int], n_envs: int = 1, spec: ObsSpec | None = None
+    ) -> None:
         self.seeds, self.n_envs = tuple(seeds), n_envs
         self.envs = [make() for _ in range(len(self.seeds) * n_envs)]
-        self.spec = ObsSpec(self.envs[0].observation_space)
+        self.spec = spec or ObsSpec(self.envs[0].observation_space)
         self.calls = EnvCalls(self.spec)
         action_space = self.envs[0].action_space
         self.discrete = isinstance(action_space, spaces.Discrete)
         self.start = int(action_space.start) if isinstance(action_space, spaces.Discrete) else 0
         self.life = 0
-        self.obs = np.zeros((len(self.seeds), n_envs, *self.spec.shape), self.spec.dtype)
+        self.obs = np.zeros((len(self.seeds), n_envs, *self.spec.shape), self.spec.raw)
         self.returns = [0.0] * len(self.envs)
         self.lengths = [0] * len(self.envs)
         self.finished: list[Finished] = []
 
     def reset(self) -> np.ndarray:
         """First observations `(S, N, *obs)`; every lane gets its own reset seed."""
-        obs = np.zeros((len(self.envs), *self.spec.shape), self.spec.dtype)
+        obs = np.zeros((len(self.envs), *self.spec.shape), self.spec.raw)
         broken: dict[int, tuple[str, str]] = {}
         for i, env in enumerate(self.envs):
             try:
@@ -133,7 +135,7 @@ class Lanes:
             actions = list(action.ravel() + self.start if self.start else action.ravel())
         else:
             actions = list(action.reshape(count, *action.shape[2:]))
-        next_obs = np.empty((count, *spec.shape), spec.dtype)
+        next_obs = np.empty((count, *spec.shape), spec.raw)
         reward = np.empty(count, np.float32)
         terminated = np.zeros(count, bool)
         truncated = np.zeros(count, bool)

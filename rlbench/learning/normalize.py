@@ -51,7 +51,7 @@ class Normalizer:
                 f"normalize_obs is for vectors of real numbers, and {spec.space} has none (bytes "
                 "are scaled to [0, 1] and categories are one-hot already): leave it out"
             )
-        self.moments = Moments(seeds, spec.shape)
+        self.moments, self.dtype = Moments(seeds, spec.shape), spec.raw
         self.vectors = np.ones(int(np.prod(spec.shape)), bool)
         for part, number in zip(spec.parts, numbers, strict=True):
             self.vectors[part.columns] = number
@@ -67,12 +67,13 @@ class Normalizer:
         m = self.moments
         mean = np.where(self.vectors, m.mean, 0.0)
         std = np.where(self.vectors, np.sqrt(m.var + 1e-8), 1.0)
-        self.mean, self.scale = mean.astype(np.float32), (1.0 / std).astype(np.float32)
+        self.mean, self.scale = mean.astype(self.dtype), (1.0 / std).astype(self.dtype)
 
     def array(self, obs: np.ndarray) -> np.ndarray:
-        """`(S, N, *obs)` raw -> normalised."""
+        """`(S, N, *obs)` raw -> normalised, float32."""
         x = (obs - self.mean) * self.scale
-        return np.where(self.vectors, np.clip(x, -CLIP, CLIP), obs)
+        seen = np.where(self.vectors, np.clip(x, -CLIP, CLIP), obs)
+        return seen.astype(np.float32, copy=False)
 
     def tensor(self, obs: Tensor, lead: int) -> Tensor:
         """The same for tensors with `lead` axes before those of an observation."""
@@ -81,7 +82,7 @@ class Normalizer:
             torch.from_numpy(a).view(shape).to(obs.device) for a in (self.mean, self.scale)
         )
         keep = torch.from_numpy(self.vectors).to(obs.device)
-        return torch.where(keep, ((obs - mean) * scale).clamp(-CLIP, CLIP), obs)
+        return torch.where(keep, ((obs - mean) * scale).clamp(-CLIP, CLIP), obs).float()
 
     def rows(self, rows: list[int]) -> Normalizer:
         """A frozen copy for some seeds."""

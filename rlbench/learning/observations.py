@@ -17,11 +17,12 @@ class BadObservation(ValueError):
     """An observation that is not of the space that the environment declares."""
 
 
-def reader(space: spaces.Space[Any]) -> Read:
+def reader(space: spaces.Space[Any], dtype: Any = np.float32) -> Read:
     """A function from an observation of the space to what is stored of it.
 
     Shapes are compared always. Values may be of another dtype as long as none changes: floats in a
-    space of integers must be whole, and integers must fit. Bounds of a Box are not looked at.
+    space of integers must be whole, and integers must fit. Bounds of a Box are not looked at. Dict,
+    Tuple and MultiBinary become vectors of `dtype`.
 
     The function raises BadObservation for anything else.
     """
@@ -34,7 +35,7 @@ def reader(space: spaces.Space[Any]) -> Read:
     width, write = spaces.flatdim(space), _writer(space, "observation")
 
     def read(obs: Any) -> np.ndarray:
-        out = np.zeros(width, np.float32)
+        out = np.zeros(width, dtype)
         write(obs, out)
         return out
 

@@ -34,8 +34,7 @@ class Perception:
         `first` (S, N) marks lanes in which an episode begins: frames before it are copies of its
         first, and memory is 0.
         """
-        if self.normalizer is not None:
-            obs = self.normalizer.array(obs)
+        obs = self._plain(obs)
         lead, stack = obs.shape[:2], self.spec.stack
         if carry is None:
             carry, first = self._nothing(obs), np.ones(lead, bool)
@@ -53,10 +52,16 @@ class Perception:
 
     def peek(self, next_obs: np.ndarray, carry: Carry) -> np.ndarray:
         """What would be seen of the successor of the last observation, within its episode."""
-        obs = next_obs if self.normalizer is None else self.normalizer.array(next_obs)
+        obs = self._plain(next_obs)
         if self.spec.stack == 1:
             return obs
         return np.concatenate([carry[0][:, :, 1:], obs[:, :, None]], 2)
+
+    def _plain(self, obs: np.ndarray) -> np.ndarray:
+        """One observation as networks see it, without those before it."""
+        if self.normalizer is not None:
+            return self.normalizer.array(obs)
+        return obs if obs.dtype == self.spec.dtype else obs.astype(self.spec.dtype)
 
     def _nothing(self, obs: np.ndarray) -> Carry:
         lead = obs.shape[:2]

@@ -104,7 +104,7 @@ class Policy:
             space, part = space[key], part[key]
         single = np.shape(part) == (space.shape or ())
         items = [observation] if single else [_item(observation, i) for i in range(len(part))]
-        stored = [np.asarray(self.spec.array(item), self.spec.dtype) for item in items]
+        stored = [np.asarray(self.spec.array(item), self.spec.raw) for item in items]
         if any(item.size != int(np.prod(self.spec.shape)) for item in stored):
             raise UserError(
                 f"an observation of shape {np.shape(part)} does not fit the space "

@@ -41,7 +41,7 @@ def transition_fields(
 ) -> dict[str, Field]:
     """What a transition is made of, with one discrete action unless told; without a future
     (gamma = 0) nobody asks for its successor."""
-    obs, scalar = Field(spec.shape, spec.dtype), Field((), np.float32)
+    obs, scalar = Field(spec.shape, spec.raw), Field((), np.float32)
     future = bool(gamma or memory or spec.stack > 1)
     # A vector is read faster where its successor lies beside it.
     once = spec.stack > 1 or any(part.image for part in spec.parts)

@@ -28,6 +28,7 @@ class Requirements:
     default_envs: ClassVar[int] = 1
     largest_seed: ClassVar[int] = LARGEST_SEED
     saturates: ClassVar[bool] = False  # steps beyond its usual ones would teach it nothing
+    exact: ClassVar[bool] = False  # needs observations in full precision, whatever it sees
     libraries: ClassVar[tuple[str, ...]] = ()  # whose versions are recorded too
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from rlbench.learning.observations import reader
 from rlbench.learning.returns import one_hot
 from rlbench.learning.space_json import to_json
 
+Channels = Literal["auto", "first", "last"]
 SMALLEST_IMAGE = 8  # pixels; a Box with shorter sides is read as numbers
 
 
@@ -45,12 +46,21 @@ class ObsSpec:
     MultiDiscrete become integers that networks see one-hot; Dict and Tuple are flattened to one
     float32 vector as `gymnasium.spaces.flatten` does, of which networks see the parts. An image
     is a Box of three axes, or of four with a first axis of frames, or a uint8 Box of two axes,
-    with sides of at least 8 pixels; its channels are the shorter of its outer axes.
+    with sides of at least 8 pixels. Its height and width are the two axes that are equal; where
+    all or none are, see `_channels_last`, or say `channels`: first or last.
 
     `stack` is how many successive observations networks see at once: `seen` is their shape.
+    `dtype` is what networks see, `raw` what environments' observations are kept in until then.
+    With `exact` that is float64 where float32 does not hold all values of the space.
     """
 
-    def __init__(self, space: spaces.Space[Any], stack: int = 1) -> None:
+    def __init__(
+        self,
+        space: spaces.Space[Any],
+        stack: int = 1,
+        channels: Channels = "auto",
+        exact: bool = False,
+    ) -> None:
         self.space, self.stack = space, stack
         self.shape: tuple[int, ...]
         self.dtype: Any = np.dtype(np.float32)
@@ -58,7 +68,7 @@ class ObsSpec:
             self.shape = space.shape
             if space.dtype == np.uint8:
                 self.dtype = np.dtype(np.uint8)
-            self.parts = [_box(space, 0, stack)]
+            self.parts = [_box(space, 0, stack, channels)]
         elif isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
             counts = np.ravel(space.n if isinstance(space, spaces.Discrete) else space.nvec)
             sizes = tuple(int(n) for n in counts)
@@ -66,10 +76,36 @@ class ObsSpec:
             self.parts = [Part(slice(0, len(sizes)), self.shape, sizes=sizes)]
         else:
             self.shape = (spaces.flatdim(space),)
-            self.parts = _parts(space, stack)
+            self.parts = _parts(space, stack, channels)
+        self.raw = np.dtype(np.float64) if exact and is_wide(space) else self.dtype
         # An observation of the space as what is stored; raises BadObservation where it is none.
-        self.array = reader(space)
+        self.array = reader(space, self.raw)
         self.seen = self.shape if stack == 1 else (stack, *self.shape)
+
+    @classmethod
+    def of(cls, space: spaces.Space[Any], config: Any, exact: bool = False) -> ObsSpec:
+        """How an agent of this configuration sees the space. What is normalised is kept exactly
+        until then."""
+        return cls(
+            space,
+            getattr(config, "frame_stack", 1),
+            getattr(config, "channels", "auto"),
+            exact or getattr(config, "normalize_obs", False),
+        )
+
+    def pictures(self) -> str:
+        """How images are read, in words: `image 10x10, 12 channels, channels last`."""
+        said = []
+        for part in self.parts:
+            if part.image is not None and len(part.frame) == 3:
+                channels, height, width = _sides(part.frame, part.channels_last)
+                frames = part.image[0] // channels
+                text = f"image {height}x{width}, {channels} channel{'s' * (channels > 1)}"
+                text += f", {frames} frames" if frames > 1 else ""
+                if channels > 1:
+                    text += f", channels {'last' if part.channels_last else 'first'}"
+                said.append(text)
+        return "; ".join(dict.fromkeys(said))
 
     @property
     def features(self) -> int:
@@ -114,7 +150,30 @@ class ObsSpec:
         return x if part.scale == 1.0 else x * part.scale
 
 
-def _box(space: spaces.Box, start: int, stack: int) -> Part:
+def is_wide(space: spaces.Space[Any]) -> bool:
+    """Whether a Box in the space has values that float32 does not hold."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+        return any(is_wide(each) for each in inner)
+    return isinstance(space, spaces.Box) and not np.can_cast(space.dtype, np.float32)
+
+
+def _channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether the channels of an image of three axes are the last: height and width are the two
+    equal ones. Where all are equal they are, as Gymnasium has it; else they are the shorter of the
+    outer axes."""
+    if shape[0] == shape[1]:
+        return True
+    return shape[1] != shape[2] and shape[2] < shape[0]
+
+
+def _sides(shape: tuple[int, ...], last: bool) -> tuple[int, int, int]:
+    """(channels, height, width) of an image of three axes."""
+    a, b, c = shape
+    return (c, a, b) if last else (a, b, c)
+
+
+def _box(space: spaces.Box, start: int, stack: int, channels: Channels) -> Part:
     """A Box from column `start` of the flattened observation on."""
     shape, columns = space.shape, slice(start, start + int(np.prod(space.shape)))
     integers = space.dtype == np.uint8
@@ -123,15 +182,15 @@ def _box(space: spaces.Box, start: int, stack: int) -> Part:
     if len(sides) == 2 and integers:
         sides = (1, *sides)
     if len(sides) == 3:
-        last = sides[2] < sides[0]
-        channels, height, width = (sides[2], *sides[:2]) if last else sides
+        last = _channels_last(sides) if channels == "auto" else channels == "last"
+        depth, height, width = _sides(sides, last)
         if min(height, width) >= SMALLEST_IMAGE:
-            image = (stack * frames * channels, height, width)
+            image = (stack * frames * depth, height, width)
             return Part(columns, shape, image, sides, last, (), scale)
     return Part(columns, shape, scale=scale)
 
 
-def _parts(space: spaces.Space[Any], stack: int) -> list[Part]:
+def _parts(space: spaces.Space[Any], stack: int, channels: Channels) -> list[Part]:
     """The parts of a Dict or Tuple, in the order in which `flatten` writes them."""
     parts: list[Part] = []
     start = 0
@@ -145,7 +204,7 @@ def _parts(space: spaces.Space[Any], stack: int) -> list[Part]:
             return
         width = spaces.flatdim(space)
         if isinstance(space, spaces.Box):
-            parts.append(_box(space, start, stack))
+            parts.append(_box(space, start, stack, channels))
         else:  # flatten has made it one-hot already
             parts.append(Part(slice(start, start + width), (width,), hot=True))
         start += width

@@ -73,7 +73,7 @@ def visit(policy: Policy, make: MakeEnv, split: str) -> Iterator[Visit | None]:
     stage: _Batch | _Singles = (
         _Batch(env, rows, split, made.broken)
         if can_batch(env)
-        else _Singles(make, rows, split, made.broken)
+        else _Singles(make, rows, split, made.broken, policy.spec)
     )
     pulse = time.perf_counter()
     for start in range(0, count, stage.width):
@@ -150,14 +150,19 @@ class _Singles:
     width = SINGLE
 
     def __init__(
-        self, make: MakeEnv, rows: int, split: str, broken: dict[int, tuple[str, str]]
+        self,
+        make: MakeEnv,
+        rows: int,
+        split: str,
+        broken: dict[int, tuple[str, str]],
+        spec: ObsSpec,
     ) -> None:
         self.envs = [[make() for _ in range(self.width)] for _ in range(rows)]
         for env in itertools.chain(*self.envs):
             env.unwrapped.use(split)  # type: ignore[attr-defined]
-        self.spec = ObsSpec(self.envs[0][0].observation_space)
+        self.spec = spec
         self.calls, self.broken = EnvCalls(self.spec), broken
-        self.obs = np.zeros((rows, self.width, *self.spec.shape), self.spec.dtype)
+        self.obs = np.zeros((rows, self.width, *self.spec.shape), self.spec.raw)
 
     def begin(self, index: np.ndarray) -> np.ndarray:
         for (r, i), image in np.ndenumerate(index):
