@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 
 from rlbench.errors import UserError
-from rlbench.learning import checkpoint, named, space_json
+from rlbench.learning import checkpoint, named, saving
 from rlbench.learning.agent import Agent
 from rlbench.learning.policy import Policy
 
@@ -33,42 +33,33 @@ def load(
     Raises:
         UserError: the file is missing, damaged, of other spaces, or of an agent without weights.
     """
-    saved = [checkpoint.load(file) for file in _files(Path(path))]
-    try:
-        meta, state = saved[0]["agent"], _joined([part["state"] for part in saved])
-        cls = _class_of(meta["agent"], path)
-        spaces_here = {"observation_space": observation_space, "action_space": action_space}
-        for name, space in spaces_here.items():
-            own = space_json.from_json(meta[name])
-            if own != space:
-                raise UserError(f"{path} was trained on {name} {own}, the environment has {space}")
-        if meta["version"] != cls.version:
-            raise UserError(
-                f"{path} was written by {cls.name()} version {meta['version']}, "
-                f"this is version {cls.version}: train it again"
-            )
-        if "learner" not in state:
-            raise UserError(
-                f"{path} holds {cls.name()}, which has no network to learn from: name a run of an "
-                "agent that has, such as dqn or ppo"
-            )
-        config = cls.Config.build(cls.name(), meta["config"])
-        named.check(path, encoder=getattr(config, "encoder", ""))
-        rows = np.argsort([seed for part in saved for seed in part["agent"]["seeds"]])
-        agent = cls(
-            seeds=seeds,  # its rows get their numbers, since one may be there several times
-            n_envs=meta["n_envs"],
-            device=str(device),
-            config=_for_acting(config),
-            **spaces_here,
+    saved = [saving.read(file) for file in _files(Path(path))]
+    first, cls = saved[0], _class_of(saved[0].agent, path)
+    spaces_here = {"observation_space": observation_space, "action_space": action_space}
+    for name, space in spaces_here.items():
+        if (own := first.spaces[name]) != space:
+            raise UserError(f"{path} was trained on {name} {own}, the environment has {space}")
+    saving.check_version(path, first, cls.version)
+    if "learner" not in first.state:
+        raise UserError(
+            f"{path} holds {cls.name()}, which has no network to learn from: name a run of an "
+            "agent that has, such as dqn or ppo"
         )
+    config = cls.Config.build(cls.name(), first.config)
+    named.check(path, encoder=getattr(config, "encoder", ""))
+    agent = cls(
+        seeds=seeds,  # its rows get their numbers, since one may be there several times
+        n_envs=first.n_envs,
+        device=str(device),
+        config=_for_acting(config),
+        **spaces_here,
+    )
+    with saving.damage_named(path):
+        state = _joined([part.state for part in saved])
+        rows = np.argsort([seed for part in saved for seed in part.seeds])
         chosen = [int(rows[seed % len(rows)]) for seed in seeds]
         agent.restore(checkpoint.select({**state, "replay": None}, chosen))
-        return agent.policy()
-    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise UserError(
-            f"{path} is damaged or holds no agent ({type(error).__name__}: {error})"
-        ) from None
+    return agent.policy()
 
 
 def _files(path: Path) -> list[Path]:

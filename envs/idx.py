@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import math
+import struct
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 
+_LONGEST = 20  # bytes of a header
+_RATIO = 1032  # the most that gzip can compress
 _TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -36,18 +41,48 @@ def content(path: Path, sums: Sums | None = None) -> bytes:
         raw = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror})") from None
-    try:
-        data = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{path} is truncated or damaged ({error})") from None
-    # The compressed file is a fifth of its content, so that it is asked first.
-    if sums and md5(raw) != sums.gzipped and md5(data) != sums.content:
+    if sums and md5(raw) == sums.gzipped:
+        return gzip.decompress(raw)
+    data = _unzipped(raw, path) if raw[:2] == b"\x1f\x8b" else raw
+    if sums and md5(data) != sums.content:
         raise ValueError(f"{path} is not the official file of that name (its checksum differs)")
     return data
 
 
+def _unzipped(raw: bytes, path: Path) -> bytes:
+    """What is in a gzipped file, as far as its header says: a small file may hold very much."""
+    try:
+        with gzip.open(io.BytesIO(raw)) as file:
+            start = file.read(_LONGEST)
+            try:
+                promised = _header(start, path)[2]
+            except ValueError:
+                return start  # no IDX file, which is said by whoever reads on
+            free = psutil.virtual_memory().available
+            if promised > min(_RATIO * len(raw), free):
+                raise ValueError(
+                    f"{path} is damaged or too large: its header promises {promised:,} bytes, "
+                    f"with {len(raw):,} in the file and {free:,} of memory"
+                )
+            file.seek(0)
+            return file.read(promised + 1)
+    except (EOFError, OSError, zlib.error, struct.error, MemoryError) as error:
+        raise ValueError(f"{path} is truncated or damaged ({error})") from None
+
+
 def parse(data: bytes, path: Path) -> np.ndarray:
     """The array that the bytes of an IDX file hold; `path` is for messages."""
+    dtype, shape, promised = _header(data, path)
+    if len(data) != promised:
+        raise ValueError(
+            f"{path} holds {len(data):,} bytes where its header promises {promised:,}: "
+            f"it is {'truncated' if len(data) < promised else 'damaged or another file'}"
+        )
+    return np.frombuffer(data, dtype, math.prod(shape), offset=4 + 4 * len(shape)).reshape(shape)
+
+
+def _header(data: bytes, path: Path) -> tuple[np.dtype[Any], list[int], int]:
+    """Type and shape of the array in a file, and the bytes that the whole file has then."""
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _TYPES or not 1 <= data[3] <= 4:
         begin = data[:4].hex(" ") or "nothing"
         raise ValueError(
@@ -59,13 +94,7 @@ def parse(data: bytes, path: Path) -> np.ndarray:
     if len(data) < start:
         raise ValueError(f"{path} is truncated: it ends within its header")
     shape = np.frombuffer(data, ">u4", axes, offset=4).tolist()
-    promised = start + math.prod(shape) * dtype.itemsize
-    if len(data) != promised:
-        raise ValueError(
-            f"{path} holds {len(data):,} bytes where its header promises {promised:,}: it is "
-            f"{'truncated' if len(data) < promised else 'damaged or another file'}"
-        )
-    return np.frombuffer(data, dtype, math.prod(shape), offset=start).reshape(shape)
+    return dtype, shape, start + math.prod(shape) * dtype.itemsize
 
 
 def md5(data: bytes) -> str:

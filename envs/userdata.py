@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from rlbench.envs import idx
+from rlbench.envs import idx, npz
 from rlbench.envs.parts import Part, part
 from rlbench.envs.sources import FILES, find
 
@@ -80,19 +78,16 @@ def _idx_folder(folder: Path) -> dict[str, Part]:
 def _npz(path: Path) -> dict[str, Part]:
     """The arrays of a `.npz` file; objects in it are never unpickled."""
     try:
-        with path.open("rb") as raw:
-            file = np.load(raw, allow_pickle=False)
-            keys = set(file.files)
+        with npz.opened(path) as file:
+            keys = file.names
             found = {
                 split: (x, y, file[x], file[y])
                 for split, pairs in _KEYS.items()
                 for x, y in pairs
                 if {x, y} <= keys
             }
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        # AttributeError: numpy also reads other files, and gives an array, without `files`.
-        why = "it holds Python objects; save plain arrays" if "pickle" in str(error) else error
-        raise ValueError(f"{path} cannot be read as a .npz file ({why})") from None
+    except npz.Damaged as error:
+        raise ValueError(f"{path} cannot be read as a .npz file ({error})") from None
     lone = {key for pairs in _KEYS.values() for pair in pairs for key in pair} & keys
     lone -= {key for x, y, _, _ in found.values() for key in (x, y)}
     if "train" not in found or lone:

@@ -60,6 +60,7 @@ def reopen(folder: RunFolder, seeds: Sequence[int], statuses: Collection[str]) -
             continue
         with locked(part.path, f"{part.path}"):
             if _resumable(part):
+                info.pop("checksums", None)
                 info["status"] |= {str(seed): "running" for seed in ended}
                 info["reason"] = {k: v for k, v in info["reason"].items() if int(k) not in ended}
                 part.write_info(info)

@@ -11,7 +11,7 @@ import click
 from rlbench import __version__, options
 from rlbench.cli_bench import ablate, bench
 from rlbench.cli_results import compare, data, list_, plot, report, show
-from rlbench.errors import UserError, nearest
+from rlbench.errors import UserError, nearest, skipped_shown
 
 
 class _Group(click.Group):
@@ -38,7 +38,8 @@ class _Group(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """A user's mistake ends in one line on stderr and exit code 2, from wherever it comes."""
         try:
-            code = super().main(*args, **{**kwargs, "standalone_mode": False})
+            with skipped_shown():
+                code = super().main(*args, **{**kwargs, "standalone_mode": False})
             sys.exit(code if isinstance(code, int) else 0)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message())

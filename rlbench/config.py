@@ -114,7 +114,7 @@ def parse_value(text: str) -> Any:
         return {"none": None, "true": True, "false": False}[text.lower()]
     try:
         return json.loads(text, parse_constant=str, parse_float=_finite)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

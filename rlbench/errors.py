@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 
 class UserError(Exception):
@@ -16,6 +20,34 @@ class Busy(UserError):
 
 class Interrupted(KeyboardInterrupt):
     """A person or system sent a signal: not a KeyboardInterrupt that an environment raises."""
+
+
+class Skipped(UserError, UserWarning):
+    """A warning: results were left out because a file of theirs is damaged.
+
+    Whoever makes warnings errors, as in `python -W error`, gets it as a UserError.
+    """
+
+
+@contextlib.contextmanager
+def skipped_shown() -> Iterator[None]:
+    """Print every warning `Skipped` as one line on stderr, each once."""
+    seen = set()
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+        warnings.simplefilter("always", Skipped)
+
+        def shown(
+            message: Warning | str, category: type[Warning], *place: Any, **more: Any
+        ) -> None:
+            if not issubclass(category, Skipped):
+                show(message, category, *place, **more)
+            elif str(message) not in seen:
+                seen.add(str(message))
+                sys.stderr.write(f"skipped: {message}\n")
+
+        warnings.showwarning = shown
+        yield
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

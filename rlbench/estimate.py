@@ -67,10 +67,10 @@ def _costs(folder: RunFolder) -> list[float]:
         try:
             info = part.read()
             begun, ended = (datetime.fromisoformat(info[key]) for key in ("started", "updated"))
-        except (KeyError, ValueError, TypeError, UserError):
-            continue
-        if part.finished() and not info.get("restarts"):
             spent = (ended - begun).total_seconds()
+        except (KeyError, ValueError, TypeError, UserError):
+            continue  # another run's, or not begun yet
+        if "running" not in info["status"].values() and not info.get("restarts"):
             costs.append(spent / max(info["step"], 1) / lockstep(len(info["seeds"])))
     return costs
 

@@ -169,15 +169,18 @@ def compare(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
 
 
 def compare_against(reference: Path, runs: Sequence[str], out: Path) -> int:
-    """Print how runs, or all of `out`, stand against those in `reference`; 1 if one is worse."""
+    """Print how runs, or all of `out`, stand against those in `reference`; 1 if one is worse or
+    damaged."""
     from rlbench.reporting.regression import print_regressions, regressions
     from rlbench.reporting.results import load
 
     paths = [Path(run) if Path(run).is_dir() else catalog.find_run(run, out) for run in runs]
     only_runs = bool(paths) and all((path / "run.json").is_file() for path in paths)
-    table = regressions(load(*(paths or [out])), load(reference), only_matched=only_runs)
+    results, before = load(*(paths or [out])), load(reference)
+    table = regressions(results, before, only_matched=only_runs)
     print_regressions(table, Console())
-    return int((table["verdict"] == "worse").any())
+    damaged = bool(results.problems or before.problems)
+    return int(damaged or (table["verdict"] == "worse").any())
 
 
 def report(

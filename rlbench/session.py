@@ -147,6 +147,7 @@ class Session:
         self.part.flush()
         if self.agent.seeds:
             self.agent.save(self.part.agent, replay=False)
+        self.info["checksums"] = self.part.checksums()
         self._update()
         self.part.checkpoint.unlink(missing_ok=True)
 

@@ -3,7 +3,7 @@
     results/<env>/<agent>-<digest>/
       run.json                 what was asked for; its digest names the folder
       seeds-0-4/               a part: seeds that train in lockstep, with one writer
-        part.json              status of each seed, versions, device
+        part.json              status of each seed, versions, device; once it ends, checksums
         evaluations.csv  episodes.csv  metrics.csv
         checkpoint.npz         while it runs: everything, and how long the files were
         agent.npz              once it is done: the trained agent
@@ -29,9 +29,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from rlbench.errors import Busy, UserError
+from rlbench.records import FORMAT, checksum, corrupt, read_part, read_run, sealed
 from rlbench.rows import Episode, Evaluation, Metric, Row
 
-FORMAT = 1
 LONGEST_NAME = 255  # bytes of a file's or folder's name
 FILES: dict[type[Any], str] = {
     Evaluation: "evaluations.csv",
@@ -48,20 +48,8 @@ def header(kind: type[Any]) -> str:
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Replace the file as a whole: a reader sees the old text or the new one."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(sealed(value), indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read ({error}): delete its folder and run again"
-        ) from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path} is not written by rlbench: choose another --out")
-    return value
 
 
 def env_folder(env: str) -> str:
@@ -143,12 +131,15 @@ class RunFolder:
             )
 
     def read(self) -> dict[str, Any]:
-        run = read_json(self.path / "run.json")
-        if not isinstance(run.get("config"), dict) or run.get("format") != FORMAT:
-            raise UserError(
-                f"{self.path / 'run.json'} has format {run.get('format')}, this version of rlbench "
-                f"reads {FORMAT}: choose another --out"
-            )
+        """What its run.json says.
+
+        Raises:
+            UserError: the file is damaged, or of another version.
+        """
+        file = self.path / "run.json"
+        run = read_run(file)
+        if not isinstance(run.get("config"), dict):
+            raise corrupt(file, "it lacks 'config'")
         return run
 
     def parts(self) -> list[Part]:
@@ -167,12 +158,12 @@ class Part:
         self._files: dict[type[Any], IO[bytes]] = {}
 
     def read(self) -> dict[str, Any]:
-        part = read_json(self.path / "part.json")
-        if not isinstance(part.get("seeds"), list) or not isinstance(part.get("status"), dict):
-            raise UserError(
-                f"{self.path / 'part.json'} is damaged: delete its folder and run again"
-            )
-        return part
+        """What its part.json says.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        return read_part(self.path / "part.json")
 
     def finished(self) -> bool:
         return "running" not in self.read()["status"].values()
@@ -183,7 +174,8 @@ class Part:
         self.write_info({"seeds": list(seeds), "status": status, "reason": {}, "step": 0})
 
     def clear(self) -> None:
-        """Delete what it holds."""
+        """Delete what it holds, first that it is a part."""
+        (self.path / "part.json").unlink()
         for file in self.path.iterdir():
             if file.name != "lock":
                 file.unlink()
@@ -191,6 +183,8 @@ class Part:
     def cut(self, seeds: Sequence[int]) -> None:
         """Delete the rows of these seeds, then their names: others are left as they are."""
         info, gone = self.read(), set(map(str, seeds))
+        whole = info.pop("checksums", None) is not None
+        self.write_info(info)  # without checksums, which do not hold while it is cut
         for name in FILES.values():
             path = self.path / name
             first, *lines = path.read_bytes().splitlines(keepends=True)
@@ -200,7 +194,13 @@ class Part:
             temporary.replace(path)
         for key in ("status", "reason"):
             info[key] = {seed: value for seed, value in info[key].items() if seed not in gone}
-        self.write_info({**info, "seeds": [s for s in info["seeds"] if str(s) not in gone]})
+        info["seeds"] = [seed for seed in info["seeds"] if str(seed) not in gone]
+        self.write_info(info | ({"checksums": self.checksums()} if whole else {}))
+
+    def checksums(self) -> dict[str, str]:
+        """Checksums of the files that tables and figures are made of, by name."""
+        paths = [self.path / name for name in (*FILES.values(), "test.npz")]
+        return {path.name: checksum(path.read_bytes()) for path in paths if path.is_file()}
 
     def write_info(self, info: dict[str, Any]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -222,7 +222,8 @@ class Part:
 
     def write(self, row: Row) -> None:
         """Append one row (evaluation, episode or metric)."""
-        self._files[type(row)].write((",".join(map(str, row)) + "\n").encode())
+        line = ",".join(map(str, row)) + "\n"
+        self._files[type(row)].write(line.encode("utf-8", "backslashreplace"))
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Write a file of arrays, whole or not at all."""

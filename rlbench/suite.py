@@ -179,7 +179,7 @@ def _read(path: Path) -> Suite:
 def _parsed(text: str, file: str) -> Suite:
     try:
         return _checked(tomllib.loads(text), file)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of whole numbers with 5,000 digits
         raise UserError(f"{file} cannot be read: {error}") from None
 
 

@@ -104,7 +104,7 @@ def _floor(run: Run, out: Path) -> int:
 def _summarise(folder: Path, console: Console) -> None:
     from rlbench import reading
     from rlbench.reporting.gallery import save_gallery
-    from rlbench.reporting.results import load
+    from rlbench.reporting.results import load, warn_of
     from rlbench.reporting.terminal import print_summary
 
     files: list[Path] = []
@@ -121,8 +121,11 @@ def _summarise(folder: Path, console: Console) -> None:
     for file in files:
         console.print(f" {'curve':8} {file}", soft_wrap=True, highlight=False)
     if any(folder.glob("seeds-*/test.npz")):
-        for file in save_gallery(folder):
-            console.print(f" {'gallery':8} {file}", soft_wrap=True, highlight=False)
+        try:
+            for file in save_gallery(folder):
+                console.print(f" {'gallery':8} {file}", soft_wrap=True, highlight=False)
+        except UserError as error:
+            warn_of([str(error)])
 
 
 def resume(
@@ -145,10 +148,12 @@ def resume(
 class _Again(NamedTuple):
     """A seed's final evaluation, played again."""
 
+    seed: int
     said: str
     now: float  # mean return, or accuracy
     before: float  # as recorded; NaN where nothing is
-    same: bool  # item by item
+    same: bool  # item by item, of those that are recorded
+    missing: bool  # whether rows that should be recorded are not
 
 
 def evaluate(
@@ -167,7 +172,7 @@ def evaluate(
     Raises:
         UserError: there is nothing to play, or the policies have no randomness to play with.
     """
-    from rlbench.reporting.results import load
+    from rlbench.reporting.results import collect, warn_of
 
     folder = RunFolder(catalog.find_run(name, out))
     run = Run.from_json(folder.read(), ())
@@ -180,7 +185,9 @@ def evaluate(
         raise UserError(
             f"{folder.path} has no trained agent yet: rlbench resume {folder.path}{trust}"
         )
-    final = load(folder.path).evaluations.query("phase == 'final'")
+    results = collect(folder.path)
+    warn_of(results.problems)
+    final = results.evaluations.query("phase == 'final'")
     console = Console()
     found: list[_Again] = []
     for file in agents:
@@ -198,7 +205,7 @@ def evaluate(
         again = (
             _visited(policy, make, final)
             if is_data(make())
-            else _played(policy, make, episodes, final)
+            else _played(policy, make, episodes, run.final_episodes, final)
         )
         for seed in again:
             console.print(seed.said, highlight=False)
@@ -206,13 +213,22 @@ def evaluate(
     if changed is not None or drawn:
         console.print(_change(found), highlight=False, soft_wrap=True)
         return 0
-    equal = all(seed.same for seed in found)
-    console.print(
-        "equal to the recorded final evaluation"
-        if equal
-        else "NOT equal to the recorded final evaluation (another device, version or machine?)"
-    )
-    return 0 if equal else 1
+    known = results.runs.query("status == 'done'")["seed"]
+    lost = {*known} - {seed.seed for seed in found} | {s.seed for s in found if s.missing}
+    if not run.final_episodes:
+        said, code = "no final evaluation was recorded: there is nothing to compare with", 0
+    elif not all(seed.same for seed in found):
+        said = "NOT equal to the recorded final evaluation (another device, version or machine?)"
+        code = 1
+    elif lost:
+        said = (
+            f"NOT compared: agents or rows of seeds {seed_ranges([*lost])} are missing or damaged"
+        )
+        code = 1
+    else:
+        said, code = "equal to the recorded final evaluation", 0
+    console.print(said, highlight=False, soft_wrap=True)
+    return code
 
 
 def _change(seeds: Sequence[_Again]) -> str:
@@ -231,8 +247,10 @@ def _change(seeds: Sequence[_Again]) -> str:
     )
 
 
-def _played(policy: Policy, make: MakeEnv, episodes: int, final: pd.DataFrame) -> Iterator[_Again]:
-    """The first final episodes of every seed."""
+def _played(
+    policy: Policy, make: MakeEnv, episodes: int, planned: int, final: pd.DataFrame
+) -> Iterator[_Again]:
+    """The first final episodes of every seed, of which `planned` should be recorded."""
     recorded = final.set_index(["seed", "episode"])["return"].to_dict()
     returns: dict[int, list[float]] = {seed: [] for seed in policy.seeds}
     for score in play(policy, make, "final", episodes):
@@ -242,11 +260,14 @@ def _played(policy: Policy, make: MakeEnv, episodes: int, final: pd.DataFrame) -
         spread = f" +- {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
         before = [recorded.get((seed, n), math.nan) for n in range(len(values))]
         same = all(math.isnan(b) or b == value for b, value in zip(before, values, strict=True))
+        missing = any(map(math.isnan, before[:planned]))
         said = (
             f"seed {seed}: mean return {np.mean(values):.1f}{spread} (standard deviation over "
             f"{len(values)} episodes)"
         )
-        yield _Again(said, float(np.mean(values)), float(np.mean(before)), same)
+        before = before[:planned]
+        past = float(np.mean(before)) if before else math.nan
+        yield _Again(seed, said, float(np.mean(values)), past, same, missing)
 
 
 def _visited(policy: Policy, make: MakeEnv, final: pd.DataFrame) -> Iterator[_Again]:
@@ -258,4 +279,5 @@ def _visited(policy: Policy, make: MakeEnv, final: pd.DataFrame) -> Iterator[_Ag
         accuracy = float(right.mean())
         before = recorded.get(seed, math.nan)
         said = f"seed {seed}: {100 * accuracy:.2f} % of {len(right):,} test images"
-        yield _Again(said, accuracy, before, math.isnan(before) or before == accuracy)
+        unknown = math.isnan(before)
+        yield _Again(seed, said, accuracy, before, unknown or before == accuracy, unknown)

@@ -56,6 +56,13 @@ class Hang(Noise):
         return super().step(action)
 
 
+class Surrogate(Noise):
+    """Fails with half a character, as of a file name that is no UTF-8."""
+
+    def step(self, action: Any) -> Stepped:
+        raise ValueError("half \ud800")
+
+
 class Stuck(Noise):
     """Is not made as long as a file is there."""
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import pickle
+import tracemalloc
+import zipfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import lockstep
 import numpy as np
 import pytest
@@ -141,3 +145,75 @@ def test_saving_replaces_the_file_as_a_whole(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["agent.npz"]
     with pytest.raises(OSError, match="No such file"):
         agent.save(tmp_path / "nowhere" / "agent.npz")
+
+
+class Refusing(gymnasium.Env[Any, Any]):
+    """An environment that cannot be made today."""
+
+    def __init__(self) -> None:
+        raise ValueError("the simulator is not running")
+
+
+def test_errors_of_others_are_not_the_files(tmp_path: Path) -> None:
+    """A good file is not called damaged where the environment or the device is at fault."""
+    file = DQN("CartPole-v1", device="cpu").save(tmp_path / "good.npz")
+    with pytest.raises(Exception, match="the simulator is not running") as caught:
+        DQN.load(file, env=Refusing, device="cpu")
+    assert "damaged" not in str(caught.value)
+    with pytest.raises(Exception, match=r"device|string") as caught:
+        DQN.load(file, device=3)  # type: ignore[arg-type]
+    assert "damaged" not in str(caught.value)
+    assert DQN.load(file, device="cpu").seeds == (0,)
+
+
+def rewritten(file: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """The file with its tree changed and everything else, checksums included, in order."""
+    with np.load(file) as saved:
+        arrays = {name: saved[name] for name in saved.files}
+    tree = json.loads(str(arrays.pop("tree")))
+    change(tree["tree"])
+    target = file.with_name("changed.npz")
+    np.savez(target, tree=np.array(json.dumps(tree)), **arrays)
+    return target
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tree: tree["agent"].pop("config"),
+        lambda tree: tree["agent"].update(seeds=[]),
+        lambda tree: tree["agent"].update(seeds=["0"]),
+        lambda tree: tree["agent"].update(n_envs=-1),
+        lambda tree: tree["agent"].update(total_timesteps="many"),
+        lambda tree: tree["agent"]["observation_space"].update(shape=[10**6, 10**6]),
+        lambda tree: tree["agent"]["observation_space"].update(type="Ball"),
+        lambda tree: tree["agent"].update(agent=["dqn"]),
+        lambda tree: tree["state"].clear(),
+        lambda tree: tree.update(state={"__array__": ["a"]}),
+        lambda tree: tree.clear(),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_its_own(
+    tmp_path: Path, change: Callable[[dict[str, Any]], Any]
+) -> None:
+    file = rewritten(DQN("CartPole-v1", device="cpu").save(tmp_path / "good.npz"), change)
+    with pytest.raises(UserError, match="damaged") as caught:
+        DQN.load(file, device="cpu")
+    assert "\n" not in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_only_what_is_named_is_read(tmp_path: Path) -> None:
+    """Entries that nobody asked for take no memory, however much they claim."""
+    file = DQN("CartPole-v1", device="cpu").save(tmp_path / "good.npz")
+    claim = {"descr": "|u1", "fortran_order": False, "shape": (2**28,)}
+    archive = zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED)
+    with archive, archive.open("bomb.npy", "w") as entry:
+        np.lib.format.write_array_header_1_0(entry, claim)
+        for _ in range(256):
+            entry.write(bytes(2**20))
+    tracemalloc.start()
+    assert DQN.load(file, device="cpu").seeds == (0,)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**27

@@ -7,7 +7,6 @@ A state tree is made of dicts, lists, scalars and arrays. Arrays keep their dtyp
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from rlbench.arrayfiles import Damaged, Npz, opened
 from rlbench.errors import UserError
+from rlbench.plaintext import plain_text
 
 FORMAT = 2
 
@@ -63,36 +64,37 @@ def save(path: str | Path, tree: dict[str, Any]) -> Path:
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """Read what `save` wrote.
+    """Read what `save` wrote: only arrays that the tree names, which take no more than the file.
 
     Raises:
         UserError: the file is missing, cut, or not one of ours.
     """
     path = Path(path)
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with opened(path, most=path.stat().st_size) as file:
             text = json.loads(str(file["tree"]))
-            arrays = {name: file[name] for name in file.files}
+            if not isinstance(text, dict) or text.get("format") != FORMAT:
+                raise UserError(
+                    f"{path} has another format than this version of rlbench reads ({FORMAT})"
+                )
+            return dict(_unfold(text["tree"], file))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        kind = type(error).__name__
-        raise UserError(f"{path} is damaged or was not written by rlbench ({kind})") from None
-    if not isinstance(text, dict) or text.get("format") != FORMAT:
-        raise UserError(f"{path} has another format than this version of rlbench reads ({FORMAT})")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error})") from None
+    except (Damaged, LookupError, TypeError, ValueError, RecursionError) as error:
+        why = plain_text(f"{type(error).__name__}: {error}", 200)
+        raise UserError(f"{path} is damaged or was not written by rlbench ({why})") from None
 
-    def unfold(value: Any) -> Any:
-        if isinstance(value, list):
-            return [unfold(v) for v in value]
-        if isinstance(value, dict):
-            if "__array__" in value:
-                return arrays[value["__array__"]]
-            if "__scalar__" in value:
-                return arrays[value["__scalar__"]][()]
-            return {k: unfold(v) for k, v in value.items()}
-        return value
 
-    try:
-        return dict(unfold(text["tree"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged: it lacks {error}") from None
+def _unfold(value: Any, file: Npz) -> Any:
+    """The tree with arrays in the place of their names."""
+    if isinstance(value, list):
+        return [_unfold(v, file) for v in value]
+    if isinstance(value, dict):
+        if "__array__" in value:
+            return file[value["__array__"]]
+        if "__scalar__" in value:
+            return file[value["__scalar__"]][()]
+        return {k: _unfold(v, file) for k, v in value.items()}
+    return value

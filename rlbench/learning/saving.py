@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import torch
+from gymnasium import spaces
 
 from rlbench.errors import UserError
 from rlbench.learning import checkpoint, named, space_json
+from rlbench.plaintext import plain_text
 
 if TYPE_CHECKING:
     from rlbench.learning.agent import Agent
@@ -32,42 +38,96 @@ def save(agent: Agent, path: str | Path, replay: bool) -> Path:
     return checkpoint.save(path, {"agent": meta, "state": state})
 
 
-def load(cls: type[A], path: str | Path, env: Any, seed: int | None, device: str) -> A:
-    """See `Agent.load`."""
+class Saved(NamedTuple):
+    """What a file says of an agent, checked as far as it can be without building one."""
+
+    agent: str
+    version: int
+    config: dict[str, Any]
+    seeds: list[int]
+    n_envs: int
+    total_timesteps: int | None
+    spaces: dict[str, spaces.Space[Any]]  # by the arguments of an agent
+    state: dict[str, Any]
+
+
+def read(path: str | Path) -> Saved:
+    """Read what `save` wrote; nothing is built or imported.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds no agent.
+    """
     saved = checkpoint.load(path)
-    try:
-        meta, state = saved["agent"], saved["state"]
-        if meta["agent"] != cls.name():
-            raise UserError(f"{path} holds {meta['agent']}, not {cls.name()}")
-        if meta["version"] != cls.version:
-            raise UserError(
-                f"{path} was written by {cls.name()} version {meta['version']}, "
-                f"this is version {cls.version}: train it again"
-            )
-        if seed is not None and seed not in meta["seeds"]:
-            raise UserError(f"{path} has no seed {seed}, it has {meta['seeds']}")
-        rows = [row for row, s in enumerate(meta["seeds"]) if seed in (None, s)]
-        config = cls.Config.build(cls.name(), meta["config"])
-        named.check(str(path), encoder=getattr(config, "encoder", ""))
-        found = {k: space_json.from_json(meta[k]) for k in ("observation_space", "action_space")}
-        agent = cls(
-            env,
-            seeds=[meta["seeds"][r] for r in rows],
-            n_envs=meta["n_envs"],
-            device=device,
-            config=config,
-            **({} if env is not None else found),
+    with damage_named(path):
+        meta, total = saved["agent"], saved["agent"]["total_timesteps"]
+        names = ("observation_space", "action_space")
+        found = Saved(
+            meta["agent"],
+            meta["version"],
+            dict(meta["config"]),
+            [_whole(seed, 0) for seed in meta["seeds"]],
+            _whole(meta["n_envs"], 1),
+            None if total is None else _whole(total, 0),
+            {name: space_json.from_json(meta[name]) for name in names},
+            dict(saved["state"]),
         )
-        for name, space in found.items():
-            if getattr(agent, name) != space:
-                raise UserError(
-                    f"{path} was trained on {name} {space}, "
-                    f"the environment has {getattr(agent, name)}"
-                )
-        agent.total_timesteps = meta["total_timesteps"]
-        agent.restore(checkpoint.select(state, rows))
-    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
+        if not isinstance(found.agent, str) or not found.seeds:
+            raise ValueError("it names no agent, or no seeds")
+        return found
+
+
+@contextmanager
+def damage_named(path: str | Path) -> Iterator[None]:
+    """Around code that only reads a saved agent: whatever goes wrong there, the file is damaged."""
+    try:
+        yield
+    except (UserError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        why = plain_text(f"{type(error).__name__}: {error}", 200)
+        raise UserError(f"{path} is damaged or holds no agent ({why})") from None
+
+
+def _whole(value: Any, low: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise ValueError(f"{value!r} is no whole number from {low} on")
+    return value
+
+
+def check_version(path: str | Path, saved: Saved, version: int) -> None:
+    """Refuse what another version of the agent wrote."""
+    if saved.version != version:
         raise UserError(
-            f"{path} is damaged or holds no agent ({type(error).__name__}: {error})"
-        ) from None
+            f"{path} was written by {saved.agent} version {saved.version}, "
+            f"this is version {version}: train it again"
+        )
+
+
+def load(cls: type[A], path: str | Path, env: Any, seed: int | None, device: str) -> A:
+    """See `Agent.load`. Errors of the environment, the device or an encoder are not the file's."""
+    saved = read(path)
+    if saved.agent != cls.name():
+        raise UserError(f"{path} holds {saved.agent}, not {cls.name()}")
+    check_version(path, saved, cls.version)
+    if seed is not None and seed not in saved.seeds:
+        raise UserError(f"{path} has no seed {seed}, it has {saved.seeds}")
+    rows = [row for row, s in enumerate(saved.seeds) if seed in (None, s)]
+    config = cls.Config.build(cls.name(), saved.config)
+    named.check(str(path), encoder=getattr(config, "encoder", ""))
+    agent = cls(
+        env,
+        seeds=[saved.seeds[r] for r in rows],
+        n_envs=saved.n_envs,
+        device=device,
+        config=config,
+        **({} if env is not None else saved.spaces),
+    )
+    for name, space in saved.spaces.items():
+        if getattr(agent, name) != space:
+            raise UserError(
+                f"{path} was trained on {name} {space}, the environment has {getattr(agent, name)}"
+            )
+    agent.total_timesteps = saved.total_timesteps
+    with damage_named(path):
+        agent.restore(checkpoint.select(saved.state, rows))
     return agent

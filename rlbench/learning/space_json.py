@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+
+MOST = 2**28  # numbers in an observation that a file may claim
 
 
 def to_json(space: spaces.Space[Any]) -> dict[str, Any]:
@@ -39,6 +42,8 @@ def from_json(text: dict[str, Any]) -> spaces.Space[Any]:
     kind = text["type"]
     if kind == "Box":
         shape, dtype = tuple(text["shape"]), np.dtype(text["dtype"])
+        if math.prod(shape) > MOST:
+            raise ValueError(f"a Box of shape {shape} is larger than any that was saved")
         low, high = (np.asarray(text[k], dtype=np.float64).astype(dtype) for k in ("low", "high"))
         return spaces.Box(
             np.broadcast_to(low, shape), np.broadcast_to(high, shape), shape, dtype.type

@@ -1,6 +1,5 @@
 """What a run on image data answered for the test images, out of the `test.npz` of its parts."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlbench.arrayfiles import Damaged, opened
 from rlbench.errors import UserError
-from rlbench.reporting.results import corrupt, load
+from rlbench.records import check_checksum, corrupt
+from rlbench.reporting.results import load
 from rlbench.reporting.tables import overall
 
 Array = NDArray[Any]
 SHOWN = 60  # images that are looked at
+MOST = 2**30  # bytes that the arrays of a part may take
 OTHER = "(none)"  # stands for an answer that is no class
 FIELDS = ("seeds", "predictions", "labels", "class_names", "shown", "images")
 WALKS = ("path_images", "paths", "path_predictions", "path_labels", "window")
@@ -84,14 +86,16 @@ def most_common_mistake(answers: Answers, index: int) -> tuple[int, int]:
 def _read(file: Path) -> dict[str, Array]:
     """The arrays of a part, of shapes that fit one another."""
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            part = {name: arrays[name] for name in arrays.files}
+        with opened(file, MOST) as arrays:
+            names = [*FIELDS, *(WALKS if "paths" in arrays.names else ())]
+            part = {name: arrays[name] for name in names}
+        check_checksum(file)
         lengths = {name: len(part[name]) for name in FIELDS}
         lengths |= {name: len(part[name]) for name in WALKS[:-1] if "paths" in part}
         fits = part["predictions"].shape == (lengths["seeds"], lengths["labels"])
         fits &= bool(np.isin(part["labels"], np.arange(lengths["class_names"])).all())
         fits &= lengths["shown"] == lengths["images"] and lengths["seeds"] > 0
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (Damaged, OSError, ValueError, TypeError) as error:
         raise corrupt(file, error) from None
     if not fits:
         raise corrupt(file, "its arrays do not fit one another")

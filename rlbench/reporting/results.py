@@ -1,18 +1,26 @@
 """The files of runs as tidy DataFrames, readable while a run still writes them."""
 
+from __future__ import annotations
+
+import csv
 import io
 import json
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from rlbench.errors import UserError
+from rlbench.errors import Skipped, UserError
+from rlbench.plaintext import plain_text
+from rlbench.records import STATUSES, check_seal, checksum, corrupt, read_part, read_run
+from rlbench.reporting.complete import check_complete, check_rows, check_run
+from rlbench.store import seed_ranges
 
-FORMAT = 1
-STATUSES = ("done", "running", "diverged", "failed", "timeout")
+__all__ = ["RUN", "STATUSES", "Results", "collect", "load"]
+
 RUN = ["env", "agent", "variant", "digest"]  # what names a run; a seed of it: RUN + ["seed"]
 
 IDENTITY = {**dict.fromkeys(RUN, "str"), "seed": "int64"}
@@ -67,6 +75,7 @@ EPISODES = {
     "time": "float64",
 }
 METRICS = {"seed": "int64", "step": "int64", "key": "str", "value": "float64"}
+FILES = {"evaluations.csv": EVALUATIONS, "episodes.csv": EPISODES, "metrics.csv": METRICS}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,89 +96,179 @@ class Results:
     evaluations: pd.DataFrame
     episodes: pd.DataFrame
     metrics: pd.DataFrame
+    problems: tuple[str, ...] = ()  # what was left out since it is damaged, in a line each
 
     def __repr__(self) -> str:
         runs = len(self.runs[RUN].drop_duplicates())
         return f"Results({runs} runs, {len(self.runs)} seeds, {len(self.evaluations)} evaluations)"
+
+    def tables(self) -> tuple[pd.DataFrame, ...]:
+        """`runs`, `evaluations`, `episodes` and `metrics`."""
+        return self.runs, self.evaluations, self.episodes, self.metrics
+
+    def of(self, tables: Iterable[pd.DataFrame], problems: Iterable[str] = ()) -> Results:
+        """Results of these tables, with the problems of these and some more."""
+        runs, evaluations, episodes, metrics = tables
+        return Results(runs, evaluations, episodes, metrics, (*self.problems, *problems))
 
 
 def load(*paths: str | Path) -> Results:
     """Read every run at or below the paths: results roots, env, run or part folders.
 
     A folder `reference` below a path is skipped unless it, or a folder in it, is itself a path.
-    A last line without newline is still being written, and dropped. Raises UserError where a path
-    holds no run, a file is corrupt, or a key (run, seed, phase, step, episode) comes twice.
+    A last line without newline is still being written, and dropped. A damaged file costs the seeds
+    of its part, and a seed that is in two parts is left out: each of these is a warning `Skipped`,
+    and one of the `problems`.
+
+    Raises:
+        UserError: a path holds no run, or nothing of what is there can be read.
     """
-    parts = {part.resolve(): part for path in paths for part in _find_parts(Path(path))}
-    runs, evaluations, episodes, metrics = [], [], [], []
-    owners: dict[Any, Path] = {}
+    results = collect(*paths)
+    if results.runs.empty and results.problems:
+        more = len(results.problems) - 1
+        raise UserError(results.problems[0] + (f" (and {more} more)" if more else ""))
+    warn_of(results.problems)
+    return results
+
+
+def warn_of(problems: Iterable[str]) -> None:
+    """A warning `Skipped` for each, at the line that called whoever calls this."""
+    for problem in problems:
+        warnings.warn(problem, Skipped, stacklevel=3)
+
+
+def collect(*paths: str | Path) -> Results:
+    """`load` without warnings, and also where nothing can be read: see `problems`."""
+    problems: list[str] = []
+    parts = {part.resolve(): part for path in paths for part in _find_parts(Path(path), problems)}
+    read: dict[Path, list[pd.DataFrame]] = {}
+    runs: dict[Path, dict[str, Any] | None] = {}
     for part in parts.values():
-        seeds = _read_seeds(part)
-        for key in seeds[[*RUN, "seed"]].itertuples(index=False):
-            if owners.setdefault(key, part) is not part:
-                raise UserError(f"{_name(key)} is in {owners[key]} and in {part}: keep one of them")
-        runs.append(seeds)
-        evaluations.append(_read_rows(part / "evaluations.csv", EVALUATIONS, seeds))
-        episodes.append(_read_rows(part / "episodes.csv", EPISODES, seeds))
-        metrics.append(_read_rows(part / "metrics.csv", METRICS, seeds))
-    return Results(
-        _concat(runs, RUNS).sort_values([*RUN, "seed"], ignore_index=True),
-        _concat(evaluations, IDENTITY | EVALUATIONS),
-        _concat(episodes, IDENTITY | EPISODES),
-        _concat(metrics, IDENTITY | METRICS),
-    )
+        home = part.parent
+        try:
+            if home not in runs:
+                runs[home] = None
+                runs[home] = _read_run(home)
+            if run := runs[home]:
+                read[part] = _read_part(part, run)
+        except UserError as error:
+            problems.append(str(error))
+    _leave_out_twins(read, problems)
+    kinds = (RUNS, *(IDENTITY | columns for columns in FILES.values()))
+    tables = [
+        _concat([frames[i] for frames in read.values()], kind) for i, kind in enumerate(kinds)
+    ]
+    table, *others = tables
+    table = table.sort_values([*RUN, "seed"], ignore_index=True)
+    evaluations, episodes, metrics = others
+    return Results(table, evaluations, episodes, metrics, tuple(dict.fromkeys(problems)))
 
 
-def _find_parts(path: Path) -> list[Path]:
+def _find_parts(path: Path, problems: list[str]) -> list[Path]:
     """The part folders at or below a path that was named."""
     if not path.is_dir():
         raise UserError(f"{path} is no folder: name a results folder, or a run in it")
     if (path / "part.json").is_file():
         return [path]
-    runs = list(_find_runs(path))
-    if not runs:
+    runs = list(_find_runs(path, problems, set()))
+    if not runs and not problems:
         raise UserError(f"no runs in {path}: name a results folder, or make one with `rlbench run`")
-    return [file.parent for run in runs for file in sorted(run.glob("*/part.json"))]
+    found = []
+    for folder in (folder for run in runs for folder in sorted(run.iterdir())):
+        if (folder / "part.json").is_file():
+            found.append(folder)
+        elif any((folder / name).is_file() for name in FILES):
+            problems.append(str(corrupt(folder / "part.json", "it is missing")))
+    return found
 
 
-def _find_runs(folder: Path) -> Iterator[Path]:
+def _find_runs(folder: Path, problems: list[str], seen: set[Path]) -> Iterator[Path]:
     if (folder / "run.json").is_file():
         yield folder
         return
-    for child in sorted(folder.iterdir()):
-        if child.is_dir() and child.name != "reference":
-            yield from _find_runs(child)
-
-
-def _read_seeds(part: Path) -> pd.DataFrame:
-    """The rows of `runs` for one part."""
-    run_file, part_file = part.parent / "run.json", part / "part.json"
-    run, record = read_json(run_file), read_json(part_file)
-    if run.get("format") != FORMAT:
-        raise corrupt(run_file, f"its format is {run.get('format')!r}, known is {FORMAT}")
-    file = run_file
     try:
-        shared = {key: run[key] for key in [*RUN, "total_timesteps", "n_envs"]}
-        shared |= {"reward_threshold": run.get("reward_threshold"), "path": str(part.parent)}
-        shared |= {"network": run.get("network") or "", **_task(run)}
-        file = part_file
-        shared |= {key: record.get(key) for key in ("device", "seconds")}
-        each = record.get("seed_seconds")  # where seeds train one after the other
-        shared |= {"step": record["step"], "lockstep": len(record["seeds"]) if each is None else 1}
-        status, reason = record["status"], record.get("reason", {})
-        rows = [
-            {"seed": seed, "status": status[str(seed)], "reason": reason.get(str(seed), "")}
-            | ({} if each is None else {"seconds": each.get(str(seed))})
-            for seed in record["seeds"]
-        ]
-        frame = pd.DataFrame([shared | row for row in rows], columns=list(RUNS)).astype(RUNS)
-    except KeyError as error:
-        raise corrupt(file, f"it lacks {error}") from None
-    except (AttributeError, TypeError, ValueError) as error:
-        raise corrupt(file, error) from None
-    if unknown := set(frame["status"]) - set(STATUSES):
-        raise corrupt(part_file, f"unknown status {min(unknown)!r}")
-    return frame
+        children = sorted(child for child in folder.iterdir() if child.is_dir())
+    except OSError as error:
+        problems.append(f"{folder} cannot be read ({error.strerror or error})")
+        return
+    if any((child / "part.json").is_file() for child in children):
+        problems.append(str(corrupt(folder / "run.json", "it is missing")))
+        return
+    for child in children:
+        if child.name != "reference" and (place := child.resolve()) not in seen:
+            seen.add(place)  # a link may lead back
+            yield from _find_runs(child, problems, seen)
+
+
+def _leave_out_twins(read: dict[Path, list[pd.DataFrame]], problems: list[str]) -> None:
+    """Drop seeds that are in two parts from both, since nothing says which is right."""
+    owners: dict[Any, list[Path]] = {}
+    for part, frames in read.items():
+        for key in frames[0][[*RUN, "seed"]].itertuples(index=False, name=None):
+            owners.setdefault(key, []).append(part)
+    twins: dict[tuple[Any, ...], list[int]] = {}
+    for (*run, seed), places in owners.items():
+        if len(places) > 1:
+            twins.setdefault((*run, *places[:2]), []).append(seed)
+            for place in places:
+                read[place] = [frame[frame["seed"] != seed] for frame in read[place]]
+    for (env, agent, variant, number, one, other), seeds in twins.items():
+        named = " ".join(filter(None, (agent, variant, number)))
+        are = "seed {} is" if len(seeds) == 1 else "seeds {} are"
+        problems.append(
+            f"{named} on {env}, {are.format(seed_ranges(seeds))} in {one} and in {other}: keep one "
+            "of them"
+        )
+
+
+def _read_run(folder: Path) -> dict[str, Any]:
+    run = read_run(folder / "run.json")
+    check_run(folder / "run.json", run)
+    return run
+
+
+def _read_part(part: Path, run: dict[str, Any]) -> list[pd.DataFrame]:
+    """The rows of `runs` for one part, and those of its files."""
+    file = part / "part.json"
+    record = read_part(file)
+    seeds = _seed_rows(part, run, record)
+    frames = [seeds]
+    for name, columns in FILES.items():
+        content = _content(part / name)
+        rows = _read_rows(part / name, content, columns, seeds)
+        if len(rows):
+            check_rows(part / name, rows)
+        if name == "evaluations.csv":
+            check_complete(part / name, rows, run, record["status"])
+        written = (record.get("checksums") or {}).get(name)
+        if written is not None and checksum(content) != written:
+            raise corrupt(part / name, "its checksum is not that of what was written")
+        for place, field in enumerate(RUN):
+            rows.insert(place, field, seeds[field].iloc[0])
+        frames.append(rows)
+    check_seal(file, record)
+    return frames
+
+
+def _seed_rows(part: Path, run: dict[str, Any], record: dict[str, Any]) -> pd.DataFrame:
+    """The rows of `runs` for one part."""
+    shared = {key: run[key] for key in [*RUN, "total_timesteps", "n_envs"]}
+    shared |= {"reward_threshold": run.get("reward_threshold"), "path": str(part.parent)}
+    shared |= {"network": run.get("network") or "", **_task(run)}
+    shared |= {key: record.get(key) for key in ("device", "seconds")}
+    each = record.get("seed_seconds")  # where seeds train one after the other
+    shared |= {"step": record["step"], "lockstep": len(record["seeds"]) if each is None else 1}
+    status, reason = record["status"], record["reason"]
+    rows = [
+        {"seed": seed, "status": status[str(seed)], "reason": reason.get(str(seed), "")}
+        | ({} if each is None else {"seconds": each.get(str(seed))})
+        for seed in record["seeds"]
+    ]
+    plain = [
+        {k: plain_text(v) if isinstance(v, str) else v for k, v in {**shared, **row}.items()}
+        for row in rows
+    ]
+    return pd.DataFrame(plain, columns=list(RUNS)).astype(RUNS)
 
 
 def _task(run: dict[str, Any]) -> dict[str, str]:
@@ -184,19 +283,18 @@ def _task(run: dict[str, Any]) -> dict[str, str]:
     return names | {"options": " ".join(options)}
 
 
-def read_json(file: Path) -> dict[str, Any]:
+def _content(file: Path) -> bytes:
+    """The bytes of a file, none where it is not there."""
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise corrupt(file, error) from None
-    if not isinstance(record, dict):
-        raise corrupt(file, "no JSON object")
-    return record
+        return file.read_bytes() if file.exists() else b""
+    except OSError as error:
+        raise corrupt(file, error.strerror or error) from None
 
 
-def _read_rows(file: Path, columns: dict[str, str], seeds: pd.DataFrame) -> pd.DataFrame:
-    """The complete lines of one CSV file behind the identity of its run; empty where it is not."""
-    content = file.read_bytes() if file.is_file() else b""
+def _read_rows(
+    file: Path, content: bytes, columns: dict[str, str], seeds: pd.DataFrame
+) -> pd.DataFrame:
+    """The complete lines of one CSV file; none where it is not."""
     content = content[: content.rfind(b"\n") + 1]
     header, _, lines = content.partition(b"\n")
     first, names = header.decode(errors="replace").rstrip("\r"), list(columns)
@@ -209,32 +307,24 @@ def _read_rows(file: Path, columns: dict[str, str], seeds: pd.DataFrame) -> pd.D
             raise corrupt(file, f"line {number} has not {len(names)} fields")
     try:
         types = {name: columns[name] for name in names}
-        rows = pd.read_csv(io.BytesIO(lines), names=names, dtype=types)
-    except (ValueError, OverflowError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # an infinite integer is no more than a warning
+            rows = pd.read_csv(
+                io.BytesIO(lines), names=names, dtype=types, na_values=["nan"],
+                keep_default_na=False, quoting=csv.QUOTE_NONE,
+            )  # fmt: skip
+    except (ValueError, OverflowError, Warning) as error:
         raise corrupt(file, error) from None
+    for name in (name for name in names if types[name] == "str"):
+        if (rows[name].isna() | (rows[name] == "")).any():
+            raise corrupt(file, f"a {name} is empty")
     later = {name: LATER[name] for name in columns if name not in names}
     rows = rows.assign(**later).astype(columns)
     if unlisted := set(rows["seed"]) - set(seeds["seed"]):
         raise corrupt(file, f"seed {min(unlisted)} is not listed in part.json")
-    for place, name in enumerate(RUN):
-        rows.insert(place, name, seeds[name].iloc[0])
-    if "phase" in columns:
-        keys = rows[[*RUN, "seed", "phase", "step", "episode"]]
-        for key in keys[keys.duplicated()].itertuples(index=False):
-            raise corrupt(file, f"{_name(key)} is in it twice")
     return rows
 
 
 def _concat(frames: list[pd.DataFrame], columns: dict[str, str]) -> pd.DataFrame:
     empty = pd.DataFrame(columns=list(columns)).astype(columns)
     return pd.concat([frame for frame in frames if len(frame)] or [empty], ignore_index=True)
-
-
-def _name(key: Any) -> str:
-    return ", ".join(f"{field} {value}" for field, value in key._asdict().items() if value != "")
-
-
-def corrupt(file: Path, why: object) -> UserError:
-    """A file of a run that cannot be what was written."""
-    line = " ".join(str(why).split())
-    return UserError(f"{file} is corrupt ({line}): restore it, or delete its folder and run again")

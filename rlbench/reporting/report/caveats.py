@@ -44,6 +44,11 @@ def _lost(found: Evidence) -> Iterator[str]:
         yield f"{where}: of {counted(cell['of'], 'seed')} {listing(each)}; {end}."
 
 
+def _skipped(found: Evidence) -> Iterator[str]:
+    for problem in found.scope.results.problems:
+        yield f"Left out: {problem}."
+
+
 def _few(found: Evidence) -> Iterator[str]:
     cells = _competing(found)
     few = cells[(cells["n"] > 0) & (cells["n"] < FEW_SEEDS)]
@@ -184,6 +189,7 @@ def _aggregates(found: Evidence) -> Iterator[str]:
 
 CAVEATS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
     _lost,
+    _skipped,
     _few,
     _powerless,
     _budgets,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,8 @@ import pandas as pd
 
 from rlbench.ablation import Ablation, Effect
 from rlbench.errors import UserError, nearest
-from rlbench.reporting.results import RUN, RUNS, Results, corrupt, load, read_json
+from rlbench.records import check_seal, corrupt, read_part, read_run, read_suite
+from rlbench.reporting.results import RUN, RUNS, Results, collect, load, warn_of
 
 FLOOR = "random"  # the agent that is what learning is measured from, and no competitor
 MISSING = "missing"  # planned, and nothing is there
@@ -78,46 +79,67 @@ def scope(folders: Sequence[Path]) -> Scope:
         UserError: there is nothing to report on, or a file is corrupt.
     """
     benches = [folder for folder in folders if (folder / "suite.json").is_file()]
-    suites = [_read_suite(folder / "suite.json") for folder in benches]
-    plan = [row for folder, suite in zip(benches, suites) for row in _plan(folder, suite)]
+    suites, problems = _suites(benches)
+    if problems and len(problems) == len(folders):
+        raise UserError(problems[0])
+    plan = [row for folder, suite in suites.items() for row in _plan(folder, suite)]
     there = {row["path"] for row in plan if any(Path(row["path"]).glob("*/part.json"))}
     results = load(*(folder for folder in folders if folder not in benches), *sorted(there))
     if results.runs.empty:
-        titles = " or ".join(str(suite["name"]) for suite in suites)
+        titles = " or ".join(suite["name"] for suite in suites.values())
         raise UserError(f"nothing of {titles} has run yet: start it with `rlbench bench`")
     if plan:
         results = _without_unplanned(results, plan)
     beside = _floors(results.runs)
     if beside:
-        results = _together(results, load(*beside))
+        floors = collect(*beside)
+        warn_of(floors.problems)
+        results = _together(results, floors)
+    results = replace(results, problems=(*problems, *results.problems))
     runs = results.runs[[*RUN, "path"]].drop_duplicates(RUN)
     records = {tuple(key): _record(Path(path)) for *key, path in runs.values.tolist()}
     names = {key: _name(key, record.run, plan) for key, record in records.items()}
-    results = Results(*(_renamed(table, names) for table in vars(results).values()))
+    results = results.of(_renamed(table, names) for table in results.tables())
     return Scope(
-        title=", ".join(str(suite["name"]) for suite in suites) or folders[0].resolve().name,
-        about=" ".join(str(suite.get("description") or "") for suite in suites).strip(),
-        commands=_commands(suites, records.values()),
+        title=", ".join(suite["name"] for suite in suites.values()) or folders[0].resolve().name,
+        about=" ".join(suite.get("description") or "" for suite in suites.values()).strip(),
+        commands=_commands(list(suites.values()), records.values()),
         results=results,
         planned=_with_missing(results, plan),
         records={names[key]: record for key, record in records.items()},
-        effects=[e for folder, suite in zip(benches, suites) for e in _effects(folder, suite)],
+        effects=[e for folder, suite in suites.items() for e in _effects(folder, suite)],
     )
 
 
+def _suites(benches: Iterable[Path]) -> tuple[dict[Path, dict[str, Any]], list[str]]:
+    """What the suite.json in each folder says, and why that of others cannot be read."""
+    suites: dict[Path, dict[str, Any]] = {}
+    problems = []
+    for folder in benches:
+        file = folder / "suite.json"
+        try:
+            suite = read_suite(file)
+            check_seal(file, suite)
+            suites[folder] = suite
+        except UserError as error:
+            problems.append(str(error))
+    warn_of(problems)
+    return suites, problems
+
+
 def _record(run: Path) -> Record:
-    parts = [read_json(file) for file in sorted(run.glob("*/part.json"))]
-    return Record(read_json(run / "run.json"), parts)
+    return Record(read_run(run / "run.json"), list(_readable(run.glob("*/part.json"), read_part)))
 
 
-def _read_suite(file: Path) -> dict[str, Any]:
-    suite = read_json(file)
-    if suite.get("format") != 1:
-        raise corrupt(file, f"its format is {suite.get('format')!r}, known is 1")
-    for field in ("name", "cells"):
-        if field not in suite:
-            raise corrupt(file, f"it lacks '{field}'")
-    return suite
+def _readable(
+    files: Iterable[Path], read: Callable[[Path], dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """What is in files, but for those that are damaged: `load` has named them."""
+    for file in sorted(files):
+        try:
+            yield read(file)
+        except UserError:
+            pass
 
 
 def _effects(folder: Path, suite: dict[str, Any]) -> list[Effect]:
@@ -139,16 +161,13 @@ def _plan(folder: Path, suite: dict[str, Any]) -> list[dict[str, Any]]:
     """The seeds of a bench: identity, where their run is to be, and why it could not be planned."""
     out = folder.parent.parent
     rows = []
-    try:
-        for cell in suite["cells"]:
-            row = {name: str(cell.get(name) or "") for name in RUN}
-            row |= {"env": cell["env"], "agent": cell["agent"], "reason": cell.get("error") or ""}
-            row["variant"] = str(cell.get("name", row["variant"]) or "")
-            row["path"] = str(out / cell["folder"]) if cell.get("folder") else ""
-            row["env_kwargs"] = cell.get("env_kwargs")
-            rows += [row | {"seed": int(seed)} for seed in cell["seeds"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise corrupt(folder / "suite.json", f"a cell lacks {error}") from None
+    for cell in suite["cells"]:
+        row = {name: str(cell.get(name) or "") for name in RUN}
+        row |= {"reason": cell.get("error") or ""}
+        row["variant"] = str(cell.get("name", row["variant"]) or "")
+        row["path"] = str(out / cell["folder"]) if cell.get("folder") else ""
+        row["env_kwargs"] = cell.get("env_kwargs")
+        rows += [row | {"seed": seed} for seed in cell["seeds"]]
     return rows
 
 
@@ -161,7 +180,7 @@ def _without_unplanned(results: Results, plan: list[dict[str, Any]]) -> Results:
         for path, seed in results.runs[["path", "seed"]].itertuples(index=False)
     ]
     seeds = results.runs.loc[keep, [*RUN, "seed"]]
-    return Results(*(table.merge(seeds, on=[*RUN, "seed"]) for table in vars(results).values()))
+    return results.of(table.merge(seeds, on=[*RUN, "seed"]) for table in results.tables())
 
 
 def _floors(runs: pd.DataFrame) -> list[Path]:
@@ -170,10 +189,11 @@ def _floors(runs: pd.DataFrame) -> list[Path]:
     for path in runs["path"].drop_duplicates():
         folder, agents = Path(path), runs.loc[runs["path"].map(_parent) == _parent(path), "agent"]
         if FLOOR not in set(agents):
-            arguments = read_json(folder / "run.json").get("env_kwargs")
+            arguments = read_run(folder / "run.json").get("env_kwargs")
             for file in folder.parent.glob(f"{FLOOR}-*/run.json"):
-                if read_json(file).get("env_kwargs") == arguments:
-                    found.add(file.parent)
+                for floor in _readable([file], read_run):
+                    if floor.get("env_kwargs") == arguments:
+                        found.add(file.parent)
     return sorted(path for path in found if any(path.glob("*/part.json")))
 
 
@@ -182,8 +202,11 @@ def _parent(path: str) -> Path:
 
 
 def _together(one: Results, other: Results) -> Results:
-    tables = zip(vars(one).values(), vars(other).values(), strict=True)
-    return Results(*(pd.concat(pair, ignore_index=True) for pair in tables))
+    tables = (
+        pd.concat(pair, ignore_index=True)
+        for pair in zip(one.tables(), other.tables(), strict=True)
+    )
+    return one.of(tables, other.problems)
 
 
 def _name(key: _Key, run: dict[str, Any], plan: list[dict[str, Any]]) -> _Key:
