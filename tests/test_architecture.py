@@ -23,14 +23,20 @@ FILES = sorted(
 )
 FOREIGN_RANDOM = ("np.random.", "numpy.random.", "torch.rand", "torch.manual_seed", "random.",
                   "torch.default_generator", "torch.cuda.manual_seed")  # fmt: skip
-# A user's own module draws from torch's global generators, and nothing else can be done about it:
-# this one file seeds them from a stream around every use, and puts them back.
+# A user's own module may draw from global generators, and nothing else can be done about it: this
+# one file seeds them from a stream around every use, and puts them back.
 FORKS = {
-    "plugin.py": {
+    "global_random.py": {
         "torch.random.fork_rng",
         "torch.random.get_rng_state",
         "torch.default_generator.manual_seed",
         "torch.cuda.manual_seed_all",
+        "np.random.get_state",
+        "np.random.set_state",
+        "np.random.seed",
+        "random.getstate",
+        "random.setstate",
+        "random.seed",
     },
     # Stable-Baselines3 draws from global generators: its turns and ours each keep their own.
     "_sb3_lanes.py": {

@@ -228,7 +228,8 @@ class Stack:
 
         Seeds share no parameter, so each receives the gradient of its own loss.
         """
-        grads = torch.autograd.grad(loss, self.learned, self._one)
+        # A module of the user's may leave out parameters; their gradient is 0 then.
+        grads = torch.autograd.grad(loss, self.learned, self._one, materialize_grads=True)
         torch._foreach_copy_(self._grads, grads)
         if max_grad_norm is not None:
             norm = row_norm(self.grad)  # (S, 1)

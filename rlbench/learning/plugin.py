@@ -9,8 +9,9 @@ what one copy costs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -19,10 +20,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from rlbench.errors import UserError
+from rlbench.learning.global_random import seeded
 from rlbench.learning.importing import first_line, import_module
 from rlbench.learning.nets import Generators
 from rlbench.learning.spaces import ObsSpec, Part
+from rlbench.learning.trial import Found, Refused, trial
 
+_TRIED: WeakKeyDictionary[ObsSpec, dict[str, Found]] = WeakKeyDictionary()
 _GIVEN: dict[str, type[nn.Module]] = {}  # classes passed as objects, by the name they are saved by
 
 
@@ -108,13 +112,13 @@ class UserModule(nn.Module):
             torch.stack([dict(copy.named_parameters())[key].detach() for copy in copies])
             for key in self.names
         )
-        self.features, self.draws, learned = self._check(copies[0])
-        for key, parameter in zip(self.names, self.stacked, strict=True):
-            parameter.requires_grad_(key in learned)
+        self.features, self.draws = self._check(copies[0])
+        for own, parameter in zip(copies[0].parameters(), self.stacked, strict=True):
+            parameter.requires_grad_(own.requires_grad)
 
     def _make(self, cls: type[nn.Module], generator: np.random.Generator) -> nn.Module:
         """One copy, with first weights from the seed's own stream."""
-        with _seeded(int(generator.integers(2**31))):
+        with seeded(int(generator.integers(2**31))):
             try:
                 return cls(seen_space(self.spec, self.spec.space, iter(self.spec.parts))).float()
             except Exception as error:
@@ -124,47 +128,20 @@ class UserModule(nn.Module):
         said = f": {type(error).__name__}: {first_line(error)}" if error else ""
         return UserError(f"encoder '{self.name}' {what}{said}")
 
-    def _check(self, copy: nn.Module) -> tuple[int, bool, set[str]]:
-        """Width of the features, whether it draws random numbers, and which parameters learn;
-        refuses what could not train in lockstep."""
-        before = {key: value.clone() for key, value in copy.named_buffers()}
-        sample = torch.from_numpy(np.zeros((1, 3, *self.spec.seen), self.spec.dtype))
-        obs = seen(self.spec, sample, self.spec.space, iter(self.spec.parts))
-        draws = []
-        for training in (False, True):
-            with _seeded(0):
-                start = torch.random.get_rng_state()
-                try:
-                    out = copy.train(training)(_of_seed(obs, 0))
-                except Exception as error:
-                    raise self._refusal(
-                        f"fails on observations of {self.spec.space}", error
-                    ) from None
-                draws.append(not torch.equal(start, torch.random.get_rng_state()))
-        if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[0] != 3 or not out.shape[1]:
-            shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-            raise self._refusal(
-                f"must return features (B, F): for 3 observations it returned {shape}"
-            )
-        if draws[0]:
-            raise self._refusal(
-                "draws random numbers in evaluation mode too, so that acting would: use "
-                "nn.Dropout, or dropout(x, p, self.training)"
-            )
-        other = dict(self._make(type(copy), np.random.default_rng(1)).named_buffers())
-        for key, value in copy.named_buffers():
-            if not torch.equal(value, before[key]) or not torch.equal(value, other[key]):
-                raise self._refusal(
-                    f"has a buffer, {key}, that is random or changes in forward, as BatchNorm's "
-                    "do, and a target network or a frozen policy would not follow: use LayerNorm "
-                    "or GroupNorm, or a parameter"
-                )
-        asked = {key: p for key, p in copy.named_parameters() if p.requires_grad}
-        grads: Any = ()
-        if asked and out.requires_grad:
-            grads = torch.autograd.grad(out.sum(), list(asked.values()), allow_unused=True)
-        learned = {key for key, grad in zip(asked, grads, strict=False) if grad is not None}
-        return int(out.shape[1]), draws[1], learned
+    def _check(self, copy: nn.Module) -> Found:
+        """Try the module, once for all networks of an agent; refuse what could not train."""
+        known = _TRIED.setdefault(self.spec, {})
+        if self.name not in known:
+            other = self._make(type(copy), np.random.default_rng(1))
+            try:
+                known[self.name] = trial(copy, other, self.spec, self._see)
+            except Refused as error:
+                raise self._refusal(str(error)) from None
+        return known[self.name]
+
+    def _see(self, obs: np.ndarray) -> Any:
+        stored = torch.from_numpy(obs).unsqueeze(0)
+        return _of_seed(seen(self.spec, stored, self.spec.space, iter(self.spec.parts)), 0)
 
     def forward(self, obs: Tensor) -> Tensor:
         """`(S, B, *seen) -> (S, B, F)`."""
@@ -177,17 +154,7 @@ class UserModule(nn.Module):
         rows = []
         for s, key in enumerate(self.keys):
             own = {name: value[s] for name, value in zip(self.names, self.stacked, strict=True)}
-            with _seeded([key, self.calls]) if training and self.draws else nullcontext():
+            drawing = training and self.draws
+            with seeded([key, self.calls], self.draws) if drawing else nullcontext():
                 rows.append(functional_call(module, own, (_of_seed(inputs, s),)))
         return torch.stack(rows)
-
-
-@contextmanager
-def _seeded(entropy: Any) -> Iterator[None]:
-    """Within, torch's global generators start from these numbers; after, they are as before."""
-    with torch.random.fork_rng():
-        word = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
-        torch.default_generator.manual_seed(int(word) >> 1)
-        if torch.cuda.is_initialized():
-            torch.cuda.manual_seed_all(int(word) >> 1)
-        yield

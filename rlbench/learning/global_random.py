@@ -1,0 +1,47 @@
+"""The global generators of torch, numpy and Python, which a user's own module may draw from.
+
+Nothing else here uses them. Around every use of such a module they are seeded from a stream, and
+put back afterwards, so that nobody else's numbers move.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+LIBRARIES = ("torch", "numpy", "random")
+
+
+@contextmanager
+def seeded(entropy: Any, libraries: Collection[str] = LIBRARIES) -> Iterator[None]:
+    """Within the block these generators start from these numbers; after it they are as before."""
+    word = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) >> 1
+    with ExitStack() as stack:
+        if "torch" in libraries:
+            stack.enter_context(torch.random.fork_rng())
+            torch.default_generator.manual_seed(word)
+            if torch.cuda.is_initialized():
+                torch.cuda.manual_seed_all(word)
+        if "numpy" in libraries:
+            stack.callback(np.random.set_state, np.random.get_state())  # noqa: NPY002
+            np.random.seed(word % 2**32)  # noqa: NPY002
+        if "random" in libraries:
+            stack.callback(random.setstate, random.getstate())
+            random.seed(word)
+        yield
+
+
+def states() -> dict[str, Any]:
+    """Where each generator is, to be compared."""
+    bits = torch.random.get_rng_state()
+    _, key, position, *rest = np.random.get_state()  # noqa: NPY002
+    return {
+        "torch": bits.numpy().tobytes(),
+        "numpy": (np.asarray(key).tobytes(), position, *rest),
+        "random": random.getstate(),
+    }
