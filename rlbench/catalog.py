@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import inspect
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -90,10 +91,22 @@ def presets(agent: str) -> dict[str, dict[str, Any]]:
 
 
 def wrappers() -> dict[str, str]:
-    """Wrappers of environments by name, and what they do, in one line each."""
+    """Wrappers by name, ours and Gymnasium's, and what they do, in one line each."""
+    import gymnasium.wrappers
+
     from rlbench.envs.wrappers import WRAPPERS
 
-    return {name: text for name, (_, text) in WRAPPERS.items()}
+    found = {name: text for name, (_, text) in WRAPPERS.items()}
+    for name in gymnasium.wrappers.__all__:
+        try:
+            kind = getattr(gymnasium.wrappers, name)
+        except ImportError:  # it needs a package that is not there
+            continue
+        if isinstance(kind, type):
+            takes = ", ".join(list(inspect.signature(kind).parameters)[1:])
+            about = (kind.__doc__ or "").strip().partition("\n")[0].replace("``", "")
+            found[name] = f"{about} Takes {takes}." if takes else about
+    return found
 
 
 def find_run(text: str, out: Path) -> Path:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlbench import catalog
 from rlbench.errors import UserError
 from rlbench.protocol import EVAL_EPISODES
 from rlbench.run import Run, plain
 from rlbench.store import seed_ranges
+
+if TYPE_CHECKING:
+    from rlbench.learning.agent import Agent
 
 
 def check(run: Run) -> str:
@@ -35,9 +38,7 @@ def check(run: Run) -> str:
     except UserError as error:
         if isinstance(env.action_space, agent.action_spaces):
             raise  # the observations it is
-        kinds = {name: catalog.agent_class(name).action_spaces for name in catalog.agents()}
-        able = [name for name, kind in kinds.items() if isinstance(env.action_space, kind)]
-        raise UserError(f"{error}. Agents that can: {', '.join(able) or 'none'}") from None
+        raise UserError(f"{error}. Agents that can: {', '.join(able(env)) or 'none'}") from None
     spec = ObsSpec.of(env.observation_space, run.config)
     reads = isinstance(run.config, EncoderConfig) and parse(run.config.encoder)[0] != "mlp"
     images = f", {spec.pictures()}" if reads and spec.pictures() else ""
@@ -68,6 +69,26 @@ def check(run: Run) -> str:
         f"{run.agent} on {run.env}: {run.total_timesteps:,} steps a seed, seeds "
         f"{seed_ranges(run.seeds)}{envs}, {source}, {device}{why}, memory {memory}{images}{idle}"
     )
+
+
+def able(env: Any) -> list[str]:
+    """Agents that an environment can be given to, with default parameters."""
+    return [name for name in catalog.agents() if _takes(catalog.agent_class(name), name, env)]
+
+
+def _takes(agent: type[Agent], name: str, env: Any) -> bool:
+    from rlbench.learning.spaces import ObsSpec
+
+    try:
+        config = agent.Config.build(name, {})
+        n_envs = agent.usual_envs(config)
+        agent.check_env(env, config, n_envs)
+        agent.check_start(config, env)
+        spec = ObsSpec.of(env.observation_space, config)
+        agent.memory(config, spec, env.action_space, 1, n_envs)
+    except (UserError, ImportError):
+        return False
+    return True
 
 
 def _check_data(run: Run, env: Any) -> None:
@@ -121,10 +142,11 @@ def threshold(run: Run) -> float | None:
     """
     import gymnasium
 
+    from rlbench.envs.wrappers import WRAPPERS
     from rlbench.learning.makeenv import split
 
     name, *wraps = split(run.env)
     spec = gymnasium.registry.get(name.rpartition(":")[2])
-    if spec is None or any(wrap.partition(":")[0] not in catalog.wrappers() for wrap in wraps):
+    if spec is None or any(wrap.partition(":")[0] not in WRAPPERS for wrap in wraps):
         return None
     return spec.reward_threshold

@@ -102,7 +102,8 @@ def main() -> None:
 @click.option("--env-kwargs", help="Arguments of the environment: '{\"gravity\": 5}' or gravity=5")
 @click.option(
     "--wrap", "wraps", multiple=True, metavar="NAME[:ARGS]",
-    help="Put a wrapper around the environment (repeatable); rlbench list wrappers.",
+    help="Put a wrapper around the environment (repeatable), such as TimeLimit:100 or "
+    "RescaleAction:min_action=-1,max_action=1; rlbench list wrappers.",
 )  # fmt: skip
 @click.option(
     "--compile", "compiled", is_flag=True,

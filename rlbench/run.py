@@ -221,10 +221,11 @@ def preset_name(env: str, presets: dict[str, Any]) -> str | None:
 def full_id(env: str) -> str:
     """`CartPole-v1` for `CartPole`: the version is a part of the name. Wrappers stay behind it."""
     from rlbench.learning.makeenv import registered, split
+    from rlbench.learning.wrapping import canonical
 
     name, *wraps = split(env)
     full = None if ":" in name else registered(name)
-    return "+".join([full or name, *wraps])
+    return "+".join([full or name, *map(canonical, wraps)])
 
 
 def plain(value: Any) -> str:

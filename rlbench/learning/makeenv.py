@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import importlib
-import inspect
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
 
-from rlbench.config import parse_value
 from rlbench.errors import UserError, nearest
+from rlbench.learning import wrapping
 from rlbench.learning.importing import first_line, import_module
 from rlbench.learning.usercode import constructed
 
@@ -26,29 +26,86 @@ def env_factory(env: Any, kwargs: dict[str, Any] | None = None) -> Callable[[], 
 
     `env`: a registered Gymnasium id, `package.module:EnvId` (the module registers it),
     `package.module:Class` (or a function), a function, or an environment that is copied. Wrappers
-    follow names after plus signs, from the inside out: `CartPole-v1+mask-velocity+blank:0.3`; each
-    is a name of `rlbench.envs.wrappers` or `package.module:Class`, with arguments after a colon.
+    follow names after plus signs, from the inside out: `CartPole-v1+mask-velocity+blank:0.3`; see
+    `rlbench.learning.wrapping`.
 
     Raises:
         UserError: nothing of that name, or it cannot be made.
     """
     if isinstance(env, gymnasium.Env):
-        return functools.partial(constructed, copy.deepcopy, env)
+        return functools.partial(_copied, env)
+    if hasattr(env, "num_envs"):
+        raise UserError(_vector(env))
     if callable(env):
         return functools.partial(constructed, env, **(kwargs or {}))
-    name, *wraps = split(str(env))
+    if not isinstance(env, str):
+        raise UserError(
+            "env must be the id of an environment, a function that makes one, or an environment, "
+            f"not {type(env).__name__}"
+        )
+    name, *wraps = split(env)
     make = functools.partial(constructed, _maker(name), **(kwargs or {}))
-    layers = [_layer(wrap) for wrap in wraps]
-    doing = f"environment '{name}' cannot be made"
+    layers = [wrapping.layer(wrap) for wrap in wraps]
+    made = first(make, f"environment '{name}'")
+    for wrap, layer in zip(wraps, layers, strict=True):
+        made = first(functools.partial(layer, made), f"wrapper '{wrap}'", f"does not fit {name}")
+    with contextlib.suppress(Exception):
+        constructed(made.close)
+    return functools.partial(_wrapped, make, layers) if layers else make
+
+
+def first(make: Callable[[], Any], what: str = "", trouble: str = "cannot be made") -> Any:
+    """The first environment of a function, checked; `what` and `trouble` are for its errors.
+
+    Raises:
+        UserError: the function fails, or what it makes is no environment with spaces.
+    """
+    what = what or f"environment {_called(make)}"
     try:
         made = make()
-        for wrap, layer in zip(wraps, layers, strict=True):
-            doing = f"wrapper '{wrap}' does not fit {name}"
-            made = layer(made)
-        made.close()
     except Exception as error:
-        raise UserError(f"{doing}: {_reason(error)}") from None
-    return functools.partial(_wrapped, make, layers) if layers else make
+        raise UserError(f"{what} {trouble}: {_reason(error)}") from None
+    if not isinstance(made, gymnasium.Env):
+        if hasattr(made, "num_envs"):
+            raise UserError(_vector(made))
+        kind = f"the class {made.__name__}" if isinstance(made, type) else type(made).__name__
+        raise UserError(f"{what} is no gymnasium.Env: what makes it returned {kind}")
+    for name in ("observation_space", "action_space"):
+        try:
+            space = getattr(made, name)
+        except Exception as error:
+            raise UserError(f"{what} has no {name}: {_reason(error)}") from None
+        if not isinstance(space, gymnasium.Space):
+            raise UserError(f"{what}: its {name} must be one of gymnasium.spaces, not {space!r}")
+    return made
+
+
+def _called(make: Callable[[], Any]) -> str:
+    """The name of a function or class, or of the environment that is copied."""
+    while isinstance(make, functools.partial):
+        make = make.args[0] if make.func in (_copied, constructed) else make.func
+    return getattr(make, "__qualname__", type(make).__qualname__)
+
+
+def _copied(env: gymnasium.Env[Any, Any]) -> Any:
+    try:
+        return constructed(copy.deepcopy, env)
+    except Exception as error:
+        kind = type(env.unwrapped).__name__
+        raise UserError(
+            f"environment {kind} cannot be copied for each lane: {_reason(error)}. Give a function "
+            f"that makes one instead, such as lambda: {kind}()"
+        ) from None
+
+
+def _vector(env: Any) -> str:
+    """What to do with several environments in one object."""
+    spec = getattr(env, "spec", None)
+    one = f"'{spec.id}'" if spec else "the id of one, or a function that makes one"
+    return (
+        f"{type(env).__name__} holds {env.num_envs} environments: give {one}, and "
+        f"n_envs={env.num_envs}"
+    )
 
 
 def split(name: str) -> list[str]:
@@ -81,7 +138,7 @@ def registered(gym_id: str) -> str | None:
 def _maker(name: str) -> Callable[..., Any]:
     module, colon, attribute = name.partition(":")
     if colon:
-        found = getattr(_import(module, f"environment '{name}'"), attribute, None)
+        found = _import(module, attribute, f"environment '{name}'")
         if callable(found):
             return found
     gym_id = attribute or name
@@ -99,43 +156,14 @@ def _maker(name: str) -> Callable[..., Any]:
     return functools.partial(gymnasium.make, full_id, disable_env_checker=True)
 
 
-def _layer(wrap: str) -> Callable[[Any], Any]:
-    """What a wrapper's name and arguments do to an environment."""
-    from rlbench.envs.wrappers import WRAPPERS
-
-    name, colon, text = wrap.partition(":")
-    if name in WRAPPERS:
-        make: Any = WRAPPERS[name][0]
-    elif colon:
-        attribute, colon, text = text.partition(":")
-        make = getattr(_import(name, f"wrapper '{wrap}'"), attribute, None)
-        if not callable(make):
-            raise UserError(f"wrapper '{wrap}': module '{name}' has no '{attribute}'")
-    else:
-        raise UserError(
-            f"no wrapper '{wrap}'.{nearest(wrap, WRAPPERS)}"
-            " (rlbench list wrappers shows all; package.module:Class is your own)"
-        )
-    values = [parse_value(part) for part in text.split(",")] if colon else []
-    given = values if len(values) < 2 else [values]
-    try:
-        inspect.signature(make).bind(None, *given)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"wrapper '{wrap}': {error} (rlbench list wrappers)") from None
-    return functools.partial(_apply, make, given)
-
-
-def _apply(make: Callable[..., Any], given: Sequence[Any], env: Any) -> Any:
-    return constructed(make, env, *given)
-
-
 def _wrapped(make: Callable[[], Any], layers: Sequence[Callable[[Any], Any]]) -> Any:
     return functools.reduce(lambda env, layer: layer(env), layers, make())
 
 
-def _import(module: str, what: str) -> Any:
+def _import(module: str, attribute: str, what: str) -> Any:
+    """What a module has under a name, None for nothing."""
     try:
-        return constructed(import_module, module)
+        return getattr(constructed(import_module, module), attribute, None)
     except Exception as error:
         raise UserError(f"{what}: cannot import '{module}': {_reason(error)}") from None
 

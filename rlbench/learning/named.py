@@ -17,7 +17,7 @@ from torch import nn
 
 from rlbench import trust
 from rlbench.errors import UserError
-from rlbench.learning import plugin
+from rlbench.learning import plugin, wrapping
 from rlbench.learning.importing import import_module
 from rlbench.learning.makeenv import split
 
@@ -54,16 +54,15 @@ def flag(*, agent: str = "", env: str = "", encoder: str = "") -> str:
 
 def _names(agent: str, env: str, encoder: str) -> Iterator[_Name]:
     """All names that are looked up in a module."""
-    from rlbench.envs.wrappers import WRAPPERS
-
     for point in entry_points(group="rlbench.agents", name=agent) if agent else ():
         yield _Name("agent", agent, point.module, point.attr)
     for number, piece in enumerate(split(env)):
         module, colon, rest = piece.partition(":")
+        wrapper = wrapping.read(piece)
         if not number and colon:
             yield _Name("environment", piece, module, rest)
-        elif colon and module not in WRAPPERS:
-            yield _Name("wrapper", piece, module, rest.partition(":")[0])
+        elif number and wrapper.module:
+            yield _Name("wrapper", piece, wrapper.module, wrapper.name)
     module, colon, rest = encoder.partition(":")
     if colon and not plugin.given(encoder.partition("+")[0]):
         yield _Name("encoder", encoder, module, rest.partition("+")[0])

@@ -27,8 +27,8 @@ def check_bounded(name: str, space: spaces.Space[Any]) -> None:
             raise UserError(f"{name} needs actions that are real numbers, not {space}")
         if not space.is_bounded():
             raise UserError(
-                f"{name} needs bounded actions, not {space}: wrap the environment in "
-                "gymnasium.wrappers.RescaleAction or ClipAction, or use ppo"
+                f"{name} needs bounded actions, not {space}: use ppo, or give the environment "
+                "an action_space with bounds"
             )
 
 
