@@ -12,12 +12,15 @@ from rlbench import bench, suite
 from rlbench.bench import Options
 from rlbench.errors import UserError
 from rlbench.run import plan
+from rlbench.stopping import Stop
 from rlbench.suite import Suite
 
 __all__ = ["Options", "ablate"]
 
 
-def ablate(text: str, seeds: Sequence[int], out: Path, options: Options, dry_run: bool) -> int:
+def ablate(
+    text: str, seeds: Sequence[int], out: Path, options: Options, dry_run: bool, stop: Stop
+) -> int:
     """Compute what is missing of the suite in `text` and print and draw effects; the exit code.
 
     Raises:
@@ -26,8 +29,8 @@ def ablate(text: str, seeds: Sequence[int], out: Path, options: Options, dry_run
     read = suite.loads(text, "rlbench ablate")
     _check(read, seeds)
     if dry_run:
-        return bench.dry_run(read, seeds, out, options)
-    code = bench.bench(read, text, seeds, out, options)
+        return bench.dry_run(read, seeds, out, options, stop)
+    code = bench.bench(read, text, seeds, out, options, stop)
     if code > 1:  # stopped
         return code
     from rlbench.reporting.report import switches

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from rlbench import cells as planning
 from rlbench.cells import Cell
-from rlbench.claims import claim, reopen, settle
+from rlbench.claims import claim, reopen
 from rlbench.errors import UserError
 from rlbench.estimate import Estimate, calibrate, estimate, makespan, memory, split
-from rlbench.executors import Outcome, Stop
+from rlbench.executors import Outcome, settled
 from rlbench.jobs import Job, left
 from rlbench.learning import named
 from rlbench.learning.device import pick_device
@@ -22,6 +22,7 @@ from rlbench.learning.memory import readable
 from rlbench.matrix import Board, board, duration, print_matrix
 from rlbench.pool import Pool
 from rlbench.provenance import command, now
+from rlbench.stopping import Stop
 from rlbench.store import RunFolder, write_json
 from rlbench.suite import Suite
 
@@ -31,13 +32,14 @@ class Options(NamedTuple):
 
     device: str = "auto"
     jobs: int = 1
-    max_seconds: float | None = None
     shard: tuple[int, int] = (1, 1)
     again: Collection[str] = ()
     quiet: bool = False
 
 
-def bench(suite: Suite, text: str, seeds: Sequence[int], out: Path, options: Options) -> int:
+def bench(
+    suite: Suite, text: str, seeds: Sequence[int], out: Path, options: Options, stop: Stop
+) -> int:
     """Compute what is missing of a suite, of which `text` is the file; the exit code.
 
     Raises:
@@ -56,9 +58,10 @@ def bench(suite: Suite, text: str, seeds: Sequence[int], out: Path, options: Opt
         share = "" if options.shard == (1, 1) else " of shard {}/{}".format(*options.shard)
         news.print(f"{suite.name}: {len(mine)} cells{share}, {len(states)} seeds, of which "
                    f"{states.count('done')} are done", highlight=False)  # fmt: skip
-    with board(news, mine, options.jobs, options.quiet) as watcher, Stop().listening() as stop:
-        pool = _Cells(mine, out, watcher, stop, options)
-        pool.run()
+    stop.saved = "the same command goes on"
+    with board(news, mine, options.jobs, options.quiet) as watcher, stop.deferring():
+        _Cells(mine, out, watcher, stop, options).run()
+    stop.lift_limit()
     watcher.look()
     print_matrix(results, mine, watcher.states)
     ends = [state for states in watcher.states for state, _ in states.values()]
@@ -82,7 +85,7 @@ def home_of(suite: Suite, out: Path) -> Path:
     return out / "benches" / suite.name
 
 
-def dry_run(suite: Suite, seeds: Sequence[int], out: Path, options: Options) -> int:
+def dry_run(suite: Suite, seeds: Sequence[int], out: Path, options: Options, stop: Stop) -> int:
     """Print the cells that there are to compute, with rough costs; 1 where one cannot be."""
     from rlbench.reporting.terminal import print_table, table_of
 
@@ -95,7 +98,7 @@ def dry_run(suite: Suite, seeds: Sequence[int], out: Path, options: Options) -> 
     ]
     if guesses:
         news.print(f"trying {len(guesses)} of {len(planned)} cells for some seconds each")
-    tried = calibrate([runs[path] for path in guesses], options.jobs)
+    tried = calibrate([runs[path] for path in guesses], options.jobs, stop)
     known |= dict(zip(guesses, tried, strict=True))
     shown = table_of("*environment", "*agent", "steps", "seeds", "to do", "time", "*from", "memory")
     todo: dict[Path | None, float] = {}  # by run: two cells may be one
@@ -163,7 +166,7 @@ class _Cells(Pool):
         watcher.costs = {job.key: seconds for job, seconds in costs}
         longest_first = sorted(costs, key=lambda cost: -cost[1])
         jobs = [job for job, _ in longest_first]
-        super().__init__(jobs, options.jobs, watcher, stop, options.max_seconds)
+        super().__init__(jobs, options.jobs, watcher, stop)
 
     def claim(self, job: Job) -> list[Job] | None:
         if job.folder not in self.opened:
@@ -173,14 +176,11 @@ class _Cells(Pool):
         return claim(job)
 
     def end(self, job: Job, outcome: Outcome) -> None:
-        if outcome.code == 2 and not outcome.status:
+        if outcome.busy:
             self.waiting.append(job)  # another process was quicker
             return
-        if outcome.status:
-            try:
-                settle(job, outcome.status, outcome.reason)
-            except UserError as error:
-                outcome = outcome._replace(reason=f"{outcome.reason}; {error}")
+        if outcome.code == 2:  # as a failure, so that the same command does not try it again
+            outcome = settled(job, outcome)
         super().end(job, outcome)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlbench import catalog
 from rlbench.errors import UserError
+from rlbench.folders import same_folder
 from rlbench.protocol import EVAL_EPISODES
 from rlbench.run import Run, plain
 from rlbench.store import seed_ranges
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rlbench.learning.agent import Agent
 
 
+@same_folder()
 def check(run: Run) -> str:
     """What is going to happen, in one line, with device and memory.
 
@@ -117,6 +119,7 @@ def _splits(env: Any) -> str:
     return f"{env.unwrapped.data.name} with {' and '.join(sizes)} images"
 
 
+@same_folder()
 def about(run: Run) -> dict[str, Any]:
     """What run.json says of a run besides its settings: its network in words, its data set, and
     the return at which its environment counts as solved."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from rlbench.errors import Busy, UserError
 from rlbench.jobs import Job, left, on_recorded_device
-from rlbench.store import Part, RunFolder, locked
+from rlbench.store import Part, RunFolder, is_locked, locked
 
 
 def claim(job: Job) -> list[Job] | None:
@@ -21,11 +21,11 @@ def claim(job: Job) -> list[Job] | None:
     """
     folder = RunFolder(job.folder)
     try:
-        with locked(folder.path, f"{folder.path}"):
+        with locked(folder.path, f"{folder.path}", wait=0):
             unfinished, missing = left(folder, job.seeds)
             if unfinished == [job.seeds] and not missing:
-                with locked(folder.part(job.seeds).path, ""):
-                    pass  # nobody computes it
+                if is_locked(folder.part(job.seeds).path):
+                    return None
             elif unfinished or len(missing) < len(job.seeds):
                 seeds = [*unfinished, *([tuple(missing)] if missing else [])]
                 return [job._replace(seeds=some) for some in seeds]

@@ -12,6 +12,7 @@ from rlbench import __version__, options
 from rlbench.cli_bench import ablate, bench
 from rlbench.cli_results import compare, data, list_, plot, report, show
 from rlbench.errors import UserError, nearest, skipped_shown
+from rlbench.stopping import Stop
 
 
 class _Group(click.Group):
@@ -134,10 +135,10 @@ def run(
     again: bool,
     device: str,
     jobs: int,
-    max_seconds: float | None,
+    stop: Stop,
     quiet: bool,
     out: Path,
-) -> None:
+) -> int:
     """Train AGENT on an environment, several seeds at once.
 
     Repeating a run computes only what is missing: nothing, more seeds, or the rest of a run that
@@ -188,7 +189,7 @@ def run(
         env_kwargs=kwargs,
         device=device,
     )
-    sys.exit(workflow.train(planned, out, jobs, max_seconds, quiet, again))
+    return workflow.train(planned, out, jobs, stop, quiet, again)
 
 
 @main.command()
@@ -196,13 +197,11 @@ def run(
 @options.trust
 @options.progress
 @options.out
-def resume(
-    run_name: str, device: str, jobs: int, max_seconds: float | None, quiet: bool, out: Path
-) -> None:
+def resume(run_name: str, device: str, jobs: int, stop: Stop, quiet: bool, out: Path) -> int:
     """Go on with a run that was stopped or killed. RUN: its folder, name or digest."""
     from rlbench import workflow
 
-    sys.exit(workflow.resume(run_name, out, device, jobs, max_seconds, quiet))
+    return workflow.resume(run_name, out, device, jobs, stop, quiet)
 
 
 @main.command("eval", short_help="Play the sealed episodes, of a finished run or with any agent.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from rlbench import options
 from rlbench.errors import UserError
+from rlbench.stopping import Stop
 
 
 @click.command(short_help="Compute a suite: agents x environments x seeds.")
@@ -31,10 +31,10 @@ def bench(
     again: tuple[str, ...],
     device: str,
     jobs: int,
-    max_seconds: float | None,
+    stop: Stop,
     quiet: bool,
     out: Path,
-) -> None:
+) -> int:
     """Compute every cell of SUITE that is not there yet: agents x environments x seeds.
 
     SUITE is a name (rlbench list suites) or a TOML file; rlbench show SUITE prints one to start
@@ -50,13 +50,11 @@ def bench(
     from rlbench.estimate import usual_processes
 
     workflow.check_names(read, suite)
-    how = workflow.Options(
-        device, jobs or usual_processes(device), max_seconds, share, again, quiet
-    )
+    how = workflow.Options(device, jobs or usual_processes(device), share, again, quiet)
     if dry_run:
-        sys.exit(workflow.dry_run(read, chosen, out, how))
+        return workflow.dry_run(read, chosen, out, how, stop)
     text = suites.find(suite).read_text(encoding="utf-8")
-    sys.exit(workflow.bench(read, text, chosen, out, how))
+    return workflow.bench(read, text, chosen, out, how, stop)
 
 
 @click.command(short_help="Switch parts of an agent on and off: what is each worth?")
@@ -90,10 +88,10 @@ def ablate(
     dry_run: bool,
     device: str,
     jobs: int,
-    max_seconds: float | None,
+    stop: Stop,
     quiet: bool,
     out: Path,
-) -> None:
+) -> int:
     """Train AGENT with all switches on, none, each alone, and each left out, on the same seeds.
 
     Then a table and a figure say what each is worth, added to none and kept among all, with
@@ -117,8 +115,8 @@ def ablate(
     from rlbench import ablate as workflow
     from rlbench.estimate import usual_processes
 
-    how = workflow.Options(device, jobs or usual_processes(device), max_seconds, quiet=quiet)
-    sys.exit(workflow.ablate(text, chosen, out, how, dry_run))
+    how = workflow.Options(device, jobs or usual_processes(device), quiet=quiet)
+    return workflow.ablate(text, chosen, out, how, dry_run, stop)
 
 
 def _share(text: str) -> tuple[int, int]:

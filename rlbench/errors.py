@@ -18,6 +18,17 @@ class Busy(UserError):
     """Another process is at it: nothing is wrong, and it may be tried later."""
 
 
+class CannotWrite(UserError):
+    """The disk is full, or the folder is gone or read-only: what was computed before is kept."""
+
+    def __init__(self, path: object, error: OSError) -> None:
+        self.reason = error.strerror or str(error)
+        super().__init__(
+            f"cannot write to {path}: {self.reason}; what was saved before is kept, and the same "
+            "command goes on from there"
+        )
+
+
 class Interrupted(KeyboardInterrupt):
     """A person or system sent a signal: not a KeyboardInterrupt that an environment raises."""
 

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rlbench import catalog
-from rlbench.errors import UserError
+from rlbench.errors import Interrupted, UserError
+from rlbench.folders import same_folder
 from rlbench.jobs import Job, Progress
 from rlbench.run import Run
+from rlbench.stopping import Stop
 from rlbench.store import RunFolder, env_folder
 
 EACH = 0.18  # of the first seed's time is what each further one costs in lockstep (64-64 units)
@@ -96,13 +98,12 @@ def usual_jobs(run: Run, out: Path) -> int:
     return -(-len(run.seeds) // size)
 
 
-def calibrate(runs: Sequence[Run], processes: int) -> list[Estimate]:
+def calibrate(runs: Sequence[Run], processes: int, stop: Stop) -> list[Estimate]:
     """From the first seconds of each run, in processes and a folder that are thrown away."""
-    from rlbench.executors import Stop
     from rlbench.pool import Pool
 
     seen = _Marks()
-    with tempfile.TemporaryDirectory() as folder, Stop().listening() as stop:
+    with tempfile.TemporaryDirectory() as folder, stop.deferring():
         jobs = []
         for number, run in enumerate(runs):
             short = replace(run, eval_freq=0, final_episodes=0)
@@ -110,7 +111,7 @@ def calibrate(runs: Sequence[Run], processes: int) -> list[Estimate]:
             RunFolder(jobs[-1].folder).part(run.seeds).reserve(run.seeds)
         Pool(jobs, processes, seen, stop).run()
         if stop():
-            raise KeyboardInterrupt
+            raise Interrupted
     return [_trial(run, seen.marks.get(job.folder, [])) for run, job in zip(runs, jobs)]
 
 
@@ -135,6 +136,7 @@ def _trial(run: Run, marks: Sequence[tuple[float, int]]) -> Estimate:
     return _scaled(spent / steps / lockstep(len(run.seeds)), run, "a trial")
 
 
+@same_folder()
 def memory(run: Run) -> int:
     """Bytes that all seeds of a run take together, beside Python and its libraries."""
     from rlbench.learning.makeenv import env_factory

@@ -7,28 +7,29 @@ a seed does not notice which others train beside it.
 from __future__ import annotations
 
 import functools
-import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from rlbench.errors import Busy, Interrupted, UserError
+from rlbench.claims import settle
+from rlbench.errors import Busy, CannotWrite, Interrupted, UserError
+from rlbench.folders import same_folder
 from rlbench.jobs import Job, Progress, Stopped, work
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from rlbench.stopping import Stop
+from rlbench.store import RunFolder
 
 
 class Outcome(NamedTuple):
     """How a job ended: exit code (0 well, 1 a seed failed, 2 wrong use, else stopped), and why.
 
     `status` is what its seeds have come to that could not end themselves, `failed` or `timeout`;
-    empty where they can go on.
+    empty where they can go on. `busy`: another process computes it.
     """
 
     code: int
     reason: str = ""
     status: str = ""
+    busy: bool = False
 
 
 class Watcher(Protocol):
@@ -38,34 +39,9 @@ class Watcher(Protocol):
     def ended(self, job: Job, outcome: Outcome) -> None: ...
 
 
-class Stop:
-    """Turns Ctrl-C and SIGTERM into an exit code that jobs look at between two steps."""
-
-    def __init__(self, patient: bool = False) -> None:
-        self.code = 0
-        self._patient = patient  # do not lose patience at a second signal
-
-    def __call__(self) -> int:
-        return self.code
-
-    def _receive(self, number: int, _: object) -> None:
-        if self.code and not self._patient:
-            raise Interrupted
-        self.code = 128 + number
-
-    @contextmanager
-    def listening(self) -> Iterator[Stop]:
-        before = [signal.signal(number, self._receive) for number in SIGNALS]
-        try:
-            yield self
-        finally:
-            for number, handler in zip(SIGNALS, before, strict=True):
-                signal.signal(number, handler)
-
-
-def execute(jobs: Sequence[Job], processes: int, watcher: Watcher) -> list[Outcome]:
+def execute(jobs: Sequence[Job], processes: int, watcher: Watcher, stop: Stop) -> list[Outcome]:
     """Do all jobs, at most `processes` at a time; one that fails leaves the others running."""
-    with Stop().listening() as stop:
+    with stop.deferring():
         if processes > 1 and len(jobs) > 1:
             from rlbench.pool import Pool
 
@@ -74,28 +50,55 @@ def execute(jobs: Sequence[Job], processes: int, watcher: Watcher) -> list[Outco
             return [pool.outcomes[job.key] for job in jobs]
         outcomes = []
         for job in jobs:
-            if stop():
+            if outcomes and stop():  # the first goes on a little, however short the time limit
                 outcomes.append(Outcome(stop(), "stopped"))
                 continue
             outcome = attempt(job, functools.partial(watcher.update, job), stop)
+            if outcome.code == 1:
+                outcome = settled(job, outcome)
             watcher.ended(job, outcome)
             outcomes.append(outcome)
         return outcomes
 
 
-def attempt(job: Job, report: Callable[[Progress], None], stop: Callable[[], int]) -> Outcome:
+def attempt(job: Job, report: Callable[[Progress], None], stop: Stop) -> Outcome:
     """Do a job and say how it ended. An unforeseen error is kept in the part's error.log."""
+    job = job._replace(folder=job.folder.absolute())  # an environment may change the folder
     try:
-        return Outcome(0 if work(job, report, stop) else 1)
+        with same_folder():
+            return Outcome(0 if work(job, report, stop) else 1)
     except Stopped as error:
         return Outcome(error.code, "stopped")
     except Busy as error:
+        return Outcome(2, str(error), busy=True)
+    except CannotWrite as error:
         return Outcome(2, str(error))
     except UserError as error:
         return Outcome(2, str(error), "failed")
-    except Exception as error:
-        from rlbench.store import RunFolder
+    except Interrupted:
+        raise
+    except BaseException as error:  # SystemExit of an environment, too
+        from rlbench.learning.importing import first_line
 
-        log = RunFolder(job.folder).part(job.seeds).path / "error.log"
-        log.write_text(traceback.format_exc(), encoding="utf-8")
-        return Outcome(1, f"{type(error).__name__}: {error} (traceback in {log})", "failed")
+        said = f"{type(error).__name__}: {first_line(error)}"
+        return Outcome(1, f"{said} ({_log(job)})", "failed")
+
+
+def settled(job: Job, outcome: Outcome) -> Outcome:
+    """Record what became of seeds whose work could not say it itself."""
+    if outcome.status:
+        try:
+            settle(job, outcome.status, outcome.reason)
+        except UserError as error:
+            outcome = outcome._replace(reason=f"{outcome.reason}; {error}")
+    return outcome
+
+
+def _log(job: Job) -> str:
+    """Write the traceback of the error under way to error.log; where it is."""
+    log = RunFolder(job.folder).part(job.seeds).path / "error.log"
+    try:
+        log.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        return f"traceback lost: cannot write {log}: {error.strerror or error}"
+    return f"traceback in {log}"

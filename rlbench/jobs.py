@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,10 @@ from rlbench.checks import about
 from rlbench.errors import UserError
 from rlbench.provenance import command, now
 from rlbench.run import Run
+from rlbench.stopping import Stop
 from rlbench.store import Part, RunFolder, locked, seed_ranges
 
+PATIENCE = 120.0  # seconds to wait for others that only look what is left to do
 Key = tuple[Path, tuple[int, ...]]  # what names a job: its run's folder and its seeds
 
 
@@ -23,7 +24,6 @@ class Job(NamedTuple):
     run: Run
     folder: Path
     seeds: tuple[int, ...]
-    deadline: float | None = None  # in seconds since the epoch
     command: str = ""
     timeout: float | None = None  # seconds that its process may take, its start included
 
@@ -55,12 +55,12 @@ class Stopped(Exception):
         self.code = code
 
 
-def schedule(run: Run, out: Path, jobs: int, again: bool, max_seconds: float | None) -> list[Job]:
+def schedule(run: Run, out: Path, jobs: int, again: bool) -> list[Job]:
     """What is left to do for a run: unfinished parts, and new parts for seeds that are missing."""
     folder = run.folder(out)
     extra = {"created": now(), "command": command(), **about(run)}
     folder.open(run.identity(), {**run.to_json(), **extra})
-    with locked(folder.path, f"{folder.path}"):
+    with locked(folder.path, f"{folder.path}", wait=PATIENCE):  # others do the same
         if again:
             _discard(folder, run.seeds)
         todo, wanted = left(folder, run.seeds)
@@ -69,9 +69,8 @@ def schedule(run: Run, out: Path, jobs: int, again: bool, max_seconds: float | N
             seeds = tuple(wanted[i : i + size])
             folder.part(seeds).reserve(seeds)
             todo.append(seeds)
-    deadline = time.time() + max_seconds if max_seconds else None
     return [
-        Job(on_recorded_device(run, folder.part(seeds)), folder.path, seeds, deadline, command())
+        Job(on_recorded_device(run, folder.part(seeds)), folder.path, seeds, command())
         for seeds in todo
     ]
 
@@ -107,10 +106,8 @@ def _discard(folder: RunFolder, wanted: Sequence[int]) -> None:
             part.clear()
 
 
-def work(job: Job, report: Callable[[Progress], None], stop: Callable[[], int]) -> bool:
+def work(job: Job, report: Callable[[Progress], None], stop: Stop) -> bool:
     """Compute a job to its end; True where every seed came to its end well.
-
-    `stop()` gives an exit code once the job shall stop, else 0.
 
     Raises:
         Stopped: it was told to stop, or its time was over; it can be resumed.
@@ -119,8 +116,8 @@ def work(job: Job, report: Callable[[Progress], None], stop: Callable[[], int]) 
     with locked(part.path, f"{part.path}"):
         if part.finished():  # by another process, since this job was made
             return set(part.read()["status"].values()) == {"done"}
-        if job.deadline is not None and time.time() > job.deadline:
-            raise Stopped(124)
+        if stop.code:
+            raise Stopped(stop.code)
         from rlbench.session import Session
 
         return Session(job, part).work(report, stop)

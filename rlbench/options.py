@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from rlbench.errors import UserError
+from rlbench.errors import Interrupted, UserError
+from rlbench.stopping import Stop
 
 
 def out(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,8 +89,20 @@ class _Jobs(click.ParamType[int]):
         return int(value)
 
 
-def progress(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of every command that trains."""
+def progress(command: Callable[..., int]) -> Callable[..., Any]:
+    """Options of every command that trains; it is given `stop`, and returns its exit code."""
+
+    @functools.wraps(command)
+    def stoppable(*args: Any, max_seconds: float | None, **kwargs: Any) -> int:
+        with Stop(max_seconds).listening() as stop:
+            try:
+                return command(*args, stop=stop, **kwargs)
+            except (Exception, Interrupted):
+                raise
+            except BaseException as error:  # the command itself never exits
+                what = f"{type(error).__name__}: {error}"
+                raise UserError(f"an environment or module tried to end rlbench: {what}") from None
+
     options = [
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1"),
         click.option(
@@ -103,4 +116,4 @@ def progress(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--quiet", "-q", is_flag=True, help="Print errors only."),
     ]  # fmt: skip
-    return functools.reduce(lambda made, option: option(made), reversed(options), command)
+    return functools.reduce(lambda made, option: option(made), reversed(options), stoppable)

@@ -21,9 +21,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from rlbench.errors import UserError
-from rlbench.executors import SIGNALS, Outcome, Stop, Watcher, attempt
+from rlbench.errors import CannotWrite, UserError
+from rlbench.executors import Outcome, Watcher, attempt, settled
 from rlbench.jobs import Job, Key, Progress
+from rlbench.stopping import SIGNALS, Stop
 from rlbench.store import RunFolder
 
 GRACE = 20.0  # seconds in which a process that is told to stop may save its state
@@ -48,19 +49,11 @@ class _Worker:
 class Pool:
     """Processes with one job each, started as places become free."""
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        processes: int,
-        watcher: Watcher,
-        stop: Stop,
-        max_seconds: float | None = None,
-    ) -> None:
+    def __init__(self, jobs: Sequence[Job], processes: int, watcher: Watcher, stop: Stop) -> None:
         self.waiting, self.processes, self.watcher, self.stop = list(jobs), processes, watcher, stop
         self.outcomes: dict[Key, Outcome] = {}
         self.running: dict[Connection, _Worker] = {}
         self.context = multiprocessing.get_context("spawn")
-        self.until = time.monotonic() + (max_seconds or math.inf)
 
     def run(self) -> None:
         """Do all jobs, or stop as `stop` says; `outcomes` tells of each by its key."""
@@ -72,8 +65,6 @@ class Pool:
 
     def _run(self) -> None:
         while self.running or self.waiting:
-            if not self.stop() and time.monotonic() > self.until:
-                self.stop.code = 124
             if self.stop():
                 for job in self.waiting:
                     self.end(job, Outcome(self.stop(), "stopped"))
@@ -90,6 +81,8 @@ class Pool:
 
     def end(self, job: Job, outcome: Outcome) -> None:
         """A job has ended."""
+        if outcome.code == 1:
+            outcome = settled(job, outcome)
         self.outcomes[job.key] = outcome
         self.watcher.ended(job, outcome)
 
@@ -102,7 +95,8 @@ class Pool:
             try:
                 claimed = self.claim(job)
             except UserError as error:
-                claimed, over = [], Outcome(2, str(error), "failed")
+                status = "" if isinstance(error, CannotWrite) else "failed"
+                claimed, over = [], Outcome(2, str(error), status)
             if claimed is None:
                 continue
             self.waiting.remove(job)
@@ -149,6 +143,8 @@ class Pool:
         if worker.late and message.code > 2:
             said = f"took longer than its {worker.job.timeout:g} s"
             message = Outcome(1, said, "timeout")
+        elif message.code > 2 and self.stop():
+            message = message._replace(code=self.stop())  # it was told so by another signal
         self.end(worker.job, message)
 
     def _death(self, job: Job, code: int) -> Outcome:
@@ -156,6 +152,8 @@ class Pool:
             return Outcome(self.stop(), "stopped")
         if -code in _OUTSIDE:
             return Outcome(128 - code, f"its process was killed ({_name(code)}); it can go on")
+        if code in (128 + number for number in SIGNALS):  # it was told to stop, and hung
+            return Outcome(code, "stopped")
         log = RunFolder(job.folder).part(job.seeds).path / "output.log"
         return Outcome(1, f"its process died ({_name(code)}; see {log})", "failed")
 
@@ -168,21 +166,18 @@ def _name(code: int) -> str:
 def _child(job: Job, pipe: Connection, parent: int) -> None:
     """A process's main function: one job, its progress and its outcome through the pipe."""
 
-    def stopped() -> int:
-        return stop() or (143 if os.getppid() != parent else 0)
-
     def report(progress: Progress) -> None:
         try:
             pipe.send(progress)
         except OSError:
-            pass  # the parent is gone, which `stopped` says next
+            pass  # the parent is gone, which `stop` says next
 
-    with Stop(patient=True).listening() as stop:
+    with Stop(parent=parent, patient=True).listening() as stop, stop.deferring():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-        log = RunFolder(job.folder).part(job.seeds).path / "output.log"
+        log = RunFolder(job.folder.absolute()).part(job.seeds).path / "output.log"
         _speak_into(log)
-        outcome = attempt(job, report, stopped)
+        outcome = attempt(job, report, stop)
     sys.stdout.flush()
     if log.is_file() and not log.stat().st_size:
         log.unlink()

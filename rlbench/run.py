@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlbench import catalog
 from rlbench.config import Config, digest, read_seeds
 from rlbench.errors import UserError
+from rlbench.folders import same_folder
 from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES, default_eval_freq
 from rlbench.store import RunFolder, env_folder
 
@@ -188,6 +189,7 @@ def plan(
     )
 
 
+@same_folder()
 def _usual_steps(
     cls: type[Agent],
     config: Config,

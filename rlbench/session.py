@@ -16,7 +16,8 @@ from rlbench.learning.makeenv import env_factory
 from rlbench.learning.train import Plan, overflow_allowed
 from rlbench.provenance import machine, now
 from rlbench.rows import Episode, Evaluation, Metric, SeedEnded, Tested, Tick
-from rlbench.store import Part
+from rlbench.stopping import Stop
+from rlbench.store import Part, writing
 
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost by a kill,
 COMPILING = (
@@ -58,9 +59,8 @@ class Session:
         self.note = COMPILING if getattr(run.config, "compile", False) else ""
         self.saved_at, self.saving = time.monotonic(), 0.0
 
-    def work(self, report: Callable[[Progress], None], stop: Callable[[], int]) -> bool:
+    def work(self, report: Callable[[Progress], None], stop: Stop) -> bool:
         """See `rlbench.jobs.work`."""
-        deadline = float("inf") if self.job.deadline is None else self.job.deadline
         self._resume()
         view = _View(self)
         tested: list[Tested] = []
@@ -68,9 +68,10 @@ class Session:
             with overflow_allowed():
                 for row in self.trainer.rows():
                     if isinstance(row, Tick):
-                        code = stop() or (124 if time.time() > deadline else 0)
+                        code = stop()
                         if row.safe and (code or row.milestone or self._checkpoint_is_due()):
-                            self._save()
+                            with stop.saving():
+                                self._save()
                         if code:
                             raise Stopped(code)
                         self.part.flush()
@@ -123,7 +124,8 @@ class Session:
         begun = time.monotonic()
         sizes = self.part.flush()
         tree = {"trainer": self.trainer.state(), "sizes": sizes, "info": self.info}
-        checkpoint.save(self.part.checkpoint, tree)
+        with writing(self.part.checkpoint):
+            checkpoint.save(self.part.checkpoint, tree)
         self._update()
         self.saved_at = time.monotonic()
         self.saving = self.saved_at - begun
@@ -146,10 +148,12 @@ class Session:
     def _finish(self) -> None:
         self.part.flush()
         if self.agent.seeds:
-            self.agent.save(self.part.agent, replay=False)
+            with writing(self.part.agent):
+                self.agent.save(self.part.agent, replay=False)
         self.info["checksums"] = self.part.checksums()
         self._update()
-        self.part.checkpoint.unlink(missing_ok=True)
+        with writing(self.part.checkpoint):
+            self.part.checkpoint.unlink(missing_ok=True)
 
 
 class _View:

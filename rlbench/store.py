@@ -18,6 +18,7 @@ A process killed at any instant leaves a folder that loads, and a part that resu
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -28,11 +29,12 @@ from typing import IO, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from rlbench.errors import Busy, UserError
+from rlbench.errors import Busy, CannotWrite, UserError
 from rlbench.records import FORMAT, checksum, corrupt, read_part, read_run, sealed
 from rlbench.rows import Episode, Evaluation, Metric, Row
 
 LONGEST_NAME = 255  # bytes of a file's or folder's name
+WAIT = 1.0  # seconds: more than it takes a reader to look whether a folder is locked
 FILES: dict[type[Any], str] = {
     Evaluation: "evaluations.csv",
     Episode: "episodes.csv",
@@ -45,11 +47,32 @@ def header(kind: type[Any]) -> str:
     return ",".join("return" if name == "ret" else name for name in kind._fields) + "\n"
 
 
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one line where a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(path, error) from None
+
+
+@contextlib.contextmanager
+def replacing(path: Path, temporary: Path) -> Iterator[Path]:
+    """Give a file to write, which then takes the place of another, whole or not at all."""
+    try:
+        with writing(path):
+            yield temporary
+            temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Replace the file as a whole: a reader sees the old text or the new one."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(sealed(value), indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    text = json.dumps(sealed(value), indent=2) + "\n"
+    with replacing(path, path.with_name(f"{path.name}.{os.getpid()}.tmp")) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def env_folder(env: str) -> str:
@@ -77,10 +100,15 @@ def seed_ranges(seeds: Sequence[int]) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, what: str) -> Iterator[None]:
-    """Be the only writer of a folder, or say who else is."""
+def locked(folder: Path, what: str, wait: float = WAIT) -> Iterator[None]:
+    """Be the only writer of a folder.
+
+    Raises:
+        Busy: another process still is after `wait` seconds.
+        UserError: the folder cannot be written to.
+    """
     try:
-        lock = FileLock(folder / "lock", timeout=0)
+        lock = FileLock(folder / "lock", timeout=wait)
         lock.acquire()
     except Timeout:
         raise Busy(
@@ -92,6 +120,23 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether another process is the writer of a folder, as far as can be seen from here.
+
+    Needs no more than to read it. Where the system cannot say, it is: nothing is taken for dead.
+    """
+    try:
+        with (folder / "lock").open("rb") as file:
+            # Shared, so that readers do not see each other. It is held for microseconds, and
+            # `locked` waits longer than that.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 class RunFolder:
@@ -115,11 +160,12 @@ class RunFolder:
             if held and not file.exists():  # else another process has just begun this run
                 raise UserError(f"{self.path} holds something else: choose another --out")
             try:
-                self.path.mkdir(parents=True, exist_ok=True)
+                with writing(self.path):
+                    self.path.mkdir(parents=True, exist_ok=True)
                 write_json(file, {"format": FORMAT, **first, "identity": identity})
-            except OSError as error:
+            except CannotWrite as error:
                 raise UserError(
-                    f"cannot write to {self.path}: {error.strerror or error}: choose another --out"
+                    f"cannot write to {self.path}: {error.reason}: choose another --out"
                 ) from None
             return
         saved = self.read()
@@ -189,9 +235,8 @@ class Part:
             path = self.path / name
             first, *lines = path.read_bytes().splitlines(keepends=True)
             kept = [line for line in lines if line.partition(b",")[0].decode() not in gone]
-            temporary = path.with_name(f"{name}.tmp")
-            temporary.write_bytes(b"".join([first, *kept]))
-            temporary.replace(path)
+            with replacing(path, path.with_name(f"{name}.tmp")) as temporary:
+                temporary.write_bytes(b"".join([first, *kept]))
         for key in ("status", "reason"):
             info[key] = {seed: value for seed, value in info[key].items() if seed not in gone}
         info["seeds"] = [seed for seed in info["seeds"] if str(seed) not in gone]
@@ -203,42 +248,50 @@ class Part:
         return {path.name: checksum(path.read_bytes()) for path in paths if path.is_file()}
 
     def write_info(self, info: dict[str, Any]) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "part.json", info)
 
     def begin(self, sizes: dict[str, int] | None = None) -> None:
         """Open the row files: anew, or cut back to `sizes` (bytes) to go on from there."""
         for kind, name in FILES.items():
             path = self.path / name
-            if sizes is None:
-                path.write_text(header(kind))
-            elif not path.exists() or path.stat().st_size < sizes[name]:
-                raise UserError(f"{path} is shorter than when it was saved: run again with --again")
-            elif path.read_text().partition("\n")[0] + "\n" != header(kind):
-                raise UserError(f"{path} was begun by another version: run again with --again")
-            else:
-                os.truncate(path, sizes[name])
-            self._files[kind] = path.open("ab")
+            with writing(path):
+                if sizes is None:
+                    path.write_text(header(kind))
+                elif not path.exists() or path.stat().st_size < sizes[name]:
+                    raise UserError(
+                        f"{path} is shorter than when it was saved: run again with --again"
+                    )
+                elif path.read_text().partition("\n")[0] + "\n" != header(kind):
+                    raise UserError(f"{path} was begun by another version: run again with --again")
+                else:
+                    os.truncate(path, sizes[name])
+                self._files[kind] = path.open("ab")
 
     def write(self, row: Row) -> None:
         """Append one row (evaluation, episode or metric)."""
         line = ",".join(map(str, row)) + "\n"
-        self._files[type(row)].write(line.encode("utf-8", "backslashreplace"))
+        try:
+            self._files[type(row)].write(line.encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            raise CannotWrite(self.path / FILES[type(row)], error) from None
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Write a file of arrays, whole or not at all."""
         path = self.path / name
-        temporary = path.with_name(f"{name}.tmp")
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        temporary.replace(path)
+        with replacing(path, path.with_name(f"{name}.tmp")) as temporary, temporary.open("wb") as f:
+            np.savez_compressed(f, allow_pickle=False, **arrays)
 
     def flush(self) -> dict[str, int]:
-        """Hand everything to the system; bytes of each file, by name."""
-        for file in self._files.values():
-            file.flush()
+        """Write everything out; bytes of each file, by name."""
+        for kind, file in self._files.items():
+            with writing(self.path / FILES[kind]):
+                file.flush()
         return {FILES[kind]: file.tell() for kind, file in self._files.items()}
 
     def close(self) -> None:
+        """Close the row files; what was not flushed may be lost."""
         for file in self._files.values():
-            file.close()
+            with contextlib.suppress(OSError):
+                file.close()

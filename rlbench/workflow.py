@@ -25,6 +25,7 @@ from rlbench.learning.makeenv import env_factory
 from rlbench.learning.policy import Policy
 from rlbench.learning.visit import visit
 from rlbench.run import Run, plan
+from rlbench.stopping import Stop
 from rlbench.store import RunFolder, seed_ranges
 
 if TYPE_CHECKING:
@@ -33,15 +34,14 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "plan", "resume", "train"]
 
 
-def train(
-    run: Run, out: Path, jobs: int, max_seconds: float | None, quiet: bool, again: bool = False
-) -> int:
+def train(run: Run, out: Path, jobs: int, stop: Stop, quiet: bool, again: bool = False) -> int:
     """Compute what is missing of a run, draw it and sum it up; the exit code."""
     news, results = Console(stderr=True), Console(quiet=quiet)
     said = check(run)
     jobs = jobs or usual_jobs(run, out)
-    todo = schedule(run, out, jobs, again, max_seconds)
+    todo = schedule(run, out, jobs, again)
     folder = run.folder(out)
+    stop.saved = f"go on with: rlbench resume {folder.path}"
     if not quiet:
         told = said if todo else f"{said}: all done"
         news.print(told, soft_wrap=not news.is_terminal, highlight=False)
@@ -49,8 +49,8 @@ def train(
         if todo and kept > 0:
             news.print(f"{kept} of {len(run.seeds)} seeds are done already", highlight=False)
     with display(news, quiet) as watcher:
-        outcomes = execute(todo, jobs, watcher)
-    return _conclude(run, folder.path, todo, outcomes, news, results, out)
+        outcomes = execute(todo, jobs, watcher, stop)
+    return _conclude(run, folder.path, todo, outcomes, news, results, out, stop)
 
 
 def _conclude(
@@ -61,6 +61,7 @@ def _conclude(
     news: Console,
     results: Console,
     out: Path,
+    stop: Stop,
 ) -> int:
     wrong = [outcome.reason for outcome in outcomes if outcome.code == 2]
     if wrong and len(wrong) == len(outcomes):
@@ -76,8 +77,9 @@ def _conclude(
         news.print(f"stopped with seeds {left} unfinished; go on with: {hint}",
                    soft_wrap=True, highlight=False)  # fmt: skip
         return stopped
-    if run.agent != "random" and (code := _floor(run, out)) > 2:
+    if run.agent != "random" and (code := _floor(run, out, stop)) > 2:
         return code
+    stop.lift_limit()
     _summarise(folder, results)
     parts = [part.read()["status"] for part in RunFolder(folder).parts()]
     statuses = {seed: status for part in parts for seed, status in part.items()}
@@ -91,11 +93,11 @@ def _trust_flag(run: Run) -> str:
     return named.flag(agent=run.agent, env=run.env, encoder=encoder)
 
 
-def _floor(run: Run, out: Path) -> int:
+def _floor(run: Run, out: Path, stop: Stop) -> int:
     """Make sure that the random agent's score stands beside the run's, as its floor."""
     floor = plan("random", run.env, [0], env_kwargs=run.env_kwargs, device="cpu")
     try:
-        done = execute(schedule(floor, out, 1, False, None), 1, Quiet(Console(quiet=True)))
+        done = execute(schedule(floor, out, 1, False), 1, Quiet(Console(quiet=True)), stop)
     except UserError:
         return 0  # another process is at it
     return max((outcome.code for outcome in done), default=0)
@@ -128,9 +130,7 @@ def _summarise(folder: Path, console: Console) -> None:
             warn_of([str(error)])
 
 
-def resume(
-    name: str, out: Path, device: str, jobs: int, max_seconds: float | None, quiet: bool
-) -> int:
+def resume(name: str, out: Path, device: str, jobs: int, stop: Stop, quiet: bool) -> int:
     """Go on with every unfinished part of a run; the exit code."""
     folder = RunFolder(catalog.find_run(name, out))
     saved = folder.read()
@@ -142,7 +142,7 @@ def resume(
     home = run.folder(folder.path.parent.parent).path
     if home.resolve() != folder.path.resolve():
         raise UserError(f"{folder.path} was moved or renamed: it can go on as {home}")
-    return train(run, folder.path.parent.parent, jobs, max_seconds, quiet)
+    return train(run, folder.path.parent.parent, jobs, stop, quiet)
 
 
 class _Again(NamedTuple):
