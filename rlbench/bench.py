@@ -61,7 +61,7 @@ def bench(
     stop.saved = "the same command goes on"
     with board(news, mine, options.jobs, options.quiet) as watcher, stop.deferring():
         _Cells(mine, out, watcher, stop, options).run()
-    stop.lift_limit()
+    stop.finish()
     watcher.look()
     print_matrix(results, mine, watcher.states)
     ends = [state for states in watcher.states for state, _ in states.values()]
@@ -109,7 +109,9 @@ def dry_run(suite: Suite, seeds: Sequence[int], out: Path, options: Options, sto
                           "see above")  # fmt: skip
             continue
         cost, size = known[cell.path], memory(cell.run)
-        missing = sum(state in ("missing", "running") for state, _ in cell.states().values())
+        missing = sum(
+            state in ("missing", "running", "stopped") for state, _ in cell.states().values()
+        )
         seconds = cost.of(missing, len(cell.seeds)) if missing else 0.0
         todo[cell.path], sizes[cell.path] = seconds, size * missing // len(cell.seeds)
         time = f"about {duration(seconds)}" if missing else "-"

@@ -21,7 +21,7 @@ from rlbench.store import RunFolder, seed_ranges
 from rlbench.suite import Env, Suite
 
 # From well to unwell: the last that a seed of a cell has is what the cell is.
-STATES = ("done", "missing", "running", "timeout", "diverged", "failed")
+STATES = ("done", "missing", "running", "stopped", "timeout", "diverged", "failed")
 PATIENCE = 60.0  # seconds in which an environment has to be made
 States = dict[int, tuple[str, str]]  # seed -> its state, and why
 
@@ -50,16 +50,13 @@ class Cell:
         return f"{self.entrant} on {self.env}"
 
     def states(self) -> States:
-        """State of each seed: from the store, and `missing` what is not in it.
-
-        Unfinished seeds are `running`, whether somebody is at them now or not.
-        """
+        """State of each seed: from the store, and `missing` what is not in it."""
         found = dict.fromkeys(self.seeds, ("missing", ""))
         if self.error:
             found = dict.fromkeys(self.seeds, ("failed", self.error))
         try:
             for part in RunFolder(self.path).parts() if self.path else []:
-                info = part.read()
+                info = part.read_now()
                 for seed in set(info["seeds"]) & set(self.seeds):
                     found[seed] = info["status"][str(seed)], info["reason"].get(str(seed), "")
         except UserError as error:  # a damaged file

@@ -48,7 +48,7 @@ def execute(jobs: Sequence[Job], processes: int, watcher: Watcher, stop: Stop) -
             pool = Pool(jobs, processes, watcher, stop)
             pool.run()
             return [pool.outcomes[job.key] for job in jobs]
-        outcomes = []
+        outcomes: list[Outcome] = []
         for job in jobs:
             if outcomes and stop():  # the first goes on a little, however short the time limit
                 outcomes.append(Outcome(stop(), "stopped"))

@@ -20,7 +20,7 @@ from rlbench.executors import Outcome
 from rlbench.jobs import Job, Key, Progress
 from rlbench.store import seed_ranges
 
-COLORS = {"done": "green", "running": "cyan", "failed": "red", "diverged": "red",
+COLORS = {"done": "green", "running": "cyan", "stopped": "yellow", "failed": "red", "diverged": "red",
           "timeout": "magenta", "missing": "dim"}  # fmt: skip
 
 

@@ -44,14 +44,14 @@ class Stop:
         self._parent = parent  # stop when this process is gone
         self._patient = patient  # ignore a second signal
         self._deferring = False
-        self._saving = False
+        self._saving = self._finished = False
         self._asked = 0.0  # when work last asked
         self._signal = 0  # exit code after a signal that the main thread may not have seen yet
 
     def __call__(self) -> int:
         self._asked = time.monotonic()
         if not self.code:
-            if self._asked > self._until:
+            if self._asked > self._until and not self._finished:
                 self.code = 124
             elif self._parent is not None and os.getppid() != self._parent:
                 self.code = 128 + signal.SIGTERM
@@ -74,7 +74,7 @@ class Stop:
         except Interrupted:
             raise SystemExit(self.code) from None
         finally:
-            self.lift_limit()
+            self.finish()
             signal.set_wakeup_fd(wakeup)
             for number, handler in zip(SIGNALS, before, strict=True):
                 signal.signal(number, handler)
@@ -100,10 +100,10 @@ class Stop:
         finally:
             self._saving, self._asked = False, time.monotonic()
 
-    def lift_limit(self) -> None:
-        """The work is done: drawing and printing its results takes the time it takes."""
-        if self._until < math.inf:
-            self._until = math.inf
+    def finish(self) -> None:
+        """End the watch: showing the results takes the time that it takes."""
+        if not self._finished:
+            self._finished = True
             faulthandler.cancel_dump_traceback_later()
 
     def _receive(self, number: int, _: object) -> None:
@@ -124,7 +124,7 @@ class Stop:
             now = time.monotonic()
             over = now > max(self._until, self._ready)
             code = self.code or self._signal or (124 if over else 0)
-            if code:
+            if code and not self._finished:
                 if told == math.inf:
                     told = now
                     faulthandler.cancel_dump_traceback_later()

@@ -139,6 +139,11 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
+def stopped(status: dict[str, str]) -> dict[str, str]:
+    """The status of seeds of which no process is alive."""
+    return {seed: "stopped" if now == "running" else now for seed, now in status.items()}
+
+
 class RunFolder:
     """The folder of one run."""
 
@@ -210,6 +215,12 @@ class Part:
             UserError: the file is damaged.
         """
         return read_part(self.path / "part.json")
+
+    def read_now(self) -> dict[str, Any]:
+        """What it says, with the status `stopped` for seeds that nobody computes any more."""
+        alive = is_locked(self.path)  # before it is read: a process may end in between
+        part = self.read()
+        return part if alive else {**part, "status": stopped(part["status"])}
 
     def finished(self) -> bool:
         return "running" not in self.read()["status"].values()

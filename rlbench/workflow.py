@@ -79,7 +79,7 @@ def _conclude(
         return stopped
     if run.agent != "random" and (code := _floor(run, out, stop)) > 2:
         return code
-    stop.lift_limit()
+    stop.finish()
     _summarise(folder, results)
     parts = [part.read()["status"] for part in RunFolder(folder).parts()]
     statuses = {seed: status for part in parts for seed, status in part.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -70,6 +71,65 @@ class Stuck(Noise):
         super().__init__()
         while Path(file).exists():
             time.sleep(0.05)
+
+
+class HangStep(Noise):
+    """Hangs in its 30th step, and leaves a file where it is run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+
+    def step(self, action: Any) -> Stepped:
+        self.steps += 1
+        if self.steps == 30:
+            Path(f"hanging-{os.getpid()}").touch()
+            self.hang()
+        return super().step(action)
+
+    def hang(self) -> None:
+        time.sleep(3600)
+
+
+class Deaf(HangStep):
+    """Hangs, whatever is raised in it."""
+
+    def hang(self) -> None:
+        while True:
+            try:
+                time.sleep(3600)
+            except BaseException:
+                pass
+
+
+class HangLocked(HangStep):
+    """Hangs in C code that no other thread of the interpreter can run beside."""
+
+    def hang(self) -> None:
+        sum(itertools.repeat(1))
+
+
+class HangMade(Noise):
+    """Hangs in its constructor."""
+
+    def __init__(self) -> None:
+        time.sleep(3600)
+
+
+class HangReset(Noise):
+    """Hangs in reset."""
+
+    def reset(self, **kwargs: Any) -> Any:
+        time.sleep(3600)
+
+
+class HangSealed(Noise):
+    """Hangs in evaluation, whose reset seeds are below 2**30."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        if seed is not None and seed < 2**30:
+            time.sleep(3600)
+        return super().reset(seed=seed)
 
 
 class Slow(Noise):

@@ -15,12 +15,13 @@ import pandas as pd
 
 from rlbench.errors import Skipped, UserError
 from rlbench.plaintext import plain_text
-from rlbench.records import STATUSES, check_seal, checksum, corrupt, read_part, read_run
+from rlbench.records import check_seal, checksum, corrupt, read_part, read_run
 from rlbench.reporting.complete import check_complete, check_rows, check_run
-from rlbench.store import seed_ranges
+from rlbench.store import is_locked, seed_ranges, stopped
 
 __all__ = ["RUN", "STATUSES", "Results", "collect", "load"]
 
+STATUSES = ("done", "running", "stopped", "diverged", "failed", "timeout")
 RUN = ["env", "agent", "variant", "digest"]  # what names a run; a seed of it: RUN + ["seed"]
 
 IDENTITY = {**dict.fromkeys(RUN, "str"), "seed": "int64"}
@@ -230,8 +231,10 @@ def _read_run(folder: Path) -> dict[str, Any]:
 def _read_part(part: Path, run: dict[str, Any]) -> list[pd.DataFrame]:
     """The rows of `runs` for one part, and those of its files."""
     file = part / "part.json"
+    alive = is_locked(part)  # before it is read: a process may end in between
     record = read_part(file)
-    seeds = _seed_rows(part, run, record)
+    status = record["status"] if alive else stopped(record["status"])
+    seeds = _seed_rows(part, run, {**record, "status": status})
     frames = [seeds]
     for name, columns in FILES.items():
         content = _content(part / name)

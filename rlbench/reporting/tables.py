@@ -62,10 +62,10 @@ def overall(results: Results, level: float = 0.95) -> pd.DataFrame:
     low, high               Student-t interval of the mean; NaN where there is none
     lowest, highest         of the n scores
     solved, ended           seeds with a score at or above the reward threshold, among those that
-                            are not running any more; <NA> without a threshold
+                            are not running or stopped; <NA> without a threshold
     solved_low, solved_high Clopper-Pearson interval of that share: a diverged, failed or
                             timed-out seed counts as not solved
-    n_done, n_running, n_diverged, n_failed, n_timeout
+    n_done, n_running, n_stopped, n_diverged, n_failed, n_timeout
     step, total_timesteps   reached by the slowest part, asked for
     lockstep, seconds       seeds in the largest part; training time summed over all parts
     reward_threshold, device, path, and network, data, data_digest, task, options as in `runs`

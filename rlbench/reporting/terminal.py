@@ -22,7 +22,8 @@ from rlbench.reporting.tables import (
 
 _RETURNS = ("return", "std", "episodes")
 # Whatever is not done.
-COLORS = {"running": "cyan", "diverged": "red", "failed": "red", "timeout": "magenta"}
+COLORS = {"running": "cyan", "stopped": "yellow", "diverged": "red", "failed": "red",
+          "timeout": "magenta"}  # fmt: skip
 
 
 def print_summary(results: Results, console: Console) -> None:
@@ -121,7 +122,8 @@ def unscored(run: pd.Series, of: str = "") -> str:
 
 def worst(run: pd.Series) -> str:
     """The worst status among the seeds of a run."""
-    return next((s for s in ("failed", "diverged", "timeout", "running") if run[f"n_{s}"]), "done")
+    order = ("failed", "diverged", "timeout", "stopped", "running")
+    return next((status for status in order if run[f"n_{status}"]), "done")
 
 
 def table_of(*columns: str) -> Table:
