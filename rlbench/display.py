@@ -19,6 +19,7 @@ from rich.progress import (
 from rlbench.executors import Outcome
 from rlbench.jobs import Job
 from rlbench.jobs import Progress as News
+from rlbench.plaintext import first_line
 
 
 class Display:
@@ -47,7 +48,8 @@ class Quiet(Display):
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         if outcome.code == 1 and outcome.reason:
-            self.console.print(f"{job.title}: {outcome.reason}", soft_wrap=True, markup=False)
+            said = f"{job.title}: {first_line(outcome.reason)}"
+            self.console.print(said, soft_wrap=True, markup=False)
 
 
 class Lines(Quiet):

@@ -18,10 +18,11 @@ from rlbench.cells import STATES, Cell, States
 from rlbench.display import Display
 from rlbench.executors import Outcome
 from rlbench.jobs import Job, Key, Progress
+from rlbench.plaintext import first_line
 from rlbench.store import seed_ranges
 
-COLORS = {"done": "green", "running": "cyan", "stopped": "yellow", "failed": "red", "diverged": "red",
-          "timeout": "magenta", "missing": "dim"}  # fmt: skip
+COLORS = {"done": "green", "running": "cyan", "stopped": "yellow", "failed": "red",
+          "diverged": "red", "timeout": "magenta", "missing": "dim"}  # fmt: skip
 
 
 class Board(Display):
@@ -73,7 +74,7 @@ class Board(Display):
         left = self.remaining()
         hint = "" if left is None else f", about {duration(left)} left"
         self.console.print(
-            f"{self.cells[where].title}, seeds {seed_ranges(job.seeds)}: {said} "
+            f"{self.cells[where].title}, seeds {seed_ranges(job.seeds)}: {first_line(said)} "
             f"({done} of {len(self.cells)} cells done{hint})",
             soft_wrap=True,
             highlight=False,
@@ -175,7 +176,9 @@ def _reasons(ends: States) -> list[str]:
     for seed, end in ends.items():
         if end[1]:
             seeds.setdefault(end, []).append(seed)
-    return [f"seeds {seed_ranges(s)} {state}: {why}" for (state, why), s in seeds.items()]
+    return [
+        f"seeds {seed_ranges(s)} {state}: {first_line(why)}" for (state, why), s in seeds.items()
+    ]
 
 
 def _worst(ends: States) -> str:

@@ -53,3 +53,8 @@ def _visible(char: str) -> str:
         if code < 0x10000
         else f"\\U{code:08x}"
     )
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a text, visible: of an exception, what it says first."""
+    return plain_text((text.strip().splitlines() or [""])[0])

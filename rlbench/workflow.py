@@ -41,7 +41,7 @@ def train(run: Run, out: Path, jobs: int, stop: Stop, quiet: bool, again: bool =
     jobs = jobs or usual_jobs(run, out)
     todo = schedule(run, out, jobs, again)
     folder = run.folder(out)
-    stop.saved = f"go on with: rlbench resume {folder.path}"
+    stop.saved = f"go on with: rlbench resume {folder.path}{_trust_flag(run)}"
     if not quiet:
         told = said if todo else f"{said}: all done"
         news.print(told, soft_wrap=not news.is_terminal, highlight=False)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -107,6 +109,71 @@ class HangLocked(HangStep):
 
     def hang(self) -> None:
         sum(itertools.repeat(1))
+
+
+class Leaves(Noise):
+    """Changes the current folder as it steps."""
+
+    def step(self, action: Any) -> Stepped:
+        os.chdir(os.environ["THERE"])
+        return super().step(action)
+
+
+class LeavesAtOnce(Noise):
+    """Changes the current folder as it is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        os.chdir(os.environ["THERE"])
+
+
+class Deletes(Noise):
+    """Deletes a folder after some steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+
+    def step(self, action: Any) -> Stepped:
+        self.steps += 1
+        if self.steps == 200:
+            shutil.rmtree(os.environ["THERE"])
+        return super().step(action)
+
+
+class ExitMade(Noise):
+    """Exits in its constructor."""
+
+    def __init__(self) -> None:
+        sys.exit(3)
+
+
+class Crashes(Noise):
+    """Dies of a segmentation fault."""
+
+    def step(self, action: Any) -> Stepped:
+        os.kill(os.getpid(), signal.SIGSEGV)
+        raise AssertionError
+
+
+class Dies(Noise):
+    """Ends its process."""
+
+    def step(self, action: Any) -> Stepped:
+        os._exit(3)
+
+
+def exit(*args: Any) -> Any:
+    """What an agent does instead of observing, as do the next two."""
+    sys.exit(0)
+
+
+def interrupt(*args: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def lines(*args: Any) -> Any:
+    raise ValueError("one\ntwo\nthree")
 
 
 class HangMade(Noise):

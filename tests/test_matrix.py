@@ -60,9 +60,9 @@ def text(console: Console) -> str:
 def test_states_come_from_the_store(cells: list[Cell]) -> None:
     """Seeds in no part are missing; where a cell cannot be, they have failed."""
     assert {seed: state for seed, (state, _) in cells[0].states().items()} == {
-        **STATES, 5: "missing",
+        **STATES, 3: "stopped", 5: "missing",
     }  # fmt: skip
-    assert summary(cells[0].states()) == "2/6, 1 running, 1 timeout, 1 diverged"
+    assert summary(cells[0].states()) == "2/6, 1 stopped, 1 timeout, 1 diverged"
     assert set(cells[2].states().values()) == {("failed", "no environment 'No-v0'")}
     assert summary(cells[3].states()) == "0/2"
 
@@ -72,7 +72,7 @@ def test_matrix_in_the_end(cells: list[Cell]) -> None:
     print_matrix(console, cells, [cell.states() for cell in cells])
     said = text(console)
     assert "agent CartPole-v1 No-v0" in said
-    assert "dqn 2/6, 1 running, 1 timeout, 1 diverged 0/2, 2 failed" in said
+    assert "dqn 2/6, 1 stopped, 1 timeout, 1 diverged 0/2, 2 failed" in said
     assert "ppo 2/2 0/2" in said
     assert "dqn on CartPole-v1, seeds 2 diverged: reward became NaN" in said
     assert "dqn on No-v0, seeds 0-1 failed: no environment 'No-v0'" in said
@@ -92,6 +92,18 @@ def test_lines(cells: list[Cell], capsys: pytest.CaptureFixture[str]) -> None:
         "dqn on CartPole-v1, seeds 0-4: seeds 2 diverged: reward became NaN (1 of 4 cells done)",
         "dqn on CartPole-v1, seeds 5: took longer than its 5 s (1 of 4 cells done)",
     ]
+
+
+def test_the_first_line_of_a_reason(cells: list[Cell], capsys: pytest.CaptureFixture[str]) -> None:
+    """A line stays a line, whatever an exception says."""
+    with board(Console(), cells, 1, quiet=False) as seen:
+        seen.ended(job(cells[0], 5), Outcome(1, "ValueError: one\ntwo\n\nthree", "failed"))
+    assert capsys.readouterr().out.splitlines() == [
+        "dqn on CartPole-v1, seeds 5: ValueError: one (1 of 4 cells done)"
+    ]
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_matrix(console, cells[:1], [{0: ("failed", "ValueError: one\ntwo")}])
+    assert text(console).splitlines()[-1] == "dqn on CartPole-v1, seeds 0 failed: ValueError: one"
 
 
 def test_quiet_says_what_goes_wrong(cells: list[Cell], capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,7 +142,7 @@ def test_live(cells: list[Cell]) -> None:
         seen.update(job(cells[0], 3), Progress(250, 1000, 0.0, None))
         console.print(seen._picture())
     said = text(console)
-    assert "2/6, 1 running, 1 timeout, 1 diverged at 25 %" in said
+    assert "2/6, 1 stopped, 1 timeout, 1 diverged at 25 %" in said
     assert "4 of 12 seeds done, 1 running" in said
 
 

@@ -49,7 +49,7 @@ def test_verdicts(tmp_path: Path) -> None:
         "same": ("equal", "identical rows of 10 seeds"),
         "more": ("equal", "identical rows of 5 seeds"),
         "lost": ("worse", "1 of 10 diverged"),
-        "waits": ("missing", "10 of 10 running"),
+        "waits": ("missing", "10 of 10 stopped"),
         "gone": ("missing", "no such run"),
     }
 

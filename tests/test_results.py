@@ -41,7 +41,7 @@ def test_runs_have_a_row_per_seed(run: Path) -> None:
     runs = load(run).runs
     assert list(runs.columns) == list(results_module.RUNS)
     assert runs["seed"].tolist() == [0, 1, 2, 7]
-    assert runs["status"].tolist() == ["done", "done", "diverged", "running"]
+    assert runs["status"].tolist() == ["done", "done", "diverged", "stopped"]
     assert runs["reason"].tolist() == ["", "", "loss became nan at step 1200", ""]
     assert runs["lockstep"].tolist() == [3, 3, 3, 1]
     assert runs["step"].tolist() == [50_000] * 3 + [2500]

@@ -49,7 +49,7 @@ def test_per_seed_lists_every_seed(results: Results) -> None:
     assert table["score"].dropna().to_dict() == {0: 100, 1: 200, 4: 300, 5: 480}
     assert table["std"].dropna().to_dict() == {0: pytest.approx(200**0.5), 1: 0, 5: 200**0.5}
     assert table["episodes"].tolist() == [2, 2, 1, 0, 1, 2, 0]
-    assert table.loc[[2, 3, 6], "status"].tolist() == ["diverged", "failed", "running"]
+    assert table.loc[[2, 3, 6], "status"].tolist() == ["diverged", "failed", "stopped"]
     assert table.loc[[2, 3, 6], ["score", "std"]].isna().all(axis=None)  # never 0.0
 
 
@@ -62,7 +62,7 @@ def test_overall_by_hand(results: Results) -> None:
     assert (run["low"], run["high"]) == mean_interval(scores)
     assert (run["solved"], run["ended"]) == (1, 6)
     assert (run["solved_low"], run["solved_high"]) == share_interval(1, 6)
-    counts = [run[f"n_{status}"] for status in ("done", "running", "diverged", "failed")]
+    counts = [run[f"n_{status}"] for status in ("done", "stopped", "diverged", "failed")]
     assert counts == [4, 1, 1, 1]
     assert run["seconds"] == pytest.approx(90)  # of two programs, however many seeds they held
     assert (run["step"], run["lockstep"]) == (42_000, 4)
@@ -85,7 +85,7 @@ def test_without_a_threshold_nothing_is_solved(tmp_path: Path) -> None:
 def test_a_run_without_scores_is_listed(tmp_path: Path) -> None:
     write_part(write_run(tmp_path), {0: {0: [1.0]}, 1: {}})
     run = overall(load(tmp_path)).iloc[0]
-    assert (run["n"], run["of"], run["n_running"]) == (0, 2, 2)
+    assert (run["n"], run["of"], run["n_stopped"]) == (0, 2, 2)
     assert run[["mean", "iqm", "low", "high", "solved_low"]].isna().all()
     assert interval_text(run) == "no final score"
 
@@ -155,7 +155,7 @@ def test_summary_says_it_all_in_80_columns(results: Results) -> None:
         assert max(map(len, text.splitlines())) <= 80
         assert "diverged: loss became nan" in text
         assert "failed: RuntimeError: [bold]no memory" in text  # a reason is no markup
-        assert "4 of 7 with a final score; 1 running, 1 diverged, 1 failed" in text
+        assert "4 of 7 with a final score; 1 stopped, 1 diverged, 1 failed" in text
         assert "(n = 4)" in text
         assert "1 of 6 reach a mean return of 475" in text
         assert text.splitlines()[5].split()[:5] == ["2", "-", "-", "1", "diverged:"]
@@ -239,9 +239,9 @@ def test_summary_of_image_data(images: Results) -> None:
         assert max(map(len, lines)) <= 80
         assert lines[1].split() == ["seed", "accuracy", "%", "return", "test", "images", "status"]
         assert lines[4].split() == ["1", "90.0", "0.800", "200", "done"]
-        assert lines[6].split() == ["3", "-", "-", "0", "running"]
+        assert lines[6].split() == ["3", "-", "-", "0", "stopped"]
         text = " ".join(" ".join(lines).split())
-        assert "3 of 6 with a final score; 1 running, 1 diverged, 1 failed" in text
+        assert "3 of 6 with a final score; 1 stopped, 1 diverged, 1 failed" in text
         assert "accuracy 88.3 % of 200 test images 69.4 to 100.0 %, 95 % t-interval" in text
         assert "G-mean 0.800 0.552 to 1.05, 95 % t-interval (n = 3)" in text
 
