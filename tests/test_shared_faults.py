@@ -176,7 +176,7 @@ def largest_file(size: int) -> Iterator[None]:
     [
         (100, 0.0, "dqn-*"),  # run.json, with which nothing has begun
         (20_000, 0.0, "checkpoint.npz"),
-        (1_500, 1e9, "metrics.csv"),
+        (4_000, 1e9, "metrics.csv"),
     ],
 )
 def test_full_disk(
