@@ -118,6 +118,7 @@ def _cell(
         )
         made = patience(planned)
         facts = patience(partial(_facts, made))
+        made.folder(out).check()
     except UserError as reason:
         error = str(reason)
     timeout = suite.timeout if env.timeout is None else env.timeout

