@@ -48,7 +48,7 @@ class SeedBySeed:
         for seed in self.seeds:
             if seed not in self.ended:
                 for row in self._train(OneSeed(self.agent, seed, self.plan)):
-                    yield Tick(self.step, safe=False) if isinstance(row, Tick) else row
+                    yield row._replace(step=self.step) if isinstance(row, Tick) else row
                 yield Tick(self.step, safe=True, milestone=True)
 
     def _train(self, one: OneSeed) -> Iterator[Row]:
@@ -93,7 +93,7 @@ class SeedBySeed:
     def _evaluate(self, one: OneSeed, phase: str) -> Iterator[Row]:
         broken: judge.Broken = {}
         counts = {"grid": self.plan.eval_episodes, "final": self.plan.final_episodes}
-        yield from judge.episodes(one, phase, counts[phase], one.seconds, broken)
+        yield from judge.episodes(one, phase, counts[phase], one.seconds, broken, self.plan.limit)
         for status, reason in broken.values():
             raise Fault(status, reason)
 

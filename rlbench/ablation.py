@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rlbench.config import digest, parse_assignments
 from rlbench.errors import UserError
+from rlbench.protocol import FINAL_EPISODES
 
 FULL, NONE = "full", "none"
 ADDED, REMOVED = "added to none", "kept in full"  # the two ways to see a switch
@@ -115,11 +116,15 @@ def suite_text(
     parameters: Sequence[str],
     steps: int | None,
     preset: bool,
-    eval_freq: int | None,
+    eval_freq: int | None = None,
+    final_episodes: int = FINAL_EPISODES,
+    eval_max_steps: int | None = None,
 ) -> str:
     """The file of a suite that is one ablation. Its name stands for all that is in it."""
     said = {"agent": agent, "switches": list(switches), "parameters": list(parameters)}
-    how = {"preset": preset} | ({} if eval_freq is None else {"eval_freq": eval_freq})
+    fewer = None if final_episodes == FINAL_EPISODES else final_episodes
+    given = {"eval_freq": eval_freq, "final_episodes": fewer, "eval_max_steps": eval_max_steps}
+    how = {"preset": preset} | {key: value for key, value in given.items() if value is not None}
     where = [{"id": env} | ({} if steps is None else {"steps": steps}) for env in envs]
     name = f"ablate-{agent}-{digest({**said, **how, 'env': where})[:6]}"
     about = f"What switches of {agent} are worth: {', '.join(switches)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rlbench import cells as planning
+from rlbench import scores
 from rlbench.cells import Cell
 from rlbench.claims import claim, reopen
 from rlbench.errors import UserError
@@ -19,7 +21,8 @@ from rlbench.jobs import Job, left
 from rlbench.learning import named
 from rlbench.learning.device import pick_device
 from rlbench.learning.memory import readable
-from rlbench.matrix import Board, board, duration, print_matrix
+from rlbench.matrix import Board, board, print_matrix
+from rlbench.numbers import duration
 from rlbench.pool import Pool
 from rlbench.provenance import command, now
 from rlbench.stopping import Stop
@@ -65,7 +68,12 @@ def bench(
     watcher.look()
     print_matrix(results, mine, watcher.states)
     ends = [state for states in watcher.states for state, _ in states.values()]
-    results.print(f" suite  {home / 'suite.json'}", soft_wrap=True, highlight=False)
+    if not options.quiet:
+        scores.print_scores(mine, results)
+    results.print(f" suite   {home / 'suite.json'}", soft_wrap=True, highlight=False)
+    results.print(
+        f" report  rlbench report {shlex.quote(str(home))}", soft_wrap=True, highlight=False
+    )
     if stop():
         news.print("stopped; the same command goes on", highlight=False)
         return stop()

@@ -15,8 +15,8 @@ from rlbench import catalog, datafiles
 from rlbench.checks import about, check
 from rlbench.errors import UserError
 from rlbench.patience import Patience
-from rlbench.protocol import EVAL_EPISODES
-from rlbench.run import Run, plain, plan
+from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES
+from rlbench.run import FLOOR, Run, floor_limit, plain, plan
 from rlbench.store import RunFolder, seed_ranges
 from rlbench.suite import Env, Suite
 
@@ -102,6 +102,17 @@ def _cell(
     try:
         if "data" in kwargs:
             kwargs["data"] = datafiles.known_as(kwargs["data"])
+        if agent == FLOOR:  # settings as `rlbench run` has them for the floor
+            measured: dict[str, Any] = {"eval_max_steps": suite.eval_max_steps}
+            if suite.eval_max_steps is None:
+                limit = partial(floor_limit, "+".join([env.id, *env.wraps]), kwargs, env.steps)
+                measured = {"eval_max_steps": patience(limit)}
+        else:
+            measured = {
+                "eval_freq": suite.eval_freq,
+                "eval_episodes": suite.eval_episodes,
+                "eval_max_steps": suite.eval_max_steps,
+            }
         planned = partial(
             plan,
             agent,
@@ -110,8 +121,8 @@ def _cell(
             total_timesteps=None if saturates else env.steps,
             epochs=None if saturates else env.epochs,
             n_envs=n_envs,
-            eval_freq=suite.eval_freq,
-            eval_episodes=suite.eval_episodes,
+            final_episodes=suite.final_episodes,
+            **measured,
             env_kwargs=kwargs,
             device=device,
             **options,
@@ -130,7 +141,7 @@ def _cell(
         timeout=timeout,
         run=made,
         path=made.folder(out).path if made else None,
-        command=_command(made, parameters, suite.preset) if made else "",
+        command=command_of(made, parameters, suite.preset) if made else "",
         about=facts,
         error=error,
     )
@@ -141,7 +152,18 @@ def _facts(run: Run) -> dict[str, Any]:
     return about(run)
 
 
-def _command(run: Run, parameters: Collection[str], preset: bool) -> str:
+def command_again(run: Run) -> str:
+    """The `rlbench run` that computes a run anew, read from its run.json."""
+    try:
+        usual = plan(run.agent, run.env, run.seeds, total_timesteps=run.total_timesteps)
+    except UserError:  # there are parameters that must be given
+        usual = None
+    if usual and usual.config == run.config:
+        return command_of(run, (), True)
+    return command_of(run, run.config.changed(), False)
+
+
+def command_of(run: Run, parameters: Collection[str], preset: bool) -> str:
     """The `rlbench run` of a run with these parameters given."""
     seeds = seed_ranges(run.seeds)
     words = ["rlbench", "run", run.agent, "--env", run.env]
@@ -157,6 +179,10 @@ def _command(run: Run, parameters: Collection[str], preset: bool) -> str:
         words += ["--eval-freq", str(run.eval_freq)]
     if run.eval_episodes != EVAL_EPISODES:
         words += ["--eval-episodes", str(run.eval_episodes)]
+    if run.final_episodes != FINAL_EPISODES:
+        words += ["--final-episodes", str(run.final_episodes)]
+    if run.eval_max_steps is not None:
+        words += ["--eval-max-steps", str(run.eval_max_steps)]
     return shlex.join(words)
 
 

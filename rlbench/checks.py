@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rlbench import catalog
 from rlbench.errors import UserError
 from rlbench.folders import same_folder
-from rlbench.protocol import EVAL_EPISODES
+from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES
 from rlbench.run import Run, plain
 from rlbench.store import seed_ranges
 
@@ -26,10 +26,12 @@ def check(run: Run) -> str:
     """
     from rlbench.learning.batched import is_data
     from rlbench.learning.encoders import EncoderConfig, parse
+    from rlbench.learning.limits import own_limit
     from rlbench.learning.makeenv import env_factory
     from rlbench.learning.spaces import ObsSpec
 
-    if run.total_timesteps < 0 or run.n_envs < 1 or run.eval_episodes < 1:
+    episodes = min(run.eval_episodes, run.final_episodes)
+    if run.total_timesteps < 0 or run.n_envs < 1 or episodes < 1:
         raise UserError("steps must not be negative, envs and episodes at least 1")
     agent = catalog.agent_class(run.agent)
     agent.check_seeds(run.seeds)
@@ -47,6 +49,12 @@ def check(run: Run) -> str:
     if is_data(env):
         _check_data(run, env)
         images += f", {_splits(env)}"
+    endless = ""
+    if own_limit(env) is None and not is_data(env):
+        endless = (
+            f"; {run.env} says no limit of steps: evaluation cuts episodes after "
+            f"{run.limit().of(env):,} (--eval-max-steps)"
+        )
     env.close()
     sizes = run.config, spec, env.action_space, len(run.seeds), run.n_envs
     work = functools.partial(agent.work, *sizes)
@@ -67,9 +75,13 @@ def check(run: Run) -> str:
             idle += f"; {name} holds for nothing with {unused[name]}"
     if run.eval_freq == 0 and getattr(run.config, "keep_best", False):
         idle += "; keep_best is ignored with eval_freq=0: the last weights are kept"
+    last = -(-run.total_timesteps // run.n_envs) * run.n_envs  # all environments step together
+    steps = f"{run.total_timesteps:,} steps a seed"
+    steps += f" (rounded up to {last:,})" if last > run.total_timesteps else ""
     return (
-        f"{run.agent} on {run.env}: {run.total_timesteps:,} steps a seed, seeds "
+        f"{run.agent} on {run.env}: {steps}, seeds "
         f"{seed_ranges(run.seeds)}{envs}, {source}, {device}{why}, memory {memory}{images}{idle}"
+        f"{endless}"
     )
 
 
@@ -101,10 +113,12 @@ def _check_data(run: Run, env: Any) -> None:
     from rlbench.learning.makeenv import split
 
     check_split(env)
-    if run.eval_episodes != EVAL_EPISODES:
-        raise UserError(
-            "on image data all images of a split are visited: leave out --eval-episodes"
-        )
+    for option, said in (
+        ("--eval-episodes", run.eval_episodes != EVAL_EPISODES),
+        ("--final-episodes", run.final_episodes != FINAL_EPISODES),
+    ):
+        if said:
+            raise UserError(f"on image data all images of a split are visited: leave out {option}")
     name = split(run.env)[0].rpartition(":")[2]
     spec = gymnasium.registry.get(name)
     for key in ("variant", "data"):
@@ -121,8 +135,8 @@ def _splits(env: Any) -> str:
 
 @same_folder()
 def about(run: Run) -> dict[str, Any]:
-    """What run.json says of a run besides its settings: its network in words, its data set, and
-    the return at which its environment counts as solved."""
+    """What run.json says of a run besides its settings: its network in words, its data set, the
+    return at which its environment counts as solved, and how long evaluation episodes may last."""
     from rlbench.learning.batched import is_data
     from rlbench.learning.encoders import EncoderConfig
     from rlbench.learning.makeenv import env_factory
@@ -134,8 +148,14 @@ def about(run: Run) -> dict[str, Any]:
         network = run.config.describe(ObsSpec.of(env.observation_space, run.config))
     if is_data(env):
         data = {**env.unwrapped.data.describe(), "variant": env.unwrapped.variant}
+    most = run.limit().of(env)
     env.close()
-    return {"network": network, "data": data, "reward_threshold": threshold(run)}
+    return {
+        "network": network,
+        "data": data,
+        "reward_threshold": threshold(run),
+        "eval_max_steps": most,
+    }
 
 
 def threshold(run: Run) -> float | None:

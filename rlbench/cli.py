@@ -71,7 +71,10 @@ def main() -> None:
 @click.option("--seeds", help="5 (= 0 to 4), 0-9, or 3,7,11  [default: 5]")
 @click.option("--seed", type=click.IntRange(min=0), help="Just this one seed.")
 @options.steps
-@click.option("--n-envs", type=click.IntRange(min=1), help="Environments per seed.  [default: 1]")
+@click.option(
+    "--n-envs", type=click.IntRange(min=1),
+    help="Environments per seed.  [default: preset, else agent's]",
+)  # fmt: skip
 @click.option(
     "-p", "parameters", multiple=True, metavar="KEY=VALUE",
     help="Set a parameter (repeatable); rlbench show AGENT lists them.",
@@ -87,8 +90,10 @@ def main() -> None:
 )  # fmt: skip
 @click.option(
     "--eval-episodes", type=click.IntRange(min=1), default=10, show_default=True,
-    help="Episodes per evaluation (the final one has 100); on image data all images.",
+    help="Episodes per evaluation before the final one; on image data all images.",
 )  # fmt: skip
+@options.final_episodes
+@options.eval_max_steps
 @click.option(
     "--epochs", type=click.FloatRange(min=0),
     help="Passes over the training images, instead of -n.",
@@ -126,6 +131,8 @@ def run(
     preset: bool,
     eval_freq: int | None,
     eval_episodes: int,
+    final_episodes: int,
+    eval_max_steps: int | None,
     epochs: float | None,
     data: str | None,
     source: str | None,
@@ -186,6 +193,8 @@ def run(
         n_envs=n_envs,
         eval_freq=eval_freq,
         eval_episodes=eval_episodes,
+        final_episodes=final_episodes,
+        eval_max_steps=eval_max_steps,
         env_kwargs=kwargs,
         device=device,
     )
@@ -213,9 +222,11 @@ def resume(run_name: str, device: str, jobs: int, stop: Stop, quiet: bool, out: 
     help="Without randomness of the policy, or with it.  [default: deterministic]",
 )  # fmt: skip
 @click.option(
-    "--episodes", type=click.IntRange(min=1), default=100, show_default=True,
-    help="The first so many final episodes; on image data always all test images.",
+    "--episodes", type=click.IntRange(min=1),
+    help="The first so many final episodes; on image data always all test images.  "
+    "[default: as many as the run had, else 100]",
 )  # fmt: skip
+@options.eval_max_steps
 @click.option(
     "--env-kwargs", help="Play in an environment with these arguments changed: how do agents fare?"
 )
@@ -227,7 +238,8 @@ def evaluate(
     agent: str | None,
     env: str | None,
     deterministic: bool,
-    episodes: int,
+    episodes: int | None,
+    eval_max_steps: int | None,
     env_kwargs: str | None,
     device: str,
     out: Path,
@@ -244,7 +256,9 @@ def evaluate(
             raise UserError("--env-kwargs changes the environment of a RUN, which --agent has not")
         from rlbench import guests
 
-        sys.exit(guests.score(agent, env, episodes, deterministic))
+        sys.exit(guests.score(agent, env, episodes, deterministic, eval_max_steps))
+    if eval_max_steps is not None:
+        raise UserError("--eval-max-steps is for --agent: a RUN is played as it was")
     from rlbench import config, workflow
 
     changed = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else None

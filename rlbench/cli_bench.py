@@ -73,6 +73,8 @@ def bench(
 )  # fmt: skip
 @options.preset
 @click.option("--eval-freq", type=click.IntRange(min=0), help="As in rlbench run.")
+@options.final_episodes
+@options.eval_max_steps
 @options.dry_run
 @options.progress
 @options.out
@@ -85,6 +87,8 @@ def ablate(
     parameters: tuple[str, ...],
     preset: bool,
     eval_freq: int | None,
+    final_episodes: int,
+    eval_max_steps: int | None,
     dry_run: bool,
     device: str,
     jobs: int,
@@ -110,6 +114,8 @@ def ablate(
         steps=None if n_timesteps is None else config.parse_steps(n_timesteps),
         preset=preset,
         eval_freq=eval_freq,
+        final_episodes=final_episodes,
+        eval_max_steps=eval_max_steps,
     )
     chosen = config.parse_seeds(seeds)
     from rlbench import ablate as workflow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Self
 
 from rich.console import Console
@@ -13,13 +14,15 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
 from rlbench.executors import Outcome
 from rlbench.jobs import Job
 from rlbench.jobs import Progress as News
+from rlbench.numbers import duration, number_text
 from rlbench.plaintext import first_line
+
+PAUSE = 30.0  # seconds after which a long evaluation is mentioned again
 
 
 class Display:
@@ -58,23 +61,32 @@ class Lines(Quiet):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self.told: dict[str, int] = {}
+        self.spoke: dict[str, float] = {}  # when something was last said
 
     def update(self, job: Job, news: News) -> None:
+        now = time.monotonic()
+        if news.doing and now - self.spoke.setdefault(job.title, now) > PAUSE:
+            self.spoke[job.title] = now
+            where = f"step {news.step:,} of {news.total:,}"
+            self._print(f"{job.title}: {where}, {news.doing}{_left(news)}")
         if news.note and job.title not in self.told:
             self.console.print(f"{job.title}: {news.note}", soft_wrap=True, markup=False)
             self.told[job.title] = -1
         if news.score is None or self.told.get(job.title) == news.score[0]:
             return
         step, score = news.score
-        self.told[job.title] = step
-        left = max(news.total - news.step, 0) * len(job.seeds) / news.rate if news.rate else 0.0
-        self.console.print(
-            f"{job.title}: step {step:,} of {news.total:,}, {score}, "
-            f"{news.rate:,.0f} steps/s, {left:.0f} s left",
-            soft_wrap=True,
-            highlight=False,
-            markup=False,
+        self.told[job.title], self.spoke[job.title] = step, now
+        self._print(
+            f"{job.title}: step {step:,} of {news.total:,}, {score}, {news.rate:,.0f} steps/s"
+            f"{_left(news)}"
         )
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _left(news: News) -> str:
+    return "" if news.left is None else f", {duration(news.left)} left"
 
 
 class Bars(Quiet):
@@ -89,21 +101,24 @@ class Bars(Quiet):
             MofNCompleteColumn(),
             TextColumn("{task.fields[said]}"),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
             console=console,
         )
 
     def update(self, job: Job, news: News) -> None:
         if job.title not in self.tasks:
             name = f"seeds {job.title.rpartition(' seeds ')[2]}"
-            self.tasks[job.title] = self.bars.add_task(name, total=news.total, said="")
+            self.tasks[job.title] = self.bars.add_task(name, total=news.total, said="", left="")
             if news.note:
                 self.bars.console.print(f"{job.title}: {news.note}", markup=False)
-        said = "" if news.episode_return is None else f"return {news.episode_return:,.1f}"
+        said = "" if news.episode_return is None else f"return {number_text(news.episode_return)}"
         if news.score is not None:
             said += f"  {news.score[1]}"
         said += f"  {news.rate:,.0f} steps/s"
-        self.bars.update(self.tasks[job.title], completed=news.step, said=said.strip())
+        if news.doing:
+            said = news.doing
+        left = _left(news).lstrip(", ")
+        self.bars.update(self.tasks[job.title], completed=news.step, said=said.strip(), left=left)
 
 
 def display(console: Console, quiet: bool) -> Quiet:

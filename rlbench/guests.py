@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from rlbench.errors import UserError
 from rlbench.learning.batched import is_data
-from rlbench.learning.evaluate import evaluate
+from rlbench.learning.evaluate import Score, evaluate
 from rlbench.learning.importing import import_module
+from rlbench.learning.limits import StepLimit
 from rlbench.learning.makeenv import env_factory
 from rlbench.learning.outside import Outside
 from rlbench.learning.spaces import ObsSpec
 from rlbench.learning.usercode import Fault, guarded
+from rlbench.numbers import mean_text
+from rlbench.protocol import FINAL_EPISODES
 from rlbench.run import full_id
 
 
-def score(name: str, env: str, episodes: int, deterministic: bool) -> int:
+def score(
+    name: str, env: str, episodes: int | None, deterministic: bool, max_steps: int | None
+) -> int:
     """Play the first final episodes with `package.module:thing` and print its score; exit code.
 
     Raises:
@@ -35,18 +39,23 @@ def score(name: str, env: str, episodes: int, deterministic: bool) -> int:
     policy = Outside((0,), spec, [find(name)], action_space=actions)
     policy.deterministic = deterministic
     try:
-        played = guarded(lambda: list(evaluate(policy, make, "final", episodes)))
+        limit, count = StepLimit(max_steps), episodes or FINAL_EPISODES
+        played = guarded(lambda: list(evaluate(policy, make, "final", count, limit)))
     except Fault as fault:
         raise UserError(f"{name} fails on {env}: {fault.reason()}") from None
-    scores = [each for each in played if each is not None]
+    scores = [each for each in played if isinstance(each, Score)]
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if errors := [each.error for each in scores if each.error]:
         console.print(f"{name} on {env}: {errors[0]}")
         return 1
-    returns = [each.ret for each in scores]
-    spread = f" +- {np.std(returns, ddof=1):.1f}" if len(returns) > 1 else ""
+    returns, lengths = [each.ret for each in scores], [each.length for each in scores]
+    if cuts := sum(each.cut for each in scores):
+        most = max(lengths)
+        console.print(
+            f"{cuts} of {len(scores)} episodes did not end and were cut after {most:,} steps"
+        )
     console.print(
-        f"{name} on {env}: mean return {np.mean(returns):.1f}{spread} (standard deviation over "
+        f"{name} on {env}: mean return {mean_text(returns)} (standard deviation over "
         f"{len(returns)} episodes, {'deterministic' if deterministic else 'stochastic'})\n"
         "this is one agent: episodes tell nothing of other seeds, so there is no interval"
     )

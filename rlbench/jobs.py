@@ -45,6 +45,8 @@ class Progress(NamedTuple):
     episode_return: float | None  # mean of the latest training episodes over seeds
     score: tuple[int, str] | None = None
     note: str = ""
+    doing: str = ""  # beside training, in words
+    left: float | None = None  # seconds, about; None while that is unknown
 
 
 class Stopped(Exception):

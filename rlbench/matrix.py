@@ -18,6 +18,7 @@ from rlbench.cells import STATES, Cell, States
 from rlbench.display import Display
 from rlbench.executors import Outcome
 from rlbench.jobs import Job, Key, Progress
+from rlbench.numbers import duration
 from rlbench.plaintext import first_line
 from rlbench.store import seed_ranges
 
@@ -189,11 +190,3 @@ def _worst(ends: States) -> str:
 def _share(progress: Progress | None) -> float:
     """How much of its steps a job has done, 0 to 1."""
     return progress.step / max(progress.total, 1) if progress else 0.0
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -31,6 +31,15 @@ steps = click.option(
 preset = click.option(
     "--preset/--no-preset", default=True, help="Use tuned parameters.  [default: use]"
 )
+final_episodes = click.option(
+    "--final-episodes", type=click.IntRange(min=1), default=100, show_default=True,
+    help="Episodes of the final evaluation, which scores are made of.",
+)  # fmt: skip
+eval_max_steps = click.option(
+    "--eval-max-steps", type=click.IntRange(min=1),
+    help="Steps after which evaluation cuts an episode.  [default: the environment's limit, else "
+    "a tenth of the steps trained, from 1,000 to 27,000]",
+)  # fmt: skip
 dry_run = click.option(
     "--dry-run", is_flag=True, help="Print cells, time and memory; write nothing."
 )

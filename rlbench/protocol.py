@@ -7,6 +7,8 @@ from typing import Any
 
 EVAL_EPISODES = 10  # at every point of the grid
 FINAL_EPISODES = 100  # with the last weights, on episodes of their own
+EVAL_MAX_STEPS = 27_000  # of an evaluation episode without a limit: half an hour of Atari
+LEAST_MAX_STEPS = 1_000
 
 
 def default_eval_freq(total_timesteps: int) -> int:
@@ -37,3 +39,15 @@ def is_grid_step(step: Any, n_envs: int, eval_freq: int) -> Any:
     """Whether a number of steps, or each in an array, is one that `grid_steps` may give."""
     every = max(eval_freq, n_envs)
     return (eval_freq > 0) & (last_step(step // every * every, n_envs) == step)
+
+
+def default_eval_max_steps(total_timesteps: int) -> int:
+    """Steps of an evaluation episode in an environment without a limit of its own.
+
+    A tenth of the steps that a seed trains, within bounds: no more than it trains between two
+    evaluations, so that these do not take most of the time. An agent that does not train has the
+    upper bound.
+    """
+    if not total_timesteps:
+        return EVAL_MAX_STEPS
+    return min(max(total_timesteps // 10, LEAST_MAX_STEPS), EVAL_MAX_STEPS)

@@ -149,7 +149,8 @@ def _show_run(folder: Path) -> None:
 
     run = RunFolder(folder).read()
     for key in ("agent", "env", "env_kwargs", "variant", "preset", "total_timesteps", "n_envs",
-                "eval_freq", "eval_episodes", "final_episodes", "created", "command"):  # fmt: skip
+                "eval_freq", "eval_episodes", "final_episodes", "eval_max_steps", "created",
+                "command"):  # fmt: skip
         click.echo(f"{key:18} {run.get(key)}")
     click.echo("parameters")
     for key, value in run["config"].items():
@@ -211,15 +212,18 @@ def plot(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
 
 
 def floor_runs(folder: Path) -> list[Path]:
-    """Runs of the random agent beside a run, in the same environment with the same arguments."""
-    kwargs = RunFolder(folder).read().get("env_kwargs")
-    beside = [file.parent for file in sorted(folder.parent.glob("random-*/run.json"))]
-    return [path for path in beside if _env_kwargs(path) == kwargs]
-
-
-def _env_kwargs(folder: Path) -> object:
-    """Arguments of a run's environment; None where its run.json cannot be read."""
-    try:
-        return RunFolder(folder).read().get("env_kwargs")
-    except UserError:
-        return None
+    """The run of the random agent that is the floor of a run, if there is one: in the same
+    environment with the same arguments, and best under the same limit of steps."""
+    run, found = RunFolder(folder).read(), []
+    for file in sorted(folder.parent.glob("random-*/run.json")):
+        beside = RunFolder(file.parent)
+        try:
+            saved = beside.read()
+            ends = [end for part in beside.parts() for end in part.read()["status"].values()]
+        except UserError:  # it cannot be read
+            continue
+        if saved.get("env_kwargs") == run.get("env_kwargs") and ends:
+            alike = saved.get("eval_max_steps") == run.get("eval_max_steps")
+            rank = alike, ends.count("done"), saved.get("final_episodes") or 0
+            found.append((rank, file.parent))
+    return [max(found)[1]] if found else []

@@ -11,7 +11,8 @@ class Evaluation(NamedTuple):
     `phase` is `grid` or `final`; `time` is training seconds so far. `split` is `episodes`, or
     `validation` or `test` for image data: then `items` images make one row, with their mean return
     and `accuracy`. `images` have been seen in training so far; `samples` are the steps that were
-    learned from, counted as often as they were.
+    learned from, counted as often as they were. `cut` episodes, or images, were not ended by the
+    environment but by the step limit of evaluation.
     """
 
     seed: int
@@ -29,6 +30,7 @@ class Evaluation(NamedTuple):
     accuracy: float = float("nan")
     images: int = 0
     samples: int = 0
+    cut: int = 0
 
 
 class Episode(NamedTuple):
@@ -74,6 +76,7 @@ class Tick(NamedTuple):
     step: int
     safe: bool
     milestone: bool = False  # much work has been done that nothing has saved yet
+    doing: str = ""  # beside training: "evaluating 3 of 10 episodes, 12,000 steps"
 
 
 Row = Evaluation | Episode | Metric | Tested | SeedEnded | Tick

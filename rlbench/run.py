@@ -12,11 +12,20 @@ from rlbench import catalog
 from rlbench.config import Config, digest, read_seeds
 from rlbench.errors import UserError
 from rlbench.folders import same_folder
-from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES, default_eval_freq
+from rlbench.protocol import (
+    EVAL_EPISODES,
+    FINAL_EPISODES,
+    default_eval_freq,
+    default_eval_max_steps,
+)
 from rlbench.store import RunFolder, env_folder
 
 if TYPE_CHECKING:
     from rlbench.learning.agent import Agent
+    from rlbench.learning.limits import StepLimit
+
+
+FLOOR = "random"  # the agent that learning is measured from
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,7 @@ class Run:
     eval_freq: int | None = None
     eval_episodes: int = EVAL_EPISODES
     final_episodes: int = FINAL_EPISODES
+    eval_max_steps: int | None = None  # None: see `rlbench.learning.limits`
     device: str = "auto"
     variant: str = ""
     preset: str | None = None
@@ -49,6 +59,7 @@ class Run:
             "final_episodes": self.final_episodes
             if self.final_episodes != FINAL_EPISODES
             else None,
+            "eval_max_steps": self.eval_max_steps,
         }
         return {
             "agent": self.agent,
@@ -57,6 +68,12 @@ class Run:
             "total_timesteps": self.total_timesteps,
             **{name: value for name, value in optional.items() if value not in ({}, None)},
         }
+
+    def limit(self) -> StepLimit:
+        """How long an evaluation episode may last."""
+        from rlbench.learning.limits import StepLimit
+
+        return StepLimit(self.eval_max_steps, default_eval_max_steps(self.total_timesteps))
 
     def folder(self, out: Path) -> RunFolder:
         return RunFolder(out / env_folder(self.env) / f"{self.agent}-{digest(self.identity())}")
@@ -117,6 +134,7 @@ class Run:
                 eval_freq=identity.get("eval_freq"),
                 eval_episodes=saved["eval_episodes"],
                 final_episodes=saved["final_episodes"],
+                eval_max_steps=identity.get("eval_max_steps"),
                 device=device,
                 variant=saved["variant"],
                 preset=saved["preset"],
@@ -175,6 +193,9 @@ def plan(
         total = _usual_steps(cls, config, env, others.get("env_kwargs"), epochs)
     if others.get("eval_freq") == default_eval_freq(total):
         others["eval_freq"] = None  # the default, said aloud
+    most = others.get("eval_max_steps")
+    if most is not None and most == usual_limit(env, others.get("env_kwargs"), total):
+        others["eval_max_steps"] = None  # again
     return Run(
         agent=agent,
         env=env,
@@ -209,6 +230,32 @@ def _usual_steps(
     if not is_data(made):
         raise UserError(f"--epochs counts passes over image data and {env} has none: give -n STEPS")
     return round(epochs * made.unwrapped.pass_steps)
+
+
+def floor_limit(env: str, env_kwargs: dict[str, Any], total_timesteps: int | None) -> int | None:
+    """Steps after which evaluation cuts an episode of the random agent, so that its score can be
+    compared with those of runs of this length.
+
+    None where the environment has a limit of its own, which is the same for all.
+    """
+    from rlbench.learning.limits import own_limit
+    from rlbench.learning.makeenv import env_factory
+
+    made = env_factory(env, env_kwargs)()
+    own = own_limit(made)
+    made.close()
+    return default_eval_max_steps(total_timesteps or 0) if own is None else None
+
+
+def usual_limit(env: str, env_kwargs: dict[str, Any] | None, total_timesteps: int) -> int:
+    """Steps after which evaluation cuts an episode where nobody says it."""
+    from rlbench.learning.limits import StepLimit
+    from rlbench.learning.makeenv import env_factory
+
+    made = env_factory(env, env_kwargs)()
+    steps = StepLimit(None, default_eval_max_steps(total_timesteps)).of(made)
+    made.close()
+    return steps
 
 
 def preset_name(env: str, presets: dict[str, Any]) -> str | None:

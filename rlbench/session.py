@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -11,9 +12,11 @@ from rlbench import catalog
 from rlbench.errors import UserError
 from rlbench.jobs import Job, Progress, Stopped
 from rlbench.learning import checkpoint
+from rlbench.learning.evaluate import LANES
 from rlbench.learning.gallery import gallery
 from rlbench.learning.makeenv import env_factory
 from rlbench.learning.train import Plan, overflow_allowed
+from rlbench.numbers import number_text
 from rlbench.provenance import machine, now
 from rlbench.rows import Episode, Evaluation, Metric, SeedEnded, Tested, Tick
 from rlbench.stopping import Stop
@@ -42,7 +45,10 @@ class Session:
             config=run.config,
         )
         self.agent.begin(run.total_timesteps)
-        plan = Plan(run.total_timesteps, run.eval_freq, run.eval_episodes, run.final_episodes)
+        self.plan = plan = Plan(
+            run.total_timesteps, run.eval_freq, run.eval_episodes, run.final_episodes,
+            eval_max_steps=run.eval_max_steps,
+        )  # fmt: skip
         self.trainer = self.agent.trainer(plan)
         self.info: dict[str, Any] = {
             "seeds": list(job.seeds),
@@ -75,6 +81,7 @@ class Session:
                         if code:
                             raise Stopped(code)
                         self.part.flush()
+                        view.tick(row)
                         report(view.progress())
                     elif isinstance(row, SeedEnded):
                         self.info["status"][str(row.seed)] = row.status
@@ -165,32 +172,68 @@ class _View:
         self.scores: dict[tuple[int, bool], list[float]] = {}
         self.on_images = False
         self.begun, self.first_step = time.monotonic(), session.trainer.step
+        self.seeds = len(session.agent.seeds)
+        self.points: set[tuple[int, int]] = set()  # of the grid that were evaluated: seed, step
+        self.doing, self.mark = "", self.begun
+        self.evaluating = 0.0  # seconds, of evaluations that took long enough to be seen
+        self.since = 0.0  # seconds of the evaluation under way
+
+    def tick(self, tick: Tick) -> None:
+        """Take in what is done beside training, and for how long."""
+        now = time.monotonic()
+        if self.doing or tick.doing:
+            self.evaluating += now - self.mark
+            self.since += now - self.mark
+        if not tick.doing:
+            self.since = 0.0
+        self.doing, self.mark = tick.doing, now
 
     def see(self, row: Episode | Evaluation | Metric) -> None:
         if isinstance(row, Episode):
             self.recent.setdefault(row.seed, deque(maxlen=20)).append(row.ret)
         elif isinstance(row, Evaluation):
             at = row.step, row.phase != "grid"
+            if row.phase == "grid":
+                self.points.add((row.seed, row.step))
             # The latest comes last, also where seeds come one after the other.
             scores = self.scores[at] = self.scores.pop(at, [])
             scores.append(row.ret if row.split == "episodes" else row.accuracy)
             self.on_images = row.split != "episodes"
 
     def progress(self) -> Progress:
-        step = self.session.trainer.step
+        total = self.session.run.total_timesteps
+        step = min(self.session.trainer.step, total)  # all environments step together
         seeds = len(self.session.agent.seeds)
         spent = max(time.monotonic() - self.begun, 1e-9)
         means = [sum(d) / len(d) for d in self.recent.values() if d]
         last = next(reversed(self.scores), None)
         return Progress(
             step=step,
-            total=self.session.run.total_timesteps,
+            total=total,
             rate=(step - self.first_step) * seeds / spent,
             episode_return=sum(means) / len(means) if means else None,
-            score=None if last is None else (last[0], self._said(self.scores[last])),
+            score=None if last is None else (min(last[0], total), self._said(self.scores[last])),
             note=self.session.note,
+            doing=self.doing,
+            left=self._left(step, total, spent),
         )
+
+    def _left(self, step: int, total: int, spent: float) -> float | None:
+        """About how many seconds are left, evaluations included; None while that is unknown."""
+        plan, done, trained = self.session.plan, len(self.points), step - self.first_step
+        if (step < total and trained <= 0) or (plan.every() and not done):
+            return None
+        left = (spent - self.evaluating) * (total - step) / max(trained, 1)
+        if done:
+            grid, final = plan.eval_episodes, plan.final_episodes
+            rounds = 1.0 if self.on_images else math.ceil(final / LANES) / math.ceil(grid / LANES)
+            points = total // plan.every() - step // plan.every()
+            each = (self.evaluating - self.since) * self.seeds / done
+            left += each * (points + rounds) - self.since
+        return max(left, 0.0)
 
     def _said(self, scores: list[float]) -> str:
         mean = sum(scores) / len(scores)
-        return f"accuracy {100 * mean:.1f} %" if self.on_images else f"evaluation {mean:,.1f}"
+        if self.on_images:
+            return f"accuracy {100 * mean:.1f} %"
+        return f"evaluation {number_text(mean)}"

@@ -90,6 +90,10 @@ class Suite(_Table):
     preset: bool = Field(True, description="whether tuned parameters are used")
     eval_freq: Int | None = Field(None, ge=0, description="env steps; 0: only at the end")
     eval_episodes: Int = Field(10, ge=1, description="at every point of the grid")
+    final_episodes: Int = Field(100, ge=1, description="at the end, which scores are made of")
+    eval_max_steps: Int | None = Field(
+        None, ge=1, description="steps after which an evaluation episode is cut"
+    )
     timeout: Float | None = Field(None, gt=0, description="seconds that a part of a cell may take")
 
     def entrants(self, env: Env | None = None) -> list[tuple[str, str, dict[str, Any]]]:

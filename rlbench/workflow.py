@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from rlbench import catalog
+from rlbench.cells import command_again
 from rlbench.checks import about, check
 from rlbench.display import Quiet, display
 from rlbench.errors import UserError
@@ -21,9 +23,11 @@ from rlbench.learning import named
 from rlbench.learning.batched import is_data
 from rlbench.learning.evaluate import evaluate as play
 from rlbench.learning.lanes import MakeEnv
+from rlbench.learning.limits import StepLimit
 from rlbench.learning.makeenv import env_factory
 from rlbench.learning.policy import Policy
 from rlbench.learning.visit import visit
+from rlbench.numbers import mean_text
 from rlbench.run import Run, plan
 from rlbench.stopping import Stop
 from rlbench.store import RunFolder, seed_ranges
@@ -159,7 +163,7 @@ class _Again(NamedTuple):
 def evaluate(
     name: str,
     out: Path,
-    episodes: int,
+    episodes: int | None,
     device: str,
     changed: dict[str, Any] | None = None,
     deterministic: bool = True,
@@ -180,6 +184,13 @@ def evaluate(
     if about(run)["data"] != folder.read().get("data"):
         raise UserError(f"{folder.path} was made with other images than are there now")
     agents = [part.agent for part in folder.parts() if part.agent.exists()]
+    ends = {int(s): end for part in folder.parts() for s, end in part.read()["status"].items()}
+    if not agents and ends and "running" not in ends.values():
+        typed = command_again(replace(run, seeds=tuple(ends)))
+        why = "its agents were not kept" if "done" in ends.values() else "no seed of it is done"
+        raise UserError(
+            f"{folder.path} has no agents to play: {why}. Train again: {typed} --out retrained"
+        )
     if not agents:
         trust = _trust_flag(run)
         raise UserError(
@@ -203,9 +214,9 @@ def evaluate(
             if not found:
                 console.print(f"stochastic: {how}", highlight=False)
         again = (
-            _visited(policy, make, final)
+            _visited(policy, make, run.limit(), final)
             if is_data(make())
-            else _played(policy, make, episodes, run.final_episodes, final)
+            else _played(policy, make, episodes or run.final_episodes, run, final)
         )
         for seed in again:
             console.print(seed.said, highlight=False)
@@ -248,32 +259,33 @@ def _change(seeds: Sequence[_Again]) -> str:
 
 
 def _played(
-    policy: Policy, make: MakeEnv, episodes: int, planned: int, final: pd.DataFrame
+    policy: Policy, make: MakeEnv, episodes: int, run: Run, final: pd.DataFrame
 ) -> Iterator[_Again]:
-    """The first final episodes of every seed, of which `planned` should be recorded."""
+    """The first final episodes of every seed, of which those of the run should be recorded."""
     recorded = final.set_index(["seed", "episode"])["return"].to_dict()
     returns: dict[int, list[float]] = {seed: [] for seed in policy.seeds}
-    for score in play(policy, make, "final", episodes):
+    for score in play(policy, make, "final", episodes, run.limit()):
         if score is not None:
             returns[policy.seeds[score.row]].append(score.ret)
     for seed, values in returns.items():
-        spread = f" +- {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
         before = [recorded.get((seed, n), math.nan) for n in range(len(values))]
         same = all(math.isnan(b) or b == value for b, value in zip(before, values, strict=True))
-        missing = any(map(math.isnan, before[:planned]))
+        missing = any(map(math.isnan, before[: run.final_episodes]))
         said = (
-            f"seed {seed}: mean return {np.mean(values):.1f}{spread} (standard deviation over "
+            f"seed {seed}: mean return {mean_text(values)} (standard deviation over "
             f"{len(values)} episodes)"
         )
-        before = before[:planned]
+        before = before[: run.final_episodes]
         past = float(np.mean(before)) if before else math.nan
         yield _Again(seed, said, float(np.mean(values)), past, same, missing)
 
 
-def _visited(policy: Policy, make: MakeEnv, final: pd.DataFrame) -> Iterator[_Again]:
+def _visited(
+    policy: Policy, make: MakeEnv, limit: StepLimit, final: pd.DataFrame
+) -> Iterator[_Again]:
     """All test images, by every seed."""
     recorded = final.set_index("seed")["accuracy"].to_dict()
-    *_, made = visit(policy, make, "test")
+    *_, made = visit(policy, make, "test", limit)
     assert made is not None
     for seed, right in zip(policy.seeds, made.right, strict=True):
         accuracy = float(right.mean())

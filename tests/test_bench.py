@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,9 @@ from commands import environment, here, table, tables, wait_for
 
 from rlbench import cells
 from rlbench.learning.seeds import lane_seed
+from rlbench.numbers import number_text
 from rlbench.reporting.results import load
+from rlbench.reporting.stats import mean_interval
 
 HASTY = """
 import sys
@@ -236,6 +239,30 @@ def test_again_leaves_the_others(tmp_path: Path) -> None:
     }
     assert [row for row in table(run, "evaluations") if row["seed"] == "0"] == rows
     assert len(load(out).runs) == 2
+
+
+def test_a_bench_ends_with_its_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Means and intervals as the rows say, "-" where there is none, and a command that works."""
+    poison = f"victims = {[lane_seed(seed, 0) for seed in (0, 1)]}"
+    file = suite(tmp_path, '["random", "dqn"]', 'id = "probes:Noise"\nsteps = 60',
+                 f'id = "probes:Poison"\nkwargs = {{ {poison} }}\nsteps = 100')  # fmt: skip
+    out = tmp_path / "out"
+    assert here("bench", file, "--out", out) == 1
+    said = capsys.readouterr().out
+    (run,) = out.glob("probes_Noise/dqn-*")
+    rows = [row for row in table(run, "evaluations") if row["phase"] == "final"]
+    seeds = [[float(row["return"]) for row in rows if row["seed"] == seed] for seed in "01"]
+    means = [sum(returns) / len(returns) for returns in seeds]
+    low, high = mean_interval(means) or (0.0, 0.0)
+    span = f"{number_text(low)} to {number_text(high)}"
+    assert f"{number_text(sum(means) / 2)} [{span}], n = 2 " in said
+    assert re.search(r"^ *dqn .*\], n = 2 +- *$", said, re.MULTILINE)
+    command = re.findall(r"report +rlbench (.*)", said)[0].split()
+    assert here(*command) == 0
+    assert (out / "benches" / "trial" / "report.html").is_file()
+    capsys.readouterr()
+    assert here("bench", file, "--out", out, "--quiet") == 1
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -53,6 +53,20 @@ def test_run_in_a_process(tmp_path: Path, done: Path) -> None:
     assert run_folder(tmp_path / "results", "random")
 
 
+def test_progress_never_passes_the_total(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """128 environments step together: 384 steps, of which 300 were asked for."""
+    args = ["run", "a2c", "--env", "CartPole-v1", "-n", "300", "--n-envs", "128", "--seed", "0"]
+    assert here(*args, "--eval-episodes", "2", "--out", tmp_path) == 0
+    said = capsys.readouterr()
+    assert "300 steps a seed (rounded up to 384)" in said.err
+    assert "step 300 of 300" in said.err
+    assert not re.search(r"step 3[0-9][1-9]", said.err)
+    assert "384 steps a seed" in said.out
+    assert "384 of 300" not in said.out
+
+
 def test_repeating_a_run_computes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

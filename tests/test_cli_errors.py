@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from commands import TINY, here, process, run_folder
+from commands import ROOT, TINY, here, process, run_folder, tables
+
+from rlbench.cells import command_again
+from rlbench.config import parse_assignments
+from rlbench.run import Run, plan
+from rlbench.store import RunFolder
 
 DQN = ["run", "dqn", "--env", "CartPole-v1"]
 IMAGES = ["run", "dqn", "--env", "rlbench/Classify-Digits-v0"]
@@ -209,6 +216,50 @@ def test_damaged_agent(
     file.write_bytes(file.read_bytes()[:-200])
     assert here("eval", folder) == 2
     assert "agent.npz" in one_line(capsys)
+
+
+def test_a_run_without_agents_names_the_command_that_makes_them(
+    finished: tuple[list[str | Path], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`eval` and `resume` do not send each other's users back; what is named here works."""
+    _, folder = finished
+    for file in folder.glob("seeds-*/agent.npz"):
+        file.unlink()
+    assert here("resume", folder) == 2
+    assert "nothing left to do" in one_line(capsys)
+    assert here("eval", folder) == 2
+    line = one_line(capsys)
+    assert "its agents were not kept" in line
+    assert "resume" not in line
+    monkeypatch.chdir(tmp_path)
+    _, *words = shlex.split(line.partition("Train again: ")[2])
+    assert here(*words, "--quiet") == 0
+    capsys.readouterr()
+    again = run_folder(tmp_path / "retrained")
+    assert again.name == folder.name
+    assert tables(again) == tables(folder)
+    assert here("eval", again) == 0
+
+
+@pytest.mark.parametrize("agent", ["dqn", "ppo", "sb3-dqn", "rainbow", "random"])
+def test_reference_results_can_be_trained_again(agent: str) -> None:
+    """The command for each of them plans the same run, also where presets have changed."""
+    for file in sorted((ROOT / "results/reference/CartPole-v1").glob(f"{agent}-*/run.json")):
+        run = Run.from_json(RunFolder(file.parent).read(), (0, 1))
+        words = shlex.split(command_again(run))[2:]
+        said = dict(zip(words[1::2], words[2::2], strict=False))
+        assert words[0] == agent
+        assert said["--seeds"] == "0-1"
+        planned = plan(
+            agent, said["--env"], (0, 1), preset="--no-preset" not in words,
+            parameters=parse_assignments(b for a, b in itertools.pairwise(words) if a == "-p"),
+            total_timesteps=int(said["-n"]), n_envs=int(said["--n-envs"]),
+            eval_freq=run.eval_freq, eval_episodes=run.eval_episodes,
+        )  # fmt: skip
+        assert planned.identity() == run.identity(), file
 
 
 def test_a_run_inside_a_run_is_refused(

@@ -11,7 +11,8 @@ from rich.console import Console
 from rlbench.cells import Cell
 from rlbench.executors import Outcome
 from rlbench.jobs import Job, Progress
-from rlbench.matrix import Board, Lines, Screen, board, duration, print_matrix, summary
+from rlbench.matrix import Board, Lines, Screen, board, print_matrix, summary
+from rlbench.numbers import duration
 from rlbench.run import Run, plan
 from rlbench.store import RunFolder
 
@@ -148,7 +149,13 @@ def test_live(cells: list[Cell]) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.2, "0 s"), (89, "89 s"), (90, "2 min"), (3540, "59 min"), (3600 * 3.4, "3 h 24 min")],
+    [
+        (0.2, "less than 1 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (3540, "59 min"),
+        (3600 * 3.4, "3 h 24 min"),
+    ],
 )
 def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said

@@ -8,12 +8,12 @@ from image_runs import write_data_run
 from rich.console import Console
 from store_files import write_part, write_run
 
+from rlbench.numbers import mean_text, number_text
 from rlbench.reporting.results import RUN, Results, load
 from rlbench.reporting.stats import mean_interval, share_interval
 from rlbench.reporting.tables import (
     curve,
     interval_text,
-    number_text,
     overall,
     per_seed,
     percent_text,
@@ -143,10 +143,18 @@ def test_tables_of_nothing_keep_their_columns(tmp_path: Path, results: Results) 
 @pytest.mark.parametrize(
     ("value", "text"),
     [(500, "500.0"), (-1234.56, "-1,234.6"), (9.876, "9.88"), (0.9731, "0.973"), (0, "0.0"),
-     (float("nan"), "-"), (pd.NA, "-")],
+     (0.02, "0.020"), (0.0042, "0.0042"), (-0.00037, "-0.00037"), (2e-7, "2e-07"),
+     (float("nan"), "-"), (float("inf"), "inf"), (pd.NA, "-"), (None, "-")],
 )  # fmt: skip
 def test_numbers_as_people_read_them(value: float, text: str) -> None:
     assert number_text(value) == text
+
+
+def test_numbers_are_as_fine_as_their_spread() -> None:
+    assert mean_text([12.0, 12.004]) == "12.0020 +- 0.0028"
+    assert mean_text([100.0, 200.0]) == "150.0 +- 70.7"
+    assert mean_text([7.5]) == "7.50"
+    assert mean_text([0.0, 0.0]) == "0.0 +- 0.0"
 
 
 def test_summary_says_it_all_in_80_columns(results: Results) -> None:

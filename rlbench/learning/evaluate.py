@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from gymnasium import spaces
 
 from rlbench.learning.envcalls import BAD_ACTION, BAD_OBSERVATION, EnvCalls, bad_lanes
 from rlbench.learning.lanes import MakeEnv
+from rlbench.learning.limits import StepLimit
 from rlbench.learning.policy import Policy
 from rlbench.learning.seeds import evaluation_seeds
 from rlbench.learning.usercode import Fault
@@ -20,6 +22,7 @@ from rlbench.learning.usercode import Fault
 LANES = 10
 PULSE_SECONDS = 0.1
 WHERE = "in evaluation"
+USUAL = StepLimit()
 
 
 class Score(NamedTuple):
@@ -33,24 +36,52 @@ class Score(NamedTuple):
     length: int
     error: str = ""
     status: str = "diverged"
+    cut: bool = False  # by the step limit of evaluation, not by the environment
 
 
-def evaluate(policy: Policy, make: MakeEnv, phase: str, episodes: int) -> Iterator[Score | None]:
+@dataclass
+class Playing:
+    """How far an evaluation is: episodes or images done, of how many, and steps of a seed."""
+
+    what: str
+    done: int = 0
+    of: int = 0
+    steps: int = 0
+
+    def __str__(self) -> str:
+        return f"evaluating {self.done:,} of {self.of:,} {self.what}, {self.steps:,} steps"
+
+
+def evaluate(
+    policy: Policy,
+    make: MakeEnv,
+    phase: str,
+    episodes: int,
+    limit: StepLimit = USUAL,
+    playing: Playing | None = None,
+) -> Iterator[Score | None]:
     """Play the first `episodes` episodes of a phase, `grid` or `final`, with every policy."""
-    return play(policy, make, evaluation_seeds(phase, episodes))
+    return play(policy, make, evaluation_seeds(phase, episodes), limit, playing)
 
 
-def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[Score | None]:
+def play(
+    policy: Policy,
+    make: MakeEnv,
+    reset_seeds: Sequence[int],
+    limit: StepLimit = USUAL,
+    playing: Playing | None = None,
+) -> Iterator[Score | None]:
     """Play one episode per reset seed with every seed's policy; scores in order of episodes.
 
     Environments are made anew, so that nothing is carried over from anywhere. An environment that
-    fails or returns NaN ends the episodes of its seed, with the error in their scores. None is
-    yielded a few times a second while it lasts.
+    fails or returns NaN ends the episodes of its seed, with the error in their scores. An episode
+    that reaches the step limit is cut there. None is yielded a few times a second while it lasts,
+    after `playing` has been updated.
     """
     width, rows = LANES, len(policy.seeds)
     policy.reset()
     envs = [[make() for _ in range(width)] for _ in range(rows)]
-    calls = EnvCalls(policy.spec)
+    calls, most = EnvCalls(policy.spec), limit.of(envs[0][0])
     obs = np.zeros((rows, width, *policy.spec.shape), policy.spec.raw)
     first = np.ones((rows, width), bool)
     episode = np.tile(np.arange(width), (rows, 1))  # which episode a lane plays
@@ -59,8 +90,8 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
     scores: dict[tuple[int, int], Score] = {}
     broken: dict[int, tuple[str, str]] = {}  # row -> why, status
 
-    def begin(lanes: Iterable[tuple[int, int]]) -> None:
-        for r, i in lanes:
+    def begin(these: Iterable[tuple[int, int]]) -> None:
+        for r, i in these:
             try:
                 obs[r, i] = calls.reset(envs[r][i], seed=reset_seeds[episode[r, i]])[0]
             except Fault as fault:
@@ -77,20 +108,26 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
     def fail(r: int, fault: Fault) -> None:
         broken[r] = fault.reason(WHERE), fault.status
 
-    playing = [(r, i) for r in range(rows) for i in range(min(width, len(reset_seeds)))]
-    begin(playing)
-    playing = [(r, i) for r, i in playing if r not in broken]
+    active = [(r, i) for r in range(rows) for i in range(min(width, len(reset_seeds)))]
+    begin(active)
+    active = [(r, i) for r, i in active if r not in broken]
     plain = isinstance(envs[0][0].action_space, spaces.Discrete)
     pulse = time.perf_counter()
-    while playing:
+    played = 0  # steps of all seeds
+    while active:
         if time.perf_counter() - pulse > PULSE_SECONDS:
+            if playing is not None:
+                playing.done, playing.of = len(scores) // rows, len(reset_seeds)
+                playing.steps = played // rows
             yield None
             pulse = time.perf_counter()
         action = policy.act(obs, first)
         first[:] = False
         sound = plain or bool(np.isfinite(action).all())
-        known, over = len(broken), []
-        for r, i in playing:
+        known = len(broken)
+        over: list[tuple[int, int, bool]] = []  # lanes whose episode has ended; cut by the limit?
+        played += len(active)
+        for r, i in active:
             if not sound and not np.isfinite(action[r, i]).all():
                 broken[r] = f"{BAD_ACTION} {WHERE}", "diverged"
                 continue
@@ -101,19 +138,21 @@ def play(policy: Policy, make: MakeEnv, reset_seeds: Sequence[int]) -> Iterator[
                 fail(r, fault)
                 continue
             totals[r][i] += reward
-            lengths[r][i] += 1
-            if ended or cut:
-                over.append((r, i))
+            lengths[r][i] = length = lengths[r][i] + 1
+            if ended or cut or length >= most:
+                over.append((r, i, not (ended or cut)))
         check()  # before last observations give way to the next episodes' first ones
-        for r, i in over:
+        for r, i, unended in over:
             n = int(episode[r, i])
-            scores[r, n] = Score(r, n, reset_seeds[n], totals[r][i], lengths[r][i])
+            scores[r, n] = Score(r, n, reset_seeds[n], totals[r][i], lengths[r][i], cut=unended)
             episode[r, i] = n + width
         if over:
-            begin((r, i) for r, i in over if episode[r, i] < len(reset_seeds) and r not in broken)
+            begin(
+                (r, i) for r, i, _ in over if episode[r, i] < len(reset_seeds) and r not in broken
+            )
         if over or len(broken) > known:
-            playing = [
-                (r, i) for r, i in playing if r not in broken and episode[r, i] < len(reset_seeds)
+            active = [
+                (r, i) for r, i in active if r not in broken and episode[r, i] < len(reset_seeds)
             ]
     for lane in envs:
         for env in lane:

@@ -12,6 +12,7 @@ import numpy as np
 
 from rlbench.learning.agent import Agent
 from rlbench.learning.batched import can_batch, flattened
+from rlbench.learning.visit import PATIENCE
 from rlbench.rows import Tested
 
 SHOWN, PATHS = 60, 12  # images that are kept: often wrong ones, and some with what was looked at
@@ -48,13 +49,16 @@ def _paths(agent: Agent, env: Any, seed: int) -> dict[str, np.ndarray]:
     index = np.linspace(0, len(batch.truth) - 1, count).astype(np.int64)  # own data may be sorted
     obs = batch.begin(index[None])
     first, windows = np.ones((1, count), bool), []
-    answered = np.zeros((1, count), bool)
-    while not answered.any():  # all lanes answer at the same step
+    for _ in range(PATIENCE * batch.steps):  # all lanes answer at the same step
         windows.append(batch.windows[0].copy())
         action = policy.act(flattened(obs, env.observation_space), first)
         first = np.zeros_like(first)
         out = batch.step(action)
-        obs, answered = out.obs, out.answered
+        obs = out.obs
+        if out.answered.any():
+            break
+    else:
+        return {}
     return {
         "path_images": batch.pictures[index],
         "paths": np.stack(windows, 1).astype(np.int16),  # (p, T, 2)

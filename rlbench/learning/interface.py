@@ -26,6 +26,7 @@ class Interface:
         *,
         eval_freq: int | Literal["auto"] | None = "auto",
         eval_episodes: int = 10,
+        eval_max_steps: int | None = None,
         progress_bar: bool = False,
     ) -> Self:
         """Train for `total_timesteps` env steps per seed; returns self.
@@ -33,15 +34,18 @@ class Interface:
         `callback` gets every row (training episodes, evaluations, metrics, ended seeds, see
         `rlbench.rows`); training stops when it returns False. `eval_freq` is in env steps
         per seed; 0 evaluates never, None at ten points; "auto" is None for agents that keep their
-        best weights (`keep_best=true`), since evaluation finds these, else 0. Learning again starts
+        best weights (`keep_best=true`), since evaluation finds these, else 0. Evaluation cuts an
+        episode after `eval_max_steps`: by default at the environment's own limit, else after
+        a tenth of the steps trained, but 1,000 at least and 27,000 at most. Learning again starts
         schedules and the training environments anew, with the weights reached. A seed that fails or
         diverges is cut out, with a warning in the log `rlbench`.
         """
         from rlbench.learning import train
 
         train.learn(
-            cast(Any, self), total_timesteps, callback, eval_freq, eval_episodes, progress_bar
-        )
+            cast(Any, self), total_timesteps, callback, eval_freq, eval_episodes, eval_max_steps,
+            progress_bar,
+        )  # fmt: skip
         return self
 
     def predict(

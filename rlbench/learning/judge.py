@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from rlbench.learning.agent import Agent
-from rlbench.learning.evaluate import evaluate
+from rlbench.learning.evaluate import Playing, evaluate
+from rlbench.learning.limits import StepLimit
 from rlbench.learning.policy import Policy
 from rlbench.learning.visit import SPLITS, Visit, visit
 from rlbench.rows import Evaluation, Metric, Row, Tested, Tick
@@ -30,14 +31,15 @@ class Judged(Protocol):
 
 
 def episodes(
-    agent: Judged, phase: str, count: int, seconds: float, broken: Broken
+    agent: Judged, phase: str, count: int, seconds: float, broken: Broken, limit: StepLimit
 ) -> Iterator[Row]:
     """Play the sealed episodes of a phase; seeds that fail are added to `broken`."""
     policy = agent.policy()
     assert agent.make_env is not None  # lanes could not have been made without it
-    for score in evaluate(policy, agent.make_env, phase, count):
+    playing = Playing("episodes")
+    for score in evaluate(policy, agent.make_env, phase, count, limit, playing):
         if score is None:
-            yield Tick(agent.num_timesteps, safe=False)
+            yield Tick(agent.num_timesteps, safe=False, doing=str(playing))
             continue
         if score.error or not math.isfinite(score.ret):
             reason = score.error or "the return of an evaluation episode is NaN or infinite"
@@ -55,11 +57,17 @@ def episodes(
             policy.epsilon,
             round(seconds, 3),
             samples=agent.samples,
+            cut=int(score.cut),
         )
 
 
 def visits(
-    agent: Agent, phase: str, seconds: float, images: np.ndarray, broken: Broken
+    agent: Agent,
+    phase: str,
+    seconds: float,
+    images: np.ndarray,
+    broken: Broken,
+    limit: StepLimit,
 ) -> Iterator[Row]:
     """Visit every image of the phase's split: validation on the grid, test once at the end.
 
@@ -68,9 +76,10 @@ def visits(
     """
     policy, made = agent.policy(), None
     assert agent.make_env is not None
-    for made in visit(policy, agent.make_env, SPLITS[phase]):
+    playing = Playing("images")
+    for made in visit(policy, agent.make_env, SPLITS[phase], limit, playing):
         if made is None:
-            yield Tick(agent.num_timesteps, safe=False)
+            yield Tick(agent.num_timesteps, safe=False, doing=str(playing))
     assert made is not None
     accuracy, rows = made.right.mean(-1), len(made.right)
     broken |= made.broken
@@ -93,6 +102,7 @@ def visits(
             float(accuracy[row]),
             int(images[row]),
             agent.samples,
+            int(made.cut[row].sum()),
         )
         if phase == "final":
             yield from _tested(made, row, seed, agent.num_timesteps)

@@ -16,8 +16,14 @@ from rlbench.learning.agent import Agent, Metrics
 from rlbench.learning.batched import BatchedLanes
 from rlbench.learning.evaluate import PULSE_SECONDS
 from rlbench.learning.lanes import Lanes, SeedsBroken
+from rlbench.learning.limits import StepLimit
 from rlbench.learning.split import Split
-from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES, default_eval_freq
+from rlbench.protocol import (
+    EVAL_EPISODES,
+    FINAL_EPISODES,
+    default_eval_freq,
+    default_eval_max_steps,
+)
 from rlbench.rows import Episode, Metric, Row, SeedEnded, Tick
 
 _LOG = logging.getLogger("rlbench")
@@ -34,6 +40,12 @@ class Plan(NamedTuple):
     eval_episodes: int = EVAL_EPISODES
     final_episodes: int = FINAL_EPISODES
     log_points: int = 100
+    eval_max_steps: int | None = None  # None: see `rlbench.learning.limits`
+
+    @property
+    def limit(self) -> StepLimit:
+        """How long an evaluation episode may last."""
+        return StepLimit(self.eval_max_steps, default_eval_max_steps(self.total_timesteps))
 
     def every(self) -> int:
         """Env steps between two evaluations; 0 where there are none."""
@@ -171,15 +183,16 @@ class Trainer:
 
     def _evaluate(self, phase: str, episodes: int) -> Iterator[Row]:
         broken: judge.Broken = {}
+        limit = self.plan.limit
         clock = time.perf_counter()
         self.agent.prepare()
         self.seconds += time.perf_counter() - clock
         with self.split.evaluation():
             if self.lanes.tally is not None:
                 images = self.lanes.tally.images
-                yield from judge.visits(self.agent, phase, self.seconds, images, broken)
+                yield from judge.visits(self.agent, phase, self.seconds, images, broken, limit)
             else:
-                yield from judge.episodes(self.agent, phase, episodes, self.seconds, broken)
+                yield from judge.episodes(self.agent, phase, episodes, self.seconds, broken, limit)
         yield from self._cut(broken)
 
     def _cut_diverged(self) -> Iterator[Row]:
@@ -246,6 +259,7 @@ def learn(
     callback: Callable[[Row], Any] | None,
     eval_freq: int | Literal["auto"] | None,
     eval_episodes: int,
+    eval_max_steps: int | None,
     progress_bar: bool,
 ) -> None:
     """See `Agent.learn`."""
@@ -254,7 +268,7 @@ def learn(
     elif eval_freq == 0 and agent.keeps_best:
         _LOG.warning("keep_best is ignored with eval_freq=0: the last weights are kept")
     agent.begin(total_timesteps)
-    plan = Plan(int(total_timesteps), eval_freq, eval_episodes, final_episodes=0)
+    plan = Plan(int(total_timesteps), eval_freq, eval_episodes, 0, eval_max_steps=eval_max_steps)
     trainer = agent.trainer(plan)
     try:
         rows = trainer.rows()

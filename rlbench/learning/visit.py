@@ -26,8 +26,9 @@ import numpy as np
 
 from rlbench.learning.batched import can_batch, flattened
 from rlbench.learning.envcalls import BAD_OBSERVATION, EnvCalls, bad_lanes
-from rlbench.learning.evaluate import PULSE_SECONDS, WHERE
+from rlbench.learning.evaluate import PULSE_SECONDS, USUAL, WHERE, Playing
 from rlbench.learning.lanes import Answer, MakeEnv
+from rlbench.learning.limits import StepLimit
 from rlbench.learning.policy import Policy
 from rlbench.learning.spaces import ObsSpec
 from rlbench.learning.usercode import Fault
@@ -35,6 +36,7 @@ from rlbench.learning.usercode import Fault
 # Images that one seed sees at once, batched or one environment each. A part of the protocol, as
 # `LANES` in rlbench.learning.evaluate.
 BATCHED, SINGLE = 500, 10
+PATIENCE = 100  # times the steps that an image takes, until it counts as not answered
 
 SPLITS = {"grid": "validation", "final": "test"}
 
@@ -46,27 +48,39 @@ class Visit(NamedTuple):
     arrays hold of them means nothing.
     """
 
-    predictions: np.ndarray  # int64: the action that answered
+    predictions: np.ndarray  # int64: the action that answered, -1 where none did
     right: np.ndarray  # bool
     returns: np.ndarray  # float64
     lengths: np.ndarray  # int64, in env steps
+    cut: np.ndarray  # bool: not answered within the step limit
     labels: np.ndarray  # (n,)
     broken: dict[int, tuple[str, str]]
 
 
-def visit(policy: Policy, make: MakeEnv, split: str) -> Iterator[Visit | None]:
+def visit(
+    policy: Policy,
+    make: MakeEnv,
+    split: str,
+    limit: StepLimit = USUAL,
+    playing: Playing | None = None,
+) -> Iterator[Visit | None]:
     """Let every policy answer every image of the split; the last item tells how it went.
 
-    None is yielded a few times a second while it lasts.
+    An image that was not answered within the step limit, or within PATIENCE times the steps that
+    it takes, counts as wrong. None is yielded a few times a second while it lasts, after `playing`
+    has been updated.
     """
     env, rows = make(), len(policy.seeds)
-    labels = env.unwrapped.batch([0], 1, split).truth  # type: ignore[attr-defined]
-    count = len(labels)
+    images = env.unwrapped.batch([0], 1, split)  # type: ignore[attr-defined]
+    labels, count = images.truth, len(images.truth)
+    most = limit._replace(usual=min(limit.usual, PATIENCE * images.steps)).of(env)
+    played = 0  # steps of a lane
     made = Visit(
-        np.zeros((rows, count), np.int64),
+        np.full((rows, count), -1),
         np.zeros((rows, count), bool),
         np.zeros((rows, count)),
         np.zeros((rows, count), np.int64),
+        np.zeros((rows, count), bool),
         labels,
         {},
     )
@@ -84,11 +98,15 @@ def visit(policy: Policy, make: MakeEnv, split: str) -> Iterator[Visit | None]:
         policy.reset()
         first = np.ones((rows, stage.width), bool)
         waiting[list(made.broken)] = False
-        while waiting.any():
+        for _ in range(most):
+            if not waiting.any():
+                break
             if time.perf_counter() - pulse > PULSE_SECONDS:
+                if playing is not None:
+                    playing.done, playing.of, playing.steps = start, count, played
                 yield None
                 pulse = time.perf_counter()
-            action = policy.act(obs, first)
+            action, played = policy.act(obs, first), played + 1
             first = np.zeros_like(first)
             obs, reward, answer = stage.step(action, waiting)
             waiting[list(made.broken)] = False
@@ -99,6 +117,8 @@ def visit(policy: Policy, make: MakeEnv, split: str) -> Iterator[Visit | None]:
             made.predictions[r, index[i]] = action[r, i]
             made.right[r, index[i]] = answer.right[r, i]
             waiting &= ~answer.answered
+        r, i = np.nonzero(waiting)
+        made.cut[r, index[i]] = True
     stage.close()
     yield made
 

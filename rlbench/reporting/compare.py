@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rlbench.numbers import number_text
 from rlbench.reporting.accuracy import GOALS, accuracy_table
 from rlbench.reporting.results import Results
-from rlbench.reporting.tables import interval_text, number_text, overall, percent_text
+from rlbench.reporting.tables import interval_text, overall, percent_text
 from rlbench.reporting.terminal import COLORS, print_table, table_of, unscored, width_of, worst
 
 LOST = "runs that lost seeds come last: means are over the seeds with a score, and flatter them"

@@ -124,7 +124,8 @@ def _panel(
         )
         bands.append((line, look["color"]))
     _draw_levels(axes, "reward threshold", runs["reward_threshold"].dropna().unique(), "--")
-    _draw_levels(axes, "random policy", runs.loc[is_floor, "mean"], ":")
+    floor = runs[is_floor].sort_values(["n", "digest"]).tail(1)  # one is enough: of most seeds
+    _draw_levels(axes, "random policy", floor["mean"], ":")
     low, high = axes.get_ylim()
     for line, color in bands:
         draw_band(axes, line, "step", color, alpha=0.18 if len(bands) < 3 else 0.1)

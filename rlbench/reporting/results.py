@@ -58,6 +58,7 @@ EVALUATIONS = {
     "accuracy": "float64",
     "images": "int64",
     "samples": "int64",
+    "cut": "int64",
 }
 # Columns that came later: what rows mean that were written without them.
 LATER: dict[str, Any] = {
@@ -66,7 +67,9 @@ LATER: dict[str, Any] = {
     "accuracy": float("nan"),
     "images": 0,
     "samples": 0,
+    "cut": 0,
 }
+LACKING = (tuple(LATER), ("cut",))  # what files of earlier versions lack
 EPISODES = {
     "seed": "int64",
     "step": "int64",
@@ -301,10 +304,12 @@ def _read_rows(
     content = content[: content.rfind(b"\n") + 1]
     header, _, lines = content.partition(b"\n")
     first, names = header.decode(errors="replace").rstrip("\r"), list(columns)
-    if first == ",".join(old := [name for name in names if name not in LATER]):
-        names = old
-    elif content and first != ",".join(names):
-        raise corrupt(file, f"its first line is not {','.join(names)!r}")
+    for lacking in LACKING:
+        older = [name for name in columns if name not in lacking]
+        if first == ",".join(older):
+            names = older
+    if content and first != ",".join(names):
+        raise corrupt(file, f"its first line is not {','.join(columns)!r}")
     for number, line in enumerate(lines.splitlines(), start=2):
         if line.count(b",") != len(names) - 1:
             raise corrupt(file, f"line {number} has not {len(names)} fields")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from rlbench.numbers import number_text
 from rlbench.reporting.results import RUN, STATUSES, Results
 from rlbench.reporting.stats import iqm, mean_interval, share_interval
 
@@ -15,6 +16,7 @@ _SPREAD = ["n", "mean", "low", "high", "lowest", "highest"]
 _SUMMARY = {
     **{f"{of}{name}": "float64" for of in _MEASURES for name in _SPREAD},
     **dict.fromkeys([*(f"{of}n" for of in _MEASURES), "of", "lost", "items"], "int64"),
+    **dict.fromkeys(["cut", "played"], "int64"),
     "iqm": "float64",
     **dict.fromkeys(["solved", "ended"], "Int64"),
     **dict.fromkeys(["solved_low", "solved_high", "reward_threshold"], "float64"),
@@ -31,6 +33,7 @@ def per_seed(results: Results) -> pd.DataFrame:
     score     mean return over the final episodes; NaN unless the seed is done, never left out
     std       standard deviation of those episodes (ddof = 1)
     episodes  how many there are so far
+    cut       how many of them, or of the test images, were cut by the step limit of evaluation
     items     the same on ordinary environments; on image data the test images visited so far
     accuracy  share of the test images that were named right, from 0 to 1, as is
     g_mean    geometric mean of the recalls of the classes on these; NaN where there is none
@@ -41,12 +44,12 @@ def per_seed(results: Results) -> pd.DataFrame:
     final, tests = rows.groupby(SEED), rows.query("split == 'test'").groupby(SEED)
     returns = final["return"]
     columns = {"score": returns.mean(skipna=False), "std": returns.std(skipna=False)}
-    columns |= {"episodes": final.size(), "items": final["items"].sum()}
+    columns |= {"episodes": final.size(), "items": final["items"].sum(), "cut": final["cut"].sum()}
     g_mean = results.metrics.query("key == 'test/g_mean'").groupby(SEED)["value"].last()
     columns |= {"accuracy": tests["accuracy"].mean(), "g_mean": g_mean}
     scores = pd.DataFrame(columns).reset_index()
     table = results.runs.merge(scores, on=SEED, how="left", validate="one_to_one")
-    counts = ["episodes", "items"]
+    counts = ["episodes", "items", "cut"]
     table[counts] = table[counts].fillna(0).astype("int64")
     table.loc[table["status"] != "done", ["score", "std", "accuracy", "g_mean"]] = float("nan")
     measured = table["accuracy"].where(table["data"] != "", table["score"])
@@ -69,6 +72,8 @@ def overall(results: Results, level: float = 0.95) -> pd.DataFrame:
     step, total_timesteps   reached by the slowest part, asked for
     lockstep, seconds       seeds in the largest part; training time summed over all parts
     reward_threshold, device, path, and network, data, data_digest, task, options as in `runs`
+    cut, played             final episodes, or test images, cut by the step limit of evaluation, of
+                            all that were played
     items                   test images of a run on image data, or final episodes, of a seed
     accuracy_n, g_n, accuracy_mean, ...   n, mean, low, high, lowest, highest of these
     """
@@ -84,14 +89,6 @@ def curve(results: Results) -> pd.DataFrame:
     grid = results.evaluations.query("phase == 'grid'").groupby([*SEED, "step"])["return"]
     points = pd.DataFrame({"return": grid.mean(skipna=False), "episodes": grid.size()})
     return _named(points.reset_index(), results)
-
-
-def number_text(value: float) -> str:
-    """A score as people read it: 1,482.1, 9.85, 0.973; "-" where there is none."""
-    if pd.isna(value):
-        return "-"
-    size = abs(value)
-    return f"{value:,.{1 if size >= 10 or size == 0 else 2 if size >= 1 else 3}f}"
 
 
 def percent_text(accuracy: float, items: int) -> str:
@@ -132,6 +129,8 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, object]:
         **_spread("accuracy_", seeds["accuracy"], level),
         **_spread("g_", seeds["g_mean"], level),
         "items": seeds["items"].max(),
+        "cut": seeds["cut"].sum(),
+        "played": seeds["items"].sum(),
         **{f"n_{status}": (seeds["status"] == status).sum() for status in STATUSES},
         "step": seeds["step"].min(),
         "lockstep": seeds["lockstep"].max(),

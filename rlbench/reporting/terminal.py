@@ -11,10 +11,10 @@ from rich.segment import Segments
 from rich.table import Table
 from rich.text import Text
 
+from rlbench.numbers import number_text
 from rlbench.reporting.results import RUN, Results
 from rlbench.reporting.tables import (
     interval_text,
-    number_text,
     overall,
     per_seed,
     percent_text,
@@ -90,13 +90,21 @@ def _verdict(run: pd.Series) -> Iterator[tuple[str, str]]:
     name = "return" if run["data"] else "mean"
     yield name, f"{number_text(run['mean'])}   {_interval(run, interval_text(run))}"
     yield "IQM", number_text(run["iqm"])
+    if run["cut"]:
+        what = "test images were not answered" if run["data"] else "final episodes did not end"
+        yield (
+            "cut",
+            (f"{run['cut']:,} of {run['played']:,} {what} within the step limit of evaluation"),
+        )
     if pd.notna(run["solved_low"]):
         share = f"{100 * run['solved_low']:.0f} to {100 * run['solved_high']:.0f} %"
         goal = f"a mean return of {run['reward_threshold']:g}"
         yield "solved", f"{run['solved']} of {run['ended']} reach {goal}, 95 % interval {share}"
     if run["network"]:
         yield "network", run["network"]
-    cost = f"{run['step']:,} of {run['total_timesteps']:,} steps a seed"
+    cost = f"{run['step']:,} steps a seed"
+    if run["step"] < run["total_timesteps"]:
+        cost = f"{run['step']:,} of {run['total_timesteps']:,} steps a seed"
     if pd.notna(run["seconds"]):
         cost += f", {run['seconds']:.1f} s, {run['lockstep']} in lockstep on {run['device']}"
     yield "cost", cost

@@ -103,6 +103,22 @@ def _ceilings(found: Evidence) -> Iterator[str]:
         )
 
 
+def _cut(found: Evidence) -> Iterator[str]:
+    for _, cell in found.cells[found.cells["cut"] > 0].iterrows():
+        what = (
+            "test images were not answered"
+            if cell["measure"] == ACCURACY
+            else "episodes did not end"
+        )
+        record = found.record(cell)
+        steps = record.run.get("eval_max_steps") if record else None
+        limit = f"the limit of {steps:,} steps" if steps else "the step limit of evaluation"
+        yield (
+            f"{cell['label']} on {cell['env']}: {cell['cut']:,} of {cell['played']:,} final {what} "
+            f"within {limit} and were cut there: with another limit the score would be another."
+        )
+
+
 def _presets(found: Evidence) -> Iterator[str]:
     said = []
     for env, here in _competing(found).groupby("env"):
@@ -194,6 +210,7 @@ CAVEATS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
     _powerless,
     _budgets,
     _seeds,
+    _cut,
     _ceilings,
     _presets,
     _images,

@@ -23,6 +23,7 @@ _CELLS = {
     **dict.fromkeys(["solved", "ended"], "Int64"),
     **dict.fromkeys(["solved_low", "solved_high", "seconds", "seconds_per_seed"], "float64"),
     **dict.fromkeys(["step", "total_timesteps", "lockstep", "lockstep_most", "items"], "int64"),
+    **dict.fromkeys(["cut", "played"], "int64"),
 }
 
 
@@ -53,6 +54,7 @@ def cell_table(scope: Scope, seeds: pd.DataFrame, level: float = 0.95) -> pd.Dat
     seconds, seconds_per_seed  training time of all parts, and of a seed
     lockstep, lockstep_most  seeds that trained together: in the smallest part, in the largest
     step, total_timesteps    steps that the slowest seed has come to, of how many
+    cut, played              final episodes or test images, see `tables.overall`
     why                      how seeds ended that are not done: "seed 3 diverged: loss is nan"
     """
     rows = []
@@ -113,6 +115,8 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, Any]:
         "device": parts["device"].iloc[0],
         "path": parts["path"].iloc[0],
         "items": seeds["items"].max(),
+        "cut": seeds["cut"].sum(),
+        "played": seeds["items"].sum(),
         "why": "; ".join(_ends(seeds)),
     }
     if first["measure"] == RETURN and pd.notna(row["threshold"]):

@@ -9,13 +9,14 @@ from typing import Any
 
 import pandas as pd
 
+from rlbench.numbers import number_text
 from rlbench.reporting.accuracy import GOALS, accuracy_table
 from rlbench.reporting.report import texts
 from rlbench.reporting.report.blocks import Cell, Table
 from rlbench.reporting.report.costs import GOAL
 from rlbench.reporting.report.evidence import Evidence
 from rlbench.reporting.report.scope import Record, settings_of
-from rlbench.reporting.tables import interval_text, number_text, percent_text
+from rlbench.reporting.tables import interval_text, percent_text
 
 Rows = list[list[Cell]]
 

@@ -277,7 +277,8 @@ def _commands(suites: list[dict[str, Any]], records: Any) -> list[str]:
 
 def settings_of(record: Record) -> dict[str, str]:
     """The settings of a run as text, by name: its parameters, and how long and how it ran."""
-    names = ("total_timesteps", "n_envs", "eval_freq", "eval_episodes", "final_episodes", "preset")
+    names = ("total_timesteps", "n_envs", "eval_freq", "eval_episodes", "final_episodes",
+             "eval_max_steps", "preset")  # fmt: skip
     about = {name: record.run[name] for name in names if record.run.get(name) is not None}
     values = {**about, **(record.run.get("config") or {})}
     return {name: v if isinstance(v, str) else json.dumps(v) for name, v in values.items()}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from rlbench.numbers import number_text
 from rlbench.reporting.report.facts import ACCURACY
-from rlbench.reporting.tables import number_text
 
 NONE = "–"  # where there is nothing to say
 

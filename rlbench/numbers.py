@@ -1,0 +1,52 @@
+"""Write numbers for people."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+
+def number_text(value: Any, spread: float = math.nan) -> str:
+    """Return a score as people read it: 1,482.1, 9.85, 0.973, 0.0042; "-" for NaN, NA and None.
+
+    With a `spread`, such as a standard deviation, it has two digits of that at least.
+    """
+    try:
+        value = float(value)
+    except TypeError:  # pandas' NA is no number
+        return "-"
+    if math.isnan(value):
+        return "-"
+    size = abs(value)
+    if 0 < size < 1e-4:
+        return f"{value:.2g}"
+    places = 1 if size >= 10 or size == 0 else 2 if size >= 1 else max(3, _places(size))
+    if 0 < abs(spread) < math.inf:
+        places = max(places, min(_places(abs(spread)), 6))
+    return f"{value:,.{places}f}"
+
+
+def _places(size: float) -> int:
+    """Decimal places that show two digits of a number."""
+    return 1 - math.floor(math.log10(size))
+
+
+def mean_text(values: Sequence[float]) -> str:
+    """Return the mean of several numbers, with their standard deviation: 9.85 +- 0.42."""
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return number_text(mean)
+    deviation = statistics.stdev(values)
+    return f"{number_text(mean, deviation)} +- {number_text(deviation)}"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 0.5:
+        return "less than 1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
