@@ -116,6 +116,7 @@ def main() -> None:
     help="Compile updates (-p compile=true): pays in long runs, rounds otherwise.",
 )  # fmt: skip
 @click.option("--again", is_flag=True, help="Compute these seeds anew, deleting what is there.")
+@options.floor
 @options.trust
 @options.progress
 @options.out
@@ -140,6 +141,7 @@ def run(
     wraps: tuple[str, ...],
     compiled: bool,
     again: bool,
+    floor: bool,
     device: str,
     jobs: int,
     stop: Stop,
@@ -198,19 +200,22 @@ def run(
         env_kwargs=kwargs,
         device=device,
     )
-    return workflow.train(planned, out, jobs, stop, quiet, again)
+    return workflow.train(planned, out, jobs, stop, quiet, again, floor)
 
 
 @main.command()
 @click.argument("run_name", metavar="RUN")
+@options.floor
 @options.trust
 @options.progress
 @options.out
-def resume(run_name: str, device: str, jobs: int, stop: Stop, quiet: bool, out: Path) -> int:
+def resume(
+    run_name: str, floor: bool, device: str, jobs: int, stop: Stop, quiet: bool, out: Path
+) -> int:
     """Go on with a run that was stopped or killed. RUN: its folder, name or digest."""
     from rlbench import workflow
 
-    return workflow.resume(run_name, out, device, jobs, stop, quiet)
+    return workflow.resume(run_name, out, device, jobs, stop, quiet, floor)
 
 
 @main.command("eval", short_help="Play the sealed episodes, of a finished run or with any agent.")

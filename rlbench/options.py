@@ -40,6 +40,10 @@ eval_max_steps = click.option(
     help="Steps after which evaluation cuts an episode.  [default: the environment's limit, else "
     "a tenth of the steps trained, from 1,000 to 27,000]",
 )  # fmt: skip
+floor = click.option(
+    "--floor/--no-floor", default=True,
+    help="Score the random policy too, once for an environment.  [default: score]",
+)  # fmt: skip
 dry_run = click.option(
     "--dry-run", is_flag=True, help="Print cells, time and memory; write nothing."
 )

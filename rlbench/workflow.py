@@ -14,10 +14,11 @@ from rich.console import Console
 from rlbench import catalog
 from rlbench.cells import command_again
 from rlbench.checks import about, check
-from rlbench.display import Quiet, display
+from rlbench.display import display
 from rlbench.errors import UserError
 from rlbench.estimate import usual_jobs
 from rlbench.executors import Outcome, execute
+from rlbench.floor import make_floor
 from rlbench.jobs import Job, schedule
 from rlbench.learning import named
 from rlbench.learning.batched import is_data
@@ -28,7 +29,7 @@ from rlbench.learning.makeenv import env_factory
 from rlbench.learning.policy import Policy
 from rlbench.learning.visit import visit
 from rlbench.numbers import mean_text
-from rlbench.run import Run, plan
+from rlbench.run import FLOOR, Run, plan
 from rlbench.stopping import Stop
 from rlbench.store import RunFolder, seed_ranges
 
@@ -38,8 +39,19 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "plan", "resume", "train"]
 
 
-def train(run: Run, out: Path, jobs: int, stop: Stop, quiet: bool, again: bool = False) -> int:
-    """Compute what is missing of a run, draw it and sum it up; the exit code."""
+def train(
+    run: Run,
+    out: Path,
+    jobs: int,
+    stop: Stop,
+    quiet: bool,
+    again: bool = False,
+    floor: bool = True,
+) -> int:
+    """Compute what is missing of a run, draw it and sum it up; the exit code.
+
+    With `floor` the random policy is scored too, unless it was.
+    """
     news, results = Console(stderr=True), Console(quiet=quiet)
     said = check(run)
     jobs = jobs or usual_jobs(run, out)
@@ -54,19 +66,20 @@ def train(run: Run, out: Path, jobs: int, stop: Stop, quiet: bool, again: bool =
             news.print(f"{kept} of {len(run.seeds)} seeds are done already", highlight=False)
     with display(news, quiet) as watcher:
         outcomes = execute(todo, jobs, watcher, stop)
-    return _conclude(run, folder.path, todo, outcomes, news, results, out, stop)
+    code = _ended(run, folder.path, todo, outcomes, news)
+    if code < 2:
+        if floor and run.agent != FLOOR:
+            stop.saved = "the run itself is done"
+            make_floor(run, out, news, quiet, stop)
+        stop.finish()
+        _summarise(folder.path, results)
+    return code
 
 
-def _conclude(
-    run: Run,
-    folder: Path,
-    jobs: Sequence[Job],
-    outcomes: Sequence[Outcome],
-    news: Console,
-    results: Console,
-    out: Path,
-    stop: Stop,
+def _ended(
+    run: Run, folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome], news: Console
 ) -> int:
+    """Say what went wrong; the exit code."""
     wrong = [outcome.reason for outcome in outcomes if outcome.code == 2]
     if wrong and len(wrong) == len(outcomes):
         raise UserError(wrong[0])
@@ -81,10 +94,6 @@ def _conclude(
         news.print(f"stopped with seeds {left} unfinished; go on with: {hint}",
                    soft_wrap=True, highlight=False)  # fmt: skip
         return stopped
-    if run.agent != "random" and (code := _floor(run, out, stop)) > 2:
-        return code
-    stop.finish()
-    _summarise(folder, results)
     parts = [part.read()["status"] for part in RunFolder(folder).parts()]
     statuses = {seed: status for part in parts for seed, status in part.items()}
     failed = any(outcome.code for outcome in outcomes)
@@ -95,16 +104,6 @@ def _trust_flag(run: Run) -> str:
     """`" --trust"` if a command that reads the run's files needs it."""
     encoder = getattr(run.config, "encoder", "")
     return named.flag(agent=run.agent, env=run.env, encoder=encoder)
-
-
-def _floor(run: Run, out: Path, stop: Stop) -> int:
-    """Make sure that the random agent's score stands beside the run's, as its floor."""
-    floor = plan("random", run.env, [0], env_kwargs=run.env_kwargs, device="cpu")
-    try:
-        done = execute(schedule(floor, out, 1, False), 1, Quiet(Console(quiet=True)), stop)
-    except UserError:
-        return 0  # another process is at it
-    return max((outcome.code for outcome in done), default=0)
 
 
 def _summarise(folder: Path, console: Console) -> None:
@@ -134,7 +133,9 @@ def _summarise(folder: Path, console: Console) -> None:
             warn_of([str(error)])
 
 
-def resume(name: str, out: Path, device: str, jobs: int, stop: Stop, quiet: bool) -> int:
+def resume(
+    name: str, out: Path, device: str, jobs: int, stop: Stop, quiet: bool, floor: bool = True
+) -> int:
     """Go on with every unfinished part of a run; the exit code."""
     folder = RunFolder(catalog.find_run(name, out))
     saved = folder.read()
@@ -146,7 +147,7 @@ def resume(name: str, out: Path, device: str, jobs: int, stop: Stop, quiet: bool
     home = run.folder(folder.path.parent.parent).path
     if home.resolve() != folder.path.resolve():
         raise UserError(f"{folder.path} was moved or renamed: it can go on as {home}")
-    return train(run, folder.path.parent.parent, jobs, stop, quiet)
+    return train(run, folder.path.parent.parent, jobs, stop, quiet, floor=floor)
 
 
 class _Again(NamedTuple):
