@@ -72,6 +72,7 @@ class Classical(Agent):
     estimator = ""  # `module.Class` of scikit-learn
     blind = False  # labels are all it looks at
     action_spaces = (spaces.Discrete,)
+    env_bytes = 200  # they are batched
     default_envs = 50  # so that little is shown beyond the end of a pass
     saturates = True
     answers = False

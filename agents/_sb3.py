@@ -23,6 +23,7 @@ Only files of peers import stable_baselines3, and only where a model is made.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -89,6 +90,18 @@ class Peer(Agent):
                 if key not in given:
                     cannot[key] = value
         return {key: value for key, value in preset.items() if key not in cannot}, cannot
+
+    @classmethod
+    def networks_bytes(
+        cls, config: Any, spec: Any, action_space: Any, n_envs: int
+    ) -> dict[str, int]:
+        """What networks and updates of one seed take, as those of our agent do."""
+        home = importlib.import_module(f"rlbench.agents.{config.ours.replace('-', '_')}")
+        kinds = (kind for kind in vars(home).values() if isinstance(kind, type))
+        ours: Any = next(kind for kind in kinds if kind.__module__ == home.__name__
+                         and issubclass(kind, Agent))  # fmt: skip
+        parts = ours.memory(config, spec, action_space, 1, n_envs)
+        return {name: parts[name] for name in ("networks", "updates")}
 
     @classmethod
     def usual_envs(cls, config: Any) -> int:

@@ -48,7 +48,8 @@ class FromReplay:
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
         """Of one seed: they come one after the other."""
-        return {"replay": config.buffer_size * replayed(spec, action_space)}
+        networks = cls.networks_bytes(config, spec, action_space, n_envs)  # type: ignore[attr-defined]
+        return {"replay": config.buffer_size * replayed(spec, action_space), **networks}
 
     @classmethod
     def first_update(cls, config: Any, n_envs: int) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
-import numpy as np
 from gymnasium import spaces
 
 from rlbench.agents._sb3_config import falling
@@ -34,8 +34,9 @@ class FromRollouts:
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
         """Of one seed: they come one after the other."""
-        step = 4 * (int(np.prod(spec.shape)) + int(np.prod(action_space.shape or 1)) + 6)
-        return {"rollouts": config.n_steps * n_envs * step}
+        step = 4 * (math.prod(spec.shape) + math.prod(action_space.shape or (1,)) + 6)
+        networks = cls.networks_bytes(config, spec, action_space, n_envs)  # type: ignore[attr-defined]
+        return {"rollouts": config.n_steps * n_envs * step, **networks}
 
     @classmethod
     def first_update(cls, config: Any, n_envs: int) -> int:

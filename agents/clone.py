@@ -7,6 +7,7 @@ on the same episodes as everyone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -113,13 +114,14 @@ class Clone(Agent):
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
         kind = distribution(action_space)
-        width, memory = sizes(QNetwork, spec, kind.outputs, config)
-        pixels = int(np.prod(spec.seen))
+        of, steps = sizes(QNetwork, spec, kind.outputs, config), n_envs * config.n_steps
+        pixels = math.prod(spec.seen)
         # Seen, put in another order, and as float32 where the network reads all of it at once.
-        step = pixels * (2 * spec.dtype.itemsize + 4) + 16 * kind.actions + 8 * memory
+        step = pixels * (2 * spec.dtype.itemsize + 4) + 16 * kind.actions + 8 * of.memory
         return {
-            "steps": seeds * n_envs * config.n_steps * step,
-            "networks": 4 * seeds * Learner.copies(config) * width,
+            "steps": seeds * steps * step,
+            "networks": 4 * seeds * Learner.copies(config) * of.parameters,
+            "updates": seeds * of.update(min(config.batch_size, steps), spec),
         }
 
     @classmethod

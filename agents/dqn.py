@@ -29,7 +29,13 @@ from rlbench.learning.learner import Learner
 from rlbench.learning.nets import Generators, Stack
 from rlbench.learning.networks import QNetwork, feature_pair, sizes, unroll_pair
 from rlbench.learning.normalize import Normalizer
-from rlbench.learning.off_policy import batch_items, drawn_batch, replay_for, updates_due
+from rlbench.learning.off_policy import (
+    batch_bytes,
+    batch_items,
+    drawn_batch,
+    replay_for,
+    updates_due,
+)
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import GreedyQ
 from rlbench.learning.prioritized import PrioritizedReplay
@@ -84,12 +90,18 @@ class DQN(Agent):
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
         copies = 1 + Learner.copies(config)  # the target network too
-        width, memory = sizes(ValueNetwork, spec, int(action_space.n), config)
-        fields = transition_fields(spec, memory, config.gamma, config.n_steps)
+        of = sizes(ValueNetwork, spec, int(action_space.n), config)
+        fields = transition_fields(spec, of.memory, config.gamma, config.n_steps)
         tree = SumTree.bytes(seeds, config.buffer_size) if config.prioritized else 0
+        fractions = acting = 0
+        if config.distribution == "iqn":  # each makes a copy of the features
+            fractions = config.iqn_samples + config.iqn_target_samples
+            acting = 4 * n_envs * config.iqn_acting_samples * (of.computed + config.iqn_embedding)
+        each = batch_bytes(config, fields, of.memory) + of.update(batch_items(config), spec)
         return {
             "replay": replay_bytes(seeds, config.buffer_size, fields) + tree,
-            "networks": 4 * seeds * copies * width,
+            "networks": 4 * seeds * copies * of.parameters,
+            "updates": seeds * (each * (1 + fractions) + acting),
         }
 
     @classmethod

@@ -6,6 +6,7 @@ norm keeps it steady. Unlike there, the optimiser is Adam, and convolutions have
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -110,13 +111,14 @@ class PQN(Agent):
     def memory(
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
-        width, memory = sizes(QNetwork, spec, int(action_space.n), config)
+        of, steps = sizes(QNetwork, spec, int(action_space.n), config), n_envs * config.n_steps
         # Stored, put in another order, and as float32 where the network reads all of it at once.
-        step = int(np.prod(spec.seen)) * (2 * spec.dtype.itemsize + 4) + 60
-        kept = 8 * memory // config.length()
+        step = math.prod(spec.seen) * (2 * spec.dtype.itemsize + 4) + 60
+        step += 8 * of.memory // config.length() + 4 * of.computed  # for values of all of it
         return {
-            "rollouts": seeds * n_envs * config.n_steps * (step + kept),
-            "networks": 4 * seeds * Learner.copies(config) * width,
+            "rollouts": seeds * steps * step,
+            "networks": 4 * seeds * Learner.copies(config) * of.parameters,
+            "updates": seeds * of.update(min(config.batch_size, steps), spec),
         }
 
     @classmethod

@@ -38,6 +38,10 @@ class SB3QRDQN(FromReplay, Peer):
     algorithm = "sb3_contrib.QRDQN"
     libraries = ("stable_baselines3", "sb3_contrib")
 
+    @classmethod
+    def networks_bytes(cls, config: Any, *sizes: Any) -> dict[str, int]:
+        return super().networks_bytes(config.model_copy(update={"distribution": "qr"}), *sizes)
+
     def policy_arguments(self) -> dict[str, Any]:
         """Adam's epsilon is the paper's, as where the library is told no optimiser."""
         chosen = super().policy_arguments()

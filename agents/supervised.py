@@ -7,6 +7,7 @@ agents learn from rewards. What rewards cost is the difference.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -71,6 +72,7 @@ class Supervised(Agent):
     Config = SupervisedConfig
     version = 1
     action_spaces = (spaces.Discrete,)
+    env_bytes = 200  # they are batched
     config: SupervisedConfig
 
     def build(self) -> None:
@@ -122,12 +124,13 @@ class Supervised(Agent):
     def memory(
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
-        width, _ = sizes(QNetwork, spec, int(action_space.n), config)
-        pixels = int(np.prod(spec.seen))
+        of = sizes(QNetwork, spec, int(action_space.n), config)
+        pixels = math.prod(spec.seen)
         copies = 1 + Learner.copies(config)  # the best weights too
         return {
             "images": seeds * n_envs * pixels * (spec.dtype.itemsize + 4),
-            "networks": 4 * seeds * copies * width,
+            "networks": 4 * seeds * copies * of.parameters,
+            "updates": seeds * of.update(n_envs, spec),
         }
 
     def act(self, obs: np.ndarray) -> np.ndarray:

@@ -59,7 +59,7 @@ def check(run: Run) -> str:
     sizes = run.config, spec, env.action_space, len(run.seeds), run.n_envs
     work = functools.partial(agent.work, *sizes)
     device = agent.choose_device(run.device, work)
-    memory = agent.check_memory(*sizes, device)
+    memory = agent.check_memory(*sizes, device, max(run.eval_episodes, run.final_episodes))
     why = agent.device_reason(run.device, work)
     envs = f", {run.n_envs} environments a seed" if run.n_envs > 1 else ""
     source = f"preset {run.preset}" if run.preset else "default parameters"

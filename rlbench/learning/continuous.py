@@ -28,7 +28,7 @@ from rlbench.learning.learner import Learner
 from rlbench.learning.nets import Generators, Stack
 from rlbench.learning.networks import sizes
 from rlbench.learning.normalize import Normalizer
-from rlbench.learning.off_policy import batch_items, replay_for, updates_due
+from rlbench.learning.off_policy import batch_bytes, batch_items, replay_for, updates_due
 from rlbench.learning.passes import Sequences, Transitions
 from rlbench.learning.perception import Lookout, Perception
 from rlbench.learning.policies import Sampled
@@ -90,13 +90,18 @@ class Continuous(Agent):
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
         space, held = cls.squash(action_space), 1 + Learner.copies(config)
-        actor, memory = sizes(Actor, spec, space.outputs, config)
-        critics, its = sizes(Critics, spec, space.actions, config, 1)
-        fields = cls._fields(config, spec, action_space, memory + config.n_critics * its)
-        width = actor * (held - 1 + cls.target_actors) + critics * config.n_critics * held
+        actor = sizes(Actor, spec, space.outputs, config)
+        critic, critics = sizes(Critics, spec, space.actions, config, 1), config.n_critics
+        memory, items = actor.memory + critics * critic.memory, batch_items(config)
+        fields = cls._fields(config, spec, action_space, memory)
+        width = actor.parameters * (held - 1 + cls.target_actors)
+        width += critic.parameters * critics * held
+        update = actor.update(items, spec) + critics * critic.update(items, spec)
+        drawn = 8 * 16 * cls.draws * items * space.actions
         return {
             "replay": replay_bytes(seeds, config.buffer_size, fields),
             "networks": 4 * seeds * width,
+            "updates": seeds * (batch_bytes(config, fields, memory) + update + drawn),
         }
 
     @classmethod

@@ -56,6 +56,7 @@ class Convolutions(nn.Module):
         self.layers = LAYERS[kind]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         channels, height, width = image
+        self.computed = 0  # numbers of one image, pooled ones apart
         for layer in self.layers:
             shape = (channels, layer.kernel, layer.kernel)
             weight, bias = initial(generators, math.prod(shape), layer.channels, gain)
@@ -63,6 +64,7 @@ class Convolutions(nn.Module):
             self.weights.append(weight.mT.reshape(-1, layer.channels, *shape).contiguous())
             self.biases.append(bias)  # (S, out)
             channels, height, width = layer.channels, layer.side(height), layer.side(width)
+            self.computed += channels * height * width * layer.pool**2
         if min(height, width) < 1:
             raise UserError(
                 f"an image of {image[1]} x {image[2]} pixels is too small for cnn={kind}: "

@@ -7,6 +7,7 @@ and how far they are from a target.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -139,7 +140,11 @@ class Categorical(Head):
     def __init__(self, generators: Generators, n_in: int, n_actions: int, c: HeadConfig) -> None:
         super().__init__(generators, n_in, n_actions, c)
         self.atoms = distributional.atoms(c.v_min, c.v_max, c.n_atoms)
-        self.atom_array = self.atoms.numpy()
+
+    @functools.cached_property
+    def atom_array(self) -> np.ndarray:
+        array: np.ndarray = self.atoms.numpy()
+        return array
 
     @staticmethod
     def numbers_of(c: HeadConfig) -> int:
@@ -192,7 +197,12 @@ class ImplicitQuantile(Quantile):
         self.embedding = Linear(generators, c.iqn_embedding, n_in)
         self.waves = torch.pi * torch.arange(c.iqn_embedding)  # (E,)
         self.even = distributional.midpoints(c.iqn_acting_samples)  # (K,)
-        self.even_cosines = torch.cos(self.even[:, None] * self.waves).numpy()
+
+    @functools.cached_property
+    def even_cosines(self) -> np.ndarray:
+        """(K, E)."""
+        array: np.ndarray = torch.cos(self.even[:, None] * self.waves).numpy()
+        return array
 
     @staticmethod
     def numbers_of(c: HeadConfig) -> int:

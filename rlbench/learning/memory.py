@@ -20,10 +20,10 @@ def readable(count: float) -> str:
 
 
 def describe(parts: dict[str, int]) -> str:
-    """`46.2 MB (replay 44.8 MB, networks 1.4 MB)`, largest first."""
-    listed = sorted(parts.items(), key=lambda part: -part[1])
-    inside = ", ".join(f"{name} {readable(size)}" for name, size in listed if size)
-    return f"{readable(sum(parts.values()))}" + (f" ({inside})" if inside else "")
+    """`46.2 MB (replay 44.8 MB, networks 1.4 MB)`, largest first, without what is below 1%."""
+    listed, total = sorted(parts.items(), key=lambda part: -part[1]), sum(parts.values())
+    inside = ", ".join(f"{name} {readable(size)}" for name, size in listed if size * 100 > total)
+    return f"{readable(total)}" + (f" ({inside})" if inside else "")
 
 
 def available(device: torch.device) -> int:
@@ -39,11 +39,28 @@ def available(device: torch.device) -> int:
     return free
 
 
+OF_PART = {  # what makes a part smaller
+    "replay": "buffer_size",
+    "networks": "net_arch, hidden_size or frame_stack",
+    "updates": "batch_size, net_arch or frame_stack",
+    "rollouts": "n_steps or n_envs",
+    "steps": "n_steps or n_envs",
+    "environments": "n_envs or frame_stack",
+    "scores": "numbers of evaluation episodes",
+    "images": "n_envs, or less data",
+}
+
+
+def smaller(parts: dict[str, int]) -> str:
+    """What the largest part depends on."""
+    return OF_PART.get(max(parts, key=lambda name: parts[name]), "data")
+
+
 def check(parts: dict[str, int], device: torch.device, who: str) -> None:
     """Refuse with the numbers what does not fit."""
     free = available(device)
     if sum(parts.values()) > free:
         raise UserError(
             f"{who} would take {describe(parts)} of memory on {device}, and {readable(free)} are "
-            "free: use fewer seeds at once, or a smaller buffer_size, n_steps, n_envs or net_arch"
+            f"free: use fewer seeds at once, or smaller {smaller(parts)}"
         )

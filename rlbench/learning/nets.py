@@ -45,8 +45,11 @@ def initial(
     """First weights (S, n_in, n_out) and biases (S, n_out).
 
     With `gain`, weights are orthogonal with that gain (Saxe et al. 2014) and biases 0; without,
-    both are uniform within 1 / sqrt(n_in), which is torch's own default.
+    both are uniform within 1 / sqrt(n_in), which is torch's own default. On the device `meta`
+    nothing is drawn.
     """
+    if torch.empty(0).is_meta:
+        return torch.empty(len(generators), n_in, n_out), torch.empty(len(generators), n_out)
     if gain is None:
         bound = n_in**-0.5
         draws = np.stack([g.uniform(-bound, bound, (n_in + 1, n_out)) for g in generators])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rlbench.learning.convolution import Convolutions
 from rlbench.learning.dropout import Dropout
 from rlbench.learning.encoders import Encoder, EncoderConfig
 from rlbench.learning.nets import MLP, Generators, at_hand
 from rlbench.learning.noise import NoisyLinear
 from rlbench.learning.plugin import UserModule
+from rlbench.learning.recurrent import Cell
 from rlbench.learning.seeds import generator
 from rlbench.learning.spaces import ObsSpec
 
@@ -37,10 +40,38 @@ class Network(nn.Module):
         return [m for m in self.modules() if isinstance(m, UserModule | Dropout)]
 
 
-def sizes(network: type[Network], *args: Any) -> tuple[int, int]:
-    """Parameters and memory of one seed's network."""
-    made = network([generator(0, "init")], *args)
-    return sum(p[0].numel() for p in made.parameters()), made.memory
+class Sizes(NamedTuple):
+    """Of one seed's network: parameters, the memory it carries, and how many numbers it computes
+    from one observation."""
+
+    parameters: int
+    memory: int
+    computed: int
+
+    def update(self, items: int, spec: ObsSpec) -> int:
+        """Bytes that an update on so many observations takes, roughly: they and their successors
+        as stored and as read, and what is computed of them, kept for gradients, and these."""
+        return 4 * items * (4 * spec.features + 6 * self.computed)
+
+
+def sizes(network: type[Network], *args: Any) -> Sizes:
+    """What a network takes, without taking it: tensors on torch's device `meta` have no memory."""
+    try:
+        with torch.device("meta"):
+            made = network([generator(0, "init")], *args)
+    except (RuntimeError, TypeError) as error:
+        if "overflow" not in str(error).lower():
+            raise
+        return Sizes(sys.maxsize, 0, sys.maxsize)  # at least: torch counts no further
+    computed = 0
+    for module in made.modules():
+        if isinstance(module, MLP):
+            computed += sum(int(layer.weight.shape[-1]) for layer in module.layers)
+        elif isinstance(module, Convolutions):
+            computed += module.computed
+        elif isinstance(module, Cell):
+            computed += 2 * module.gates * module.hidden
+    return Sizes(sum(p[0].numel() for p in made.parameters()), made.memory, computed)
 
 
 class QNetwork(Network):

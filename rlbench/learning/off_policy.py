@@ -9,8 +9,10 @@ from torch import Tensor
 from rlbench.errors import UserError
 from rlbench.learning import encoders
 from rlbench.learning.prioritized import PrioritizedReplay
-from rlbench.learning.replay import Field, Replay
+from rlbench.learning.replay import Field, Replay, replay_bytes
 from rlbench.learning.seeds import Draws
+
+BLOCK = 64  # batches whose random numbers are drawn at once
 
 
 def updates_of(config: Any) -> int:
@@ -34,7 +36,7 @@ def replay_for(agent: Any, fields: dict[str, Field], memory: int) -> Replay:
         c.buffer_size,
         fields,
         agent.n_envs,
-        Draws(agent.seeds, "replay", (batch,), block=64),
+        Draws(agent.seeds, "replay", (batch,), block=BLOCK),
         agent.device,
         c.burn_in + c.sequence_length if memory else c.n_steps,
         agent.spec.stack,
@@ -59,6 +61,15 @@ def batch_items(config: Any) -> int:
     """Transitions of a batch; with a memory those of whole sequences."""
     length = config.sequence_length if encoders.parse(config.encoder)[1] else 1
     return config.batch_size // length * length
+
+
+def batch_bytes(config: Any, fields: dict[str, Field], memory: int) -> int:
+    """Bytes of a batch as it is drawn, of one seed, with the random numbers for it."""
+    steps = 1 if memory else config.n_steps
+    items = batch_items(config)
+    if memory:
+        items = items // config.sequence_length * (config.burn_in + config.sequence_length)
+    return replay_bytes(1, 2 * items * steps, fields) + 8 * BLOCK * items
 
 
 def check_replayed(config: Any) -> None:

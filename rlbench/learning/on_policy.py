@@ -5,6 +5,7 @@ A2C, PPO and REINFORCE share all of this; they differ in what they do with a ful
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -128,14 +129,17 @@ class OnPolicy(Agent):
     def memory(
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
-        width, memory = sizes(ActorCritic, *cls._network_arguments(config, spec, action_space))
-        pixels, actions = int(np.prod(spec.seen)), distribution(action_space).actions
+        of = sizes(ActorCritic, *cls._network_arguments(config, spec, action_space))
+        pixels, actions = math.prod(spec.seen), distribution(action_space).actions
         # Stored, put in another order, and as float32 where the network reads all of it at once.
         step = pixels * (2 * spec.dtype.itemsize + 4) + 16 * actions + 40
-        kept = 8 * memory // config.length()
+        step += 8 * of.memory // config.length() + 4 * of.computed  # for values of all of it
+        steps = n_envs * config.n_steps
+        batch = min(getattr(config, "batch_size", steps), steps)
         return {
-            "rollouts": seeds * n_envs * config.n_steps * (step + kept),
-            "networks": 4 * seeds * Learner.copies(config) * width,
+            "rollouts": seeds * steps * step,
+            "networks": 4 * seeds * Learner.copies(config) * of.parameters,
+            "updates": seeds * of.update(batch, spec),
         }
 
     @classmethod

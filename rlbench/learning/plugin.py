@@ -102,7 +102,10 @@ class UserModule(nn.Module):
     def __init__(self, generators: Generators, spec: ObsSpec, name: str) -> None:
         super().__init__()
         self.spec, self.name = spec, name
-        cls = find(name)
+        with torch.device("cpu"):  # also where networks are weighed: what it takes only it knows
+            self._fill(generators, find(name))
+
+    def _fill(self, generators: Generators, cls: type[nn.Module]) -> None:
         copies = [self._make(cls, g) for g in generators]
         self.keys = [int(g.integers(2**31)) for g in generators]
         self.calls = 0  # in training mode; a part of the agent's state

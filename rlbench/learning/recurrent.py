@@ -31,6 +31,9 @@ class Cell(nn.Module):
         super().__init__()
         self.hidden, self.memory = hidden, self.memories * hidden
         self.inputs = Linear(generators, n_in, self.gates * hidden, 1.0 if ortho else None)
+        if self.inputs.weight.is_meta:  # to join blocks there would import half of torch
+            self.weight = nn.Parameter(torch.empty(len(generators), hidden, self.gates * hidden))
+            return
         blocks = [
             initial(generators, hidden, hidden, 1.0 if ortho else None)[0]
             for _ in range(self.gates)

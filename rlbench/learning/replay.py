@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ ONE_DISCRETE = Field((), np.int64)  # action
 def replay_bytes(seeds: int, capacity: int, fields: dict[str, Field]) -> int:
     """Bytes that a `Replay` of these sizes takes (and observations stored once take one more
     for each interrupted episode)."""
-    widths = (int(np.prod(f.shape)) * np.dtype(f.dtype).itemsize for f in fields.values())
+    widths = (math.prod(f.shape) * np.dtype(f.dtype).itemsize for f in fields.values())
     return seeds * capacity * sum(widths)
 
 

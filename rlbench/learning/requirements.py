@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -14,8 +15,11 @@ from rlbench.errors import UserError
 from rlbench.learning import memory
 from rlbench.learning.batched import is_data
 from rlbench.learning.device import Work, pick_device, reason
+from rlbench.learning.evaluate import LANES
 from rlbench.learning.learner import Learner, LearnerConfig
 from rlbench.learning.spaces import ObsSpec, check_readable
+
+SCORE = 500  # bytes of an evaluation episode's score, and of its row
 
 
 class Requirements:
@@ -29,6 +33,7 @@ class Requirements:
     largest_seed: ClassVar[int] = LARGEST_SEED
     saturates: ClassVar[bool] = False  # steps beyond its usual ones would teach it nothing
     exact: ClassVar[bool] = False  # needs observations in full precision, whatever it sees
+    env_bytes: ClassVar[int] = 10_000  # of an environment, at least
     libraries: ClassVar[tuple[str, ...]] = ()  # whose versions are recorded too
 
     @classmethod
@@ -122,8 +127,14 @@ class Requirements:
         seeds: int,
         n_envs: int,
         device: torch.device,
+        episodes: int = 0,
     ) -> str:
-        """What S seeds are going to take, in words; refused with the numbers if it does not fit."""
+        """What S seeds are going to take, in words; refused with the numbers if it does not fit.
+
+        `episodes` is how many an evaluation plays."""
         parts = cls.memory(config, spec, action_space, seeds, n_envs)
+        seen = 4 * math.prod(spec.seen) * spec.dtype.itemsize  # carried, put together, copied
+        parts["environments"] = seeds * (n_envs + LANES) * (cls.env_bytes + seen)
+        parts["scores"] = seeds * episodes * SCORE
         memory.check(parts, device, f"{cls.name()} with {seeds} seeds")
         return memory.describe(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ class Part(NamedTuple):
 
     def features(self, stack: int) -> int:
         """Width of the part as a vector."""
-        return stack * (sum(self.sizes) or int(np.prod(self.shape)))
+        return stack * (sum(self.sizes) or math.prod(self.shape))
 
 
 class ObsSpec:
