@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field as field
 
-from rlbench.config import Float, Int
+from rlbench.config import Float, Int, Steps
 from rlbench.learning.exploration import ExplorationConfig
 from rlbench.learning.heads import HeadConfig
 from rlbench.learning.off_policy import check_replayed
@@ -51,7 +51,7 @@ class DQNConfig(ExplorationConfig, HeadConfig):
     learning_starts: Int = field(
         1000, ge=0, description="steps of random actions before the first update"
     )
-    train_freq: Int = field(4, ge=1, description="steps between two rounds of updates")
+    train_freq: Steps = field(4, ge=1, description="steps between two rounds of updates")
     gradient_steps: Int = field(
         1, ge=-1, description="updates per round; -1: as many as train_freq"
     )

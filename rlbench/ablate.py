@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from rlbench import bench, suite
 from rlbench.bench import Options
+from rlbench.console import console as new_console
 from rlbench.errors import UserError
 from rlbench.run import plan
 from rlbench.stopping import Stop
@@ -43,7 +43,7 @@ def ablate(
             return code
         raise
     if not options.quiet:
-        switches.print_effects(found, Console())
+        switches.print_effects(found, new_console())
     try:
         files = switches.save(found, home)
     except OSError as error:

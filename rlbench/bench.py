@@ -14,6 +14,7 @@ from rlbench import cells as planning
 from rlbench import scores
 from rlbench.cells import Cell
 from rlbench.claims import claim, reopen
+from rlbench.console import console as new_console
 from rlbench.errors import UserError
 from rlbench.estimate import Estimate, calibrate, estimate, makespan, memory, split
 from rlbench.executors import Outcome, settled
@@ -48,7 +49,7 @@ def bench(
     Raises:
         UserError: a mistake in the suite; nothing has been written then.
     """
-    news, results = Console(stderr=True), Console(quiet=options.quiet)
+    news, results = new_console(stderr=True), new_console(quiet=options.quiet)
     planned = _plan(suite, seeds, out, options, news)
     mine = planning.shard(planned, *options.shard)
     home = home_of(suite, out)
@@ -97,7 +98,7 @@ def dry_run(suite: Suite, seeds: Sequence[int], out: Path, options: Options, sto
     """Print the cells that there are to compute, with rough costs; 1 where one cannot be."""
     from rlbench.reporting.terminal import print_table, table_of
 
-    news, console = Console(stderr=True), Console()
+    news, console = new_console(stderr=True), new_console()
     planned = planning.shard(_plan(suite, seeds, out, options, news), *options.shard)
     runs = {cell.path: cell.run for cell in planned if cell.run and not cell.error}
     known = {path: estimate(run, out) for path, run in runs.items()}

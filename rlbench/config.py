@@ -37,8 +37,34 @@ def _as_list(value: Any) -> Any:
 IntList = Annotated[tuple[Annotated[Int, Field(ge=1)], ...], BeforeValidator(_as_list)]
 
 
+def _as_steps(value: Any) -> Any:
+    """`(4, "step")`, as Stable-Baselines3 takes it too, is 4."""
+    if isinstance(value, list | tuple) and len(value) == 2 and value[1] == "step":
+        return value[0]
+    if isinstance(value, list | tuple) and len(value) == 2 and value[1] == "episode":
+        raise ValueError("must be in steps: episodes of lanes in lockstep end at different ones")
+    return value
+
+
+Steps = Annotated[int, BeforeValidator(_no_bool), BeforeValidator(_as_steps)]
+
 MOST_SEEDS = 100_000
 LARGEST_SEED = 2**63 - 1  # seeds are columns of 64-bit integers in tables
+
+
+# Words of Stable-Baselines3 for what is said otherwise here.
+HABITS = {
+    "policy": " The network is said by encoder=: mlp, cnn, lstm and others; auto is the default",
+    "policy_kwargs": " Its entries are parameters here, such as net_arch=[64, 64]",
+    "tensorboard_log": " There is none: learn(callback=...) gets every row",
+    "verbose": " learn(progress_bar=True) shows progress, and learn(callback=...) gets every row",
+    "tb_log_name": " There is no TensorBoard log: callback=... gets every row",
+    "log_interval": " callback=... gets every row",
+    "reset_num_timesteps": " Learning again starts schedules anew, with the weights reached",
+    "replay_buffer_class": " prioritized=true is a parameter of dqn",
+    "use_sde": " There is no state-dependent exploration",
+    "print_system_info": "",
+}
 
 
 class Config(BaseModel):
@@ -51,10 +77,8 @@ class Config(BaseModel):
         """Validated parameters; a mistake is told in one line that starts with `owner`."""
         for name in values:
             if name not in cls.model_fields:
-                raise UserError(
-                    f"{owner} has no parameter '{name}'.{nearest(name, cls.model_fields)}"
-                    f" (rlbench show {owner})"
-                )
+                hint = HABITS.get(name) or nearest(name, cls.model_fields)
+                raise UserError(f"{owner} has no parameter '{name}'.{hint} (rlbench show {owner})")
         try:
             made = cls(**values)
         except ValidationError as error:
@@ -62,6 +86,8 @@ class Config(BaseModel):
             name = ".".join(str(part) for part in first["loc"][:1]) or "configuration"
             said = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
             said += cls.reason(name, first["input"])
+            if callable(first["input"]) and first["type"].startswith(("float", "int")):
+                said += ". Functions are not taken: schedules are named, as lr_schedule=linear"
             raise UserError(
                 f"{owner}: {name}={_short(first['input'])}: {said} (rlbench show {owner})"
             ) from None
@@ -176,6 +202,23 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise UserError(f"seeds '{text}' names a seed twice")
     return tuple(seeds)
+
+
+def whole(name: str, value: Any, least: int = 0) -> int:
+    """A whole number of at least `least`: an int of any kind, or a float such as 5e4.
+
+    Raises:
+        UserError: it is something else.
+    """
+    try:
+        number = value if isinstance(value, float) else operator.index(value)
+        if isinstance(value, bool) or number != int(number):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{name} must be a whole number, got {value!r}") from None
+    if number < least:
+        raise UserError(f"{name} must be at least {least}, got {value}")
+    return int(number)
 
 
 def read_seeds(seeds: Any) -> tuple[int, ...]:

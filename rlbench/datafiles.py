@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -16,6 +15,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from rlbench.console import console as new_console
 from rlbench.envs import datasets, sources
 from rlbench.envs.datasets import Dataset
 from rlbench.errors import UserError
@@ -54,7 +54,7 @@ def get(name: str, quiet: bool = False, mirrors: Sequence[str] | None = None) ->
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=new_console(stderr=True),
         disable=quiet,
     )
 

@@ -44,7 +44,7 @@ def score(
     except Fault as fault:
         raise UserError(f"{name} fails on {env}: {fault.reason()}") from None
     scores = [each for each in played if isinstance(each, Score)]
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     if errors := [each.error for each in scores if each.error]:
         console.print(f"{name} on {env}: {errors[0]}")
         return 1

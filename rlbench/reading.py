@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from rlbench import catalog, suite
+from rlbench.console import console as new_console
 from rlbench.errors import UserError, nearest
 from rlbench.store import RunFolder
 
@@ -67,7 +67,7 @@ def _runs(out: Path) -> None:
     from rlbench.reporting.results import load
     from rlbench.reporting.terminal import print_runs
 
-    print_runs(load(out), Console())
+    print_runs(load(out), new_console())
 
 
 def show(name: str, out: Path) -> None:
@@ -101,7 +101,7 @@ def show_time(name: str, out: Path) -> None:
     for info in told:
         seconds.update(info["time"])
     steps = sum(info["step"] * len(info["seeds"]) for info in told)
-    print_split(dict(seconds), steps, Console())
+    print_split(dict(seconds), steps, new_console())
     for compiled in (info["compile"] for info in told if "compile" in info):
         cost, before, after = (
             compiled[key] for key in ("seconds", "update_before", "update_after")
@@ -157,7 +157,7 @@ def _show_run(folder: Path) -> None:
         mark = "*" if key in run.get("changed", {}) else " "
         click.echo(f"  {mark} {key:26} {value}")
     click.echo("  (* differs from its default)\n")
-    print_summary(load(folder), Console())
+    print_summary(load(folder), new_console())
 
 
 def compare(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
@@ -165,7 +165,7 @@ def compare(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
     from rlbench.reporting.compare import compare as table
     from rlbench.reporting.results import load
 
-    table(load(*(catalog.find_run(name, out) for name in runs)), Console())
+    table(load(*(catalog.find_run(name, out) for name in runs)), new_console())
     return plot(runs, output, out) if output else []
 
 
@@ -179,7 +179,7 @@ def compare_against(reference: Path, runs: Sequence[str], out: Path) -> int:
     only_runs = bool(paths) and all((path / "run.json").is_file() for path in paths)
     results, before = load(*(paths or [out])), load(reference)
     table = regressions(results, before, only_matched=only_runs)
-    print_regressions(table, Console())
+    print_regressions(table, new_console())
     damaged = bool(results.problems or before.problems)
     return int(damaged or (table["verdict"] == "worse").any())
 

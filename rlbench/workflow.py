@@ -14,6 +14,7 @@ from rich.console import Console
 from rlbench import catalog
 from rlbench.cells import command_again
 from rlbench.checks import about, check
+from rlbench.console import console as new_console
 from rlbench.display import display
 from rlbench.errors import UserError
 from rlbench.estimate import usual_jobs
@@ -52,7 +53,7 @@ def train(
 
     With `floor` the random policy is scored too, unless it was.
     """
-    news, results = Console(stderr=True), Console(quiet=quiet)
+    news, results = new_console(stderr=True), new_console(quiet=quiet)
     said = check(run)
     jobs = jobs or usual_jobs(run, out)
     todo = schedule(run, out, jobs, again)
@@ -200,7 +201,7 @@ def evaluate(
     results = collect(folder.path)
     warn_of(results.problems)
     final = results.evaluations.query("phase == 'final'")
-    console = Console()
+    console = new_console()
     found: list[_Again] = []
     for file in agents:
         policy = catalog.agent_class(run.agent).load(file, make, device=device).policy()

@@ -16,14 +16,14 @@ from gymnasium import spaces
 from torch import Tensor
 
 from rlbench.config import Config as BaseConfig
-from rlbench.config import read_seeds
+from rlbench.config import read_seeds, whole
 from rlbench.errors import UserError
 from rlbench.learning import checkpoint
 from rlbench.learning.batched import BatchedLanes, lanes_for
 from rlbench.learning.interface import Interface
 from rlbench.learning.lanes import Lanes, Step
 from rlbench.learning.learner import Learner
-from rlbench.learning.makeenv import env_factory
+from rlbench.learning.makeenv import env_factory, first
 from rlbench.learning.nets import Generators, Stack
 from rlbench.learning.normalize import Normalizer
 from rlbench.learning.perception import Perception
@@ -48,7 +48,7 @@ class Agent(Interface, Requirements):
     Args:
         env: a Gymnasium id, `package.module:Class`, a function that makes an environment, or an
             environment (the pattern from which each lane gets its own copy).
-        seeds: how many (5 means 0..4), or which.
+        seeds: how many (5 means 0..4), or which; `seed` is just one.
         n_envs: environments per seed; the agent's own default where None.
         device: `auto`, `cpu`, `cuda` or `cuda:i`.
         parameters: fields of `Config`; `rlbench show AGENT` lists them.
@@ -69,21 +69,40 @@ class Agent(Interface, Requirements):
     def __init__(
         self,
         env: Any = None,
-        *,
+        *others: Any,
         seeds: int | str | Sequence[int] = 1,
+        seed: int | None = None,
         n_envs: int | None = None,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         config: BaseConfig | None = None,
         observation_space: spaces.Space[Any] | None = None,
         action_space: spaces.Space[Any] | None = None,
         **parameters: Any,
     ) -> None:
-        self.config = config or self.Config.build(self.name(), parameters)
-        self.n_envs = self.usual_envs(self.config) if n_envs is None else n_envs
+        called = type(self).__name__
+        if isinstance(env, str) and env.endswith("Policy"):  # Stable-Baselines3's first argument
+            raise UserError(
+                f"{called} has no policy '{env}': give the environment first, as in "
+                f"{called}('CartPole-v1'), and the network by encoder="
+            )
+        if others:
+            raise UserError(f"{called} takes one argument without a name, the environment")
+        if seed is not None:
+            if seeds != 1:
+                raise UserError("seed is one seed, seeds are several: give one of the two")
+            seeds = [seed]
+        if config is None:
+            config = self.Config.build(self.name(), parameters)
+        elif parameters or not isinstance(config, self.Config):
+            raise UserError(
+                f"config must be a {type(self).__name__}.Config, and replaces parameters by name"
+            )
+        self.config = config
+        self.n_envs = self.usual_envs(config) if n_envs is None else whole("n_envs", n_envs, 1)
         self.make_env: Callable[[], Any] | None = None
         if env is not None:
             self.make_env = env_factory(env)
-            probe = self.make_env()
+            probe = first(self.make_env)
             observation_space, action_space = probe.observation_space, probe.action_space
             self.check_env(probe, self.config, self.n_envs)
             probe.close()
@@ -94,8 +113,6 @@ class Agent(Interface, Requirements):
         self.spec = ObsSpec.of(observation_space, self.config, self.exact)
         self.seeds = read_seeds(seeds)
         self.check_seeds(self.seeds)
-        if self.n_envs < 1:
-            raise UserError(f"n_envs must be at least 1, got {n_envs}")
         sizes = self.config, self.spec, action_space, len(self.seeds), self.n_envs
         self.device = self.choose_device(device, lambda: self.work(*sizes))
         self.check_memory(*sizes, self.device)
@@ -183,11 +200,23 @@ class Agent(Interface, Requirements):
             for key, value in state["metrics"].items()
         }
 
+    def set_env(self, env: Any) -> None:
+        """Train in another environment with the same spaces from the next `learn` on."""
+        make = env_factory(env)
+        probe = first(make)
+        for name in ("observation_space", "action_space"):
+            if getattr(probe, name) != getattr(self, name):
+                raise UserError(
+                    f"this agent has {name} {getattr(self, name)}, the environment "
+                    f"{getattr(probe, name)}"
+                )
+        self.check_env(probe, self.config, self.n_envs)
+        probe.close()
+        self.make_env = make
+
     def begin(self, total_timesteps: int) -> None:
         """Set the horizon that schedules run over (env steps per seed), and count from 0."""
-        if total_timesteps < 0:
-            raise UserError(f"total_timesteps must not be negative, got {total_timesteps}")
-        self.total_timesteps, self.num_timesteps = int(total_timesteps), 0
+        self.total_timesteps, self.num_timesteps = whole("total_timesteps", total_timesteps), 0
         self.restart()
 
     def progress(self) -> float:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field as field
 
-from rlbench.config import Float, Int, IntList
+from rlbench.config import Float, Int, IntList, Steps
 from rlbench.errors import UserError
 from rlbench.learning import encoders
 from rlbench.learning.action_noise import ActionNoiseConfig
@@ -44,7 +44,7 @@ class ContinuousConfig(ActionNoiseConfig):
     learning_starts: Int = field(
         100, ge=0, description="steps of random actions before the first update"
     )
-    train_freq: Int = field(1, ge=1, description="steps between two rounds of updates")
+    train_freq: Steps = field(1, ge=1, description="steps between two rounds of updates")
     gradient_steps: Int = field(
         1, ge=-1, description="updates per round; -1: as many as train_freq"
     )

@@ -23,8 +23,9 @@ class Work(NamedTuple):
     images: bool
 
 
-def pick_device(name: str, work: Callable[[], Work] | None = None) -> torch.device:
+def pick_device(name: str | torch.device, work: Callable[[], Work] | None = None) -> torch.device:
     """`auto` (the one expected to be faster), `cpu`, `cuda` or `cuda:i`, checked."""
+    name = str(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() and worth(work) else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
@@ -33,8 +34,7 @@ def pick_device(name: str, work: Callable[[], Work] | None = None) -> torch.devi
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise UserError(
-                f"device '{name}': this machine has no CUDA device that torch can use; "
-                "--device cpu runs without one"
+                f"device '{name}': this machine has no CUDA device that torch can use: use cpu"
             )
         if (device.index or 0) >= torch.cuda.device_count():
             raise UserError(f"device '{name}': there are {torch.cuda.device_count()} CUDA devices")
@@ -46,9 +46,9 @@ def worth(work: Callable[[], Work] | None) -> bool:
     return work is None or work().images or work().size >= LARGE
 
 
-def reason(name: str, work: Callable[[], Work]) -> str:
+def reason(name: str | torch.device, work: Callable[[], Work]) -> str:
     """Why `auto` picks what it picks, where there is a choice; empty where there is none."""
-    if name != "auto" or not torch.cuda.is_available():
+    if str(name) != "auto" or not torch.cuda.is_available():
         return ""
     if work().images:
         return " (it learns from images)"

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
+from rlbench.config import HABITS
 from rlbench.errors import UserError
 from rlbench.learning import saving
 from rlbench.trust import trusting
 
 if TYPE_CHECKING:
     from rlbench.learning.policy import Policy
+
+
+def refuse_others(function: str, others: dict[str, Any]) -> None:
+    """Refuse arguments that a function has not, with what there is instead."""
+    for name in others:
+        raise UserError(f"{function} has no argument '{name}'.{HABITS.get(name, '')}")
 
 
 class Interface:
@@ -22,26 +29,28 @@ class Interface:
     def learn(
         self,
         total_timesteps: int,
-        callback: Callable[[Any], Any] | None = None,
+        callback: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
         *,
         eval_freq: int | Literal["auto"] | None = "auto",
         eval_episodes: int = 10,
         eval_max_steps: int | None = None,
         progress_bar: bool = False,
+        **others: Any,
     ) -> Self:
         """Train for `total_timesteps` env steps per seed; returns self.
 
-        `callback` gets every row (training episodes, evaluations, metrics, ended seeds, see
-        `rlbench.rows`); training stops when it returns False. `eval_freq` is in env steps
-        per seed; 0 evaluates never, None at ten points; "auto" is None for agents that keep their
-        best weights (`keep_best=true`), since evaluation finds these, else 0. Evaluation cuts an
-        episode after `eval_max_steps`: by default at the environment's own limit, else after
-        a tenth of the steps trained, but 1,000 at least and 27,000 at most. Learning again starts
-        schedules and the training environments anew, with the weights reached. A seed that fails or
-        diverges is cut out, with a warning in the log `rlbench`.
+        `callback`, or each of a list, gets every row (training episodes, evaluations, metrics,
+        ended seeds, see `rlbench.rows`); training stops when it returns False.
+        `eval_freq` is in env steps per seed; 0 evaluates never, None at ten points; "auto" is None
+        for agents that keep their best weights (`keep_best=true`), since evaluation finds these,
+        else 0. Evaluation cuts an episode after `eval_max_steps`: by default at the environment's
+        own limit, else after a tenth of the steps trained, but 1,000 at least and 27,000 at most.
+        Learning again starts schedules and the training environments anew, with the weights
+        reached. A seed that fails or diverges is cut out, with a warning in the log `rlbench`.
         """
         from rlbench.learning import train
 
+        refuse_others("learn", others)
         train.learn(
             cast(Any, self), total_timesteps, callback, eval_freq, eval_episodes, eval_max_steps,
             progress_bar,
@@ -86,6 +95,7 @@ class Interface:
         seed: int | None = None,
         device: str = "auto",
         trust: bool = False,
+        **others: Any,
     ) -> Self:
         """Read what `save` wrote; `seed` picks one of the seeds.
 
@@ -96,5 +106,6 @@ class Interface:
             UserError: the file is missing, broken, of another agent, or names an encoder that is
                 not trusted.
         """
+        refuse_others("load", others)
         with trusting(trust):
             return saving.load(cast(Any, cls), path, env, seed, device)

@@ -92,9 +92,9 @@ def _copied(env: gymnasium.Env[Any, Any]) -> Any:
         return constructed(copy.deepcopy, env)
     except Exception as error:
         kind = type(env.unwrapped).__name__
-        raise UserError(
-            f"environment {kind} cannot be copied for each lane: {_reason(error)}. Give a function "
-            f"that makes one instead, such as lambda: {kind}()"
+        raise ValueError(
+            f"it cannot be copied for each lane ({_reason(error)}): give a function that makes one "
+            f"instead, such as lambda: {kind}()"
         ) from None
 
 

@@ -82,6 +82,8 @@ class Policy:
                     f"episode_start is of {starts.shape[1]} observations and there are {len(obs)}"
                 )
             first[:] = starts
+        if state is not None and not isinstance(state, tuple | list):
+            raise UserError("state must be what predict returned, or None")
         carry = None if state is None else tuple(np.asarray(part)[None] for part in state)
         carry = carry if self.carries else None
         if carry and [part.shape[2:] for part in carry] != self.carries:

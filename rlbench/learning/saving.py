@@ -35,7 +35,20 @@ def save(agent: Agent, path: str | Path, replay: bool) -> Path:
     state = agent.state()
     if not replay and "replay" in state:
         state["replay"] = None
-    return checkpoint.save(path, {"agent": meta, "state": state})
+    path = _path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return checkpoint.save(path, {"agent": meta, "state": state})
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError,
+            FileExistsError) as error:  # fmt: skip
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _path(path: Any) -> Path:
+    try:
+        return Path(path)
+    except TypeError:
+        raise UserError(f"path must be the name of a file, not {path!r}") from None
 
 
 class Saved(NamedTuple):
@@ -57,7 +70,7 @@ def read(path: str | Path) -> Saved:
     Raises:
         UserError: the file is missing, damaged, or holds no agent.
     """
-    saved = checkpoint.load(path)
+    saved = checkpoint.load(_path(path))
     with damage_named(path):
         meta, total = saved["agent"], saved["agent"]["total_timesteps"]
         names = ("observation_space", "action_space")

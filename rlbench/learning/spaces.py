@@ -66,7 +66,7 @@ class ObsSpec:
         self.shape: tuple[int, ...]
         self.dtype: Any = np.dtype(np.float32)
         if isinstance(space, spaces.Box):
-            self.shape = space.shape
+            self.shape = space.shape or (1,)
             if space.dtype == np.uint8:
                 self.dtype = np.dtype(np.uint8)
             self.parts = [_box(space, 0, stack, channels)]
@@ -176,7 +176,7 @@ def _sides(shape: tuple[int, ...], last: bool) -> tuple[int, int, int]:
 
 def _box(space: spaces.Box, start: int, stack: int, channels: Channels) -> Part:
     """A Box from column `start` of the flattened observation on."""
-    shape, columns = space.shape, slice(start, start + int(np.prod(space.shape)))
+    shape, columns = space.shape or (1,), slice(start, start + int(np.prod(space.shape)))
     integers = space.dtype == np.uint8
     scale = 1.0 / 255.0 if integers else 1.0
     frames, sides = (shape[0], shape[1:]) if len(shape) == 4 else (1, shape)

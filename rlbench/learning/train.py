@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
 
+from rlbench.config import whole
+from rlbench.errors import UserError
 from rlbench.learning import judge, progress
 from rlbench.learning.agent import Agent, Metrics
 from rlbench.learning.batched import BatchedLanes
@@ -256,13 +258,22 @@ def overflow_allowed() -> np.errstate:
 def learn(
     agent: Agent,
     total_timesteps: int,
-    callback: Callable[[Row], Any] | None,
+    callback: Callable[[Row], Any] | Sequence[Callable[[Row], Any]] | None,
     eval_freq: int | Literal["auto"] | None,
     eval_episodes: int,
     eval_max_steps: int | None,
     progress_bar: bool,
 ) -> None:
     """See `Agent.learn`."""
+    told = [*callback] if isinstance(callback, list | tuple) else [callback] if callback else []
+    if not all(map(callable, told)):
+        raise UserError(
+            "callback must be a function of one row (see rlbench.rows), or a list of them: "
+            "Stable-Baselines3's callbacks are for its models"
+        )
+    if eval_freq not in (None, "auto"):
+        eval_freq = whole("eval_freq", eval_freq)
+    eval_episodes = whole("eval_episodes", eval_episodes, 1)
     if eval_freq == "auto":
         eval_freq = None if agent.keeps_best else 0
     elif eval_freq == 0 and agent.keeps_best:
@@ -276,7 +287,8 @@ def learn(
             for row in progress.bar(rows, total_timesteps) if progress_bar else rows:
                 if isinstance(row, SeedEnded) and row.status != "done":
                     _LOG.warning("seed %s %s: %s", row.seed, row.status, row.reason)
-                if callback is not None and callback(row) is False:
+                answers = [each(row) for each in told]
+                if any(answer is False for answer in answers):
                     break
     finally:
         trainer.close()
