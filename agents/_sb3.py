@@ -115,7 +115,7 @@ class Peer(Agent):
             raise UserError(f"{cls.name()} plays episodes, not images of a data set")
         networks.check(cls.name(), env.observation_space, config)
         action = env.action_space
-        if getattr(action, "start", 0) != 0:
+        if np.any(getattr(action, "start", 0)):
             raise UserError(f"{cls.name()} needs actions that count from 0, not {action}")
         if isinstance(action, spaces.Box) and not action.is_bounded():
             raise UserError(f"{cls.name()} needs bounded actions, not {action}")

@@ -120,8 +120,11 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "no env": ({"n_envs": 0}, "n_envs must be at least 1"),
     "device": ({"device": 0}, "device '0' is unknown"),
     "config": ({"config": {"gamma": 0.9}}, "config must be a DQN.Config"),
-    "other config": ({"config": PPO.Config()}, "config must be a DQN.Config"),
-    "config and more": ({"config": DQN.Config(), "gamma": 0.5}, "replaces parameters by name"),
+    "other config": ({"config": PPO.Config.build("ppo", {})}, "config must be a DQN.Config"),
+    "config and more": (
+        {"config": DQN.Config.build("dqn", {}), "gamma": 0.5},
+        "replaces parameters by name",
+    ),
     "policy": ({"policy": "MlpPolicy"}, "encoder="),
     "policy_kwargs": ({"policy_kwargs": {}}, "net_arch"),
     "tensorboard": ({"tensorboard_log": "x"}, "callback"),
@@ -141,10 +144,11 @@ def test_arguments(case: str) -> None:
 
 def test_habits_that_mean_the_same() -> None:
     """`seed=`, `train_freq=(4, "step")`, several callbacks, `set_env`, integers of numpy."""
-    agent = DQN(CARTPOLE, seed=3, train_freq=(4, "step"), n_envs=np.int64(2), **SMALL)
+    two: Any = np.int64(2)
+    agent = DQN(CARTPOLE, seed=3, train_freq=(4, "step"), n_envs=two, **SMALL)
     assert (agent.seeds, agent.config.train_freq, agent.n_envs) == ((3,), 4, 2)
     seen: list[int] = []
-    agent.learn(np.int64(40), callback=[lambda row: seen.append(1), lambda row: seen.append(2)])
+    agent.learn(20 * two, callback=[lambda row: seen.append(1), lambda row: seen.append(2)])
     assert seen.count(1) == seen.count(2) > 0
     calls: list[Any] = []
     agent.learn(40, callback=[lambda row: False, calls.append])
@@ -193,7 +197,7 @@ def test_files(tmp_path: Path) -> None:
             agent.save(place)  # type: ignore[arg-type]
     for given, said in (({"path": None}, "name of a file"), ({"learning_rate": 1}, "no argument")):
         with pytest.raises(UserError, match=said):
-            DQN.load(**{"path": file, **given})
+            DQN.load(**{"path": file, **given})  # type: ignore[arg-type]
     with pytest.raises(UserError, match="what predict returned"):
         agent.predict(np.zeros(4, np.float32), state=3)
 

@@ -116,7 +116,7 @@ def check_version(path: str | Path, saved: Saved, version: int) -> None:
         )
 
 
-def load(cls: type[A], path: str | Path, env: Any, seed: int | None, device: str) -> A:
+def load(cls: type[A], path: str | Path, env: Any, seed: int | None, device: Any) -> A:
     """See `Agent.load`. Errors of the environment, the device or an encoder are not the file's."""
     saved = read(path)
     if saved.agent != cls.name():
