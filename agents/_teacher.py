@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
 from collections.abc import Sequence
@@ -70,6 +71,17 @@ def _files(path: Path) -> list[Path]:
     if not found:
         raise UserError(f"{path} holds no trained agent: there is no seeds-*/agent.npz in it")
     return found
+
+
+def digest(path: str) -> str:
+    """16 hexadecimal digits that stand for the content of these files."""
+    found = hashlib.sha256()
+    for file in _files(Path(path)):
+        try:
+            found.update(file.read_bytes())
+        except OSError as error:
+            raise UserError(f"{file} cannot be read ({error.strerror})") from None
+    return found.hexdigest()[:16]
 
 
 def _joined(trees: Sequence[Any]) -> Any:

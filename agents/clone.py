@@ -17,7 +17,7 @@ from gymnasium import spaces
 from pydantic import Field as field
 from torch import Tensor
 
-from rlbench.agents._teacher import Teacher
+from rlbench.agents._teacher import Teacher, digest
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
 from rlbench.learning import encoders, returns
@@ -133,6 +133,10 @@ class Clone(Agent):
         """Refuse a source that cannot teach in this environment, before a run begins."""
         there = env.observation_space, env.action_space
         Teacher(config.source, [0], *there, torch.device("cpu")).meet()
+
+    @classmethod
+    def teacher_digest(cls, config: CloneConfig) -> str:
+        return digest(config.source)
 
     def begin(self, total_timesteps: int) -> None:
         self.teacher.meet()

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rlbench import catalog, datafiles
+from rlbench import catalog
 from rlbench.checks import about, check
 from rlbench.errors import UserError
 from rlbench.patience import Patience
@@ -94,14 +94,16 @@ def _cell(
     n_envs = parameters.pop("n_envs", None)
     kwargs = dict(env.kwargs)
     options: dict[str, Any] = {"wraps": env.wraps, "parameters": parameters, "preset": suite.preset}
-    plan(agent, env.id, seeds, total_timesteps=0, **options)  # parameters, and nothing else
+    try:  # parameters, and nothing else; to know the environment's version may take an import
+        patience(partial(plan, agent, env.id, seeds, total_timesteps=0, **options))
+    except UserError:
+        if not patience.lost:
+            raise
     made: Run | None = None
     facts: dict[str, Any] = {}
     error = ""
     saturates = catalog.agent_class(agent).saturates
     try:
-        if "data" in kwargs:
-            kwargs["data"] = datafiles.known_as(kwargs["data"])
         if agent == FLOOR:  # settings as `rlbench run` has them for the floor
             measured: dict[str, Any] = {"eval_max_steps": suite.eval_max_steps}
             if suite.eval_max_steps is None:

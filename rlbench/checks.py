@@ -150,12 +150,14 @@ def about(run: Run) -> dict[str, Any]:
         data = {**env.unwrapped.data.describe(), "variant": env.unwrapped.variant}
     most = run.limit().of(env)
     env.close()
-    return {
+    teacher = catalog.agent_class(run.agent).teacher_digest(run.config)
+    told = {
         "network": network,
         "data": data,
         "reward_threshold": threshold(run),
         "eval_max_steps": most,
     }
+    return told | ({"teacher": teacher} if teacher else {})
 
 
 def threshold(run: Run) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,7 +172,11 @@ def plan(
     name = preset_name(env, catalog.presets(agent))
     tuned = dict(catalog.presets(agent)[name]) if preset and name else {}
     tuned.pop("source", None)
-    given = parameters or {}
+    given = dict(parameters or {})
+    if given.get("source") and "source" in cls.Config.model_fields:
+        given["source"] = _tidy(str(given["source"]))
+    if others.get("env_kwargs"):
+        others["env_kwargs"] = _known_kwargs(env, others["env_kwargs"])
     tuned, cannot = cls.adapted(tuned, given)
     steps, envs = tuned.pop("n_timesteps", None), tuned.pop("n_envs", None)
     passes = tuned.pop("epochs", None)
@@ -208,6 +213,27 @@ def plan(
         cannot=cannot,
         **others,
     )
+
+
+def _tidy(path: str) -> str:
+    """One spelling of a path: relative where it is in the current folder."""
+    full = Path(path).absolute()
+    inside = full.is_relative_to(Path.cwd())
+    return os.path.normpath(full.relative_to(Path.cwd()) if inside else full)
+
+
+def _known_kwargs(env: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of an environment that differ from its registration's; data by its one name."""
+    import gymnasium
+
+    from rlbench import datafiles
+
+    name = env.partition("+")[0]
+    if name.startswith("rlbench/") and isinstance(kwargs.get("data"), str):
+        kwargs = {**kwargs, "data": datafiles.known_as(kwargs["data"])}
+    spec = gymnasium.registry.get(name.rpartition(":")[2])
+    usual = spec.kwargs if spec else {}
+    return {key: value for key, value in kwargs.items() if key not in usual or usual[key] != value}
 
 
 @same_folder()
@@ -268,13 +294,13 @@ def preset_name(env: str, presets: dict[str, Any]) -> str | None:
 
 
 def full_id(env: str) -> str:
-    """`CartPole-v1` for `CartPole`: the version is a part of the name. Wrappers stay behind it."""
-    from rlbench.learning.makeenv import registered, split
+    """`CartPole-v1` for `CartPole`, `mine:Foo-v1` for `mine:Foo`: the version is part of the name.
+    Wrappers stay behind it."""
+    from rlbench.learning.makeenv import resolved, split
     from rlbench.learning.wrapping import canonical
 
     name, *wraps = split(env)
-    full = None if ":" in name else registered(name)
-    return "+".join([full or name, *map(canonical, wraps)])
+    return "+".join([resolved(name), *map(canonical, wraps)])
 
 
 def plain(value: Any) -> str:

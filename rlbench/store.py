@@ -180,6 +180,11 @@ class RunFolder:
             raise UserError(
                 f"{self.path} was made with other images than are there now: choose another --out"
             )
+        if saved.get("teacher", first.get("teacher")) != first.get("teacher"):
+            raise UserError(
+                f"{self.path} learned from other agents than its source holds now: choose another "
+                "--out"
+            )
 
     def read(self) -> dict[str, Any]:
         """What its run.json says.

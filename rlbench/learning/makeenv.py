@@ -118,7 +118,7 @@ def registered(gym_id: str) -> str | None:
 
     Our own environments and Atari's register themselves when they are first asked for.
     """
-    for source in ("gymnasium", "rlbench.envs", "ale_py"):
+    for source in _SOURCES:
         try:
             importlib.import_module(source)
         except ImportError:  # ale_py is an extra
@@ -133,6 +133,25 @@ def registered(gym_id: str) -> str | None:
         if versions:
             return versions[max(versions)]
     return None
+
+
+_SOURCES = ("gymnasium", "rlbench.envs", "ale_py")  # their ids need no module
+
+
+def resolved(name: str) -> str:
+    """The name with its version: `module:Foo-v1` for `module:Foo`, `CartPole-v1` for
+    `gymnasium:CartPole`. A class or function keeps its name, and so does what is not found."""
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        return registered(name) or name
+    try:
+        found = _import(module, attribute, name)
+    except UserError:
+        return name  # whoever makes it says what is wrong
+    full = None if callable(found) else registered(attribute)
+    if full is None:
+        return name
+    return full if module in _SOURCES else f"{module}:{full}"
 
 
 def _maker(name: str) -> Callable[..., Any]:

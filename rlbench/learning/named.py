@@ -20,6 +20,7 @@ from rlbench.errors import UserError
 from rlbench.learning import plugin, wrapping
 from rlbench.learning.importing import import_module
 from rlbench.learning.makeenv import split
+from rlbench.learning.usercode import constructed
 
 _KINDS: dict[str, type] = {
     "environment": gymnasium.Env,
@@ -80,7 +81,7 @@ def _refusal(name: _Name, loaded: Any) -> str:
     kind = _KINDS[name.what]
     try:
         found: Any = functools.reduce(
-            getattr, name.attribute.split("."), import_module(name.module)
+            getattr, name.attribute.split("."), constructed(import_module, name.module)
         )
     except Exception:
         return ""

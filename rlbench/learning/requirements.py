@@ -101,6 +101,11 @@ class Requirements:
         """Refuse what training could not begin with, before anything is written."""
 
     @classmethod
+    def teacher_digest(cls, config: Any) -> str:
+        """What stands for the content of files with agents that it learns from, if it does."""
+        return ""
+
+    @classmethod
     def check_seeds(cls, seeds: Sequence[int]) -> None:
         """Refuse seeds that the agent's generators cannot start from."""
         if max(seeds) > cls.largest_seed:
