@@ -37,7 +37,8 @@ def messages() -> Iterator[str]:
                 for text in ast.walk(node):
                     if isinstance(text, ast.JoinedStr):
                         yield "".join(
-                            v.value if isinstance(v, ast.Constant) else "{}" for v in text.values
+                            str(v.value) if isinstance(v, ast.Constant) else "{}"
+                            for v in text.values
                         )
                     elif isinstance(text, ast.Constant) and isinstance(text.value, str):
                         yield text.value

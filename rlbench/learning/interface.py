@@ -12,6 +12,8 @@ from rlbench.learning import saving
 from rlbench.trust import trusting
 
 if TYPE_CHECKING:
+    import torch
+
     from rlbench.learning.policy import Policy
 
 
@@ -93,7 +95,7 @@ class Interface:
         env: Any = None,
         *,
         seed: int | None = None,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         trust: bool = False,
         **others: Any,
     ) -> Self:

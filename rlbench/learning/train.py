@@ -265,7 +265,8 @@ def learn(
     progress_bar: bool,
 ) -> None:
     """See `Agent.learn`."""
-    told = [*callback] if isinstance(callback, list | tuple) else [callback] if callback else []
+    told: list[Any] = [*callback] if isinstance(callback, list | tuple) else [callback]
+    told = [each for each in told if each is not None]
     if not all(map(callable, told)):
         raise UserError(
             "callback must be a function of one row (see rlbench.rows), or a list of them: "
