@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 REASON_LIMIT = 1_000  # characters of a reason that are kept
 _JOINERS = "\u200c\u200d"  # invisible, but part of words and of emoji
@@ -25,6 +26,15 @@ def plain_text(value: object, limit: int | None = None) -> str:
     if not (text.isascii() and text.isprintable()):
         text = "".join(map(_visible, text))
     return text if limit is None else cut(text, limit)
+
+
+def plain_json(value: Any) -> Any:
+    """Return a value of JSON with every text in it, names included, as `plain_text`."""
+    if isinstance(value, str):
+        return plain_text(value)
+    if isinstance(value, dict):
+        return {plain_text(key): plain_json(part) for key, part in value.items()}
+    return [plain_json(part) for part in value] if isinstance(value, list) else value
 
 
 def cut(text: str, limit: int) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rlbench.arrayfiles import Damaged, opened
 from rlbench.errors import UserError
+from rlbench.plaintext import plain_text
 from rlbench.records import check_checksum, corrupt
 from rlbench.reporting.results import load
 from rlbench.reporting.tables import overall
@@ -48,7 +49,7 @@ def read_answers(run: str | Path) -> Answers:
             raise corrupt(file, "its test images are not those of the other seeds")
     parts.sort(key=lambda part: int(part["seeds"].min()))
     first = parts[0]
-    names = list(map(str, first["class_names"]))
+    names = list(map(plain_text, first["class_names"]))
     predictions = np.concatenate([part["predictions"] for part in parts]).astype(np.int64)
     predictions[(predictions < 0) | (predictions >= len(names))] = len(names)
     kept = {int(i): image for part in parts for i, image in zip(part["shown"], part["images"])}

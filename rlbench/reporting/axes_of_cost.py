@@ -22,6 +22,7 @@ from rlbench.reporting.look import (
     GREY,
     draw_band,
     draw_seeds,
+    legend_text,
     line_styles,
     means,
     seeds_text,
@@ -129,7 +130,7 @@ def _entries(curves: list[_Curve], levels: pd.DataFrame) -> Entries:
     entries = [(Line2D([], [], **c.look, lw=2), c.text) for c in curves]
     for label in levels.loc[levels["accuracy_n"] == 0, "label"]:
         entries.append((Line2D([], [], color=GREY, ls=":"), f"{label}, no test yet"))
-    return [(line, textwrap.fill(text, 110)) for line, text in entries]
+    return [(line, legend_text(textwrap.fill(text, 110))) for line, text in entries]
 
 
 def _shape(entries: Entries) -> tuple[int, int]:

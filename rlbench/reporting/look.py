@@ -1,6 +1,7 @@
 """The house's look of figures, and what all curves have in common."""
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,13 +26,15 @@ STYLE: Any = {
     "figure.constrained_layout.w_pad": 0.1,  # inches
     "figure.constrained_layout.h_pad": 0.1,
     "svg.hashsalt": "rlbench",
+    "text.parse_math": False,  # a $ in a name is a $
 }
 
 
 @contextmanager
 def style() -> Iterator[None]:
     """The house's look, whatever matplotlibrc and the caller have set, and only in here."""
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # drawn as a box
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
         yield
@@ -89,6 +92,11 @@ def seeds_text(run: pd.Series, line: pd.DataFrame) -> str:
     text = f"n = {few}" + (f" to {many}" if few < many else "")
     ended = [f"{run[f'n_{s}']} {s}" for s in BROKEN if run[f"n_{s}"]]
     return text + (f" (x: {', '.join(ended)})" if ended else "")
+
+
+def legend_text(text: str) -> str:
+    """A name as an entry of a legend, where one that begins with _ would be left out."""
+    return f" {text}" if text.startswith("_") else text
 
 
 def thousands(value: float, _position: int | None = None) -> str:

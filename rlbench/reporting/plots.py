@@ -22,6 +22,7 @@ from rlbench.reporting.look import (
     GREY,
     draw_band,
     draw_seeds,
+    legend_text,
     line_styles,
     means,
     seeds_text,
@@ -118,7 +119,7 @@ def _panel(
         line, look = means(mine, "return"), styles[run["label"]]
         draw_seeds(axes, mine, "step", "return", look["color"])
         marker = "o" if len(line) <= 25 else ""
-        text = textwrap.fill(_legend(run, line), letters)
+        text = legend_text(textwrap.fill(_legend(run, line), letters))
         axes.plot(
             line["step"], line["mean"], **look, lw=2, marker=marker, ms=3.5, zorder=3, label=text
         )

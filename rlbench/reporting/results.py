@@ -271,7 +271,10 @@ def _seed_rows(part: Path, run: dict[str, Any], record: dict[str, Any]) -> pd.Da
         for seed in record["seeds"]
     ]
     plain = [
-        {k: plain_text(v) if isinstance(v, str) else v for k, v in {**shared, **row}.items()}
+        {
+            k: plain_text(v) if isinstance(v, str) and k != "path" else v
+            for k, v in {**shared, **row}.items()
+        }
         for row in rows
     ]
     return pd.DataFrame(plain, columns=list(RUNS)).astype(RUNS)

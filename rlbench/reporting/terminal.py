@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rlbench.numbers import number_text
+from rlbench.plaintext import plain_text
 from rlbench.reporting.results import RUN, Results
 from rlbench.reporting.tables import (
     interval_text,
@@ -66,12 +67,12 @@ def print_runs(results: Results, console: Console) -> None:
         table.add_row(
             Text(run["env"]),
             Text(f"{run['agent']} {run['variant']}".rstrip()),
-            run["digest"],
+            Text(run["digest"]),
             Text(f"{run['n_done']}/{run['of']}", style=COLORS.get(worst(run), "")),
             f"{run['step']:,}",
             number_text(run["iqm"]),
             *[_accuracy(run) for _ in accuracy],
-            Text(run["path"]),
+            Text(plain_text(run["path"])),
         )
     print_table(console, table, fold=False)
 
@@ -182,7 +183,11 @@ def print_split(seconds: dict[str, float], steps: int, console: Console) -> None
         share = spent / total
         each = f"{1e6 * spent / max(steps, 1):.1f}"
         table.add_row(
-            part, f"{spent:.1f}", f"{100 * share:.0f} %", each, "\u2588" * round(30 * share)
+            Text(plain_text(part)),
+            f"{spent:.1f}",
+            f"{100 * share:.0f} %",
+            each,
+            "\u2588" * round(30 * share),
         )
     table.add_row("all", f"{total:.1f}", "100 %", f"{1e6 * total / max(steps, 1):.1f}", "")
     console.print(table)

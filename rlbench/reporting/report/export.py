@@ -9,6 +9,7 @@ import pandas as pd
 
 from rlbench.reporting.report.evidence import Evidence
 from rlbench.reporting.report.page import render
+from rlbench.reporting.spreadsheet import to_csv
 
 
 def tables(found: Evidence) -> dict[str, pd.DataFrame]:
@@ -32,7 +33,7 @@ def write(found: Evidence, page: Path) -> list[Path]:
     contents = {page: html.encode(), page.with_suffix(".md"): text.encode()}
     folder = page.with_name(f"{page.stem}-tables")
     for name, table in tables(found).items():
-        contents[folder / f"{name}.csv"] = table.to_csv(index=False).encode()
+        contents[folder / f"{name}.csv"] = to_csv(table)
         contents[folder / f"{name}.parquet"] = table.to_parquet(index=False)
     for path, content in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)

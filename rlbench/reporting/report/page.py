@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rlbench import __version__
+from rlbench.plaintext import plain_text
 from rlbench.reporting.report import estimates, figures, ledgers, switches, tables, texts
 from rlbench.reporting.report.blocks import Block, Code, Figure, Picture, Points, Section
 from rlbench.reporting.report.caveats import caveats
@@ -128,11 +130,13 @@ def render(found: Evidence) -> tuple[str, str]:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=lambda name: str(name).endswith(".html.j2"),
+        finalize=lambda value: value if hasattr(value, "__html__") else plain_text(value),
     )
     filters: dict[str, Any] = {
         "kind": lambda block: type(block).__name__,
         "base64": _base64,
         "md": _md,
+        "fence": _fence,
     }
     templates.filters |= filters
     html = templates.get_template("report.html.j2").render(given)
@@ -150,8 +154,14 @@ def _base64(svg: bytes) -> str:
 
 
 def _md(text: object) -> str:
-    """Text in a cell or a sentence of Markdown."""
-    said = str(text)
-    for sign in "\\`*_|<>[]#":
-        said = said.replace(sign, f"\\{sign}")
-    return " ".join(said.split())
+    """Text in a cell or a sentence of Markdown, which shows it as it is."""
+    said = " ".join(plain_text(text).split())
+    said = re.sub(r"[\\`*_|<>\[\]#$~&]", r"\\\g<0>", said)
+    said = re.sub(r"^[-+=]", r"\\\g<0>", said)
+    return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", said)
+
+
+def _fence(lines: Sequence[str]) -> str:
+    """A fence that none of these lines of code can end."""
+    ticks = re.findall("`+", "".join(lines))
+    return "`" * max(3, 1 + max(map(len, ticks), default=0))

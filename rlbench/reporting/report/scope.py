@@ -12,6 +12,7 @@ import pandas as pd
 
 from rlbench.ablation import Ablation, Effect
 from rlbench.errors import UserError, nearest
+from rlbench.plaintext import REASON_LIMIT, cut, plain_json
 from rlbench.records import check_seal, corrupt, read_part, read_run, read_suite
 from rlbench.reporting.results import RUN, RUNS, Results, collect, load, warn_of
 
@@ -120,7 +121,7 @@ def _suites(benches: Iterable[Path]) -> tuple[dict[Path, dict[str, Any]], list[s
         try:
             suite = read_suite(file)
             check_seal(file, suite)
-            suites[folder] = suite
+            suites[folder] = plain_json(suite)
         except UserError as error:
             problems.append(str(error))
     warn_of(problems)
@@ -128,7 +129,8 @@ def _suites(benches: Iterable[Path]) -> tuple[dict[Path, dict[str, Any]], list[s
 
 
 def _record(run: Path) -> Record:
-    return Record(read_run(run / "run.json"), list(_readable(run.glob("*/part.json"), read_part)))
+    parts = [plain_json(part) for part in _readable(run.glob("*/part.json"), read_part)]
+    return Record(plain_json(read_run(run / "run.json")), parts)
 
 
 def _readable(
@@ -163,7 +165,7 @@ def _plan(folder: Path, suite: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for cell in suite["cells"]:
         row = {name: str(cell.get(name) or "") for name in RUN}
-        row |= {"reason": cell.get("error") or ""}
+        row |= {"reason": cut(cell.get("error") or "", REASON_LIMIT)}
         row["variant"] = str(cell.get("name", row["variant"]) or "")
         row["path"] = str(out / cell["folder"]) if cell.get("folder") else ""
         row["env_kwargs"] = cell.get("env_kwargs")

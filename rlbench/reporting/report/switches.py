@@ -23,6 +23,7 @@ from rlbench.reporting.report.evidence import Evidence, gather
 from rlbench.reporting.report.facts import CELL
 from rlbench.reporting.report.inference import Family, comparisons
 from rlbench.reporting.report.scope import scope
+from rlbench.reporting.spreadsheet import to_csv
 from rlbench.reporting.terminal import print_table, table_of
 
 SCORE, AREA = "final score", "mean of the curve"
@@ -160,7 +161,8 @@ def save(result: tuple[Evidence, pd.DataFrame], home: Path) -> list[Path]:
     if table["difference"].isna().all():
         return []
     file = home / "effects.csv"
-    table.set_index(["env", "switch", "way", "measure"]).to_csv(file)
+    first = ["env", "switch", "way", "measure"]
+    file.write_bytes(to_csv(table[[*first, *table.columns.difference(first, sort=False)]]))
     return [file, *plots.save(figure(found, table), home / "effects")]
 
 

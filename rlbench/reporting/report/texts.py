@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -116,11 +117,9 @@ def lost_of(lost: int, of: int) -> str:
 
 def lost_text(pairs: pd.DataFrame) -> str:
     """ "6 of 10 seeds lost by dqn", for each entrant of these comparisons that lost some."""
-    sides = [
-        pairs[[s, f"lost_{s}", f"of_{s}"]].set_axis(["name", "lost", "of"], axis=1) for s in "ab"
-    ]
-    lost = pd.concat(sides).drop_duplicates().query("lost > 0").sort_values(["name", "lost"])
-    each = [f"{lost_of(k, of)} by {name}" for name, k, of in lost.values.tolist()]
+    sides = [zip(pairs[s], pairs[f"lost_{s}"], pairs[f"of_{s}"], strict=True) for s in "ab"]
+    lost = sorted({side for side in itertools.chain(*sides) if side[1]})
+    each = [f"{lost_of(k, of)} by {name}" for name, k, of in lost]
     return listing(each) if each else ""
 
 
