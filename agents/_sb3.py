@@ -34,13 +34,13 @@ from pydantic import ValidationError
 
 from rlbench.agents import _sb3_networks as networks
 from rlbench.agents._sb3_config import PeerConfig, falling, library
-from rlbench.agents._sb3_lanes import streams_kept
 from rlbench.agents._sb3_training import SeedBySeed
 from rlbench.errors import UserError
 from rlbench.learning.agent import Agent
 from rlbench.learning.batched import is_data
 from rlbench.learning.device import pick_device
 from rlbench.learning.outside import Outside
+from rlbench.learning.streams import streams_kept
 from rlbench.learning.train import Plan
 
 
@@ -117,8 +117,21 @@ class Peer(Agent):
         action = env.action_space
         if np.any(getattr(action, "start", 0)):
             raise UserError(f"{cls.name()} needs actions that count from 0, not {action}")
-        if isinstance(action, spaces.Box) and not action.is_bounded():
+        rows = isinstance(action, spaces.MultiDiscrete | spaces.MultiBinary)
+        if rows and len(action.shape) != 1:
+            raise UserError(f"{cls.name()} needs actions in one row, not {action}")
+        if isinstance(action, spaces.Box):
+            cls.check_box(action)
+
+    @classmethod
+    def check_box(cls, action: spaces.Box) -> None:
+        """Refuse Box actions that the library does not handle."""
+        if not action.is_bounded():
             raise UserError(f"{cls.name()} needs bounded actions, not {action}")
+        if not np.issubdtype(action.dtype, np.floating):
+            raise UserError(f"{cls.name()} needs actions of real numbers, not {action}")
+        if action.shape == ():
+            raise UserError(f"{cls.name()} needs actions with an axis, such as (1,), not {action}")
 
     def build(self) -> None:
         # What each seed has learned: {"weights": ..., "moments": ...}, and from how much.

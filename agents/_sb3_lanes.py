@@ -1,16 +1,12 @@
-"""Training environments of peers, and the global generators that the library draws from."""
+"""Training environments of peers."""
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
 
 from rlbench.learning.envcalls import BAD_ACTION, BAD_OBSERVATION, EnvCalls
 from rlbench.learning.spaces import ObsSpec
@@ -59,15 +55,3 @@ class Lane(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def close(self) -> None:
         self.calls.close(self.env)
-
-
-@contextmanager
-def streams_kept(device: torch.device) -> Iterator[None]:
-    """Nothing that is drawn inside moves the global generators, from which the library draws."""
-    python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numbers)  # noqa: NPY002

@@ -84,6 +84,10 @@ def check(name: str, space: spaces.Space[Any], config: Any) -> None:
         raise UserError(f"{name} needs observations with an axis, not {space}")
     if np.any(getattr(space, "start", 0)):
         raise UserError(f"{name} needs observations that count from 0, not {space}")
+    if isinstance(space, spaces.MultiDiscrete) and len(space.shape) != 1:
+        raise UserError(f"{name} needs categories in one row, not {space}")
+    if isinstance(space, spaces.Box) and space.shape == ():
+        raise UserError(f"{name} needs observations with an axis, such as (1,), not {space}")
     spec = ObsSpec.of(space, config)
     image = picture(spec, config)
     if image and not _preprocessing("is_image_space")(space):

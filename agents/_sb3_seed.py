@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 from rlbench.agents import _sb3_networks as networks
-from rlbench.agents._sb3_lanes import Lane, streams_kept
+from rlbench.agents._sb3_lanes import Lane
 from rlbench.errors import UserError
 from rlbench.learning.evaluate import PULSE_SECONDS
 from rlbench.learning.importing import first_line
 from rlbench.learning.outside import Outside
 from rlbench.learning.seeds import lane_seed
+from rlbench.learning.streams import streams_kept
 from rlbench.learning.train import CHECK_EVERY, WINDOW, Plan
 from rlbench.learning.usercode import Fault
 from rlbench.rows import Episode, Metric, Row

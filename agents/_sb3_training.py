@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
-from rlbench.agents._sb3_lanes import streams_kept
 from rlbench.agents._sb3_seed import BROKEN_WEIGHTS, OneSeed
 from rlbench.errors import UserError
 from rlbench.learning import judge
 from rlbench.learning.handover import handed_over
+from rlbench.learning.streams import streams_kept
 from rlbench.learning.train import Plan
 from rlbench.learning.usercode import Fault
 from rlbench.rows import Row, SeedEnded, Tick

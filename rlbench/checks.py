@@ -25,7 +25,9 @@ def check(run: Run) -> str:
             device, or memory does not suffice. Nothing has been written then.
     """
     from rlbench.learning.batched import is_data
-    from rlbench.learning.encoders import EncoderConfig, parse
+    from rlbench.learning.encoders import convolves, reads
+    from rlbench.learning.envcalls import EnvCalls
+    from rlbench.learning.envtrial import try_environment
     from rlbench.learning.limits import own_limit
     from rlbench.learning.makeenv import env_factory
     from rlbench.learning.spaces import ObsSpec
@@ -35,7 +37,8 @@ def check(run: Run) -> str:
         raise UserError("steps must not be negative, envs and episodes at least 1")
     agent = catalog.agent_class(run.agent)
     agent.check_seeds(run.seeds)
-    env = env_factory(run.env, run.env_kwargs)()
+    make = env_factory(run.env, run.env_kwargs)
+    env = make()
     try:
         agent.check_env(env, run.config, run.n_envs)
         agent.check_start(run.config, env)
@@ -44,8 +47,8 @@ def check(run: Run) -> str:
             raise  # the observations it is
         raise UserError(f"{error}. Agents that can: {', '.join(able(env)) or 'none'}") from None
     spec = ObsSpec.of(env.observation_space, run.config)
-    reads = isinstance(run.config, EncoderConfig) and parse(run.config.encoder)[0] != "mlp"
-    images = f", {spec.pictures()}" if reads and spec.pictures() else ""
+    shown = spec.pictures() if convolves(run.config) else ""
+    images = f", {shown}" if shown else ""
     if is_data(env):
         _check_data(run, env)
         images += f", {_splits(env)}"
@@ -55,7 +58,10 @@ def check(run: Run) -> str:
             f"; {run.env} says no limit of steps: evaluation cuts episodes after "
             f"{run.limit().of(env):,} (--eval-max-steps)"
         )
-    env.close()
+    notes = try_environment(
+        env, make, reads(run.config), getattr(run.config, "normalize_obs", False)
+    )
+    EnvCalls.close(env)
     sizes = run.config, spec, env.action_space, len(run.seeds), run.n_envs
     work = functools.partial(agent.work, *sizes)
     device = agent.choose_device(run.device, work)
@@ -81,7 +87,7 @@ def check(run: Run) -> str:
     return (
         f"{run.agent} on {run.env}: {steps}, seeds "
         f"{seed_ranges(run.seeds)}{envs}, {source}, {device}{why}, memory {memory}{images}{idle}"
-        f"{endless}"
+        f"{endless}" + "".join(f"; {note}" for note in notes)
     )
 
 

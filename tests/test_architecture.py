@@ -38,8 +38,9 @@ FORKS = {
         "random.setstate",
         "random.seed",
     },
-    # Stable-Baselines3 draws from global generators: its turns and ours each keep their own.
-    "_sb3_lanes.py": {
+    # Stable-Baselines3 and users' environments draw from global generators: their turns and ours
+    # each keep their own.
+    "streams.py": {
         "torch.random.fork_rng",
         "np.random.get_state",
         "np.random.set_state",

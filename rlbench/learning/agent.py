@@ -64,6 +64,7 @@ class Agent(Interface, Requirements):
     learner: Learner
     normalizer: Normalizer | None = None
     answers = True  # whether actions in training are what the agent holds for right
+    tried = False  # whether the environment has been tried before training
     _live: tuple[Any, Policy] | None = None
 
     def __init__(

@@ -147,6 +147,16 @@ class EncoderConfig(config.Config):
         return (64,) if parse(self.encoder)[1] else self.vector_arch
 
 
+def reads(config: Any) -> bool:
+    """Whether an agent of this configuration has a network that reads observations."""
+    return isinstance(config, EncoderConfig)
+
+
+def convolves(config: Any) -> bool:
+    """Whether such a network reads images as images."""
+    return isinstance(config, EncoderConfig) and parse(config.encoder)[0] != "mlp"
+
+
 class Encoder(nn.Module):
     """Encoders of S seeds. `features` is the width of what they give, `memory` that of what is
     carried from step to step in every lane (0 without a cell).

@@ -73,7 +73,8 @@ class EnvCalls:
         except BadObservation as error:
             raise BadEnvironment(str(error)) from None
 
-    def close(self, env: Any) -> None:
+    @staticmethod
+    def close(env: Any) -> None:
         """Close it; what that raises comes too late to matter, and is only logged."""
         try:
             guarded(env.close)

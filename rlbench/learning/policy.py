@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbench.errors import UserError
+from rlbench.learning.observations import BadObservation
 from rlbench.learning.perception import Carry
 from rlbench.learning.spaces import ObsSpec
 
@@ -70,6 +71,8 @@ class Policy:
             )
         try:
             obs, single = self._batch(observation)
+        except BadObservation as error:
+            raise UserError(f"{error}: it does not fit the space {self.spec.space}") from None
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
                 f"this is no observation of {self.spec.space}: {type(error).__name__}: {error}"

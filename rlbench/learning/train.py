@@ -16,6 +16,9 @@ from rlbench.errors import UserError
 from rlbench.learning import judge, progress
 from rlbench.learning.agent import Agent, Metrics
 from rlbench.learning.batched import BatchedLanes
+from rlbench.learning.encoders import reads
+from rlbench.learning.envcalls import EnvCalls
+from rlbench.learning.envtrial import try_environment
 from rlbench.learning.evaluate import PULSE_SECONDS
 from rlbench.learning.lanes import Lanes, SeedsBroken
 from rlbench.learning.limits import StepLimit
@@ -279,6 +282,7 @@ def learn(
         eval_freq = None if agent.keeps_best else 0
     elif eval_freq == 0 and agent.keeps_best:
         _LOG.warning("keep_best is ignored with eval_freq=0: the last weights are kept")
+    _try_environment(agent)
     agent.begin(total_timesteps)
     plan = Plan(int(total_timesteps), eval_freq, eval_episodes, 0, eval_max_steps=eval_max_steps)
     trainer = agent.trainer(plan)
@@ -295,3 +299,14 @@ def learn(
         trainer.close()
     if agent.seeds:
         agent.finish()
+
+
+def _try_environment(agent: Agent) -> None:
+    """Log what a trial of the environment shows, before the first training."""
+    if agent.make_env is None or agent.tried:
+        return
+    agent.tried, env = True, agent.make_env()
+    normalised = getattr(agent.config, "normalize_obs", False)
+    for note in try_environment(env, agent.make_env, reads(agent.config), normalised):
+        _LOG.warning("%s", note)
+    EnvCalls.close(env)
