@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from gymnasium import spaces
 from pydantic import Field as field
 
 from rlbench.agents._sb3 import Peer
@@ -41,6 +42,8 @@ class SB3PPOLSTM(FromRollouts, Peer):
     Config = SB3PPOLSTMConfig
     version = 1
     algorithm = "sb3_contrib.RecurrentPPO"
+    # Its rollouts are of the action's dtype, which for MultiBinary is no float.
+    action_spaces = (spaces.Discrete, spaces.MultiDiscrete, spaces.Box)
     policy_name = "MlpLstmPolicy"
     libraries = ("stable_baselines3", "sb3_contrib")
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from rlbench.agents._sb3 import Peer
 from rlbench.agents._sb3_config import defaults_of
 from rlbench.agents._sb3_off_policy import ContinuousFromReplay, ContinuousPeerConfig
 from rlbench.agents.td3 import TD3Config
+from rlbench.errors import UserError
 
 
 class SB3TD3Config(ContinuousPeerConfig, TD3Config):  # type: ignore[misc]  # fields are narrower
@@ -31,3 +34,10 @@ class SB3TD3(ContinuousFromReplay, Peer):
     def arguments(cls, config: Any, n_envs: int) -> dict[str, Any]:
         names = ("policy_delay", "target_policy_noise", "target_noise_clip")
         return {**super().arguments(config, n_envs), **{n: getattr(config, n) for n in names}}
+
+    @classmethod
+    def check_env(cls, env: Any, config: Any, n_envs: int) -> None:
+        super().check_env(env, config, n_envs)
+        action = env.action_space  # its noise is of the action's dtype and shape
+        if not np.issubdtype(action.dtype, np.floating) or action.shape == ():
+            raise UserError(f"{cls.name()} needs actions that are arrays of floats, not {action}")

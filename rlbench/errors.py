@@ -13,6 +13,9 @@ from typing import Any
 class UserError(Exception):
     """A user's mistake: one clear line with the way out. The command line exits with 2."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(line.strip() for line in message.splitlines()))
+
 
 class Busy(UserError):
     """Another process is at it: nothing is wrong, and it may be tried later."""
