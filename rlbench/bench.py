@@ -26,6 +26,7 @@ from rlbench.matrix import Board, board, print_matrix
 from rlbench.numbers import duration
 from rlbench.pool import Pool
 from rlbench.provenance import command, now
+from rlbench.safewrite import clean, replace_bytes
 from rlbench.stopping import Stop
 from rlbench.store import RunFolder, write_json
 from rlbench.suite import Suite
@@ -159,7 +160,8 @@ def _plan(
 def _write(home: Path, manifest: dict[str, object], text: str) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True)
-        (home / "suite.toml").write_text(text, encoding="utf-8")
+        clean(home, "*.tmp")
+        replace_bytes(home / "suite.toml", text.encode("utf-8"))
         write_json(home / "suite.json", manifest)
     except OSError as error:
         raise UserError(f"cannot write to {home}: {error.strerror or error}") from None

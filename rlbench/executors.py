@@ -15,6 +15,7 @@ from rlbench.claims import settle
 from rlbench.errors import Busy, CannotWrite, Interrupted, UserError
 from rlbench.folders import same_folder
 from rlbench.jobs import Job, Progress, Stopped, work
+from rlbench.safewrite import clip_log, replace_bytes
 from rlbench.stopping import Stop
 from rlbench.store import RunFolder
 
@@ -98,7 +99,7 @@ def _log(job: Job) -> str:
     """Write the traceback of the error under way to error.log; where it is."""
     log = RunFolder(job.folder).part(job.seeds).path / "error.log"
     try:
-        log.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+        replace_bytes(log, clip_log(traceback.format_exc()))
     except OSError as error:
         return f"traceback lost: cannot write {log}: {error.strerror or error}"
     return f"traceback in {log}"

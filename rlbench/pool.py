@@ -24,10 +24,12 @@ from pathlib import Path
 from rlbench.errors import CannotWrite, UserError
 from rlbench.executors import Outcome, Watcher, attempt, settled
 from rlbench.jobs import Job, Key, Progress
+from rlbench.safewrite import open_here, trim_log
 from rlbench.stopping import SIGNALS, Stop
 from rlbench.store import RunFolder
 
 GRACE = 20.0  # seconds in which a process that is told to stop may save its state
+TRIM_SECONDS = 0.2  # between looks at how much a process has printed
 # Who dies of these was killed from outside, by a person or for want of memory.
 _OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -36,9 +38,11 @@ _OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class _Worker:
     job: Job
     process: SpawnProcess
+    log: Path
     until: float  # it is told to stop at this time,
     last: float = math.inf  # and killed at that
     late: bool = False  # since its own time was over
+    trimmed: float = 0.0  # when its output was last cut to what a log may hold
 
     def stop(self) -> None:
         if self.last == math.inf:
@@ -115,7 +119,8 @@ class Pool:
         process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         theirs.close()
-        self.running[ours] = _Worker(job, process, time.monotonic() + (job.timeout or math.inf))
+        until = time.monotonic() + (job.timeout or math.inf)
+        self.running[ours] = _Worker(job, process, _log(job), until)
 
     def _watch(self) -> None:
         """Stop whoever is to stop, and kill who does not."""
@@ -127,6 +132,9 @@ class Pool:
                 worker.stop()
             if now > worker.last:
                 worker.process.kill()
+            if now > worker.trimmed + TRIM_SECONDS:
+                trim_log(worker.log)
+                worker.trimmed = now
 
     def _receive(self, pipe: Connection) -> None:
         worker = self.running[pipe]
@@ -139,6 +147,7 @@ class Pool:
             self.watcher.update(worker.job, message)
             return
         worker.process.join()
+        trim_log(worker.log)
         del self.running[pipe]
         if worker.late and message.code > 2:
             said = f"took longer than its {worker.job.timeout:g} s"
@@ -154,8 +163,12 @@ class Pool:
             return Outcome(128 - code, f"its process was killed ({_name(code)}); it can go on")
         if code in (128 + number for number in SIGNALS):  # it was told to stop, and hung
             return Outcome(code, "stopped")
-        log = RunFolder(job.folder).part(job.seeds).path / "output.log"
-        return Outcome(1, f"its process died ({_name(code)}; see {log})", "failed")
+        return Outcome(1, f"its process died ({_name(code)}; see {_log(job)})", "failed")
+
+
+def _log(job: Job) -> Path:
+    """Where a process of its own prints."""
+    return RunFolder(job.folder.absolute()).part(job.seeds).path / "output.log"
 
 
 def _name(code: int) -> str:
@@ -175,7 +188,7 @@ def _child(job: Job, pipe: Connection, parent: int) -> None:
     with Stop(parent=parent, patient=True).listening() as stop, stop.deferring():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-        log = RunFolder(job.folder.absolute()).part(job.seeds).path / "output.log"
+        log = _log(job)
         _speak_into(log)
         outcome = attempt(job, report, stop)
     sys.stdout.flush()
@@ -187,7 +200,9 @@ def _child(job: Job, pipe: Connection, parent: int) -> None:
 
 def _speak_into(log: Path) -> None:
     """Send what this process and its libraries print to a file, and where it was if it crashes."""
-    with log.open("ab") as file:
+    if log.is_symlink():
+        log.unlink()
+    with open_here(log, "ab") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     faulthandler.enable()

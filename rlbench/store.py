@@ -32,6 +32,7 @@ from filelock import FileLock, Timeout
 from rlbench.errors import Busy, CannotWrite, UserError
 from rlbench.records import FORMAT, checksum, corrupt, read_part, read_run, sealed
 from rlbench.rows import Episode, Evaluation, Metric, Row
+from rlbench.safewrite import clean, open_here, replace_bytes, replacing
 
 LONGEST_NAME = 255  # bytes of a file's or folder's name
 WAIT = 1.0  # seconds: more than it takes a reader to look whether a folder is locked
@@ -56,23 +57,24 @@ def writing(path: Path) -> Iterator[None]:
         raise CannotWrite(path, error) from None
 
 
-@contextlib.contextmanager
-def replacing(path: Path, temporary: Path) -> Iterator[Path]:
-    """Give a file to write, which then takes the place of another, whole or not at all."""
-    try:
-        with writing(path):
-            yield temporary
-            temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+def refuse_link(folder: Path) -> None:
+    """Refuse to write into the folder of a run or part through a symbolic link.
+
+    Raises:
+        UserError: it is one.
+    """
+    if folder.is_symlink():
+        raise UserError(
+            f"{folder} is a symbolic link, and no results are written through it: put a folder in "
+            "its place, or choose another --out"
+        )
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Replace the file as a whole: a reader sees the old text or the new one."""
     text = json.dumps(sealed(value), indent=2) + "\n"
-    with replacing(path, path.with_name(f"{path.name}.{os.getpid()}.tmp")) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with writing(path):
+        replace_bytes(path, text.encode("utf-8"))
 
 
 def env_folder(env: str) -> str:
@@ -105,8 +107,9 @@ def locked(folder: Path, what: str, wait: float = WAIT) -> Iterator[None]:
 
     Raises:
         Busy: another process still is after `wait` seconds.
-        UserError: the folder cannot be written to.
+        UserError: the folder cannot be written to, or is a symbolic link.
     """
+    refuse_link(folder)
     try:
         lock = FileLock(folder / "lock", timeout=wait)
         lock.acquire()
@@ -156,6 +159,9 @@ class RunFolder:
         Raises:
             UserError: the place cannot be written or holds something else.
         """
+        refuse_link(self.path)
+        for pattern in ("run.json.*.tmp", "curve.*.tmp"):
+            clean(self.path, pattern)
         file = self.path / "run.json"
         if not file.exists():
             inside = next((p for p in self.path.parents if (p / "run.json").exists()), None)
@@ -262,8 +268,8 @@ class Part:
             path = self.path / name
             first, *lines = path.read_bytes().splitlines(keepends=True)
             kept = [line for line in lines if line.partition(b",")[0].decode() not in gone]
-            with replacing(path, path.with_name(f"{name}.tmp")) as temporary:
-                temporary.write_bytes(b"".join([first, *kept]))
+            with writing(path):
+                replace_bytes(path, b"".join([first, *kept]))
         for key in ("status", "reason"):
             info[key] = {seed: value for seed, value in info[key].items() if seed not in gone}
         info["seeds"] = [seed for seed in info["seeds"] if str(seed) not in gone]
@@ -275,26 +281,34 @@ class Part:
         return {path.name: checksum(path.read_bytes()) for path in paths if path.is_file()}
 
     def write_info(self, info: dict[str, Any]) -> None:
+        refuse_link(self.path)
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "part.json", info)
 
     def begin(self, sizes: dict[str, int] | None = None) -> None:
         """Open the row files: anew, or cut back to `sizes` (bytes) to go on from there."""
+        clean(self.path, "*.tmp")
         for kind, name in FILES.items():
             path = self.path / name
+            if path.is_symlink():
+                raise UserError(
+                    f"{path} is a symbolic link, and no rows are written through it: put a "
+                    "file in its place, or run again with --again"
+                )
             with writing(path):
                 if sizes is None:
-                    path.write_text(header(kind))
+                    replace_bytes(path, header(kind).encode())
                 elif not path.exists() or path.stat().st_size < sizes[name]:
                     raise UserError(
                         f"{path} is shorter than when it was saved: run again with --again"
                     )
                 elif path.read_text().partition("\n")[0] + "\n" != header(kind):
                     raise UserError(f"{path} was begun by another version: run again with --again")
-                else:
-                    os.truncate(path, sizes[name])
-                self._files[kind] = path.open("ab")
+                file = self._files[kind] = open_here(path, "ab")
+                if sizes is not None:
+                    file.truncate(sizes[name])
+                    file.seek(0, os.SEEK_END)
 
     def write(self, row: Row) -> None:
         """Append one row (evaluation, episode or metric)."""
@@ -307,8 +321,8 @@ class Part:
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Write a file of arrays, whole or not at all."""
         path = self.path / name
-        with replacing(path, path.with_name(f"{name}.tmp")) as temporary, temporary.open("wb") as f:
-            np.savez_compressed(f, allow_pickle=False, **arrays)
+        with writing(path), replacing(path) as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
 
     def flush(self) -> dict[str, int]:
         """Write everything out; bytes of each file, by name."""

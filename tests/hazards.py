@@ -45,6 +45,24 @@ class Hazard(Random):
         return super().observe(step)
 
 
+class Loud(Noise):
+    """Prints without end, until its output is cut (or for ten seconds); once in a process."""
+
+    cut = False
+
+    def step(self, action: Any) -> Stepped:
+        if not Loud.cut:
+            end = time.monotonic() + 10
+            print("x" * 2_000_000, flush=True)
+            while os.fstat(1).st_size > 1_100_000 and time.monotonic() < end:
+                print("y" * 1_000, flush=True)
+                time.sleep(0.001)
+            Loud.cut = True
+            if time.monotonic() < end:
+                print("last words", flush=True)
+        return super().step(action)
+
+
 class Hang(Noise):
     """Gives no sign of life as soon as a file is there."""
 

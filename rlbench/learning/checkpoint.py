@@ -17,6 +17,7 @@ import torch
 from rlbench.arrayfiles import Damaged, Npz, opened
 from rlbench.errors import UserError
 from rlbench.plaintext import plain_text
+from rlbench.safewrite import replacing
 
 FORMAT = 2
 
@@ -53,13 +54,8 @@ def save(path: str | Path, tree: dict[str, Any]) -> Path:
         return value
 
     text = json.dumps({"format": FORMAT, "tree": fold(tree, "")})
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{"tree": np.array(text), **arrays})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        np.savez(file, allow_pickle=False, **{"tree": np.array(text), **arrays})
     return path
 
 

@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -32,6 +31,7 @@ from rlbench.reporting.look import (
 )
 from rlbench.reporting.results import RUN, Results
 from rlbench.reporting.tables import SEED, curve, overall
+from rlbench.safewrite import replace_bytes
 
 
 def figure(results: Results, title: str | None = None) -> Figure:
@@ -100,9 +100,7 @@ def save(figure: Figure, stem: str | Path) -> list[Path]:
             figure.savefig(content, format=kind, dpi=DPI, metadata=metadata)
         path = Path(f"{stem}.{kind}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        part.write_bytes(content.getvalue())
-        part.replace(path)
+        replace_bytes(path, content.getvalue())
         paths.append(path)
     return paths
 

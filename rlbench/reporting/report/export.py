@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +9,7 @@ import pandas as pd
 from rlbench.reporting.report.evidence import Evidence
 from rlbench.reporting.report.page import render
 from rlbench.reporting.spreadsheet import to_csv
+from rlbench.safewrite import replace_bytes
 
 
 def tables(found: Evidence) -> dict[str, pd.DataFrame]:
@@ -37,7 +37,5 @@ def write(found: Evidence, page: Path) -> list[Path]:
         contents[folder / f"{name}.parquet"] = table.to_parquet(index=False)
     for path, content in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        part.write_bytes(content)
-        part.replace(path)
+        replace_bytes(path, content)
     return [*contents]

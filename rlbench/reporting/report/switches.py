@@ -25,6 +25,7 @@ from rlbench.reporting.report.inference import Family, comparisons
 from rlbench.reporting.report.scope import scope
 from rlbench.reporting.spreadsheet import to_csv
 from rlbench.reporting.terminal import print_table, table_of
+from rlbench.safewrite import replace_bytes
 
 SCORE, AREA = "final score", "mean of the curve"
 HEADS = ["*switch", "*seen as", SCORE, "p", AREA, "p", "n"]
@@ -162,7 +163,8 @@ def save(result: tuple[Evidence, pd.DataFrame], home: Path) -> list[Path]:
         return []
     file = home / "effects.csv"
     first = ["env", "switch", "way", "measure"]
-    file.write_bytes(to_csv(table[[*first, *table.columns.difference(first, sort=False)]]))
+    columns = [*first, *table.columns.difference(first, sort=False)]
+    replace_bytes(file, to_csv(table[columns]))
     return [file, *plots.save(figure(found, table), home / "effects")]
 
 
