@@ -66,7 +66,7 @@ class Peer(Agent):
         raise NotImplementedError
 
     @classmethod
-    def choose_device(cls, name: str, work: Any) -> torch.device:
+    def choose_device(cls, name: str | torch.device, work: Any) -> torch.device:
         """`auto` is the CPU, which the library recommends for small networks."""
         return pick_device("cpu" if name == "auto" else name)
 

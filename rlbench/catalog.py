@@ -90,6 +90,15 @@ def presets(agent: str) -> dict[str, dict[str, Any]]:
     return tables
 
 
+def preset_name(env: str, presets: dict[str, Any]) -> str | None:
+    """The preset of an environment: its own, else that of the one inside its outer wrappers."""
+    while env not in presets:
+        env, plus, _ = env.rpartition("+")
+        if not plus:
+            return None
+    return env
+
+
 def wrappers() -> dict[str, str]:
     """Wrappers by name, ours and Gymnasium's, and what they do, in one line each."""
     import gymnasium.wrappers

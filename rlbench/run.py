@@ -169,7 +169,7 @@ def plan(
     """
     cls = catalog.agent_class(agent)
     env = full_id("+".join([env, *wraps]))
-    name = preset_name(env, catalog.presets(agent))
+    name = catalog.preset_name(env, catalog.presets(agent))
     tuned = dict(catalog.presets(agent)[name]) if preset and name else {}
     tuned.pop("source", None)
     given = dict(parameters or {})
@@ -284,23 +284,12 @@ def usual_limit(env: str, env_kwargs: dict[str, Any] | None, total_timesteps: in
     return steps
 
 
-def preset_name(env: str, presets: dict[str, Any]) -> str | None:
-    """The preset of an environment: its own, else that of the one inside its outer wrappers."""
-    while env not in presets:
-        env, plus, _ = env.rpartition("+")
-        if not plus:
-            return None
-    return env
-
-
 def full_id(env: str) -> str:
     """`CartPole-v1` for `CartPole`, `mine:Foo-v1` for `mine:Foo`: the version is part of the name.
     Wrappers stay behind it."""
-    from rlbench.learning.makeenv import resolved, split
-    from rlbench.learning.wrapping import canonical
+    from rlbench.learning.makeenv import full_name
 
-    name, *wraps = split(env)
-    return "+".join([resolved(name), *map(canonical, wraps)])
+    return full_name(env)
 
 
 def plain(value: Any) -> str:

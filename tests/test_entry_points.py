@@ -128,7 +128,7 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "policy": ({"policy": "MlpPolicy"}, "encoder="),
     "policy_kwargs": ({"policy_kwargs": {}}, "net_arch"),
     "tensorboard": ({"tensorboard_log": "x"}, "callback"),
-    "verbose": ({"verbose": 1}, "progress_bar=True"),
+    "verbose": ({"verbose": -1}, "verbose must be at least 0"),
     "schedule": ({"learning_rate": lambda left: left}, "lr_schedule=linear"),
     "episodes": ({"train_freq": (1, "episode")}, "must be in steps"),
     "seed and seeds": ({"seed": 1, "seeds": 2}, "give one of the two"),
@@ -176,7 +176,7 @@ LEARN: dict[str, tuple[dict[str, Any], str]] = {
     "callbacks": ({"callback": ["x"]}, "callback must be a function"),
     "eval_freq": ({"eval_freq": -1}, "eval_freq must be at least 0"),
     "eval_episodes": ({"eval_freq": 5, "eval_episodes": 0}, "eval_episodes must be at least 1"),
-    "log_interval": ({"log_interval": 4}, "learn has no argument 'log_interval'.*callback"),
+    "log_interval": ({"log_interval": 0}, "log_interval must be at least 1"),
     "tb_log_name": ({"tb_log_name": "x"}, "callback"),
 }
 

@@ -23,7 +23,7 @@ from rlbench.learning.batched import BatchedLanes, lanes_for
 from rlbench.learning.interface import Interface
 from rlbench.learning.lanes import Lanes, Step
 from rlbench.learning.learner import Learner
-from rlbench.learning.makeenv import env_factory, first
+from rlbench.learning.makeenv import env_factory, first, name_of
 from rlbench.learning.nets import Generators, Stack
 from rlbench.learning.normalize import Normalizer
 from rlbench.learning.perception import Perception
@@ -51,6 +51,7 @@ class Agent(Interface, Requirements):
         seeds: how many (5 means 0..4), or which; `seed` is just one.
         n_envs: environments per seed; the agent's own default where None.
         device: `auto`, `cpu`, `cuda` or `cuda:i`.
+        verbose: 1 makes `learn` print tables, as in Stable-Baselines3; 0 prints nothing.
         parameters: fields of `Config`; `rlbench show AGENT` lists them.
 
     Raises:
@@ -75,6 +76,7 @@ class Agent(Interface, Requirements):
         seed: int | None = None,
         n_envs: int | None = None,
         device: str | torch.device = "auto",
+        verbose: int = 0,
         config: BaseConfig | None = None,
         observation_space: spaces.Space[Any] | None = None,
         action_space: spaces.Space[Any] | None = None,
@@ -100,12 +102,15 @@ class Agent(Interface, Requirements):
             )
         self.config = config
         self.n_envs = self.usual_envs(config) if n_envs is None else whole("n_envs", n_envs, 1)
+        self.verbose = whole("verbose", int(verbose) if isinstance(verbose, bool) else verbose)
         self.make_env: Callable[[], Any] | None = None
+        self.env_name = ""
         if env is not None:
             self.make_env = env_factory(env)
             probe = first(self.make_env)
             observation_space, action_space = probe.observation_space, probe.action_space
             self.check_env(probe, self.config, self.n_envs)
+            self.env_name = name_of(env, probe)
             probe.close()
         if observation_space is None or action_space is None:
             raise UserError(f"{type(self).__name__} needs an environment, e.g. 'CartPole-v1'")
@@ -212,6 +217,7 @@ class Agent(Interface, Requirements):
                     f"{getattr(probe, name)}"
                 )
         self.check_env(probe, self.config, self.n_envs)
+        self.env_name = name_of(env, probe)
         probe.close()
         self.make_env = make
 

@@ -37,6 +37,7 @@ class Interface:
         eval_episodes: int = 10,
         eval_max_steps: int | None = None,
         progress_bar: bool = False,
+        log_interval: int | None = None,
         **others: Any,
     ) -> Self:
         """Train for `total_timesteps` env steps per seed; returns self.
@@ -47,6 +48,10 @@ class Interface:
         for agents that keep their best weights (`keep_best=true`), since evaluation finds these,
         else 0. Evaluation cuts an episode after `eval_max_steps`: by default at the environment's
         own limit, else after a tenth of the steps trained, but 1,000 at least and 27,000 at most.
+        With `verbose=1`, `log_interval` says how often a table is printed: each time so many
+        hundredths of training have passed, 5 by default, which are 20 tables (Stable-Baselines3
+        counts episodes, or rollouts; here seeds train side by side and end theirs at different
+        steps). Every evaluation prints a table of its own.
         Learning again starts schedules and the training environments anew, with the weights
         reached. A seed that fails or diverges is cut out, with a warning in the log `rlbench`.
         """
@@ -55,7 +60,7 @@ class Interface:
         refuse_others("learn", others)
         train.learn(
             cast(Any, self), total_timesteps, callback, eval_freq, eval_episodes, eval_max_steps,
-            progress_bar,
+            progress_bar, log_interval,
         )  # fmt: skip
         return self
 
@@ -97,6 +102,7 @@ class Interface:
         seed: int | None = None,
         device: str | torch.device = "auto",
         trust: bool = False,
+        verbose: int = 0,
         **others: Any,
     ) -> Self:
         """Read what `save` wrote; `seed` picks one of the seeds.
@@ -110,4 +116,4 @@ class Interface:
         """
         refuse_others("load", others)
         with trusting(trust):
-            return saving.load(cast(Any, cls), path, env, seed, device)
+            return saving.load(cast(Any, cls), path, env, seed, device, verbose)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from rlbench.errors import UserError, nearest
 from rlbench.learning import wrapping
@@ -152,6 +153,27 @@ def resolved(name: str) -> str:
     if full is None:
         return name
     return full if module in _SOURCES else f"{module}:{full}"
+
+
+def full_name(name: str) -> str:
+    """The name with its version, and wrappers behind it in their one spelling."""
+    name, *wraps = split(name)
+    return "+".join([resolved(name), *map(wrapping.canonical, wraps)])
+
+
+def name_of(env: Any, made: Any) -> str:
+    """The name of `env`, as `env_factory` takes it, of which `made` is one: its full id if it has
+    one, else the name of its class."""
+    if isinstance(env, str):
+        return full_name(env)
+    while type(made) in _MAKE_LAYERS:
+        made = made.env
+    spec = getattr(made, "spec", None) if made is made.unwrapped else None
+    return getattr(spec, "id", type(made.unwrapped).__name__)
+
+
+# What gymnasium.make puts around an environment.
+_MAKE_LAYERS = (TimeLimit, OrderEnforcing, PassiveEnvChecker)
 
 
 def _maker(name: str) -> Callable[..., Any]:

@@ -49,7 +49,7 @@ class Requirements:
         raise NotImplementedError
 
     @classmethod
-    def choose_device(cls, name: str, work: Callable[[], Work]) -> torch.device:
+    def choose_device(cls, name: str | torch.device, work: Callable[[], Work]) -> torch.device:
         """The device that `auto`, `cpu`, `cuda` or `cuda:i` means."""
         return pick_device(name, work)
 

@@ -116,7 +116,9 @@ def check_version(path: str | Path, saved: Saved, version: int) -> None:
         )
 
 
-def load(cls: type[A], path: str | Path, env: Any, seed: int | None, device: Any) -> A:
+def load(
+    cls: type[A], path: str | Path, env: Any, seed: int | None, device: Any, verbose: int = 0
+) -> A:
     """See `Agent.load`. Errors of the environment, the device or an encoder are not the file's."""
     saved = read(path)
     if saved.agent != cls.name():
@@ -127,13 +129,15 @@ def load(cls: type[A], path: str | Path, env: Any, seed: int | None, device: Any
     rows = [row for row, s in enumerate(saved.seeds) if seed in (None, s)]
     config = cls.Config.build(cls.name(), saved.config)
     named.check(str(path), encoder=getattr(config, "encoder", ""))
+    spaces_given: dict[str, Any] = {} if env is not None else {**saved.spaces}
     agent = cls(
         env,
         seeds=[saved.seeds[r] for r in rows],
         n_envs=saved.n_envs,
         device=device,
+        verbose=verbose,
         config=config,
-        **({} if env is not None else saved.spaces),
+        **spaces_given,
     )
     for name, space in saved.spaces.items():
         if getattr(agent, name) != space:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rlbench.config import whole
 from rlbench.errors import UserError
-from rlbench.learning import judge, progress
+from rlbench.learning import judge, progress, training_log
 from rlbench.learning.agent import Agent, Metrics
 from rlbench.learning.batched import BatchedLanes
 from rlbench.learning.encoders import reads
@@ -266,6 +266,7 @@ def learn(
     eval_episodes: int,
     eval_max_steps: int | None,
     progress_bar: bool,
+    log_interval: int | None,
 ) -> None:
     """See `Agent.learn`."""
     told: list[Any] = [*callback] if isinstance(callback, list | tuple) else [callback]
@@ -278,6 +279,8 @@ def learn(
     if eval_freq not in (None, "auto"):
         eval_freq = whole("eval_freq", eval_freq)
     eval_episodes = whole("eval_episodes", eval_episodes, 1)
+    if log_interval is not None:
+        log_interval = whole("log_interval", log_interval, 1)
     if eval_freq == "auto":
         eval_freq = None if agent.keeps_best else 0
     elif eval_freq == 0 and agent.keeps_best:
@@ -286,17 +289,22 @@ def learn(
     agent.begin(total_timesteps)
     plan = Plan(int(total_timesteps), eval_freq, eval_episodes, 0, eval_max_steps=eval_max_steps)
     trainer = agent.trainer(plan)
+    log = training_log.opened(agent, int(total_timesteps), log_interval)
     try:
         rows = trainer.rows()
         with overflow_allowed():
             for row in progress.bar(rows, total_timesteps) if progress_bar else rows:
                 if isinstance(row, SeedEnded) and row.status != "done":
                     _LOG.warning("seed %s %s: %s", row.seed, row.status, row.reason)
+                if log:
+                    log.take(row)
                 answers = [each(row) for each in told]
                 if any(answer is False for answer in answers):
                     break
     finally:
         trainer.close()
+    if log:
+        log.end(trainer.step)
     if agent.seeds:
         agent.finish()
 
