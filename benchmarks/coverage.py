@@ -3,10 +3,11 @@
     python benchmarks/coverage.py
 
 Simulated seeds of one and of five tasks: normal scores; a ceiling, where 70 % of seeds are at 1 and
-others anywhere below; two modes, learned or not. A cell is the share of intervals that hold the
-statistic of the whole population, with standard error 0.7 % at 95 %; in brackets the percentage of
-trials without an interval, which say so instead. Lines with * are the plain percentile bootstrap,
-the control.
+others anywhere below; two modes, learned or not, half of the seeds each, or 80 % and 20 %. A cell
+is the share of intervals that hold the statistic of the whole population, with standard error 0.7 %
+at 95 %; in brackets the percentage of trials without an interval, which say so instead and are not
+in the share. Lines with * are the plain percentile bootstrap, the control. The first table counts a
+trial without an interval as one that does not hold: Student's interval of the mean of one task.
 """
 
 import sys
@@ -20,7 +21,7 @@ from rlbench.reporting.comparison import probability_of_improvement
 from rlbench.reporting.effects import hedges_g, wins
 from rlbench.reporting.profiles import performance_profile
 from rlbench.reporting.resampling import Array, percentiles, resampled
-from rlbench.reporting.stats import difference_interval
+from rlbench.reporting.stats import difference_interval, mean_interval
 
 TRIALS, RESAMPLES, POPULATION, THRESHOLD = 1_000, 400, 200_000, 0.6
 Interval = tuple[float, float]  # NaN where there is none
@@ -36,17 +37,51 @@ def ceiling(rng: np.random.Generator, n: int, m: int) -> Array:
     return np.where(rng.random((n, m)) < 0.7, 1.0, rng.random((n, m)))
 
 
-def bimodal(rng: np.random.Generator, n: int, m: int) -> Array:
+def bimodal(rng: np.random.Generator, n: int, m: int, failed: float = 0.5) -> Array:
     """Half the seeds have learned."""
-    modes = np.where(rng.random((n, m)) < 0.5, 0.2, np.linspace(1.0, 0.7, m))
+    modes = np.where(rng.random((n, m)) < failed, 0.2, np.linspace(1.0, 0.7, m))
     return modes + rng.normal(0, 0.05, (n, m))
+
+
+def bimodal_80_20(rng: np.random.Generator, n: int, m: int) -> Array:
+    """Four of five seeds have learned."""
+    return bimodal(rng, n, m, 0.2)
+
+
+def two_scores(rng: np.random.Generator, n: int, m: int) -> Array:
+    """Four of five seeds have the one score, others the other."""
+    return np.where(rng.random((n, m)) < 0.2, 0.0, 1.0)
+
+
+def two_scores_halves(rng: np.random.Generator, n: int, m: int) -> Array:
+    """Half of the seeds have the one score, others the other."""
+    return np.where(rng.random((n, m)) < 0.5, 0.0, 1.0)
 
 
 FAMILIES: dict[str, Callable[[np.random.Generator, int, int], Array]] = {
     "normal": normal,
     "ceiling": ceiling,
     "bimodal": bimodal,
+    "80/20": bimodal_80_20,
 }
+STUDENT: dict[str, Callable[[np.random.Generator, int, int], Array]] = {
+    "normal": normal,
+    "ceiling, 70 % at 1": ceiling,
+    "two modes, 50/50": bimodal,
+    "two modes, 80/20": bimodal_80_20,
+    "two scores, 50/50": two_scores_halves,
+    "two scores, 80/20": two_scores,
+}
+
+
+def student_coverage(
+    draw: Callable[[np.random.Generator, int, int], Array], n: int, trials: int
+) -> float:
+    """How often Student's interval holds the mean of the population; not where there is none."""
+    truth = draw(np.random.default_rng(1), POPULATION, 1).mean()
+    scores = draw(np.random.default_rng(n), n * trials, 1).reshape(trials, n)
+    found = [mean_interval(row) for row in scores]
+    return float(np.mean([i is not None and i.low <= truth <= i.high for i in found]))
 
 
 def truths(a: Array, b: Array) -> dict[str, float]:
@@ -84,6 +119,11 @@ def intervals(a: Array, b: Array, rng: np.random.Generator) -> dict[str, Interva
 def main() -> None:
     """Print a table for each family of scores and number of tasks."""
     seeds = (3, 5, 10, 20)
+    print("Student's t, 1 task".ljust(20), *(f"n = {n}".ljust(13) for n in seeds))
+    for family, draw in STUDENT.items():
+        print(
+            family.ljust(20), *(f"{student_coverage(draw, n, 4000):.3f}".ljust(13) for n in seeds)
+        )
     for family, draw in FAMILIES.items():
         for m in (1, 5):
             whole = np.random.default_rng(1)

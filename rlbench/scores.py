@@ -12,9 +12,10 @@ from rich.text import Text
 from rlbench.cells import Cell
 from rlbench.errors import UserError
 from rlbench.numbers import number_text
+from rlbench.reporting.references import ACCURACY_BOUNDS
 from rlbench.reporting.results import load
 from rlbench.reporting.stats import mean_interval
-from rlbench.reporting.tables import per_seed, percent_text
+from rlbench.reporting.tables import BOUNDS, per_seed, percent_text
 from rlbench.reporting.terminal import print_table, table_of
 
 
@@ -39,7 +40,7 @@ def print_scores(cells: Sequence[Cell], console: Console) -> None:
     print_table(console, table, fold=True)
     console.print(
         "\n Means over seeds of final returns, or of test accuracy in % on image data, with 95 % "
-        "t-intervals",
+        "t-intervals, cut at the bounds of a score where these are known",
         soft_wrap=True,
         highlight=False,
     )
@@ -50,10 +51,11 @@ def _score(seeds: pd.DataFrame, of: int) -> str:
     if seeds["score"].isna().all():
         return "-"
     scores, text = seeds["score"].dropna(), number_text
+    bounds = tuple(seeds[BOUNDS].iloc[0])
     if seeds["data"].iloc[0]:
-        scores = seeds["accuracy"].dropna()
+        scores, bounds = seeds["accuracy"].dropna(), ACCURACY_BOUNDS
         text = partial(percent_text, items=int(seeds["items"].max()))
-    ends = mean_interval(scores)
+    ends = mean_interval(scores, bounds=bounds)
     span = f" [{text(ends[0])} to {text(ends[1])}]" if ends else ""
     lost = f" of {of}" if len(scores) < of else ""
     return f"{text(scores.mean())}{span}, n = {len(scores)}{lost}"

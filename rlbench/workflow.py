@@ -37,6 +37,8 @@ from rlbench.store import RunFolder, seed_ranges
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rlbench.reporting.stats import Bounds
+
 __all__ = ["evaluate", "plan", "resume", "train"]
 
 
@@ -224,7 +226,13 @@ def evaluate(
             console.print(seed.said, highlight=False)
             found.append(seed)
     if changed is not None or drawn:
-        console.print(_change(found), highlight=False, soft_wrap=True)
+        from rlbench.reporting.references import ACCURACY_BOUNDS, bounds_of
+
+        bounds = [
+            ACCURACY_BOUNDS if folder.read().get("data") else bounds_of(run.env, arguments)
+            for arguments in ({**run.env_kwargs, **(changed or {})}, run.env_kwargs)
+        ]
+        console.print(_change(found, *bounds), highlight=False, soft_wrap=True)
         return 0
     known = results.runs.query("status == 'done'")["seed"]
     lost = {*known} - {seed.seed for seed in found} | {s.seed for s in found if s.missing}
@@ -244,15 +252,16 @@ def evaluate(
     return code
 
 
-def _change(seeds: Sequence[_Again]) -> str:
-    """What other arguments of the environment do to the same agents, seed by seed."""
-    from rlbench.reporting.stats import mean_interval
+def _change(seeds: Sequence[_Again], now: Bounds, before: Bounds) -> str:
+    """What other arguments of the environment do to the same agents, seed by seed, with bounds of
+    their scores now and before."""
+    from rlbench.reporting.stats import difference_bounds, mean_interval
 
     changes = np.array([seed.now - seed.before for seed in seeds])
     changes = changes[~np.isnan(changes)]
     if not changes.size:
         return "nothing is recorded to compare it with"
-    ends = mean_interval(changes)
+    ends = mean_interval(changes, bounds=difference_bounds(now, before))
     span = f"95 % t-interval {ends[0]:+.4g} to {ends[1]:+.4g}" if ends else "no interval"
     return (
         f"change from the recorded final evaluation: {changes.mean():+.4g} ({span}, "

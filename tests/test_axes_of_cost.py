@@ -75,7 +75,8 @@ def test_three_panels_of_the_same_curves(tmp_path: Path) -> None:
         (band,) = [c for c in axes.collections if isinstance(c, PolyCollection)]
         corners = np.concatenate([path.vertices for path in band.get_paths()])
         heights = sorted(set(corners[corners[:, 0] == 100 * factor, 1]))
-        assert heights == pytest.approx(mean_interval([0.4, 0.6]))
+        assert heights == pytest.approx((0, 1))  # cut at what a share can be
+        assert (mean_interval([0.4, 0.6]) or (0, 0))[0] < 0
         assert axes.get_xscale() == axes.get_yscale() == "linear"
         assert axes.get_ylim() == picture.axes[0].get_ylim()
     (row,) = picture.subfigs

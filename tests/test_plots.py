@@ -50,7 +50,10 @@ def xy(line: Line2D) -> list[list[float]]:
 def test_mean_seeds_and_band(tmp_path: Path) -> None:
     run_with(tmp_path, {0: [10, 100, 500], 1: [30, 200, 500], 2: [20, 450, 500]})
     axes = panel(tmp_path)
-    assert legend(axes) == ["dqn, n = 3, mean and 95 % t-interval", "reward threshold"]
+    assert legend(axes) == [
+        "dqn, n = 3, mean and 95 % t-interval, cut at the bounds 0\nand 500",
+        "reward threshold",
+    ]
     (mean,) = lines(axes, linewidth=2)
     assert xy(mean) == [[0, 20], [10_000, 250], [20_000, 500]]
     seeds = [[y for _, y in xy(line)] for line in lines(axes, linewidth=0.7)]
@@ -59,7 +62,7 @@ def test_mean_seeds_and_band(tmp_path: Path) -> None:
     corners = np.concatenate([path.vertices for path in band.get_paths()])
     assert corners[:, 0].max() == 10_000  # all seeds are equal at 20000: no band there
     heights = sorted(set(corners[corners[:, 0] == 10_000, 1]))
-    assert heights == pytest.approx(mean_interval([100, 200, 450]))
+    assert heights == pytest.approx(tuple(mean_interval([100, 200, 450], bounds=(0, 500)) or ()))
 
 
 def test_levels(tmp_path: Path) -> None:
@@ -75,7 +78,9 @@ def test_levels(tmp_path: Path) -> None:
 
 def test_random_alone_is_a_curve(tmp_path: Path) -> None:
     run_with(tmp_path, {0: [20], 1: [24]}, agent="random", reward_threshold=None)
-    assert legend(panel(tmp_path)) == ["random, n = 2, mean and 95 % t-interval"]
+    assert legend(panel(tmp_path)) == [
+        "random, n = 2, mean and 95 % t-interval, cut at the bound 0"
+    ]
 
 
 def test_a_diverged_seed_ends_with_an_x(tmp_path: Path) -> None:
@@ -84,7 +89,8 @@ def test_a_diverged_seed_ends_with_an_x(tmp_path: Path) -> None:
     axes = panel(tmp_path)
     (end,) = lines(axes, marker="x")
     assert xy(end) == [[5000, 7]]
-    assert legend(axes)[0] == "dqn, n = 1 to 2 (x: 1 diverged), mean and 95 % t-interval"
+    text = "dqn, n = 1 to 2 (x: 1 diverged), mean and 95 % t-interval, cut at the bound 0"
+    assert " ".join(legend(axes)[0].split()) == text
 
 
 def test_two_envs_are_two_panels_of_the_same_colours(tmp_path: Path) -> None:
@@ -117,7 +123,7 @@ def test_ticks_are_thousands(tmp_path: Path) -> None:
     ("seeds", "text"),
     [
         ({0: [10]}, "n = 1"),
-        ({0: [10], 1: [30]}, "n = 2, mean and 95 % t-interval"),
+        ({0: [10], 1: [30]}, "n = 2, mean and 95 % t-interval, cut at the bound 0"),
         ({0: [5, 5], 1: [5, 5]}, "n = 2, mean"),
     ],
 )

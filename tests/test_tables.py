@@ -59,7 +59,8 @@ def test_overall_by_hand(results: Results) -> None:
     assert (run["n"], run["of"]) == (4, 7)
     assert (run["mean"], run["iqm"]) == (270, 250)
     assert (run["lowest"], run["highest"]) == (100, 480)
-    assert (run["low"], run["high"]) == mean_interval(scores)
+    assert (run["low"], run["high"]) == mean_interval(scores, bounds=(0, 500))
+    assert run["high"] == 500 < (mean_interval(scores) or (0, 0))[1]  # as CartPole ends there
     assert (run["solved"], run["ended"]) == (1, 6)
     assert (run["solved_low"], run["solved_high"]) == share_interval(1, 6)
     counts = [run[f"n_{status}"] for status in ("done", "stopped", "diverged", "failed")]
@@ -211,9 +212,11 @@ def test_accuracy_by_hand(images: Results) -> None:
     (run,) = overall(images).to_dict("records")
     assert (run["accuracy_n"], run["g_n"], run["n"], run["of"]) == (3, 3, 3, 6)
     assert run["accuracy_mean"] == pytest.approx(2.65 / 3)
-    assert (run["accuracy_low"], run["accuracy_high"]) == mean_interval([0.8, 0.9, 0.95])
+    assert (run["accuracy_low"], run["accuracy_high"]) == mean_interval(
+        [0.8, 0.9, 0.95], bounds=(0, 1)
+    )
     assert (run["accuracy_lowest"], run["accuracy_highest"]) == (0.8, 0.95)
-    assert (run["g_low"], run["g_high"]) == mean_interval([0.7, 0.8, 0.9])
+    assert (run["g_low"], run["g_high"]) == mean_interval([0.7, 0.8, 0.9], bounds=(0, 1))
     assert (run["network"], run["data"], run["items"]) == ("mlp 64-64", "digits", 200)
 
 
@@ -251,7 +254,8 @@ def test_summary_of_image_data(images: Results) -> None:
         text = " ".join(" ".join(lines).split())
         assert "3 of 6 with a final score; 1 stopped, 1 diverged, 1 failed" in text
         assert "accuracy 88.3 % of 200 test images 69.4 to 100.0 %, 95 % t-interval" in text
-        assert "G-mean 0.800 0.552 to 1.05, 95 % t-interval (n = 3)" in text
+        assert "G-mean 0.800 0.552 to 1.00, 95 % t-interval (n = 3)" in text
+        assert "accuracy cut at the bound 100 %; G-mean cut at the bound 1" in text
 
 
 def test_accuracy_at_a_ceiling(tmp_path: Path) -> None:

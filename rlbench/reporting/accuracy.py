@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rlbench.reporting.references import ACCURACY_BOUNDS
 from rlbench.reporting.results import RUN, Results
 from rlbench.reporting.stats import difference_interval
 from rlbench.reporting.tables import SEED, overall, per_seed
@@ -111,7 +112,7 @@ def _gap(
     for each, scores in ((run, mine), (other, theirs)):
         if scores.empty:
             return {"gap_to": other["label"], "gap_why": f"{each['agent']} not done"}
-    low, high = difference_interval(mine, theirs, level) or (math.nan, math.nan)
+    low, high = difference_interval(mine, theirs, level, ACCURACY_BOUNDS) or (math.nan, math.nan)
     gap = mine.mean() - theirs.mean()
     return {"gap": gap, "gap_low": low, "gap_high": high, "gap_to": other["label"], "gap_why": ""}
 

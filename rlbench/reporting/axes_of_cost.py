@@ -30,6 +30,7 @@ from rlbench.reporting.look import (
     style,
     thousands,
 )
+from rlbench.reporting.references import ACCURACY_BOUNDS
 from rlbench.reporting.results import RUN, Results
 from rlbench.reporting.tables import SEED
 
@@ -41,8 +42,8 @@ COSTS = {
 # These are trained at once or not at all: a line at what they reach, and no curve.
 LEVELS = ("logistic-regression", "knn", "svm", "random-forest", "majority", "random")
 KEY = (
-    "thin: a seed; thick: mean over n seeds; band: its 95 % t-interval, where there is one; "
-    "diamond: accuracy on the test images at the end"
+    "thin: a seed; thick: mean over n seeds; band: its 95 % t-interval within 0 to 100 %, where "
+    "there is one; diamond: test accuracy at the end"
 )
 FAR = 20  # times the cost of another run: too far apart for a linear axis
 GOOD = 0.9  # accuracy from which on errors are what is compared
@@ -118,7 +119,7 @@ def _curve(
     run: pd.Series, points: pd.DataFrame, tests: pd.DataFrame, look: dict[str, Any]
 ) -> _Curve:
     mine, ends = (rows[(rows[RUN] == run[RUN]).all(axis="columns")] for rows in (points, tests))
-    line = means(mine, "accuracy", COSTS)
+    line = means(mine, "accuracy", COSTS, ACCURACY_BOUNDS)
     network = f" ({run['network']})" if run["network"] else ""
     seeds = f", {seeds_text(run, line)}" if len(line) else ", not evaluated yet"
     text = f"{run['label']}{network}{seeds}, {test_text(run)}"

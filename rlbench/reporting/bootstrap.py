@@ -23,7 +23,7 @@ from rlbench.reporting.resampling import (
     widened,
     widening,
 )
-from rlbench.reporting.stats import Interval
+from rlbench.reporting.stats import Interval, cut, within
 
 
 class Estimate(NamedTuple):
@@ -78,12 +78,15 @@ def aggregate(
     rng: np.random.Generator,
     resamples: int = 10_000,
     level: float = 0.95,
+    bounds: tuple[ArrayLike, ArrayLike] = (np.nan, np.nan),
 ) -> Estimate:
     """One number for (n seeds, m tasks) of scores, with an interval over seeds.
 
     `statistic` is a name in STATISTICS. From LARGE seeds a task on, the interval is the percentile
     one of the stratified bootstrap. That is too narrow for fewer, so there means over seeds (mean,
-    optimality gap) have Student's interval, others the bootstrap's made wider (`widening`).
+    optimality gap) have Student's interval, others the bootstrap's made wider (`widening`). It is
+    cut at what the statistic can be: `bounds` are those of a score, numbers or one a task each, and
+    NaN where none is known.
     ValueError where a task has no score at all.
     """
     if statistic not in STATISTICS:
@@ -97,8 +100,7 @@ def aggregate(
     if not method and counts.min() < LARGE and linear is not None:
         method = "Student t"
         half = student_half(squared_errors(linear), counts, level) / counts.size
-        low = 0.0 if statistic == "optimality gap" else -np.inf  # which no gap can be below
-        interval = Interval(max(value - half, low), value + half)
+        interval = Interval(value - half, value + half)
     elif not method:
         method = f"stratified bootstrap, {resamples:,} resamples"
         interval = percentile_interval(table, statistic, rng, resamples, level)
@@ -106,10 +108,16 @@ def aggregate(
             factor = widening(squared_errors(table), counts, level)
             interval = widened(value, interval, factor)
             method += f", widened {factor:.2f} times"
+    remarks = _remarks(table)
+    if interval is not None:
+        if statistic == "optimality gap":  # which cannot be negative
+            interval = Interval(max(interval.low, 0.0), interval.high)
+        whole, interval = interval, cut(interval, _ends(table, statistic, bounds))
+        remarks += "; intervals cut at the bounds of scores" if interval != whole else ""
     if interval is not None and not interval.low < interval.high:
         interval, method = None, "no spread that counts: no interval"
     low, high = interval or (np.nan, np.nan)
-    return Estimate(value, low, high, int(counts.min()), method + _remarks(table))
+    return Estimate(value, low, high, int(counts.min()), method + remarks)
 
 
 def percentile_interval(
@@ -118,6 +126,21 @@ def percentile_interval(
     """Percentiles of the statistic over stratified resamples; too narrow for few seeds."""
     drawn = [STATISTICS[statistic](block) for block in resampled(scores, rng, resamples)]
     return percentiles(np.concatenate(drawn), level)
+
+
+def _ends(
+    scores: Array, statistic: str, bounds: tuple[ArrayLike, ArrayLike]
+) -> tuple[float, float]:
+    """What the statistic can be at least and at most, if every score is within its bounds; those of
+    a task with a score outside are none. Every statistic rises, or falls, with every score."""
+    given = np.asarray(np.broadcast_arrays(*bounds, scores[0])[:2], dtype=np.float64)
+    known = within(scores, (given[0], given[1])).all(axis=0) & ~np.isnan(given)
+    with np.errstate(invalid="ignore"):  # 0 times infinity, where a score does not count
+        ends = [
+            float(STATISTICS[statistic](np.where(np.isnan(scores), np.nan, bound)))
+            for bound in np.where(known, given, [[-np.inf], [np.inf]])
+        ]
+    return min(ends), max(ends)
 
 
 def _linear(scores: Array, statistic: str) -> Array | None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from rlbench.numbers import number_text
 from rlbench.reporting.accuracy import GOALS, accuracy_table
 from rlbench.reporting.results import Results
-from rlbench.reporting.tables import interval_text, overall, percent_text
+from rlbench.reporting.tables import cut_of, interval_text, overall, percent_text
 from rlbench.reporting.terminal import COLORS, print_table, table_of, unscored, width_of, worst
 
 LOST = "runs that lost seeds come last: means are over the seeds with a score, and flatter them"
@@ -56,8 +56,10 @@ def _print_accuracies(name: str, runs: pd.DataFrame, console: Console) -> None:
     }
     others = runs.loc[runs["gap_to"] != "", ["gap_to", "network"]].drop_duplicates()
     to = ", ".join(f"{label} ({network})" for label, network in others.itertuples(index=False))
+    bounds = dict.fromkeys(cut_of(runs, of, percent=True) for of in measures.values())
+    said = ", ".join(filter(None, ["95 % t-interval over the seeds", *bounds]))
     notes = {
-        " and ".join(measures): "on the test images: mean [95 % t-interval over the seeds]",
+        " and ".join(measures): f"on the test images: mean [{said}]",
         "gap": "percentage points from the same network with labels [95 % Welch interval]"
         + (f": {to}" if to else ""),
         " and ".join(goals): "images seen when validation accuracy first was there, median over "
@@ -84,7 +86,8 @@ def _print_returns(name: str, runs: pd.DataFrame, console: Console) -> None:
         "steps": [f"{steps:,}" for steps in runs["step"]],
         "seconds": [number_text(seconds) for seconds in runs["seconds"]],
     }
-    notes = {"return": "mean over the seeds [95 % t-interval]"}
+    said = ", ".join(filter(None, ["95 % t-interval", cut_of(runs)]))
+    notes = {"return": f"mean over the seeds [{said}]"}
     if runs["solved"].notna().any():
         goal = runs["reward_threshold"].dropna().iloc[0]
         notes["solved"] = f"seeds with a return of at least {goal:g}, of those that have ended"

@@ -22,7 +22,7 @@ from rlbench.reporting.resampling import (
     widened,
     widening,
 )
-from rlbench.reporting.stats import Interval, difference_interval
+from rlbench.reporting.stats import NO_BOUNDS, Bounds, Interval, difference_interval
 
 SPLITS = 20_000  # up to so many ways to deal out seeds all are tried, beyond so many are drawn
 _PAIRS = 2**24  # pairs compared at once: bounds memory, changes no number
@@ -66,8 +66,9 @@ def compare(
     rng: np.random.Generator,
     level: float = 0.95,
     lost: tuple[int, int] = (0, 0),
+    bounds: Bounds = NO_BOUNDS,
 ) -> Comparison:
-    """Compare scores (n,) with (m,), one number per seed.
+    """Compare scores (n,) with (m,), one number per seed, all of them within the bounds.
 
     A NaN is a seed without a score: it is left out, and said. So many of them were `lost` by a and
     b: they ended without a score. A lost seed is worse than every score in P(a > b) and in p_worst,
@@ -99,7 +100,7 @@ def compare(
     if any(lost):
         ranks = rankdata(np.concatenate(ended))
         found = found._replace(p_worst=permutation_p(ranks[:n], ranks[n:], rng))
-    if interval := difference_interval(x, y, level):
+    if interval := difference_interval(x, y, level, bounds):
         p = float(ttest_ind(x, y, equal_var=False).pvalue)
         effect, (low, high) = hedges_g(x, y, level)
         found = found._replace(low=interval.low, high=interval.high, p_welch=p)

@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlbench.reporting.stats import mean_interval
+from rlbench.reporting.stats import NO_BOUNDS, Bounds, mean_interval
 
 COLORS = sns.color_palette("colorblind").as_hex()
 DASHES = ("-", (0, (5, 1)), (0, (4, 1, 1, 1)))  # where there are more runs than colours
@@ -54,15 +54,18 @@ def line_styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def means(points: pd.DataFrame, y: str, x: Iterable[str] = ()) -> pd.DataFrame:
-    """One row per step: n seeds, the mean of y, and low and high of its interval or NaN.
+def means(
+    points: pd.DataFrame, y: str, x: Iterable[str] = (), bounds: Bounds = NO_BOUNDS
+) -> pd.DataFrame:
+    """One row per step: n seeds, the mean of y, and low and high of its interval or NaN, cut at the
+    bounds of y.
 
     With the means of the columns x over the seeds that are there.
     """
     rows = []
     for step, seeds in points.groupby("step"):
         scores = seeds[y].dropna()
-        low, high = mean_interval(scores) or (math.nan, math.nan)
+        low, high = mean_interval(scores, bounds=bounds) or (math.nan, math.nan)
         rows.append((step, len(scores), scores.mean(), low, high, *seeds[list(x)].mean()))
     columns = ["step", "n", "mean", "low", "high", *x]
     return pd.DataFrame(rows, columns=columns, dtype="float64")

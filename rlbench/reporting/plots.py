@@ -30,7 +30,7 @@ from rlbench.reporting.look import (
     thousands,
 )
 from rlbench.reporting.results import RUN, Results
-from rlbench.reporting.tables import SEED, curve, overall
+from rlbench.reporting.tables import SEED, curve, cut_text, overall
 from rlbench.safewrite import replace_bytes
 
 
@@ -114,7 +114,8 @@ def _panel(
     bands = []
     for _, run in runs[~is_floor].iterrows():
         mine = points[(points[RUN] == run[RUN]).all(axis="columns")]
-        line, look = means(mine, "return"), styles[run["label"]]
+        bounds = run["bound_low"], run["bound_high"]
+        line, look = means(mine, "return", bounds=bounds), styles[run["label"]]
         draw_seeds(axes, mine, "step", "return", look["color"])
         marker = "o" if len(line) <= 25 else ""
         text = legend_text(textwrap.fill(_legend(run, line), letters))
@@ -150,4 +151,6 @@ def _legend(run: pd.Series, line: pd.DataFrame) -> str:
     text = f"{run['label']}, {seeds_text(run, line)}"
     if line["n"].max() > 1:
         text += ", mean" + (" and 95 % t-interval" if line["low"].notna().any() else "")
+        said = cut_text(line["low"], line["high"], (run["bound_low"], run["bound_high"]))
+        text += f", {said}" if said else ""
     return text

@@ -6,12 +6,14 @@ our own environments are exact. Published scores are of RL Baselines3 Zoo, `benc
 random and human scores are those that human-normalised scores on Atari 100k are made with.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rlbench.reporting.resampling import Array
+from rlbench.reporting.stats import NO_BOUNDS, Bounds
 
 
 class Published(NamedTuple):
@@ -82,6 +84,49 @@ REFERENCES = {
     "ALE/Pong-v5": Reference(-20.7, "as for Atari 100k", 14.6, _HUMAN),
     "ALE/Breakout-v5": Reference(1.7, "as for Atari 100k", 30.5, _HUMAN),
 }  # fmt: skip
+
+ACCURACY_BOUNDS: Bounds = (0.0, 1.0)  # of all shares
+# The least and the greatest possible return, as the environment is registered, also of an episode
+# that evaluation cuts.
+BOUNDS: dict[str, Bounds] = {
+    "CartPole-v0": (0.0, 200.0),
+    "CartPole-v1": (0.0, 500.0),
+    "Acrobot-v1": (-500.0, 0.0),
+    "MountainCar-v0": (-200.0, 0.0),
+    "MountainCarContinuous-v0": (float("nan"), 100.0),
+    "Pendulum-v1": (-3254.8, 0.0),  # 200 steps of at least -(pi^2 + 0.1 8^2 + 0.001 2^2)
+    "FrozenLake-v1": (0.0, 1.0),
+    "FrozenLake8x8-v1": (0.0, 1.0),
+    "Blackjack-v1": (-1.0, 1.0),
+    "Taxi-v4": (-2000.0, 20.0),  # 200 steps of at least -10; 20 for the last one
+    "rlbench/Catch-v0": (-1.0, 1.0),
+    "rlbench/Catch84-v0": (-1.0, 1.0),
+    "rlbench/Cue-v0": (0.0, 1.0),
+    "ALE/Pong-v5": (-21.0, 21.0),
+    **{
+        f"rlbench/{variant}{data}-v0": bounds
+        for variant, bounds in {
+            "Classify": (-1.0, 1.0),
+            "Glimpse": (-1.0, 1.0),
+            "Retry": (-3.0, 1.0),
+            "Rows": (-1.0, 1.0),
+            "Stream": (-100.0, 100.0),
+        }.items()
+        for data in ("", "-Digits", "-MNIST", "-FashionMNIST")
+    },
+}
+_SAME_RETURNS = {"atari", "blank", "mask-velocity", "shuffle-pixels"}  # wrappers of rlbench
+
+
+def bounds_of(env: str, arguments: Iterable[str] = ()) -> Bounds:
+    """Bounds of a return in `env`, which was made with these arguments by name; NaN is not known.
+
+    Arguments may change rewards or lengths, and so may wrappers other than rlbench's own: with any
+    of them, except for `data`, nothing is known.
+    """
+    name, *wraps = env.split("+")
+    changed = set(arguments) - {"data"} or {w.partition(":")[0] for w in wraps} - _SAME_RETURNS
+    return NO_BOUNDS if changed else BOUNDS.get(name, NO_BOUNDS)
 
 
 def scale_of(env: str, random: float | None = None, threshold: float | None = None) -> Scale | None:

@@ -115,7 +115,8 @@ def _row(
             "said": "; ".join(said),
         }
     sizes = int(new["lost"].sum()), int(old["lost"].sum())
-    tested = compare(new["score"], old["score"], stream("against", *key), lost=sizes)
+    bounds = old["bound_low"].min(), old["bound_high"].max()
+    tested = compare(new["score"], old["score"], stream("against", *key), lost=sizes, bounds=bounds)
     row |= {name: getattr(tested, name) for name in ("difference", "low", "high")}
     return row | {"p": tested.p, "verdict": ""}
 

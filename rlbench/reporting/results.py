@@ -17,6 +17,7 @@ from rlbench.errors import Skipped, UserError
 from rlbench.plaintext import plain_text
 from rlbench.records import check_seal, checksum, corrupt, read_part, read_run
 from rlbench.reporting.complete import check_complete, check_rows, check_run
+from rlbench.reporting.references import bounds_of
 from rlbench.store import is_locked, seed_ranges, stopped
 
 __all__ = ["RUN", "STATUSES", "Results", "collect", "load"]
@@ -35,6 +36,8 @@ RUNS = IDENTITY | {
     "device": "str",
     "seconds": "float64",
     "reward_threshold": "float64",
+    "bound_low": "float64",
+    "bound_high": "float64",
     "path": "str",
     "network": "str",
     "data": "str",
@@ -93,7 +96,8 @@ class Results:
 
     `network` is the agent's, as text; `data`, `data_digest` and `task` name what a run on image
     data learned from, `options` the arguments and wrappers of its environment. All are '' where
-    there is none.
+    there is none. `bound_low` and `bound_high` are the least and the greatest possible return
+    (`references.bounds_of`), NaN where that is not known.
     """
 
     runs: pd.DataFrame
@@ -260,6 +264,8 @@ def _seed_rows(part: Path, run: dict[str, Any], record: dict[str, Any]) -> pd.Da
     """The rows of `runs` for one part."""
     shared = {key: run[key] for key in [*RUN, "total_timesteps", "n_envs"]}
     shared |= {"reward_threshold": run.get("reward_threshold"), "path": str(part.parent)}
+    bounds = bounds_of(run["env"], run.get("env_kwargs") or {})
+    shared |= dict(zip(("bound_low", "bound_high"), bounds, strict=True))
     shared |= {"network": run.get("network") or "", **_task(run)}
     shared |= {key: record.get(key) for key in ("device", "seconds")}
     each = record.get("seed_seconds")  # where seeds train one after the other

@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from rlbench.numbers import number_text
+from rlbench.reporting.references import ACCURACY_BOUNDS
 from rlbench.reporting.results import RUN, STATUSES, Results
-from rlbench.reporting.stats import iqm, mean_interval, share_interval
+from rlbench.reporting.stats import Bounds, iqm, mean_interval, share_interval
 
 SEED = [*RUN, "seed"]
 TASK = ["network", "data", "data_digest", "task", "options"]
 _MEASURES = ("", "accuracy_", "g_")  # of returns, accuracies, g_means: what follows
 ENDED = ("done", "diverged", "failed", "timeout")  # statuses after which no score will come
+BOUNDS = ["bound_low", "bound_high"]
 _SPREAD = ["n", "mean", "low", "high", "lowest", "highest"]
 _SUMMARY = {
     **{f"{of}{name}": "float64" for of in _MEASURES for name in _SPREAD},
@@ -20,6 +24,7 @@ _SUMMARY = {
     "iqm": "float64",
     **dict.fromkeys(["solved", "ended"], "Int64"),
     **dict.fromkeys(["solved_low", "solved_high", "reward_threshold"], "float64"),
+    **dict.fromkeys(BOUNDS, "float64"),
     **dict.fromkeys([f"n_{status}" for status in STATUSES], "int64"),
     **dict.fromkeys(["step", "total_timesteps", "lockstep"], "int64"),
     "seconds": "float64",
@@ -62,7 +67,8 @@ def overall(results: Results, level: float = 0.95) -> pd.DataFrame:
 
     n, of, lost             seeds with a final score, seeds in all, seeds that ended without a score
     mean, iqm               over the n scores
-    low, high               Student-t interval of the mean; NaN where there is none
+    low, high               Student-t interval of the mean, cut at bound_low and bound_high, the
+                            least and greatest possible return; NaN where there is none
     lowest, highest         of the n scores
     solved, ended           seeds with a score at or above the reward threshold, among those that
                             are not running or stopped; <NA> without a threshold
@@ -92,13 +98,27 @@ def curve(results: Results) -> pd.DataFrame:
 
 
 def percent_text(accuracy: float, items: int) -> str:
-    """An accuracy in percent, as fine as so many images are: 97.5 of 360 images, 97.52 of more.
-
-    An interval may reach beyond what a share can be; its text does not.
-    """
+    """An accuracy in percent, as fine as so many images are: 97.5 of 360 images, 97.52 of more."""
     if pd.isna(accuracy):
         return "-"
     return f"{100 * min(max(accuracy, 0.0), 1.0):.{1 if items < 1000 else 2}f}"
+
+
+def cut_text(
+    low: ArrayLike, high: ArrayLike, bounds: tuple[ArrayLike, ArrayLike], percent: bool = False
+) -> str:
+    """ "cut at the bounds 0 and 500" of intervals from low to high; "" where none was cut."""
+    rows = np.broadcast_arrays(low, high, *bounds)
+    ends, limits = np.array(rows, dtype=np.float64).reshape(2, 2, -1)
+    found = np.unique(limits[ends == limits])
+    at = [f"{100 * bound:g} %" if percent else f"{bound:g}" for bound in found]
+    return f"cut at the bound{'s' * (len(at) > 1)} {' and '.join(at)}" if at else ""
+
+
+def cut_of(runs: pd.DataFrame | pd.Series, of: str = "", percent: bool = False) -> str:
+    """`cut_text` of rows of `overall`: of returns, or with `of` of what is measured so."""
+    bounds = ACCURACY_BOUNDS if of else (runs["bound_low"], runs["bound_high"])
+    return cut_text(runs[f"{of}low"], runs[f"{of}high"], bounds, percent)
 
 
 def interval_text(
@@ -125,9 +145,9 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, object]:
         "of": len(seeds),
         "lost": seeds["lost"].sum(),
         "iqm": iqm(scores),
-        **_spread("", scores, level),
-        **_spread("accuracy_", seeds["accuracy"], level),
-        **_spread("g_", seeds["g_mean"], level),
+        **_spread("", scores, level, tuple(first[BOUNDS])),
+        **_spread("accuracy_", seeds["accuracy"], level, ACCURACY_BOUNDS),
+        **_spread("g_", seeds["g_mean"], level, ACCURACY_BOUNDS),
         "items": seeds["items"].max(),
         "cut": seeds["cut"].sum(),
         "played": seeds["items"].sum(),
@@ -136,7 +156,7 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, object]:
         "lockstep": seeds["lockstep"].max(),
         # Seeds of a part share its time; a part that has not begun has none.
         "seconds": (seeds["seconds"] / seeds["lockstep"]).sum(min_count=1),
-        **first[["total_timesteps", "reward_threshold", "device", "path", *TASK]],
+        **first[["total_timesteps", "reward_threshold", *BOUNDS, "device", "path", *TASK]],
     }
     if pd.notna(first["reward_threshold"]):
         solved = int((scores >= first["reward_threshold"]).sum())
@@ -146,9 +166,9 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, object]:
     return row
 
 
-def _spread(of: str, scores: pd.Series, level: float) -> dict[str, object]:
+def _spread(of: str, scores: pd.Series, level: float, bounds: Bounds) -> dict[str, object]:
     there = scores.dropna()
-    low, high = mean_interval(there, level) or (None, None)
+    low, high = mean_interval(there, level, bounds) or (None, None)
     values = (len(there), there.mean(), low, high, there.min(), there.max())
     return {f"{of}{name}": value for name, value in zip(_SPREAD, values, strict=True)}
 

@@ -15,6 +15,7 @@ from rlbench.numbers import number_text
 from rlbench.plaintext import plain_text
 from rlbench.reporting.results import RUN, Results
 from rlbench.reporting.tables import (
+    cut_of,
     interval_text,
     overall,
     per_seed,
@@ -90,6 +91,10 @@ def _verdict(run: pd.Series) -> Iterator[tuple[str, str]]:
             yield "G-mean", f"{number_text(run['g_mean'])}   {span}"
     name = "return" if run["data"] else "mean"
     yield name, f"{number_text(run['mean'])}   {_interval(run, interval_text(run))}"
+    measures = {"accuracy_": "accuracy", "g_": "G-mean", "": name}
+    cuts = [(what, cut_of(run, of, percent=of == "accuracy_")) for of, what in measures.items()]
+    if said := [f"{what} {text}" for what, text in cuts if text]:
+        yield "intervals", "; ".join(said)
     yield "IQM", number_text(run["iqm"])
     if run["cut"]:
         what = "test images were not answered" if run["data"] else "final episodes did not end"

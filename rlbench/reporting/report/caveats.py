@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pandas as pd
 
 from rlbench.reporting.report import texts
@@ -11,8 +12,12 @@ from rlbench.reporting.report.evidence import Evidence
 from rlbench.reporting.report.facts import ACCURACY, STATES
 from rlbench.reporting.report.inference import ALPHA, least_p
 from rlbench.reporting.report.texts import counted, listing, some
+from rlbench.reporting.resampling import Array
+from rlbench.reporting.stats import coverage_of_two_kinds
+from rlbench.reporting.tables import cut_text
 
 FEW_SEEDS = 5
+COVERED = 0.9  # intervals that cover less often where one seed in five fails are told of
 SMALL = 1_000  # test images
 
 
@@ -62,6 +67,58 @@ def _few(found: Evidence) -> Iterator[str]:
         f"normality; two entrants with {counted(sizes[-1], 'seed')} cannot differ with less "
         f"than p = {p:.2g}, before any adjustment."
     )
+
+
+def _two_kinds(found: Evidence) -> Iterator[str]:
+    cells = _competing(found)
+    cells = cells[cells["low"].notna()]
+    cover = {n: coverage_of_two_kinds(n) for n in sorted(set(cells["n"]))}
+    cover = {n: share for n, share in cover.items() if share < COVERED}
+    if not cover:
+        return
+    each = listing((f"{100 * share:.0f} % at n = {n}" for n, share in cover.items()), "and")
+    said = (
+        "95 % intervals of so few seeds assume scores of one kind. Where one seed in five fails, "
+        f"they cover the mean in {each} of all cases, since often no such seed is among these."
+    )
+    shown = {}
+    few = cells[cells["n"].isin(list(cover))]
+    for _, cell in few.iterrows():
+        own = (found.seeds["env"] == cell["env"]) & (found.seeds["label"] == cell["label"])
+        scores = found.seeds.loc[own, "score"].dropna().to_numpy()
+        name = f"{cell['label']} on {cell['env']}"
+        if (scores == scores.max()).sum() > 1 or scores.max() == cell["bound_high"]:
+            shown[name] = "at a ceiling"
+        elif two_groups(scores):
+            shown[name] = "in two groups"
+    for what in ("in two groups", "at a ceiling"):
+        if names := sorted(name for name, kind in shown.items() if kind == what):
+            said += f" Scores are {what} here: {some(names, 'cells')}."
+    yield said
+
+
+def two_groups(scores: Array) -> bool:
+    """Whether a gap between scores is wider than all that lies on either side of it; of three or
+    fewer scores nobody can tell."""
+    values = np.sort(scores)
+    if values.size < 4:
+        return False
+    at = int(np.argmax(np.diff(values)))
+    inside = max(values[at] - values[0], values[-1] - values[at + 1])
+    return bool(values[at + 1] - values[at] > 2 * inside)
+
+
+def _bounds(found: Evidence) -> Iterator[str]:
+    said = []
+    for env, here in _competing(found).groupby("env"):
+        percent = bool((here["measure"] == ACCURACY).all())
+        bounds = here["bound_low"], here["bound_high"]
+        if text := cut_text(here["low"], here["high"], bounds, percent):
+            said.append(f"on {env} {text}")
+    if said:
+        yield (
+            f"Intervals that reached beyond what a score can be are cut there: {'; '.join(said)}."
+        )
 
 
 def _powerless(found: Evidence) -> Iterator[str]:
@@ -207,6 +264,8 @@ CAVEATS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
     _lost,
     _skipped,
     _few,
+    _two_kinds,
+    _bounds,
     _powerless,
     _budgets,
     _seeds,

@@ -12,7 +12,7 @@ from rlbench.reporting.efficiency import area_under_curve, first_reach, reach
 from rlbench.reporting.report.facts import ACCURACY, CELL, entrants
 from rlbench.reporting.results import RUN, Results
 from rlbench.reporting.stats import mean_interval
-from rlbench.reporting.tables import SEED
+from rlbench.reporting.tables import BOUNDS, SEED
 
 GOAL = 0.9  # validation accuracy that counts as learned, where there is no reward threshold
 _COSTS = {
@@ -75,7 +75,10 @@ def cost_table(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
         row = {**cell[CELL], "goal": goal, "of": cell["of"], "area_n": 0, "reached": 0}
         if (area := areas.get(tuple(cell[CELL]))) is not None:
             row |= {"area_n": area.size, "area": area.mean()}
-            row["area_low"], row["area_high"] = mean_interval(area) or (math.nan, math.nan)
+            row["area_low"], row["area_high"] = mean_interval(area, bounds=tuple(cell[BOUNDS])) or (
+                math.nan,
+                math.nan,
+            )
         if mine is not None and not math.isnan(goal):
             row |= _reach(mine, goal, cell["of"])
         rows.append(row)

@@ -74,7 +74,7 @@ def gather(scope: Scope, baseline: str | None = None) -> Evidence:
         inference.comparisons(seeds, cells, family),
         scales,
         common,
-        inference.aggregates(scores),
+        inference.aggregates(scores, inference.normalised_bounds(cells, common, scales)),
         inference.profiles(scores),
         inference.improvements(scores),
         points,

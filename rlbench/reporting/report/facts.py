@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from rlbench.reporting.references import ACCURACY_BOUNDS
 from rlbench.reporting.report.scope import FLOOR, MISSING, Scope
 from rlbench.reporting.results import RUN, STATUSES, Results
 from rlbench.reporting.stats import iqm, mean_interval, share_interval
-from rlbench.reporting.tables import ENDED, per_seed
+from rlbench.reporting.tables import BOUNDS, ENDED, per_seed
 from rlbench.store import seed_ranges
 
 STATES = (*STATUSES, MISSING)
@@ -20,6 +21,7 @@ _CELLS = {
     **dict.fromkeys([*RUN, "label", "measure", "device", "platform", "path", "why"], "str"),
     **dict.fromkeys(["n", "of", "lost", *(f"n_{state}" for state in STATES)], "int64"),
     **dict.fromkeys(["mean", "low", "high", "lowest", "highest", "iqm", "threshold"], "float64"),
+    **dict.fromkeys(BOUNDS, "float64"),
     **dict.fromkeys(["solved", "ended"], "Int64"),
     **dict.fromkeys(["solved_low", "solved_high", "seconds", "seconds_per_seed"], "float64"),
     **dict.fromkeys(["step", "total_timesteps", "lockstep", "lockstep_most", "items"], "int64"),
@@ -31,13 +33,14 @@ def seed_table(results: Results) -> pd.DataFrame:
     """One row per run and seed: the columns of `tables.per_seed`, whose `score` is the test
     accuracy on image data and the mean final return elsewhere, and
 
-    measure      which of the two
+    measure      which of the two; bound_low and bound_high are those of this score
     own_seconds  training seconds of the part, divided by the seeds that shared them
     """
     seeds = per_seed(results)
     on_images = seeds["data"] != ""
     seeds["score"] = seeds["accuracy"].where(on_images, seeds["score"])
     seeds["measure"] = on_images.map({True: ACCURACY, False: RETURN}).astype("str")
+    seeds.loc[on_images, BOUNDS] = ACCURACY_BOUNDS
     seeds["own_seconds"] = seeds["seconds"] / seeds["lockstep"]
     return seeds
 
@@ -47,7 +50,8 @@ def cell_table(scope: Scope, seeds: pd.DataFrame, level: float = 0.95) -> pd.Dat
 
     n, of, lost              seeds with a score, seeds in all, seeds that ended without a score;
                              n_done, ..., n_missing how they stand
-    mean, low, high          of the scores, with a Student-t interval, NaN where there is none
+    mean, low, high          of the scores, with a Student-t interval, NaN where there is none; it
+                             is cut at bound_low and bound_high, what a score can be
     lowest, highest, iqm     of the scores
     solved, ended            seeds at or above the reward threshold of those that ended, <NA> where
                              there is no threshold; solved_low, solved_high: Clopper-Pearson
@@ -90,7 +94,8 @@ def state_text(cell: Any, short: bool = False) -> str:
 def _summary(seeds: pd.DataFrame, level: float) -> dict[str, Any]:
     scores = seeds["score"].dropna()
     first, ran = seeds.iloc[0], seeds[seeds["total_timesteps"] > 0]  # a run of them is there
-    low, high = mean_interval(scores, level) or (math.nan, math.nan)
+    bounds = seeds["bound_low"].min(), seeds["bound_high"].max()
+    low, high = mean_interval(scores, level, bounds) or (math.nan, math.nan)
     parts = ran if len(ran) else seeds
     spent = ran["own_seconds"].dropna()
     row: dict[str, Any] = {
@@ -105,6 +110,7 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, Any]:
         "iqm": iqm(scores),
         "lowest": scores.min(),
         "highest": scores.max(),
+        **dict(zip(BOUNDS, bounds, strict=True)),
         "threshold": seeds["reward_threshold"].max(),
         "seconds": spent.sum(min_count=1),
         "seconds_per_seed": spent.mean(),

@@ -27,6 +27,7 @@ from rlbench.reporting.look import (
 from rlbench.reporting.report import texts
 from rlbench.reporting.report.blocks import Figure, Picture
 from rlbench.reporting.report.evidence import Evidence
+from rlbench.reporting.stats import NO_BOUNDS, Bounds
 
 __all__ = ["DASHES", "SIZE", "curves", "looks", "on_images", "profiles", "svg"]
 Look = dict[str, dict[str, Any]]
@@ -73,7 +74,8 @@ def _panel(found: Evidence, env: str, points: pd.DataFrame, x: str, look: Look) 
         drawing = Drawing(figsize=SIZE, layout="constrained")
         axes = drawing.add_subplot()
         lines = {
-            str(name): means(mine, "value", ["seconds"]) for name, mine in points.groupby("label")
+            str(name): means(mine, "value", ["seconds"], _bounds(found, env, str(name)))
+            for name, mine in points.groupby("label")
         }
         for name, line in lines.items():
             draw_seeds(axes, points[points["label"] == name], x, "value", look[name]["color"])
@@ -101,6 +103,12 @@ def _panel(found: Evidence, env: str, points: pd.DataFrame, x: str, look: Look) 
         sns.despine(ax=axes)
         settle(drawing)
     return svg(drawing)
+
+
+def _bounds(found: Evidence, env: str, label: str) -> Bounds:
+    """The bounds of an entrant's scores in an environment."""
+    cell = found.cell(env, label)
+    return NO_BOUNDS if cell is None else (cell["bound_low"], cell["bound_high"])
 
 
 def profiles(found: Evidence) -> Picture:

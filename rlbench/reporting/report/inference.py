@@ -22,6 +22,7 @@ from rlbench.reporting.comparison import compare, holm, probability_of_improveme
 from rlbench.reporting.profiles import performance_profile
 from rlbench.reporting.references import Scale, normalise, scale_of
 from rlbench.reporting.report.facts import ACCURACY, entrants
+from rlbench.reporting.stats import NO_BOUNDS
 
 SEED = 20_261_124  # of everything that is drawn at random in a report
 ALPHA = 0.05
@@ -100,11 +101,15 @@ def comparisons(seeds: pd.DataFrame, cells: pd.DataFrame, chosen: Family) -> pd.
     rows = []
     for env, here in seeds.groupby("env"):
         there = {label: mine["score"].to_numpy() for label, mine in here.groupby("label")}
+        bounds = {label: (mine["bound_low"].min(), mine["bound_high"].max())
+                  for label, mine in cells[cells["env"] == env].groupby("label")}  # fmt: skip
         gone = here.groupby("label")["lost"].sum()
         for a, b in chosen.pairs:
             if a in there and b in there:
                 lost = int(gone[a]), int(gone[b])
-                found = compare(there[a], there[b], stream("compare", str(env), a, b), lost=lost)
+                own = bounds[a] if bounds[a] == bounds[b] else NO_BOUNDS
+                draws = stream("compare", str(env), a, b)
+                found = compare(there[a], there[b], draws, lost=lost, bounds=own)
                 row = {**found._asdict(), "env": env, "a": a, "b": b, "p": found.p_permutation}
                 row |= {"mean_a": _mean(there[a]), "mean_b": _mean(there[b])}
                 row |= {"of_a": there[a].size, "of_b": there[b].size}
@@ -196,7 +201,22 @@ def matrices(
     return found
 
 
-def aggregates(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
+def normalised_bounds(
+    cells: pd.DataFrame, shared: Common, known: dict[str, Scale]
+) -> tuple[list[float], list[float]]:
+    """The bounds of normalised scores in the shared environments; NaN where none is known."""
+    found = []
+    for env in shared.envs:
+        here, scale = cells[cells["env"] == env], known[env]
+        ends = here["bound_low"].min(skipna=False), here["bound_high"].max(skipna=False)
+        found.append(normalise(ends, scale.low, scale.high))
+    return [float(low) for low, _ in found], [float(high) for _, high in found]
+
+
+def aggregates(
+    scores: dict[str, np.ndarray[Any, Any]],
+    bounds: tuple[list[float], list[float]],
+) -> pd.DataFrame:
     """One row per entrant and statistic; NaN, and why, where an environment has no score. They are
     of the seeds with a score: `lost` of `of`, over all environments, were lost."""
     rows = []
@@ -206,7 +226,8 @@ def aggregates(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
         sizes = {"lost": int(lost.sum()), "of": table.size}
         for statistic in STATISTICS:
             if _complete(there):
-                found = aggregate(there, statistic, stream("aggregate", name), RESAMPLES)
+                draws = stream("aggregate", name)
+                found = aggregate(there, statistic, draws, RESAMPLES, bounds=bounds)
             else:
                 nan = math.nan
                 found = Estimate(nan, nan, nan, 0, "no score in one of the environments")

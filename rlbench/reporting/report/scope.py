@@ -15,6 +15,7 @@ from rlbench.errors import UserError, nearest
 from rlbench.plaintext import REASON_LIMIT, cut, plain_json
 from rlbench.records import check_seal, corrupt, read_part, read_run, read_suite
 from rlbench.reporting.results import RUN, RUNS, Results, collect, load, warn_of
+from rlbench.reporting.tables import BOUNDS
 
 FLOOR = "random"  # the agent that is what learning is measured from, and no competitor
 MISSING = "missing"  # planned, and nothing is there
@@ -253,13 +254,15 @@ def _with_missing(results: Results, plan: list[dict[str, Any]]) -> Results:
         if (folder, row["seed"]) in done:
             continue
         blank: dict[str, Any] = {name: 0 if kind == "int64" else "" for name, kind in RUNS.items()}
-        blank |= dict.fromkeys(["seconds", "reward_threshold"], float("nan"))
+        blank |= dict.fromkeys(["seconds", "reward_threshold", *BOUNDS], float("nan"))
         blank |= row | {"status": "failed" if row["reason"] else MISSING, "lockstep": 1}
         name = by_path.get(folder) or _name(tuple(row[n] for n in RUN), row, plan)
         blank |= dict(zip(RUN, name, strict=True))
         beside = runs[runs["env"] == blank["env"]]
         if len(beside):
-            blank |= {n: beside[n].iloc[0] for n in ("reward_threshold", "data", "data_digest")}
+            blank |= {
+                n: beside[n].iloc[0] for n in ("reward_threshold", *BOUNDS, "data", "data_digest")
+            }
         rows.append(blank)
     if not rows:
         return results
