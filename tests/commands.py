@@ -61,7 +61,7 @@ def eager(*args: object, cwd: Path) -> subprocess.Popen[bytes]:
 
 
 def wait_for(
-    ready: Callable[[], bool], child: subprocess.Popen[bytes], seconds: float = 60
+    ready: Callable[[], bool], child: subprocess.Popen[bytes], seconds: float = 120
 ) -> None:
     """Wait until something holds; the child must live on until then."""
     end = time.monotonic() + seconds

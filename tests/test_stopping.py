@@ -99,10 +99,10 @@ def test_who_asks_or_saves_is_left_in_peace(monkeypatch: pytest.MonkeyPatch) -> 
 def test_time_limit_of_what_hangs(tmp_path: Path, env: str, place: str, left: str) -> None:
     """In the constructor, reset, step, the sealed evaluation, and where nothing can interrupt."""
     begun = time.monotonic()
-    limit = 6 if env == "HangMade" else 15  # later than all imports
+    limit = 6 if env == "HangMade" else 25  # later than all imports
     child = start(*run(env, "--max-seconds", limit), cwd=tmp_path)
-    assert child.wait(60) == 124
-    assert limit <= time.monotonic() - begun < limit + 6
+    assert child.wait(120) == 124
+    assert limit <= time.monotonic() - begun < limit + 15
     line = (tmp_path / "log").read_text().splitlines()[-1]
     assert line.startswith("Error: ended 0.5 s after the time limit, without a reaction")
     assert place in line
@@ -115,8 +115,8 @@ def test_time_limit_of_what_hangs(tmp_path: Path, env: str, place: str, left: st
 def test_time_limit_of_what_keeps_the_interpreter(tmp_path: Path) -> None:
     """No thread runs beside it: it is ended all the same, with the place where it hangs."""
     code = SHORT.replace("0.0\n", "0.0\nstopping.LOCKED_UP = 2.0\n")
-    child = start(*run("HangLocked", "--max-seconds", "15"), cwd=tmp_path, code=code)
-    assert child.wait(60) == 1
+    child = start(*run("HangLocked", "--max-seconds", "25"), cwd=tmp_path, code=code)
+    assert child.wait(120) == 1
     assert "hazards.py" in (tmp_path / "log").read_text()
 
 
