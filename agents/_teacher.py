@@ -36,7 +36,10 @@ def load(
     """
     saved = [saving.read(file) for file in _files(Path(path))]
     first, cls = saved[0], _class_of(saved[0].agent, path)
-    spaces_here = {"observation_space": observation_space, "action_space": action_space}
+    spaces_here: dict[str, Any] = {
+        "observation_space": observation_space,
+        "action_space": action_space,
+    }
     for name, space in spaces_here.items():
         if (own := first.spaces[name]) != space:
             raise UserError(f"{path} was trained on {name} {own}, the environment has {space}")

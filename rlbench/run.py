@@ -258,6 +258,7 @@ def _usual_steps(
     return round(epochs * made.unwrapped.pass_steps)
 
 
+@same_folder()
 def floor_limit(env: str, env_kwargs: dict[str, Any], total_timesteps: int | None) -> int | None:
     """Steps after which evaluation cuts an episode of the random agent, so that its score can be
     compared with those of runs of this length.
@@ -273,6 +274,7 @@ def floor_limit(env: str, env_kwargs: dict[str, Any], total_timesteps: int | Non
     return default_eval_max_steps(total_timesteps or 0) if own is None else None
 
 
+@same_folder()
 def usual_limit(env: str, env_kwargs: dict[str, Any] | None, total_timesteps: int) -> int:
     """Steps after which evaluation cuts an episode where nobody says it."""
     from rlbench.learning.limits import StepLimit

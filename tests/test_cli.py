@@ -15,6 +15,7 @@ from rlbench.config import parse_assignments
 from rlbench.executors import attempt
 from rlbench.jobs import schedule
 from rlbench.run import plan
+from rlbench.stopping import Stop
 
 RUN = ["run", "dqn", "--env", "CartPole-v1", "-n", "200", "--eval-episodes", "2", *TINY]
 
@@ -211,8 +212,8 @@ def test_which_policies_have_randomness(
     name, *given = agent.split(" -p ")
     planned = plan(name, env, (0,), parameters=parse_assignments(given), preset=False,
                    total_timesteps=50, eval_freq=0, device="cpu")  # fmt: skip
-    (job,) = schedule(planned, tmp_path, 1, False, None)
-    assert attempt(job, lambda _: None, lambda: 0).code == 0
+    (job,) = schedule(planned, tmp_path, 1, False)
+    assert attempt(job, lambda _: None, Stop()).code == 0
     again = here("eval", job.folder, "--episodes", "4", "--stochastic", "--out", tmp_path)
     said = capsys.readouterr()
     if how is None:

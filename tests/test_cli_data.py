@@ -101,7 +101,6 @@ def test_cloned_from_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
          "give one"),
         (["dqn", "--env", "rlbench/Classify-Digits-v0", "--env-kwargs", "lives=3"], "lives"),
         (["dqn", "--env", "rlbench/Classify-Digits-v0", "--env-kwargs", "split=test"], "split"),
-        (["dqn", "--env", "rlbench/Classify-Digits-v0", "--env-kwargs", "data=Digits"], "take any"),
         (["dqn", "--env", "rlbench/Classify-v0", "--env-kwargs", "variant=Rows"], "Classify"),
         (["dqn", "--env", "rlbench/Classify-v0", "--epochs", "nan"], "finite"),
         (["dqn", "--env", "rlbench/Classify-v0", "--eval-episodes", "3"], "leave out"),

@@ -72,7 +72,7 @@ def test_what_is_not_there_is_never_zero(images: Path) -> None:
 def test_a_moment_of_training_is_not_none(tmp_path: Path) -> None:
     path = next(write_data_run(tmp_path, "knn", test={0: 0.9}).glob("*/part.json"))
     path.write_text(path.read_text().replace('"seconds": 10.0', '"seconds": 0.008'))
-    assert cells(tmp_path)["knn"][-1] == "0.008"
+    assert cells(tmp_path)["knn"][-1] == "0.0080"
 
 
 def test_large_test_sets_have_finer_numbers(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_ordinary_runs_by_hand(tmp_path: Path) -> None:
     assert cells(tmp_path) == {
         "run": ["seeds", "return", "IQM", "solved", "steps", "seconds"],
         "ppo": ["2", "500.0 [2 of 2 at 500]", "500.0", "2 of 2", "50,000", "61.5"],
-        "dqn": ["3 of 4: 1 failed", "260.0 [-229.3 to 749.3]", "260.0", "1 of 4", "50,000",
+        "dqn": ["3 of 4: 1 failed", "260.0 [0.0 to 500.0]", "260.0", "1 of 4", "50,000",
                 "1,500.0"],
         "a2c": ["0 of 1: 1 stopped", "-", "-", "0 of 0", "700", "-"],
         "random": ["0 of 1: 1 done without a score", "-", "-", "0 of 1", "50,000", "61.5"],

@@ -34,6 +34,7 @@ from rlbench.learning.seeds import generator
 from rlbench.learning.train import Plan, Trainer
 from rlbench.rows import Evaluation, Tick
 from rlbench.run import plan
+from rlbench.stopping import Stop
 from rlbench.store import RunFolder
 
 SEEDS = (4, 5, 6)
@@ -228,8 +229,8 @@ def test_learn_keeps_the_best_weights_as_the_command_line_does(tmp_path: Path) -
     """Bit for bit the weights that `rlbench run` saves, and not the last ones."""
     planned = plan("supervised", "rlbench/Classify-Digits-v0", (0, 1), parameters=UNSTABLE,
                    preset=False, total_timesteps=3000, device="cpu")  # fmt: skip
-    jobs = schedule(planned, tmp_path, 1, False, None)
-    assert [end.code for end in execute(jobs, 1, Quiet(Console(quiet=True)))] == [0]
+    jobs = schedule(planned, tmp_path, 1, False)
+    assert [end.code for end in execute(jobs, 1, Quiet(Console(quiet=True)), Stop())] == [0]
     saved = Supervised.load(RunFolder(jobs[0].folder).part((0, 1)).agent)
     learned = unstable().learn(3000).learner.stack.data
     assert torch.equal(learned, saved.learner.stack.data)
@@ -290,8 +291,10 @@ def test_users_mistakes(env: str, parameters: dict[str, Any], said: str) -> None
 def test_a_run_keeps_to_its_images(tmp_path: Path) -> None:
     """A path says not what is in the file: more seeds of a run need the images of the first."""
     folder, identity = RunFolder(tmp_path / "run"), {"agent": "dqn"}
-    first = {"config": {}, "data": {"name": "own", "digest": "1"}}
+    names = {"env": "rlbench/Classify-v0", "agent": "dqn", "variant": "", "digest": "0"}
+    first = {**names, "total_timesteps": 1, "n_envs": 1, "config": {},
+             "data": {"name": "own", "digest": "1", "variant": "Classify"}}  # fmt: skip
     for _ in range(2):
         folder.open(identity, first)
     with pytest.raises(UserError, match="other images"):
-        folder.open(identity, {**first, "data": {"name": "own", "digest": "2"}})
+        folder.open(identity, {**first, "data": {**first["data"], "digest": "2"}})

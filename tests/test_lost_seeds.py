@@ -174,7 +174,7 @@ def test_a_seed_that_is_lost_later_was_never_there(tmp_path: Path) -> None:
 def test_seeds_done_without_a_score_are_lost(tmp_path: Path) -> None:
     found = evidence(tmp_path, dqn={0: 500.0, 1: math.nan, 2: "running"}, ppo={0: 1.0, 1: 2.0})
     assert found.pairs[["n_a", "of_a", "lost_a"]].values.tolist() == [[1, 3, 1]] * 2
-    assert "of 3 seeds 1 running and 1 done without a score" in " ".join(caveats(found))
+    assert "of 3 seeds 1 stopped and 1 done without a score" in " ".join(caveats(found))
 
 
 def test_exported_tables_tell_lost_seeds(tmp_path: Path) -> None:

@@ -198,8 +198,10 @@ def test_a_lane_that_breaks_ends_its_seed_alone(how: str, ended: tuple[str, str]
     """Number 14 is the second seed's (the first asks for labels); the others' answers stand."""
     name, seeds = "rlbench/Stream-Digits-v0", (0, 3, 7)
     expected = visited(Formula(name, seeds), name)
+    policy = Formula(name, seeds)
+    policy.spec = ObsSpec(Wrong(gymnasium.make(name), how, -1).observation_space)
     Wrong.made = 0
-    *_, made = visit(Formula(name, seeds), lambda: Wrong(gymnasium.make(name), how, 14), "test")
+    *_, made = visit(policy, lambda: Wrong(gymnasium.make(name), how, 14), "test")
     assert made is not None
     assert made.broken == {1: ended}
     for row in (0, 2):
