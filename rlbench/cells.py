@@ -150,7 +150,7 @@ def _cell(
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    check(run)
+    check(run, play=False)
     return about(run)
 
 

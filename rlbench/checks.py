@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 
 @same_folder()
-def check(run: Run) -> str:
+def check(run: Run, play: bool = True) -> str:
     """What is going to happen, in one line, with device and memory.
+
+    With `play` the environment is stepped for a moment, in this process: where workers compute,
+    a crash must end one of them and not this one.
 
     Raises:
         UserError: the environment does not exist, the agent cannot handle it, there is no such
@@ -58,9 +61,10 @@ def check(run: Run) -> str:
             f"; {run.env} says no limit of steps: evaluation cuts episodes after "
             f"{run.limit().of(env):,} (--eval-max-steps)"
         )
-    notes = try_environment(
-        env, make, reads(run.config), getattr(run.config, "normalize_obs", False)
-    )
+    notes = []
+    if play:
+        normalizes = getattr(run.config, "normalize_obs", False)
+        notes = try_environment(env, make, reads(run.config), normalizes)
     EnvCalls.close(env)
     sizes = run.config, spec, env.action_space, len(run.seeds), run.n_envs
     work = functools.partial(agent.work, *sizes)

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -114,7 +115,9 @@ class Pool:
     def _start(self, job: Job) -> None:
         ours, theirs = self.context.Pipe(duplex=False)
         process = self.context.Process(target=_child, args=(job, theirs, os.getpid()))
-        # Signals wait until the child can take them: it imports for seconds.
+        # Signals wait until the child can take them: it imports for seconds. The first start of
+        # the tracker would let them through.
+        resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -56,7 +56,7 @@ def train(
     With `floor` the random policy is scored too, unless it was.
     """
     news, results = new_console(stderr=True), new_console(quiet=quiet)
-    said = check(run)
+    said = check(run, play=jobs < 2)
     jobs = jobs or usual_jobs(run, out)
     todo = schedule(run, out, jobs, again)
     folder = run.folder(out)
