@@ -292,7 +292,7 @@ def test_a_run_keeps_to_its_images(tmp_path: Path) -> None:
     """A path says not what is in the file: more seeds of a run need the images of the first."""
     folder, identity = RunFolder(tmp_path / "run"), {"agent": "dqn"}
     names = {"env": "rlbench/Classify-v0", "agent": "dqn", "variant": "", "digest": "0"}
-    first = {**names, "total_timesteps": 1, "n_envs": 1, "config": {},
+    first: dict[str, Any] = {**names, "total_timesteps": 1, "n_envs": 1, "config": {},
              "data": {"name": "own", "digest": "1", "variant": "Classify"}}  # fmt: skip
     for _ in range(2):
         folder.open(identity, first)
