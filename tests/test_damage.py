@@ -80,7 +80,7 @@ def test_mutations_are_named_or_change_nothing(whole: Path, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_many_mutations(whole: Path, tmp_path: Path) -> None:
-    mutations(whole, tmp_path / "copy", 1500)
+    mutations(whole, tmp_path / "copy", 300)
 
 
 def test_a_changed_score_is_seen_by_its_checksum_alone(store: Path) -> None:
