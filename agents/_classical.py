@@ -22,6 +22,7 @@ from rlbench.errors import UserError
 from rlbench.learning import memory
 from rlbench.learning.agent import Agent, Metrics
 from rlbench.learning.batched import is_data
+from rlbench.learning.envcalls import EnvCalls
 from rlbench.learning.lanes import Step
 from rlbench.learning.perception import Carry
 from rlbench.learning.policy import Policy
@@ -82,7 +83,7 @@ class Classical(Agent):
         if self.make_env is not None:
             env = self.make_env()
             most = env.unwrapped.pass_steps
-            env.close()
+            EnvCalls.close(env)
             self._check_images(most)
         self.album = Album(most)
         self.models: dict[int, tuple[int, Any]] = {}  # by row, with how many images it is fitted to

@@ -149,6 +149,7 @@ def about(run: Run) -> dict[str, Any]:
     return at which its environment counts as solved, and how long evaluation episodes may last."""
     from rlbench.learning.batched import is_data
     from rlbench.learning.encoders import EncoderConfig
+    from rlbench.learning.envcalls import EnvCalls
     from rlbench.learning.makeenv import env_factory
     from rlbench.learning.spaces import ObsSpec
 
@@ -159,7 +160,7 @@ def about(run: Run) -> dict[str, Any]:
     if is_data(env):
         data = {**env.unwrapped.data.describe(), "variant": env.unwrapped.variant}
     most = run.limit().of(env)
-    env.close()
+    EnvCalls.close(env)
     teacher = catalog.agent_class(run.agent).teacher_digest(run.config)
     told = {
         "network": network,

@@ -139,6 +139,7 @@ def _trial(run: Run, marks: Sequence[tuple[float, int]]) -> Estimate:
 @same_folder()
 def memory(run: Run) -> int:
     """Bytes that all seeds of a run take together, beside Python and its libraries."""
+    from rlbench.learning.envcalls import EnvCalls
     from rlbench.learning.makeenv import env_factory
     from rlbench.learning.spaces import ObsSpec
 
@@ -146,7 +147,7 @@ def memory(run: Run) -> int:
     spec = ObsSpec.of(env.observation_space, run.config)
     agent = catalog.agent_class(run.agent)
     parts = agent.memory(run.config, spec, env.action_space, len(run.seeds), run.n_envs)
-    env.close()
+    EnvCalls.close(env)
     return sum(parts.values())
 
 

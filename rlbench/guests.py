@@ -8,6 +8,7 @@ from rich.console import Console
 
 from rlbench.errors import UserError
 from rlbench.learning.batched import is_data
+from rlbench.learning.envcalls import EnvCalls
 from rlbench.learning.evaluate import Score, evaluate
 from rlbench.learning.importing import import_module
 from rlbench.learning.limits import StepLimit
@@ -33,7 +34,7 @@ def score(
     made = make()
     spec, images = ObsSpec(made.observation_space, exact=True), is_data(made)
     actions = made.action_space
-    made.close()
+    EnvCalls.close(made)
     if images:
         raise UserError(f"--agent plays episodes, and {env} is about images")
     policy = Outside((0,), spec, [find(name)], action_space=actions)

@@ -265,24 +265,26 @@ def floor_limit(env: str, env_kwargs: dict[str, Any], total_timesteps: int | Non
 
     None where the environment has a limit of its own, which is the same for all.
     """
+    from rlbench.learning.envcalls import EnvCalls
     from rlbench.learning.limits import own_limit
     from rlbench.learning.makeenv import env_factory
 
     made = env_factory(env, env_kwargs)()
     own = own_limit(made)
-    made.close()
+    EnvCalls.close(made)
     return default_eval_max_steps(total_timesteps or 0) if own is None else None
 
 
 @same_folder()
 def usual_limit(env: str, env_kwargs: dict[str, Any] | None, total_timesteps: int) -> int:
     """Steps after which evaluation cuts an episode where nobody says it."""
+    from rlbench.learning.envcalls import EnvCalls
     from rlbench.learning.limits import StepLimit
     from rlbench.learning.makeenv import env_factory
 
     made = env_factory(env, env_kwargs)()
     steps = StepLimit(None, default_eval_max_steps(total_timesteps)).of(made)
-    made.close()
+    EnvCalls.close(made)
     return steps
 
 

@@ -18,7 +18,9 @@ from gymnasium import spaces
 from gymnasium.spaces import utils
 
 from rlbench.agents import DQN
+from rlbench.checks import about
 from rlbench.errors import Interrupted, UserError
+from rlbench.estimate import memory
 from rlbench.learning.envcalls import BadEnvironment, EnvCalls
 from rlbench.learning.lanes import Lanes, SeedsBroken
 from rlbench.learning.observations import BadObservation
@@ -26,6 +28,7 @@ from rlbench.learning.spaces import ObsSpec
 from rlbench.learning.train import Plan, Trainer, overflow_allowed
 from rlbench.learning.usercode import Fault, guarded
 from rlbench.rows import Evaluation, SeedEnded
+from rlbench.run import floor_limit, plan, usual_limit
 
 F32 = np.float32
 VECTOR = spaces.Box(-1, 1, (2,), F32)
@@ -115,6 +118,8 @@ FAULTS: dict[str, tuple[spaces.Space[Any], Any, Callable[[], Any], str, str]] = 
     "part-missing": (MIXED, mixed(), seen({"place": np.zeros(2)}), "failed", "no 'bits'"),
     "four": (VECTOR, (0.0, 0.5), lambda: (np.zeros(2, F32), 1.0, False, {}), "failed",
              "tuple of 4"),
+    "two-flags": (VECTOR, (0.0, 0.5), lambda: (np.zeros(2, F32), 1.0, np.zeros(2), False, {}),
+                  "failed", r"terminated and truncated .* shape \(2,\) and False"),
     "nothing": (VECTOR, (0.0, 0.5), lambda: None, "failed", "step must return"),
     "reward-none": (VECTOR, (0.0, 0.5), seen(np.zeros(2, F32), None), "failed", "reward.*None"),
     "reward-text": (VECTOR, (0.0, 0.5), seen(np.zeros(2, F32), "1"), "failed", "reward.*'1'"),
@@ -223,7 +228,8 @@ def test_dicts_and_tuples_are_flattened_as_gymnasium_does(seed: int) -> None:
     ("first", "said"),
     [
         (lambda: np.array([0.3, 0.1], F32), r"reset must return.*shape \(2,\)"),
-        (lambda: (np.zeros(2, F32), 1.0), "reset must return"),
+        (lambda: (np.zeros(2, F32), 1.0), "reset must return.*dictionary as info, not 1.0"),
+        (lambda: (np.zeros(2, F32), None), "reset must return.*dictionary as info, not None"),
         (lambda: None, "reset must return.*None"),
         (lambda: (np.zeros(3, F32), {}), r"\(3,\).*\(2,\)"),
         (lambda: (np.zeros(2, complex), {}), "complex"),
@@ -233,6 +239,29 @@ def test_a_wrong_first_observation_is_a_mistake(first: Any, said: str) -> None:
     """It is the environment's, not one of a seed: nothing has begun."""
     with pytest.raises(UserError, match=said):
         Lanes(partial(Scripted, first=first), (0, 1)).reset()
+
+
+class Unclosable(Scripted):
+    """Its close fails, for the same reason as often as it is tried."""
+
+    def close(self) -> None:
+        raise RuntimeError("the door is stuck")
+
+
+def test_an_environment_that_cannot_be_closed_trains_and_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Also where it is only looked at: in planning, estimates, `set_env` and other processes."""
+    agent = DQN(Unclosable, net_arch=4, device="cpu")
+    agent.set_env(Unclosable)
+    agent.learn(20, eval_freq=10, eval_episodes=2)
+    name = f"{__name__}:Unclosable"
+    planned = plan("dqn", name, [0], total_timesteps=20)
+    assert about(planned)["eval_max_steps"] == usual_limit(name, {}, 20) == 1000
+    assert floor_limit(name, {}, 20) == 1000
+    assert memory(planned) > 0
+    said = [line for line in caplog.messages if "could not be closed" in line]
+    assert said == ["an environment could not be closed: RuntimeError: the door is stuck"]
 
 
 def test_a_lane_that_exits_at_its_first_reset_ends_its_seed_alone() -> None:

@@ -20,6 +20,7 @@ from rlbench.config import read_seeds, whole
 from rlbench.errors import UserError
 from rlbench.learning import checkpoint
 from rlbench.learning.batched import BatchedLanes, lanes_for
+from rlbench.learning.envcalls import EnvCalls
 from rlbench.learning.interface import Interface
 from rlbench.learning.lanes import Lanes, Step
 from rlbench.learning.learner import Learner
@@ -111,7 +112,7 @@ class Agent(Interface, Requirements):
             observation_space, action_space = probe.observation_space, probe.action_space
             self.check_env(probe, self.config, self.n_envs)
             self.env_name = name_of(env, probe)
-            probe.close()
+            EnvCalls.close(probe)
         if observation_space is None or action_space is None:
             raise UserError(f"{type(self).__name__} needs an environment, e.g. 'CartPole-v1'")
         self.observation_space, self.action_space = observation_space, action_space
@@ -218,7 +219,7 @@ class Agent(Interface, Requirements):
                 )
         self.check_env(probe, self.config, self.n_envs)
         self.env_name = name_of(env, probe)
-        probe.close()
+        EnvCalls.close(probe)
         self.make_env = make
 
     def begin(self, total_timesteps: int) -> None:

@@ -16,7 +16,7 @@ from gymnasium import spaces
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 
 from rlbench.errors import UserError
-from rlbench.learning.envcalls import BAD_OBSERVATION, bad_lanes
+from rlbench.learning.envcalls import BAD_OBSERVATION, EnvCalls, bad_lanes
 from rlbench.learning.lanes import Answer, Finished, Lanes, MakeEnv, SeedsBroken, Step
 from rlbench.learning.seeds import lane_seed
 from rlbench.learning.spaces import ObsSpec
@@ -53,7 +53,7 @@ def lanes_for(
     if can_batch(env):
         return BatchedLanes(env.unwrapped, seeds, n_envs)
     kind = CountedLanes if is_data(env) else Lanes
-    env.close()
+    EnvCalls.close(env)
     return kind(make, seeds, n_envs, spec)
 
 

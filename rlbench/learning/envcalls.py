@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -41,8 +42,13 @@ class EnvCalls:
     def reset(self, env: Any, **given: Any) -> tuple[Any, Any]:
         """The first observation as it is stored, and (observation, info) as they came."""
         out = guarded(env.reset, **given)
-        if not (isinstance(out, tuple | list) and len(out) == 2 and isinstance(out[1], Mapping)):
+        if not (isinstance(out, tuple | list) and len(out) == 2):
             raise BadEnvironment(f"reset must return (observation, info), not {_described(out)}")
+        if not isinstance(out[1], Mapping):
+            raise BadEnvironment(
+                "reset must return (observation, info) with a dictionary as info, not "
+                + _described(out[1])
+            )
         return self._read(out[0]), out
 
     def step(self, env: Any, action: Any) -> tuple[Any, float, bool, bool, Any]:
@@ -53,11 +59,17 @@ class EnvCalls:
             raise as_fault(error) from error
         try:
             obs, reward, ended, cut, _ = out
-            ended, cut = bool(ended), bool(cut)
         except (TypeError, ValueError):
             raise BadEnvironment(
                 "step must return (observation, reward, terminated, truncated, info), not "
                 + _described(out)
+            ) from None
+        try:
+            ended, cut = bool(ended), bool(cut)
+        except (TypeError, ValueError):
+            raise BadEnvironment(
+                "step must return terminated and truncated as true or false, not "
+                f"{_described(ended)} and {_described(cut)}"
             ) from None
         reward = float(reward) if isinstance(reward, float) else _number(reward)
         if reward - reward:  # NaN where it is NaN or infinite
@@ -75,11 +87,11 @@ class EnvCalls:
 
     @staticmethod
     def close(env: Any) -> None:
-        """Close it; what that raises comes too late to matter, and is only logged."""
+        """Close it; what that raises comes too late to matter, and is logged once."""
         try:
             guarded(env.close)
         except Fault as fault:
-            _LOG.warning("an environment could not be closed: %s", fault.reason())
+            _warn_once(f"an environment could not be closed: {fault.reason()}")
 
 
 def bad_lanes(obs: np.ndarray, lanes: int) -> np.ndarray:
@@ -87,6 +99,11 @@ def bad_lanes(obs: np.ndarray, lanes: int) -> np.ndarray:
     if obs.dtype.kind != "f" or np.isfinite(obs).all():
         return _NONE
     return np.flatnonzero(~np.isfinite(obs.reshape(lanes, -1)).all(-1))
+
+
+@functools.lru_cache(maxsize=100)
+def _warn_once(message: str) -> None:
+    _LOG.warning("%s", message)
 
 
 def _number(reward: Any) -> float:
