@@ -7,6 +7,7 @@ what the file can hold before memory is taken.
 from __future__ import annotations
 
 import math
+import os
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -98,7 +99,8 @@ def opened(path: Path, most: int | None = None) -> Iterator[Npz]:
         OSError: it cannot be read.
     """
     free = psutil.virtual_memory().available if most is None else most
-    with path.open("rb") as stream:
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe that nobody writes to is empty
+    with os.fdopen(opened, "rb") as stream:
         size = stream.seek(0, 2)
         with _reading(""):
             archive = zipfile.ZipFile(stream)

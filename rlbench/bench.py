@@ -190,6 +190,7 @@ class _Cells(Pool):
 
     def end(self, job: Job, outcome: Outcome) -> None:
         if outcome.busy:
+            self.queue.remove(job.part)
             self.waiting.append(job)  # another process was quicker
             return
         if outcome.code == 2:  # as a failure, so that the same command does not try it again

@@ -12,7 +12,7 @@ from rlbench import __version__, options
 from rlbench.cli_bench import ablate, bench
 from rlbench.cli_results import compare, data, list_, plot, report, show
 from rlbench.errors import UserError, nearest, skipped_shown
-from rlbench.stopping import Stop
+from rlbench.stopping import Stop, leave
 
 
 class _Group(click.Group):
@@ -41,7 +41,7 @@ class _Group(click.Group):
         try:
             with skipped_shown():
                 code = super().main(*args, **{**kwargs, "standalone_mode": False})
-            sys.exit(code if isinstance(code, int) else 0)
+            leave(code if isinstance(code, int) else 0)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message())
             sys.exit(2)
@@ -52,8 +52,8 @@ class _Group(click.Group):
         except (UserError, click.ClickException) as error:
             click.echo(f"Error: {error}", err=True)
         except (click.Abort, KeyboardInterrupt):
-            sys.exit(130)
-        sys.exit(2)
+            leave(130)
+        leave(2)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

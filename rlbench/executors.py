@@ -17,7 +17,7 @@ from rlbench.folders import same_folder
 from rlbench.jobs import Job, Progress, Stopped, work
 from rlbench.safewrite import clip_log, replace_bytes
 from rlbench.stopping import Stop
-from rlbench.store import RunFolder
+from rlbench.store import Queue, RunFolder
 
 
 class Outcome(NamedTuple):
@@ -40,13 +40,18 @@ class Watcher(Protocol):
     def ended(self, job: Job, outcome: Outcome) -> None: ...
 
 
-def execute(jobs: Sequence[Job], processes: int, watcher: Watcher, stop: Stop) -> list[Outcome]:
-    """Do all jobs, at most `processes` at a time; one that fails leaves the others running."""
-    with stop.deferring():
-        if processes > 1 and len(jobs) > 1:
+def execute(
+    jobs: Sequence[Job], processes: int, watcher: Watcher, stop: Stop, apart: bool = False
+) -> list[Outcome]:
+    """Do all jobs, at most `processes` at a time; one that fails leaves the others running.
+
+    With `apart` even a single job gets a process of its own: this one outlives whatever it does.
+    """
+    with stop.deferring(), Queue(job.part for job in jobs) as queue:
+        if apart or (processes > 1 and len(jobs) > 1):
             from rlbench.pool import Pool
 
-            pool = Pool(jobs, processes, watcher, stop)
+            pool = Pool(jobs, processes, watcher, stop, queue)
             pool.run()
             return [pool.outcomes[job.key] for job in jobs]
         outcomes: list[Outcome] = []
@@ -57,6 +62,7 @@ def execute(jobs: Sequence[Job], processes: int, watcher: Watcher, stop: Stop) -
             outcome = attempt(job, functools.partial(watcher.update, job), stop)
             if outcome.code == 1:
                 outcome = settled(job, outcome)
+            queue.remove(job.part)
             watcher.ended(job, outcome)
             outcomes.append(outcome)
         return outcomes

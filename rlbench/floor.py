@@ -48,7 +48,7 @@ def make_floor(run: Run, out: Path, news: Console, quiet: bool, stop: Stop) -> N
         if jobs and not quiet:
             news.print("random policy, for the floor (--no-floor leaves it out)", soft_wrap=True)
         with display(news, quiet) as watcher:
-            ends = execute(jobs, 1, watcher, stop)
+            ends = execute(jobs, 1, watcher, stop, apart=stop.limited)
         if any(end.code > 2 for end in ends):
             news.print("stopped before the random policy was scored: no floor is drawn",
                        soft_wrap=True)  # fmt: skip

@@ -32,6 +32,11 @@ class Job(NamedTuple):
         return self.folder, self.seeds
 
     @property
+    def part(self) -> Path:
+        """The folder of its part."""
+        return RunFolder(self.folder).part(self.seeds).path
+
+    @property
     def title(self) -> str:
         return f"{self.run.agent} {self.run.env} seeds {seed_ranges(self.seeds)}"
 

@@ -25,11 +25,12 @@ from pathlib import Path
 from rlbench.errors import CannotWrite, UserError
 from rlbench.executors import Outcome, Watcher, attempt, settled
 from rlbench.jobs import Job, Key, Progress
-from rlbench.safewrite import open_here, trim_log
+from rlbench.safewrite import open_here, renew, trim_log
 from rlbench.stopping import SIGNALS, Stop
-from rlbench.store import RunFolder
+from rlbench.store import Queue, RunFolder
 
 GRACE = 20.0  # seconds in which a process that is told to stop may save its state
+LEAVING = 5.0  # seconds that a process may take to end after it has said how its job ended
 TRIM_SECONDS = 0.2  # between looks at how much a process has printed
 # Who dies of these was killed from outside, by a person or for want of memory.
 _OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -50,12 +51,26 @@ class _Worker:
             self.last = time.monotonic() + GRACE
             self.process.terminate()
 
+    def leave(self) -> None:
+        """Wait until it has ended; what an environment left running in it may keep it."""
+        self.process.join(LEAVING)
+        self.process.kill()
+        self.process.join()
+
 
 class Pool:
     """Processes with one job each, started as places become free."""
 
-    def __init__(self, jobs: Sequence[Job], processes: int, watcher: Watcher, stop: Stop) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        processes: int,
+        watcher: Watcher,
+        stop: Stop,
+        queue: Queue | None = None,
+    ) -> None:
         self.waiting, self.processes, self.watcher, self.stop = list(jobs), processes, watcher, stop
+        self.queue = queue or Queue()  # of what waits, where that is on disk already
         self.outcomes: dict[Key, Outcome] = {}
         self.running: dict[Connection, _Worker] = {}
         self.context = multiprocessing.get_context("spawn")
@@ -88,6 +103,7 @@ class Pool:
         """A job has ended."""
         if outcome.code == 1:
             outcome = settled(job, outcome)
+        self.queue.remove(job.part)
         self.outcomes[job.key] = outcome
         self.watcher.ended(job, outcome)
 
@@ -113,6 +129,7 @@ class Pool:
                 self.waiting[:0] = claimed
 
     def _start(self, job: Job) -> None:
+        self.queue.add(job.part)  # until it holds the lock itself
         ours, theirs = self.context.Pipe(duplex=False)
         process = self.context.Process(target=_child, args=(job, theirs, os.getpid()))
         # Signals wait until the child can take them: it imports for seconds. The first start of
@@ -144,12 +161,12 @@ class Pool:
         try:
             message: Progress | Outcome = pipe.recv()
         except EOFError:
-            worker.process.join()
+            worker.leave()
             message = self._death(worker.job, worker.process.exitcode or 0)
         if isinstance(message, Progress):
             self.watcher.update(worker.job, message)
             return
-        worker.process.join()
+        worker.leave()
         trim_log(worker.log)
         del self.running[pipe]
         if worker.late and message.code > 2:
@@ -203,8 +220,7 @@ def _child(job: Job, pipe: Connection, parent: int) -> None:
 
 def _speak_into(log: Path) -> None:
     """Send what this process and its libraries print to a file, and where it was if it crashes."""
-    if log.is_symlink():
-        log.unlink()
+    renew(log)
     with open_here(log, "ab") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)

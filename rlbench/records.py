@@ -15,6 +15,7 @@ from typing import Any
 
 from rlbench.errors import UserError
 from rlbench.plaintext import REASON_LIMIT, plain_text
+from rlbench.safewrite import read_file
 
 FORMAT = 1
 STATUSES = ("done", "running", "diverged", "failed", "timeout")
@@ -61,7 +62,7 @@ def check_checksum(file: Path) -> None:
         UserError: its content has another checksum.
     """
     sums = read_part(file.with_name("part.json")).get("checksums") or {}
-    if file.name in sums and checksum(file.read_bytes()) != sums[file.name]:
+    if file.name in sums and checksum(read_file(file)) != sums[file.name]:
         raise corrupt(file, "its checksum is not that of what was written")
 
 
@@ -131,7 +132,7 @@ def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        record = json.loads(file.read_bytes())
+        record = json.loads(read_file(file))
         json.dumps(record)  # it may be nested too deeply for this alone
     except OSError as error:
         raise corrupt(file, error.strerror or error) from None

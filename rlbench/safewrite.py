@@ -7,9 +7,11 @@ place is replaced and never followed. Files that grow are opened in place, but n
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
@@ -27,6 +29,15 @@ def open_here(path: Path, mode: str, flags: int = 0) -> IO[bytes]:
 
     buffering = 0 if "+" in mode else -1
     return cast("IO[bytes]", open(path, mode, buffering=buffering, opener=opener))
+
+
+def read_file(path: Path) -> bytes:
+    """Read a whole file; what is none (a folder, a pipe that nobody writes to) is an OSError."""
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(opened, "rb") as file:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+        return file.read()
 
 
 @contextlib.contextmanager
@@ -51,6 +62,14 @@ def replace_bytes(path: Path, content: bytes) -> None:
     """Write a whole file; see `replacing`."""
     with replacing(path) as file:
         file.write(content)
+
+
+def renew(path: Path) -> None:
+    """Delete what is in the place of a file that grows, unless it is a file with this name only."""
+    with contextlib.suppress(OSError):
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            path.unlink()
 
 
 def clean(folder: Path, pattern: str) -> None:

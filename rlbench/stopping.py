@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from typing import NoReturn
 
 from rlbench.errors import Interrupted
 
@@ -57,6 +58,11 @@ class Stop:
                 self.code = 128 + signal.SIGTERM
         return self.code
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is a time limit."""
+        return self._until < math.inf
+
     @contextlib.contextmanager
     def listening(self) -> Iterator[Stop]:
         """Receive signals and watch the clock."""
@@ -66,7 +72,7 @@ class Stop:
         wakeup = signal.set_wakeup_fd(into, warn_on_full_buffer=False)
         guard = threading.Thread(target=self._guard, args=(out,), daemon=True)
         guard.start()
-        if self._until < math.inf:  # needs no thread of Python's, but exits with 1
+        if self.limited:  # needs no thread of Python's, but exits with 1
             last = max(self._until, self._ready) - time.monotonic() + LOCKED_UP
             faulthandler.dump_traceback_later(last, exit=True, file=2)
         try:
@@ -138,6 +144,21 @@ class Stop:
         show_cursor = "\x1b[?25h" if os.isatty(2) else ""
         os.write(2, f"{show_cursor}{line}\n".encode(errors="backslashreplace"))
         os._exit(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Exit, also where user code has left threads running that would be waited for without end."""
+    others = [each for each in threading.enumerate() if not each.daemon]
+    if len(others) > 1:
+        threading.Thread(target=_end_after_main, args=(code,), daemon=True).start()
+    sys.exit(code)
+
+
+def _end_after_main(code: int) -> None:
+    """End the process some time after its main thread has."""
+    threading.main_thread().join()
+    time.sleep(SILENCE)
+    os._exit(code)
 
 
 def _place() -> str:

@@ -22,7 +22,8 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,7 +33,7 @@ from filelock import FileLock, Timeout
 from rlbench.errors import Busy, CannotWrite, UserError
 from rlbench.records import FORMAT, checksum, corrupt, read_part, read_run, sealed
 from rlbench.rows import Episode, Evaluation, Metric, Row
-from rlbench.safewrite import clean, open_here, replace_bytes, replacing
+from rlbench.safewrite import clean, open_here, read_file, replace_bytes, replacing
 
 LONGEST_NAME = 255  # bytes of a file's or folder's name
 WAIT = 1.0  # seconds: more than it takes a reader to look whether a folder is locked
@@ -126,20 +127,67 @@ def locked(folder: Path, what: str, wait: float = WAIT) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether another process is the writer of a folder, as far as can be seen from here.
+    """Whether another process is the writer of a folder or is about to be (see `Queue`), as far as
+    can be seen from here.
 
     Needs no more than to read it. Where the system cannot say, it is: nothing is taken for dead.
     """
+    return _held(folder) or _held(folder / "lock")
+
+
+def _held(path: Path) -> bool:
+    """Whether a process holds the lock of a file or folder."""
     try:
-        with (folder / "lock").open("rb") as file:
-            # Shared, so that readers do not see each other. It is held for microseconds, and
-            # `locked` waits longer than that.
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     except OSError:
         return True
+    try:
+        # Shared, so that readers do not see each other. It is held for microseconds, and `locked`
+        # waits longer than that.
+        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(opened)
     return False
+
+
+class Queue:
+    """Parts that this process is going to compute: readers see them as running, not as stopped.
+
+    Each is marked by a lock of the folder itself, which a process that dies gives back.
+    """
+
+    def __init__(self, folders: Iterable[Path] = ()) -> None:
+        self._opened: dict[Path, int] = {}
+        for folder in folders:
+            self.add(folder)
+
+    def add(self, folder: Path) -> None:
+        """Mark a part; nothing happens where another process has, or the file system cannot."""
+        if folder in self._opened:
+            return
+        with contextlib.suppress(OSError):
+            opened = self._opened[folder] = os.open(folder, os.O_RDONLY)
+            for _ in range(20):  # a reader may look at it just now
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                time.sleep(0.005)
+
+    def remove(self, folder: Path) -> None:
+        """Take the mark away; nothing happens where there is none."""
+        if (opened := self._opened.pop(folder, None)) is not None:
+            os.close(opened)
+
+    def __enter__(self) -> Queue:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for folder in list(self._opened):
+            self.remove(folder)
 
 
 def stopped(status: dict[str, str]) -> dict[str, str]:
@@ -298,17 +346,17 @@ class Part:
                 )
             with writing(path):
                 if sizes is None:
-                    replace_bytes(path, header(kind).encode())
-                elif not path.exists() or path.stat().st_size < sizes[name]:
+                    kept = header(kind).encode()
+                elif not path.is_file() or path.stat().st_size < sizes[name]:
                     raise UserError(
                         f"{path} is shorter than when it was saved: run again with --again"
                     )
-                elif path.read_text().partition("\n")[0] + "\n" != header(kind):
+                else:
+                    kept = read_file(path)[: sizes[name]]
+                if not kept.startswith(header(kind).encode()):
                     raise UserError(f"{path} was begun by another version: run again with --again")
-                file = self._files[kind] = open_here(path, "ab")
-                if sizes is not None:
-                    file.truncate(sizes[name])
-                    file.seek(0, os.SEEK_END)
+                replace_bytes(path, kept)  # a new file: the old one may have another name, too
+                self._files[kind] = open_here(path, "ab")
 
     def write(self, row: Row) -> None:
         """Append one row (evaluation, episode or metric)."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -202,10 +203,15 @@ class HangMade(Noise):
 
 
 class HangReset(Noise):
-    """Hangs in reset."""
+    """Hangs in reset, later than in planning."""
+
+    resets = 0  # of all environments in this process
 
     def reset(self, **kwargs: Any) -> Any:
-        time.sleep(3600)
+        HangReset.resets += 1
+        if HangReset.resets > 6:
+            time.sleep(3600)
+        return super().reset(**kwargs)
 
 
 class HangSealed(Noise):
@@ -215,6 +221,22 @@ class HangSealed(Noise):
         if seed is not None and seed < 2**30:
             time.sleep(3600)
         return super().reset(seed=seed)
+
+
+class HangLater(HangStep):
+    """Hangs in its 30th step as soon as an agent has been saved: when the floor is computed."""
+
+    def hang(self) -> None:
+        if list(Path("out").rglob("agent.npz")):
+            time.sleep(3600)
+
+
+class Threads(Noise):
+    """Leaves a thread running that Python waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        threading.Thread(target=time.sleep, args=(3600,)).start()
 
 
 class Slow(Noise):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from rlbench.jobs import Job
 from rlbench.learning import checkpoint
 from rlbench.reporting import plots
 from rlbench.reporting.report import export
+from rlbench.rows import Metric
 from rlbench.safewrite import LOG_LIMIT, clean, replace_bytes, trim_log
 from rlbench.stopping import Stop
 from rlbench.store import FILES, Part, RunFolder, locked, write_json
@@ -121,6 +123,37 @@ def test_rows_are_not_written_through_a_link(tmp_path: Path, name: str, there: b
     part.begin()
     part.close()
     assert not file.is_symlink()
+
+
+def test_a_file_with_two_names_keeps_its_content(tmp_path: Path) -> None:
+    """A copy of hard links (`cp -al`) stays as it was when the run goes on."""
+    part = Part(tmp_path / "part")
+    part.reserve([0])
+    part.begin()
+    sizes = part.flush()
+    part.close()
+    copies = {name: (tmp_path / name, part.path / name) for name in FILES.values()}
+    for copy, file in copies.values():
+        file.write_bytes(file.read_bytes() + b"more,rows\n")
+        copy.hardlink_to(file)
+    for way in (sizes, None):
+        part.begin(way)
+        part.write(Metric(0, 1, "a", 1.0))
+        part.close()
+        assert (part.path / "metrics.csv").read_bytes().endswith(b"\n0,1,a,1.0\n")
+        assert all(copy.read_bytes().endswith(b"more,rows\n") for copy, _ in copies.values())
+
+
+@pytest.mark.parametrize("kind", ["run.json", "part.json", "evaluations.csv", "lock", "agent.npz"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    """Nobody ever writes to it."""
+    assert here(*RUN, "--seeds", "0-0", "--out", tmp_path) == 0
+    run = run_folder(tmp_path, "random")
+    file = run / kind if kind == "run.json" else run / "seeds-0" / kind
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+    assert here("list", "runs", "--out", tmp_path) == (0 if kind in ("lock", "agent.npz") else 2)
+    assert here("eval", run) == {"lock": 0, "evaluations.csv": 1}.get(kind, 2)
 
 
 def test_links_to_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -272,9 +305,10 @@ def test_output_is_cut(tmp_path: Path) -> None:
         assert "last words" in text
 
 
-def test_output_is_not_written_through_a_link(tmp_path: Path, precious: Path) -> None:
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_output_is_not_written_through_a_link(tmp_path: Path, precious: Path, link: Any) -> None:
     log = tmp_path / "output.log"
-    log.symlink_to(precious)
+    link(log, precious)
     code = "import sys, pathlib, rlbench.pool as p; p._speak_into(pathlib.Path(sys.argv[1]))"
     subprocess.run(
         [sys.executable, "-c", f"{code}; print('hello')", str(log)], env=environment(), check=True

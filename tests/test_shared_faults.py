@@ -13,11 +13,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import TINY, eager, environment, here, process, run_folder, tables, wait_for
 
+from rlbench.executors import Outcome, execute
+from rlbench.jobs import Job, Progress, schedule
 from rlbench.reporting.results import load
+from rlbench.run import plan
+from rlbench.stopping import Stop
 from rlbench.store import is_locked, locked
 
 
@@ -70,6 +75,50 @@ def test_what_is_being_computed_is_refused(
         assert found == {0: "running", 1: "running", 2: "done"}
     found = load(run_folder(tmp_path)).runs.set_index("seed")["status"].to_dict()
     assert found == {0: "stopped", 1: "stopped", 2: "done"}
+
+
+class Waits:
+    """Looks at the status of all seeds when a job ends."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.seen: list[Any] = []
+
+    def update(self, job: Job, progress: Progress) -> None:
+        pass
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        self.seen.append(load(self.out).runs.set_index("seed")["status"].to_dict())
+
+
+def test_parts_that_wait_for_their_turn_are_running(tmp_path: Path) -> None:
+    """Until their process is done with them: then they are done, or nobody's."""
+    run = plan("random", "probes:Noise", (0, 1, 2), total_timesteps=20, final_episodes=1,
+               eval_episodes=1, device="cpu")  # fmt: skip
+    jobs = schedule(run, tmp_path, 3, False)
+    assert set(load(tmp_path).runs["status"]) == {"stopped"}
+    watcher = Waits(tmp_path)
+    execute(jobs[:2], 1, watcher, Stop())
+    assert watcher.seen == [
+        {0: "done", 1: "running", 2: "stopped"}, {0: "done", 1: "done", 2: "stopped"},
+    ]  # fmt: skip
+
+
+def test_a_mark_of_waiting_goes_with_its_process(tmp_path: Path) -> None:
+    code = (
+        "import sys, os, pathlib; from rlbench.store import Queue;"
+        "queue = Queue([pathlib.Path(sys.argv[1])]); print(); sys.stdin.read()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment(),
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    assert child.stdout is not None
+    child.stdout.readline()
+    assert is_locked(tmp_path)
+    with locked(tmp_path, "it"):  # whoever computes it is not kept from it
+        pass
+    child.kill()
+    child.communicate()
+    assert not is_locked(tmp_path)
 
 
 @pytest.mark.slow

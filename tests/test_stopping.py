@@ -112,6 +112,38 @@ def test_time_limit_of_what_hangs(tmp_path: Path, env: str, place: str, left: st
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_threads_of_environments_keep_no_process(tmp_path: Path, jobs: int) -> None:
+    arguments = run("Threads", "--jobs", jobs)
+    arguments[arguments.index("1")] = "2"
+    assert start(*arguments, cwd=tmp_path).wait(60) == 0
+    assert set(load(tmp_path / "out").runs["status"]) == {"done"}
+
+
+def test_a_thread_of_the_user_is_waited_for_a_moment_only() -> None:
+    code = (
+        "import threading, time, rlbench.stopping as s; s.SILENCE = 0.2;"
+        "threading.Thread(target=time.sleep, args=(3600,)).start(); s.leave(7)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], env=environment())
+    assert child.wait(30) == 7
+
+
+@pytest.mark.slow
+def test_time_limit_of_a_floor_that_hangs(tmp_path: Path) -> None:
+    """It is dropped with a line; the run is done, and summed up."""
+    arguments = run("HangLater", "--max-seconds", "30", "-p", "learning_starts=50")
+    arguments[1] = "dqn"
+    child = start(*arguments, cwd=tmp_path, code=SHORT.replace("0.5, 0.0", "5.0, 0.0"))
+    assert child.wait(120) == 0
+    said = (tmp_path / "log").read_text()
+    assert "stopped before the random policy was scored: no floor is drawn" in said
+    assert "curve" in said
+    runs = load(tmp_path / "out").runs
+    assert runs[["agent", "status"]].to_numpy().tolist() == [["dqn", "done"]]
+
+
+@pytest.mark.slow
 def test_time_limit_of_what_keeps_the_interpreter(tmp_path: Path) -> None:
     """No thread runs beside it: it is ended all the same, with the place where it hangs."""
     code = SHORT.replace("0.0\n", "0.0\nstopping.LOCKED_UP = 2.0\n")

@@ -18,6 +18,7 @@ from rlbench.plaintext import plain_text
 from rlbench.records import check_seal, checksum, corrupt, read_part, read_run
 from rlbench.reporting.complete import check_complete, check_rows, check_run
 from rlbench.reporting.references import bounds_of
+from rlbench.safewrite import read_file
 from rlbench.store import is_locked, seed_ranges, stopped
 
 __all__ = ["RUN", "STATUSES", "Results", "collect", "load"]
@@ -301,7 +302,7 @@ def _task(run: dict[str, Any]) -> dict[str, str]:
 def _content(file: Path) -> bytes:
     """The bytes of a file, none where it is not there."""
     try:
-        return file.read_bytes() if file.exists() else b""
+        return read_file(file) if file.exists() else b""
     except OSError as error:
         raise corrupt(file, error.strerror or error) from None
 
