@@ -15,6 +15,7 @@ import torch
 from rlbench.agents import _sb3_networks as networks
 from rlbench.agents._sb3_lanes import Lane
 from rlbench.errors import UserError
+from rlbench.learning.envcalls import EnvCalls
 from rlbench.learning.evaluate import PULSE_SECONDS
 from rlbench.learning.importing import first_line
 from rlbench.learning.outside import Outside
@@ -60,7 +61,7 @@ class OneSeed:
         try:
             self.model.learn(self.plan.total_timesteps, callback=self._step, log_interval=None)
         finally:
-            self.model.get_env().close()
+            EnvCalls.close(self.model.get_env())
         self._evaluate_due()
         self._check()
         self.agent.num_timesteps = self.num_timesteps

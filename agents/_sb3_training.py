@@ -9,6 +9,7 @@ from rlbench.agents._sb3_seed import BROKEN_WEIGHTS, OneSeed
 from rlbench.errors import UserError
 from rlbench.learning import judge
 from rlbench.learning.handover import handed_over
+from rlbench.learning.importing import first_line
 from rlbench.learning.streams import streams_kept
 from rlbench.learning.train import Plan
 from rlbench.learning.usercode import Fault
@@ -69,7 +70,7 @@ class SeedBySeed:
         except Exception as error:  # of the environment, or of a library that met NaN
             fine = one.finite()
             status = "failed" if fine else "diverged"
-            reason = f"{type(error).__name__}: {error}" if fine else BROKEN_WEIGHTS
+            reason = f"{type(error).__name__}: {first_line(error)}" if fine else BROKEN_WEIGHTS
         finally:
             self.close()
         yield from one.taken()

@@ -113,7 +113,9 @@ def progress(command: Callable[..., int]) -> Callable[..., Any]:
             except (Exception, Interrupted):
                 raise
             except BaseException as error:  # the command itself never exits
-                what = f"{type(error).__name__}: {error}"
+                from rlbench.learning.importing import first_line
+
+                what = f"{type(error).__name__}: {first_line(error)}"
                 raise UserError(f"an environment or module tried to end rlbench: {what}") from None
 
     options = [

@@ -84,6 +84,60 @@ def seen(obs: Any, reward: Any = 1.0) -> Callable[[], Any]:
     return lambda: (obs, reward, False, False, {})
 
 
+class Odd:
+    """Cannot be asked for anything."""
+
+    def __bool__(self) -> bool:
+        raise SystemExit(0)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise SystemExit(0)
+
+    def __repr__(self) -> str:
+        raise SystemExit(0)
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_objects_that_exit_when_they_are_looked_at(place: int) -> None:
+    """Observation, reward, terminated, truncated, or all of it: a Fault, which ends one seed."""
+    out: Any = [np.zeros(2, F32), 1.0, False, False, {}]
+    out[place] = Odd()
+    env: Any = type("World", (), {"step": lambda self, action: Odd() if place == 4 else out})()
+    with pytest.raises(Fault):
+        EnvCalls(ObsSpec(VECTOR)).step(env, 0)
+
+
+class Silent(Exception):
+    """Exits when it is asked what it says."""
+
+    def __str__(self) -> str:
+        raise SystemExit(0)
+
+
+def test_an_exception_that_exits_when_it_is_asked() -> None:
+    def fail() -> None:
+        raise Silent
+
+    with pytest.raises(Fault, match=r"^Silent$"):
+        guarded(fail)
+
+
+class CloseExits(Scripted):
+    """Exits when it is closed."""
+
+    def close(self) -> None:
+        raise SystemExit(0)
+
+
+def test_closing_ends_nothing() -> None:
+    """Neither where it is planned, nor where it is used."""
+    run = plan("random", "test_envcalls:CloseExits", (0,), total_timesteps=5, final_episodes=1,
+               eval_episodes=1, device="cpu", eval_max_steps=7)  # fmt: skip
+    about(run)
+    assert floor_limit(run.env, {}, 5) is not None
+    assert DQN(CloseExits).seeds == (0,)
+
+
 def leave() -> Any:
     raise SystemExit(0)
 

@@ -64,6 +64,8 @@ class EnvCalls:
                 "step must return (observation, reward, terminated, truncated, info), not "
                 + _described(out)
             ) from None
+        except BaseException as error:  # an odd object may raise anything as it is looked at
+            raise as_fault(error) from error
         try:
             ended, cut = bool(ended), bool(cut)
         except (TypeError, ValueError):
@@ -71,6 +73,8 @@ class EnvCalls:
                 "step must return terminated and truncated as true or false, not "
                 f"{_described(ended)} and {_described(cut)}"
             ) from None
+        except BaseException as error:
+            raise as_fault(error) from error
         reward = float(reward) if isinstance(reward, float) else _number(reward)
         if reward - reward:  # NaN where it is NaN or infinite
             raise Fault("diverged", BAD_REWARD)
@@ -78,12 +82,16 @@ class EnvCalls:
             return self.read(obs), reward, ended, cut, out
         except BadObservation as error:
             raise BadEnvironment(str(error)) from None
+        except BaseException as error:  # of an object that is asked for its numbers
+            raise as_fault(error) from error
 
     def _read(self, obs: Any) -> Any:
         try:
             return self.read(obs)
         except BadObservation as error:
             raise BadEnvironment(str(error)) from None
+        except BaseException as error:
+            raise as_fault(error) from error
 
     @staticmethod
     def close(env: Any) -> None:
@@ -109,10 +117,10 @@ def _warn_once(message: str) -> None:
 def _number(reward: Any) -> float:
     """A reward that is no float already: an integer, or an array of one number."""
     try:
-        value = np.asarray(reward)
+        value = guarded(np.asarray, reward)
         if value.size == 1 and value.dtype.kind in NUMBERS:
             return float(value.item())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, Fault):
         pass
     raise BadEnvironment(f"the reward must be a number, not {_described(reward)}")
 
@@ -123,5 +131,8 @@ def _described(value: Any) -> str:
         return f"an array of shape {value.shape}"
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
-    text = repr(value)
-    return text if len(text) <= 40 else f"a {type(value).__name__}"
+    try:
+        text = guarded(repr, value)
+    except Fault:
+        text = ""
+    return text if 0 < len(text) <= 40 else f"a {type(value).__name__}"

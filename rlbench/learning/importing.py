@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from rlbench import trust
+from rlbench.errors import Interrupted
 
 
 def import_module(name: str) -> Any:
@@ -23,6 +24,8 @@ def first_line(error: BaseException) -> str:
     """What an exception says, in one line."""
     try:
         text = str(error).strip()
-    except Exception:  # its own __str__ fails
+    except BaseException as failure:  # its own __str__ fails, or exits
+        if isinstance(failure, Interrupted):
+            raise
         text = ""
     return (text or type(error).__name__).splitlines()[0]
