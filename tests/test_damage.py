@@ -127,6 +127,10 @@ def score_infinite(lines: list[str]) -> None:
     lines[5] = ",".join([*cells[:4], "inf", *cells[5:]])
 
 
+def cut_twice(lines: list[str]) -> None:
+    lines[5] = lines[5].rpartition(",")[0] + ",2"
+
+
 def score_empty(lines: list[str]) -> None:
     cells = lines[5].split(",")
     lines[5] = ",".join([*cells[:4], "", *cells[5:]])
@@ -149,6 +153,7 @@ def point_invented(lines: list[str]) -> None:
         (phase_renamed, "phase gird"),
         (split_renamed, "split test"),
         (score_infinite, "return inf"),
+        (cut_twice, "seed 0 has cut 2"),
         (score_empty, ""),
         (row_doubled, "twice"),
         (point_invented, "not planned at step 123"),

@@ -91,6 +91,7 @@ def _check_evaluations(file: Path, rows: pd.DataFrame) -> None:
     for name, known in (
         ("phase", rows["phase"].isin(SPLITS)),
         ("split", rows["split"].isin(["episodes", *SPLITS.values()])),
+        ("cut", rows["cut"].between(0, rows["items"])),
         *((str(name), ~np.isinf(scores[name])) for name in scores),
     ):
         _refuse(file, rows, name, known)
@@ -105,7 +106,7 @@ def _refuse(
 ) -> None:
     """Refuse the file unless all are `known`; `what` is told with the value in `column`."""
     if not known.all():
-        seed, value = rows.loc[~known, ["seed", column or what]].iloc[0]
+        seed, value = (rows.loc[~known, name].iloc[0] for name in ("seed", column or what))
         raise corrupt(file, f"seed {seed} has {what} {value}")
 
 
