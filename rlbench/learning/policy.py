@@ -72,7 +72,10 @@ class Policy:
         try:
             obs, single = self._batch(observation)
         except BadObservation as error:
-            raise UserError(f"{error}: it does not fit the space {self.spec.space}") from None
+            raise UserError(
+                f"{error}: it does not fit the space {self.spec.space}: give one observation or a "
+                "batch of them"
+            ) from None
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
                 f"this is no observation of {self.spec.space}: {type(error).__name__}: {error}"
