@@ -132,23 +132,25 @@ def is_locked(folder: Path) -> bool:
 
     Needs no more than to read it. Where the system cannot say, it is: nothing is taken for dead.
     """
-    return _held(folder) or _held(folder / "lock")
+    return _held(folder, unknown=False) or _held(folder / "lock", unknown=True)
 
 
-def _held(path: Path) -> bool:
-    """Whether a process holds the lock of a file or folder."""
+def _held(path: Path, unknown: bool) -> bool:
+    """Whether a process holds the lock of a file or folder; `unknown` where nobody can say."""
     try:
         opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     except OSError:
-        return True
+        return unknown
     try:
         # Shared, so that readers do not see each other. It is held for microseconds, and `locked`
         # waits longer than that.
         fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:
+        return unknown
     finally:
         os.close(opened)
     return False
