@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -101,6 +102,8 @@ def opened(path: Path, most: int | None = None) -> Iterator[Npz]:
     free = psutil.virtual_memory().available if most is None else most
     opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe that nobody writes to is empty
     with os.fdopen(opened, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise Damaged("it is not a regular file")
         size = stream.seek(0, 2)
         with _reading(""):
             archive = zipfile.ZipFile(stream)

@@ -36,7 +36,7 @@ def read_file(path: Path) -> bytes:
     opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(opened, "rb") as file:
         if not stat.S_ISREG(os.fstat(opened).st_mode):
-            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+            raise OSError(errno.EINVAL, "It is not a regular file", str(path))
         return file.read()
 
 
@@ -44,8 +44,11 @@ def read_file(path: Path) -> bytes:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Give a new file to write, which then takes the place of `path`, whole or not at all.
 
-    It is locked meanwhile, which tells `clean` that its process is alive.
+    It is locked meanwhile, which tells `clean` that its process is alive. A device such as
+    /dev/null is not replaced: an OSError.
     """
+    if path.is_char_device() or path.is_block_device():
+        raise OSError(errno.EINVAL, "It is a device", str(path))
     name = path.name.encode()[:LONGEST].decode(errors="ignore")
     temporary, lock = _create(path, name)
     try:

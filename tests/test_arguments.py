@@ -82,8 +82,8 @@ def test_seeds_of_any_whole_kind(seeds: Any, expected: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(
     "seeds",
-    [None, True, 1.0, [0.5], ["a"], [True], [], np.array([1.0]), np.array([[1]]), {}, [1, 1], [-1],
-     object()],
+    [None, True, 1.0, [0.5], ["a"], [True], [], np.array([1.0]), np.array([[1]]), {}, {1: 2},
+     b"3", [1, 1], [-1], object()],
 )  # fmt: skip
 def test_what_is_no_seed(seeds: Any) -> None:
     with pytest.raises(UserError, match="seed"):

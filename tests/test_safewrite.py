@@ -144,6 +144,17 @@ def test_a_file_with_two_names_keeps_its_content(tmp_path: Path) -> None:
         assert all(copy.read_bytes().endswith(b"more,rows\n") for copy, _ in copies.values())
 
 
+def test_devices_are_not_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`save("/dev/null")` as root would make it an ordinary file, for all on the machine."""
+    device = tmp_path / "null"
+    monkeypatch.setattr(Path, "is_char_device", lambda path: path == device)
+    device.touch()
+    with pytest.raises(OSError, match="device"):
+        replace_bytes(device, b"new")
+    assert device.read_bytes() == b""
+    assert list(tmp_path.iterdir()) == [device]
+
+
 @pytest.mark.parametrize("kind", ["run.json", "part.json", "evaluations.csv", "lock", "agent.npz"])
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
     """Nobody ever writes to it."""

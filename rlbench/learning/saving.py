@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,8 +40,9 @@ def save(agent: Agent, path: str | Path, replay: bool) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return checkpoint.save(path, {"agent": meta, "state": state})
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError,
-            FileExistsError) as error:  # fmt: skip
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise  # the disk, not the path
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 
 
