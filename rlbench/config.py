@@ -228,7 +228,7 @@ def read_seeds(seeds: Any) -> tuple[int, ...]:
     if isinstance(seeds, str):
         return parse_seeds(seeds)
     if isinstance(seeds, bool | bytes | dict):
-        raise UserError(f"seeds must be a count, a list or text like '0-9', got {seeds}")
+        raise UserError(f"seeds must be a count, a list or text like '0-9', got {seeds!r}")
     try:
         return parse_seeds(str(operator.index(seeds)))
     except TypeError:
