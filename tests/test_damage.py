@@ -153,7 +153,7 @@ def point_invented(lines: list[str]) -> None:
         (phase_renamed, "phase gird"),
         (split_renamed, "split test"),
         (score_infinite, "return inf"),
-        (cut_twice, "seed 0 has cut 2"),
+        (cut_twice, "has cut 2"),
         (score_empty, ""),
         (row_doubled, "twice"),
         (point_invented, "not planned at step 123"),

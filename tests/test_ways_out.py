@@ -414,6 +414,7 @@ def test_commands(
         assert here(*filled(way)) == 0, capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CALLS, ids=lambda case: case[0][:40])
 def test_calls(case: Any) -> None:
     part, mistake, ways = case
@@ -443,6 +444,7 @@ def test_damage(
     assert here(*again, "--out", out if way == DELETED else tmp_path / "another") == 0
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_name(store: dict[str, str], tmp_path: Path) -> None:
     run = Path(store["RUN"])
     places = [shutil.copytree(run, tmp_path / env / run.name) for env in ("a", "b")]
@@ -453,6 +455,7 @@ def test_two_runs_of_one_name(store: dict[str, str], tmp_path: Path) -> None:
         assert here("show", place) == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_is_not_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     args = ["run", "dqn", *RANDOM[2:], "--no-preset", "-p", "net_arch=8", "--out", tmp_path]
     assert here(*args, "--max-seconds", "0.01") == 124
