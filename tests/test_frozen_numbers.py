@@ -274,3 +274,52 @@ def test_a_branch_that_reads_a_tensor_later(caplog: pytest.LogCaptureFixture) ->
     assert got[-1] == 12.0
     (said,) = warnings(caplog)
     assert "the value of a tensor is read (test_frozen_numbers.py:" in said
+
+
+class OfOne:
+    """The owner of a function that reads one number."""
+
+    coef = 1.0
+
+    def function(self, x: Tensor) -> dict[str, Tensor]:
+        return {"y": x * self.coef}
+
+
+@pytest.mark.parametrize("unseen", [True, False])
+def test_a_change_reaches_recordings_of_all_shapes(unseen: bool) -> None:
+    """Also where the first call after it has another shape, recorded before or not."""
+    owner, small, large = OfOne(), torch.ones(2), torch.ones(3)
+    program = started(owner.function, owners=[owner])
+    for x in [small] * 20 + ([] if unseen else [large] * 20):
+        program(x=x)
+    owner.coef = 0.5
+    for x in (large, small, small):
+        assert torch.equal(program(x=x)["y"], x / 2)
+
+
+@pytest.mark.parametrize("operation", [torch.cat, lambda each: torch.stack(each).sum(0)])
+def test_a_longer_list_of_tensors_is_another_update(operation: Any) -> None:
+    more = [torch.ones(2)]
+    program = started(lambda x: {"y": operation([x, *more]).sum()})
+    for _ in range(3):
+        assert float(program(x=torch.ones(2))["y"]) == 4.0
+    more.append(more[0])
+    assert [float(program(x=torch.ones(2))["y"]) for _ in range(6)][-1] == 6.0
+
+
+def test_an_end_that_is_left_out_is_another_update() -> None:
+    target, copies = torch.zeros(2), [True]
+
+    def function(x: Tensor) -> dict[str, Tensor]:
+        made = x * 2
+        if copies:
+            target.copy_(x)
+        return {"y": made}
+
+    program = started(function)
+    for _ in range(3):
+        program(x=torch.ones(2))
+    copies.clear()
+    for value in range(2, 9):
+        program(x=torch.full((2,), float(value)))
+    assert target.tolist() != [8.0, 8.0]

@@ -89,7 +89,10 @@ class Program:
             self.calls, self.seconds = self.calls + 1, self.seconds + time.perf_counter() - begun
             return told
         form = tuple([(name, x.shape, x.stride()) for name, x in tensors.items()])
-        recorded = self.recordings.get(form)
+        recorded, changed = self.recordings.get(form), self.reads.changed()
+        if changed:
+            for each in self.recordings.values():  # those of other forms may hold it, too
+                each.left = each.made = 0
         if recorded is None:
             try:
                 recorded = self.recordings[form] = self._recording(tensors)
@@ -97,7 +100,6 @@ class Program:
                 if self.compiled:
                     raise
                 return self._give_up(str(error).partition("\n")[0], tensors)
-        changed = self.reads.changed()
         if changed or not recorded.left:
             return self._check(recorded, tensors, changed)
         recorded.left, recorded.made = recorded.left - 1, recorded.made + 1

@@ -7,6 +7,7 @@ kernel.
 
 from __future__ import annotations
 
+import itertools
 import operator
 import sys
 from collections.abc import Callable, Mapping
@@ -64,7 +65,11 @@ class Trace(TorchDispatchMode):
         with kernels.watched(), self:
             self.results = dict(function(**inputs))
         self.outputs = {name: self._find(tensor) for name, tensor in self.results.items()}
-        if expected is not None and not self.difference and self.outputs != expected.outputs:
+        if expected is None or self.difference:
+            return
+        if len(self.calls) < len(expected.calls):
+            self.difference = "another branch is taken"
+        elif self.outputs != expected.outputs:
             self.difference = "other results"
 
     @classmethod
@@ -114,8 +119,7 @@ class Trace(TorchDispatchMode):
         if old is None or call.kernel is not old.kernel:
             self.difference = f"another branch is taken{_place()}"
             return
-        pairs = zip(_leaves(old[1:]), _leaves(call[1:]), strict=False)
-        for a, b in pairs:
+        for a, b in itertools.zip_longest(_leaves(old[1:]), _leaves(call[1:])):
             if a != b and not (a != a and b != b):  # NaN
                 self.difference = f"{_told(a)} became {_told(b)}{_place()}"
                 return
@@ -184,13 +188,12 @@ def _told(leaf: Any) -> str:
 
 
 def _place() -> str:
-    """` (file.py:12)`, where the innermost code of the user's calls, or else of ours; empty in
-    gradients, which torch computes."""
-    frame, own = sys._getframe(1), ""
+    """` (file.py:12)`, the innermost line outside torch and this folder; empty in gradients, which
+    torch computes."""
+    frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith(_PACKAGES):
-            own = f" ({Path(file).name}:{frame.f_lineno})"
-            break
+            return f" ({Path(file).name}:{frame.f_lineno})"
         frame = frame.f_back  # type: ignore[assignment]
-    return own
+    return ""
