@@ -134,13 +134,14 @@ class Stop:
                 if told == math.inf:
                     told = now
                     faulthandler.cancel_dump_traceback_later()
-                if now - max(told, self._asked) > (SAVING if self._saving else SILENCE):
-                    self._end(code)
+                silence = SAVING if self._saving else SILENCE
+                if now - max(told, self._asked) > silence:
+                    self._end(code, silence)
 
-    def _end(self, code: int) -> None:
+    def _end(self, code: int, silence: float) -> None:
         """Say what happened, and end this process without asking anybody."""
         why = "the time limit" if code == 124 else signal.Signals(code - 128).name
-        line = f"Error: ended {SILENCE:g} s after {why}, without a reaction{_place()}; {self.saved}"
+        line = f"Error: ended {silence:g} s after {why}, without a reaction{_place()}; {self.saved}"
         show_cursor = "\x1b[?25h" if os.isatty(2) else ""
         os.write(2, f"{show_cursor}{line}\n".encode(errors="backslashreplace"))
         os._exit(code)
