@@ -80,8 +80,6 @@ def check(name: str, space: spaces.Space[Any], config: Any) -> None:
     """Refuse observations that the library's policies would not read as ours do."""
     if not isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete):
         raise UserError(f"{name} reads Box, Discrete and MultiDiscrete observations, not {space}")
-    if space.shape == () and isinstance(space, spaces.Box):
-        raise UserError(f"{name} needs observations with an axis, not {space}")
     if np.any(getattr(space, "start", 0)):
         raise UserError(f"{name} needs observations that count from 0, not {space}")
     if isinstance(space, spaces.MultiDiscrete) and len(space.shape) != 1:

@@ -61,7 +61,6 @@ HABITS = {
     "reset_num_timesteps": " Learning again starts schedules anew, with the weights reached",
     "replay_buffer_class": " prioritized=true is a parameter of dqn",
     "use_sde": " There is no state-dependent exploration",
-    "print_system_info": "",
 }
 
 

@@ -176,6 +176,7 @@ LEARN: dict[str, tuple[dict[str, Any], str]] = {
     "callbacks": ({"callback": ["x"]}, "callback must be a function"),
     "eval_freq": ({"eval_freq": -1}, "eval_freq must be at least 0"),
     "eval_episodes": ({"eval_freq": 5, "eval_episodes": 0}, "eval_episodes must be at least 1"),
+    "eval_max_steps": ({"eval_freq": 5, "eval_max_steps": 0}, "eval_max_steps must be at least 1"),
     "log_interval": ({"log_interval": 0}, "log_interval must be at least 1"),
     "tb_log_name": ({"tb_log_name": "x"}, "callback"),
 }

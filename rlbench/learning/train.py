@@ -17,12 +17,12 @@ from rlbench.learning import judge, progress, training_log
 from rlbench.learning.agent import Agent, Metrics
 from rlbench.learning.batched import BatchedLanes
 from rlbench.learning.encoders import reads
-from rlbench.learning.envcalls import EnvCalls
 from rlbench.learning.envtrial import try_environment
 from rlbench.learning.evaluate import PULSE_SECONDS
 from rlbench.learning.lanes import Lanes, SeedsBroken
 from rlbench.learning.limits import StepLimit
 from rlbench.learning.split import Split
+from rlbench.learning.usercode import close_env
 from rlbench.protocol import (
     EVAL_EPISODES,
     FINAL_EPISODES,
@@ -279,6 +279,8 @@ def learn(
     if eval_freq not in (None, "auto"):
         eval_freq = whole("eval_freq", eval_freq)
     eval_episodes = whole("eval_episodes", eval_episodes, 1)
+    if eval_max_steps is not None:
+        eval_max_steps = whole("eval_max_steps", eval_max_steps, 1)
     if log_interval is not None:
         log_interval = whole("log_interval", log_interval, 1)
     if eval_freq == "auto":
@@ -317,4 +319,4 @@ def _try_environment(agent: Agent) -> None:
     normalised = getattr(agent.config, "normalize_obs", False)
     for note in try_environment(env, agent.make_env, reads(agent.config), normalised):
         _LOG.warning("%s", note)
-    EnvCalls.close(env)
+    close_env(env)
