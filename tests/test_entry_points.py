@@ -163,6 +163,8 @@ def test_the_first_argument_is_the_environment() -> None:
     for args in (("MlpPolicy", CARTPOLE), ("CnnPolicy",)):
         with pytest.raises(UserError, match=r"as in DQN\('CartPole-v1'\)"):
             DQN(*args)
+    with pytest.raises(UserError, match="cannot import 'nowhere'"):
+        DQN("nowhere:TaxPolicy")  # an environment may have such a name
     with pytest.raises(UserError, match="takes one argument without a name"):
         DQN(CARTPOLE, 3)
 

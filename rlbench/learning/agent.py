@@ -7,6 +7,7 @@ Stable-Baselines3's (`learn`, `predict`, `save`, `load`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ class Agent(Interface, Requirements):
         **parameters: Any,
     ) -> None:
         called = type(self).__name__
-        if isinstance(env, str) and env.endswith("Policy"):  # Stable-Baselines3's first argument
+        if isinstance(env, str) and re.fullmatch(r"\w+Policy", env):  # Stable-Baselines3's first
             raise UserError(
                 f"{called} has no policy '{env}': give the environment first, as in "
                 f"{called}('CartPole-v1'), and the network by encoder="
