@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from rich.console import Console
-
+from rlbench.console import console as new_console
 from rlbench.errors import UserError
 from rlbench.learning.batched import is_data
 from rlbench.learning.envcalls import EnvCalls
@@ -17,6 +17,7 @@ from rlbench.learning.outside import Outside
 from rlbench.learning.spaces import ObsSpec
 from rlbench.learning.usercode import Fault, guarded
 from rlbench.numbers import mean_text
+from rlbench.plaintext import plain_text
 from rlbench.protocol import FINAL_EPISODES
 from rlbench.run import full_id
 
@@ -45,17 +46,15 @@ def score(
     except Fault as fault:
         raise UserError(f"{name} fails on {env}: {fault.reason()}") from None
     scores = [each for each in played if isinstance(each, Score)]
-    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    print_line = functools.partial(new_console().print, soft_wrap=True, highlight=False)
     if errors := [each.error for each in scores if each.error]:
-        console.print(f"{name} on {env}: {errors[0]}")
+        print_line(f"{name} on {env}: {plain_text(errors[0])}")
         return 1
     returns, lengths = [each.ret for each in scores], [each.length for each in scores]
     if cuts := sum(each.cut for each in scores):
-        most = max(lengths)
-        console.print(
-            f"{cuts} of {len(scores)} episodes did not end and were cut after {most:,} steps"
-        )
-    console.print(
+        most = f"{max(lengths):,}"
+        print_line(f"{cuts} of {len(scores)} episodes did not end and were cut after {most} steps")
+    print_line(
         f"{name} on {env}: mean return {mean_text(returns)} (standard deviation over "
         f"{len(returns)} episodes, {'deterministic' if deterministic else 'stochastic'})\n"
         "this is one agent: episodes tell nothing of other seeds, so there is no interval"
