@@ -322,4 +322,5 @@ def test_an_end_that_is_left_out_is_another_update() -> None:
     copies.clear()
     for value in range(2, 9):
         program(x=torch.full((2,), float(value)))
-    assert target.tolist() != [8.0, 8.0]
+    assert not program.record
+    assert target.max() < 4  # found at the next check
