@@ -20,11 +20,13 @@ class Lane(gymnasium.Wrapper[Any, Any, Any, Any]):
     that `rlbench.learning.envcalls` looks for.
     """
 
-    def __init__(self, env: Any, reset_seed: int, ends: list[tuple[float, int]]) -> None:
+    def __init__(
+        self, env: Any, reset_seed: int, ends: list[tuple[float, int]], watch: bool = False
+    ) -> None:
         super().__init__(env)
         self.reset_seed: int | None = reset_seed
         spec = ObsSpec(env.observation_space)
-        self.calls, self.floats = EnvCalls(spec), spec.dtype.kind == "f"
+        self.calls, self.floats = EnvCalls(spec, watch), spec.dtype.kind == "f"
         self.acts_floats = env.action_space.dtype.kind == "f"
         self.ends, self.ret, self.length = ends, 0.0, 0
 

@@ -77,7 +77,10 @@ class OneSeed:
         make = agent.make_env
         if make is None:
             raise UserError("this agent was loaded without an environment: pass env= to load")
-        lanes = [Lane(make(), lane_seed(self.seed, i), self.ends) for i in range(agent.n_envs)]
+        lanes = [
+            Lane(make(), lane_seed(self.seed, i), self.ends, watch=i == 0)
+            for i in range(agent.n_envs)
+        ]
         env = vec_env.DummyVecEnv([lambda lane=lane: lane for lane in lanes])
         env = networks.channels_first(env, agent.spec, c)
         scaled = getattr(c, "normalize_reward", False)

@@ -106,8 +106,7 @@ class ShufflePixels(Noisy):
         shape = _box(env).shape
         if len(shape) not in (2, 3):
             raise ValueError(f"it needs an image as observation, not shape {shape}")
-        # Channels are the shorter of the outer axes, as everywhere in the workbench.
-        self.first = len(shape) == 3 and shape[2] >= shape[0]
+        self.first = len(shape) == 3 and not channels_last(shape)
 
     def observation(self, observation: np.ndarray) -> np.ndarray:
         shape = observation.shape
@@ -141,6 +140,14 @@ WRAPPERS: dict[str, tuple[type[gymnasium.Wrapper[Any, Any, Any, Any]], str]] = {
     "mask-velocity": (MaskVelocity, "velocities are 0: known ones, or mask-velocity:I,J,..."),
     "shuffle-pixels": (ShufflePixels, "pixels change places at each step; a control"),
 }
+
+
+def channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether the channels of an image of three axes are the last, as everywhere in the workbench:
+    height and width are the two equal axes, else channels are the shorter of the outer ones."""
+    if shape[0] == shape[1]:
+        return True
+    return shape[1] != shape[2] and shape[2] < shape[0]
 
 
 def _box(env: Any) -> spaces.Box:

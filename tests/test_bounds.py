@@ -110,6 +110,9 @@ def test_bounds_are_of_plain_environments() -> None:
         ("LunarLander-v3", []),
     ):
         assert np.isnan(bounds_of(env, arguments)).all()
+    low, high = bounds_of("CliffWalking-v1")
+    assert np.isnan(low)  # without a limit of steps there is no least return
+    assert high == -1
     assert set(WRAPPERS) == _SAME_RETURNS
     assert rlbench.envs is not None
     assert {e for e in BOUNDS if not e.startswith(("ALE/", "CartPole-v0"))} <= set(

@@ -125,6 +125,26 @@ def test_mistakes_are_one_line(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("option", [["--data"], ["--env-kwargs", "data="]])
+def test_other_data_than_the_name_says(
+    option: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Refused, with a way out that works."""
+    monkeypatch.chdir(tmp_path)
+    path = own_data(tmp_path)
+    given = [*option, path.name] if len(option) == 1 else [option[0], option[1] + path.name]
+    assert here("run", "majority", "--env", "rlbench/Classify-Digits-v0", *given) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"Classify-Digits-v0 is data digits, not {path}" in error
+    assert "rlbench/Classify-v0 and the like take any" in error
+    assert [*tmp_path.iterdir()] == [path]
+    assert here("run", "majority", "--env", "rlbench/Classify-v0", *given, "-q") == 0
+
+
 def test_data_commands(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

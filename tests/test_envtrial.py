@@ -18,6 +18,7 @@ from rlbench.checks import check
 from rlbench.errors import UserError
 from rlbench.learning import envtrial as module
 from rlbench.learning.envtrial import try_environment
+from rlbench.learning.lanes import Lanes
 from rlbench.run import plan
 
 
@@ -104,6 +105,30 @@ class Jitter(Sound):
         return np.array([np.sin(x) ** 2 + np.cos(x) ** 2 + 0.1, x])
 
 
+class Nanoseconds(Sound):
+    """Integers that float64 does not hold."""
+
+    observation_space = spaces.Box(0, 2**62, (1,), np.int64)
+    at = 2**60
+
+    def obs(self) -> Any:
+        return np.array([self.at + self.t])
+
+
+class Sentinel(Nanoseconds):
+    """As large, and float64 holds it."""
+
+    def obs(self) -> Any:
+        return np.array([self.at])
+
+
+class Nested(Nanoseconds):
+    observation_space = spaces.Dict(a=spaces.Tuple([spaces.Box(0, 2**63, (2,), np.uint64)]))
+
+    def obs(self) -> Any:
+        return {"a": (np.array([1, 2**60 + 1], np.uint64),)}
+
+
 def said(cls: Any, reads: bool = True, normalised: bool = False) -> str:
     return "; ".join(try_environment(cls(), cls, reads, normalised))
 
@@ -134,6 +159,16 @@ def test_nothing_is_said_of_what_is_sound(cls: Any) -> None:
 
 def test_digits_are_kept_where_they_are_normalised_or_not_read() -> None:
     assert said(Stamped, normalised=True) == said(Stamped, reads=False) == ""
+
+
+def test_integers_that_float64_does_not_hold_are_told() -> None:
+    for normalised in (False, True):
+        for cls, value in ((Nanoseconds, 2**60 + 1), (Nested, 2**60 + 1)):
+            found = said(cls, normalised=normalised)
+            assert found.startswith(f"observations such as {value} are beyond 2^53")
+            assert ";" not in found
+        assert said(Sentinel, normalised=normalised) == ""
+    assert said(Nanoseconds, reads=False) == ""
 
 
 def test_it_is_in_the_first_line_of_a_run() -> None:
@@ -190,3 +225,46 @@ def test_a_slow_environment_is_tried_briefly(monkeypatch: pytest.MonkeyPatch) ->
 
     assert try_environment(OwnGenerator(), make, True, False) == []
     assert made == []
+
+
+class OverLater(Sound):
+    """Outside its bounds from step 15 of an episode on, which no trial reaches."""
+
+    def obs(self) -> Any:
+        return (1.0 if self.t < 15 else 4.0) * np.ones(2, np.float32)
+
+
+class BytesOver(OverLater):
+    """The same of bytes whose space does not take them all."""
+
+    observation_space = spaces.Box(0, 9, (2,), np.uint8)
+
+    def obs(self) -> Any:
+        return np.full(2, 9 if self.t < 15 else 10, np.uint8)
+
+
+class BytesWithin(BytesOver):
+    observation_space = spaces.Box(0, 255, (2,), np.uint8)
+
+
+class Unbounded(OverLater):
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("cls", "words"),
+    [(OverLater, "4 is not in [-1, 1]"), (BytesOver, "10 is not in [0, 9]"),
+     (Sound, ""), (BytesWithin, ""), (Unbounded, "")],
+)  # fmt: skip
+def test_bounds_overstepped_after_the_trial_are_told_once(
+    cls: Any, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the lanes; nothing is said of what stays within its bounds, or has none."""
+    assert said(cls) == ""
+    lanes = Lanes(cls, (0, 1), 2)
+    lanes.reset()
+    with caplog.at_level(logging.WARNING, "rlbench"):
+        for _ in range(600):
+            lanes.step(np.zeros((2, 2), np.int64))
+    assert caplog.text.count("overstep observation_space") == (words != "")
+    assert words in caplog.text

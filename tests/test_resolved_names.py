@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 from commands import TINY, here, run_folder
 
+from rlbench.errors import UserError
+from rlbench.learning.makeenv import env_factory
 from rlbench.run import full_id, plan
 
 MODULE = """
@@ -84,6 +87,34 @@ def test_arguments_as_registered_are_none(mine: Path) -> None:
     assert lake.env_kwargs == {"map_name": "8x8"}
     other = plan("random", "many_of_mine:Game", [0], total_timesteps=5, env_kwargs={"data": "x"})
     assert other.env_kwargs == {"data": "x"}
+
+
+def test_two_modules_with_one_id(
+    mine: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first keeps it, the second is refused by name; its class still serves. An id of
+    Gymnasium's that a module takes is told."""
+    line = "import gymnasium\nfrom probes import Noise\ngymnasium.register('{}', Noise{})\n"
+    (mine / "first_one.py").write_text(line.format("Same-v0", ""))
+    (mine / "second_one.py").write_text(line.format("Same-v0", ", max_episode_steps=3"))
+    (mine / "third_one.py").write_text(line.format("CartPole-v1", ""))
+    monkeypatch.setattr(gymnasium.envs.registration, "registry", dict(gymnasium.registry))
+    monkeypatch.setattr(gymnasium, "registry", gymnasium.envs.registration.registry)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Gymnasium's own
+        for name in ("first_one:Same-v0", "second_one:Same-v0", "second_one:Same", "first_one:Same",
+                     "second_one:Noise"):  # fmt: skip
+            if "second_one:S" in name:
+                with pytest.raises(UserError, match="'first_one' has registered Same"):
+                    env_factory(name)
+            else:
+                env_factory(name)().close()
+        assert gymnasium.registry["Same-v0"].max_episode_steps is None
+        assert not caplog.text
+        env_factory("third_one:CartPole-v1")
+        assert "third_one registers CartPole-v1 anew" in caplog.text
+    for name in ("first_one", "second_one", "third_one"):
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.slow

@@ -32,6 +32,14 @@ class Scaled(gymnasium.ActionWrapper[Any, Any, Any]):
         return action
 
 
+def several(env: Any, *values: Any) -> Any:
+    return Scaled(env, values)
+
+
+def anything(*values: Any) -> Any:
+    return Scaled(values[0], values[1:])
+
+
 def outer(name: str) -> Any:
     return env_factory(name)()
 
@@ -101,7 +109,17 @@ def test_names_that_stay_as_they_are(said: str) -> None:
          "AtariPreprocessing:noop_max=0,screen_size=84x84"),
         ('FilterObservation:filter_keys=["position"]', 'FilterObservation:["position"]'),
         ("ClipReward:max_reward=1", "ClipReward:max_reward=1"),
-        ("ClipReward:none,1", "ClipReward:min_reward=none,max_reward=1"),
+        ("ClipReward:none,1", "ClipReward:max_reward=1"),
+        ("blank:0.5", "blank"), ("blank:probability=5e-1", "blank"), ("mask-velocity:none",
+         "mask-velocity"),
+        ("test_wrapper_names:Scaled:a=1", "test_wrapper_names:Scaled:1"),
+        ("test_wrapper_names:Scaled:1,none", "test_wrapper_names:Scaled:1"),
+        ("test_wrapper_names:Scaled:c=c,b=2.50,a=0", "test_wrapper_names:Scaled:a=0,b=2.5"),
+        ("test_wrapper_names:Scaled:0,2.5", "test_wrapper_names:Scaled:a=0,b=2.5"),
+        ("test_wrapper_names:Scaled:[1,2],2.5", "test_wrapper_names:Scaled:a=[1,2],b=2.5"),
+        ("test_wrapper_names:anything:1,2", "test_wrapper_names:anything:1,2"),
+        ("test_wrapper_names:Scaled:a=1x2", "test_wrapper_names:Scaled:1x2"),
+        ("test_wrapper_names:several:1,2", "test_wrapper_names:several:1,2"),
     ],
 )  # fmt: skip
 def test_one_spelling(said: str, full: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from typing import Any
 
@@ -13,9 +14,16 @@ from probes import Mixed, Noise, Opaque, Seen
 from scipy.stats import binomtest, chisquare
 from test_envstate import go_on
 
-from rlbench.envs.wrappers import VELOCITIES, BlankFrames, MaskVelocity, ShufflePixels
+from rlbench.envs.wrappers import (
+    VELOCITIES,
+    BlankFrames,
+    MaskVelocity,
+    ShufflePixels,
+    channels_last,
+)
 from rlbench.learning import envstate
 from rlbench.learning.makeenv import env_factory
+from rlbench.learning.spaces import _channels_last
 
 # Where each keeps its velocities, read from its own state.
 CLASSIC: dict[str, Any] = {
@@ -111,6 +119,12 @@ def test_blank_frames_are_independent() -> None:
     twice = [not obs.any() for obs in watch("rlbench/Catch-v0+blank+blank", 3000)]
     assert binomtest(sum(twice), 3001, 0.75).pvalue > 1e-5
     assert binomtest(int(blank.sum()), 3001, 0.75).pvalue < 1e-5  # the test can fail
+
+
+def test_pixels_are_shuffled_along_the_axes_that_networks_read() -> None:
+    """Also with as many or more channels than rows."""
+    for shape in itertools.product((3, 8, 10, 12), repeat=3):
+        assert channels_last(shape) == _channels_last(shape), shape
 
 
 @pytest.mark.parametrize("wrap", ["blank", "shuffle-pixels"])

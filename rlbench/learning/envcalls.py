@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from rlbench.errors import UserError
-from rlbench.learning.observations import NUMBERS, BadObservation
+from rlbench.learning.observations import NUMBERS, BadObservation, bounds, overstepped
 from rlbench.learning.spaces import ObsSpec
 from rlbench.learning.usercode import Fault, as_fault, guarded
 
 _LOG = logging.getLogger("rlbench")
 _NONE = np.empty(0, np.int64)
+_WATCH_EVERY = 251  # steps of all lanes; a prime, so that no part of an episode is left out
 
 BAD_ACTION = "action became NaN or infinite"
 BAD_OBSERVATION = "observation became NaN or infinite"
@@ -34,10 +35,16 @@ class BadEnvironment(Fault):
 
 
 class EnvCalls:
-    """Resets and steps environments of one kind, and reads what they return."""
+    """Resets and steps environments of one kind, and reads what they return.
 
-    def __init__(self, spec: ObsSpec) -> None:
+    With `watch` every 251st observation is compared with the bounds of its space, and the first
+    that is outside is told in the log.
+    """
+
+    def __init__(self, spec: ObsSpec, watch: bool = False) -> None:
         self.spec, self.read = spec, spec.array
+        self.limits = bounds(spec.space) if watch else None
+        self.unwatched = _WATCH_EVERY if self.limits else -1  # steps until the next comparison
 
     def reset(self, env: Any, **given: Any) -> tuple[Any, Any]:
         """The first observation as it is stored, and (observation, info) as they came."""
@@ -79,11 +86,22 @@ class EnvCalls:
         if reward - reward:  # NaN where it is NaN or infinite
             raise Fault("diverged", BAD_REWARD)
         try:
-            return self.read(obs), reward, ended, cut, out
+            stored = self.read(obs)
         except BadObservation as error:
             raise BadEnvironment(str(error)) from None
         except BaseException as error:  # of an object that is asked for its numbers
             raise as_fault(error) from error
+        self.unwatched -= 1
+        if not self.unwatched:
+            self._watch(stored)
+        return stored, reward, ended, cut, out
+
+    def _watch(self, stored: Any) -> None:
+        """Tell it once where an observation is outside the bounds of its space."""
+        assert self.limits is not None
+        if said := overstepped(np.reshape(stored, (1, -1)), self.limits):
+            _LOG.warning("%s (said once, though it may happen again)", said)
+        self.unwatched = -1 if said else _WATCH_EVERY
 
     def _read(self, obs: Any) -> Any:
         try:

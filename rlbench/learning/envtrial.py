@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from rlbench.learning.batched import is_data
 from rlbench.learning.envcalls import BadEnvironment, EnvCalls
 from rlbench.learning.lanes import MakeEnv
-from rlbench.learning.observations import bounds
+from rlbench.learning.observations import bounds, overstepped
 from rlbench.learning.spaces import ObsSpec
 from rlbench.learning.streams import streams_kept
 from rlbench.learning.usercode import Fault, guarded
@@ -27,6 +27,7 @@ class _Seen(NamedTuple):
 
     obs: list[np.ndarray]
     rewards: list[float]
+    long: list[int]  # integers that float64 does not hold
 
     def differs(self, other: _Seen) -> str:
         """What is different in another episode, up to where the shorter one ends."""
@@ -65,9 +66,16 @@ def try_environment(env: Any, make: MakeEnv, reads: bool, normalised: bool) -> l
     if different:
         notes.append(f"{different[0]}: its results cannot be repeated, and lanes may be alike")
     obs = np.array([each for episode in seen for each in episode.obs])
-    if len(obs) and (outside := _outside(obs, spec)):
+    limits = bounds(spec.space)
+    if len(obs) and limits and (outside := overstepped(obs, limits)):
         notes.append(outside)
-    if len(obs) and reads and not normalised and (lost := _lost(obs, spec)):
+    long = [each for episode in seen for each in episode.long]
+    if reads and long and spec.raw == np.float64:
+        notes.append(
+            f"observations such as {long[0]} are beyond 2^53 and lose digits, with normalize_obs "
+            "too: let the environment return differences or smaller numbers"
+        )
+    elif len(obs) and reads and not normalised and (lost := _lost(obs, spec)):
         notes.append(lost)
     return notes
 
@@ -87,17 +95,19 @@ def _play(env: Any, spec: ObsSpec, begun: float) -> _Seen:
     """A few steps with actions that are the same each time."""
     calls, actions = EnvCalls(spec), copy.deepcopy(env.action_space)
     actions.seed(0)
-    seen = _Seen([_stored(calls.reset(env, seed=SEED)[0], spec)], [])
+    first, (raw, _) = calls.reset(env, seed=SEED)
+    seen = _Seen([_stored(first, spec)], [], _long(raw))
     for _ in range(STEPS):
         if time.monotonic() - begun > SLOW:
             break
         try:
-            obs, reward, ended, cut, _ = calls.step(env, actions.sample())
+            obs, reward, ended, cut, (raw, *_) = calls.step(env, actions.sample())
         except BadEnvironment as fault:
             step = len(seen.obs)
             raise BadEnvironment(f"{fault.what} (step {step} of a trial)") from None
         seen.obs.append(_stored(obs, spec))
         seen.rewards.append(reward)
+        seen.long.extend(_long(raw))
         if ended or cut:
             break
     return seen
@@ -109,21 +119,16 @@ def _stored(obs: Any, spec: ObsSpec) -> np.ndarray:
     return out.ravel()
 
 
-def _outside(obs: np.ndarray, spec: ObsSpec) -> str:
-    """Whether values overstep the bounds of a Box."""
-    limits = bounds(spec.space)
-    if limits is None:
-        return ""
-    narrow = obs.astype(np.float32)
-    with np.errstate(invalid="ignore"):
-        outside = (narrow < limits[0]) | (narrow > limits[1])
-    if not outside.any():
-        return ""
-    row, column = (int(each[0]) for each in np.nonzero(outside))
-    return (
-        f"observations overstep observation_space: {obs[row, column]:g} is not in "
-        f"[{limits[0][column]:g}, {limits[1][column]:g}]"
-    )
+def _long(raw: Any) -> list[int]:
+    """An integer in an observation that float64 does not hold, if there is one."""
+    if isinstance(raw, Mapping | tuple | list):
+        parts = raw.values() if isinstance(raw, Mapping) else raw
+        return [each for part in parts for each in _long(part)][:1]
+    whole = np.ravel(raw)
+    if whole.dtype.kind not in "iu" or whole.dtype.itemsize < 8:
+        return []
+    large = whole[np.abs(whole.astype(np.float64)) >= 2.0**53].tolist()
+    return [each for each in large if int(float(each)) != each][:1]
 
 
 def _lost(obs: np.ndarray, spec: ObsSpec) -> str:

@@ -94,7 +94,7 @@ class Lanes:
         self.seeds, self.n_envs = tuple(seeds), n_envs
         self.envs = [make() for _ in range(len(self.seeds) * n_envs)]
         self.spec = spec or ObsSpec(self.envs[0].observation_space)
-        self.calls = EnvCalls(self.spec)
+        self.calls = EnvCalls(self.spec, watch=True)
         action_space = self.envs[0].action_space
         self.discrete = isinstance(action_space, spaces.Discrete)
         self.start = int(action_space.start) if isinstance(action_space, spaces.Discrete) else 0

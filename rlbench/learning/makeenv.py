@@ -6,6 +6,7 @@ import contextlib
 import copy
 import functools
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from rlbench.errors import UserError, nearest
 from rlbench.learning import wrapping
 from rlbench.learning.importing import first_line, import_module
 from rlbench.learning.usercode import constructed
+
+_LOG = logging.getLogger("rlbench")
 
 # Which of our extras brings what Gymnasium misses, by a word of its complaint.
 _EXTRAS = {"box2d": "box2d", "opencv": "atari", "mujoco": "mujoco"}
@@ -202,11 +205,37 @@ def _wrapped(make: Callable[[], Any], layers: Sequence[Callable[[Any], Any]]) ->
 
 
 def _import(module: str, attribute: str, what: str) -> Any:
-    """What a module has under a name, None for nothing."""
+    """What a module has under a name, None for nothing.
+
+    Raises:
+        UserError: it cannot be imported, or registers an id that another such module has.
+    """
+    before = dict(gymnasium.registry)
     try:
-        return getattr(constructed(import_module, module), attribute, None)
+        found = getattr(constructed(import_module, module), attribute, None)
     except Exception as error:
         raise UserError(f"{what}: cannot import '{module}': {_reason(error)}") from None
+    for gym_id, spec in [*gymnasium.registry.items()]:
+        old = before.get(gym_id, spec)
+        if old is spec:
+            if gym_id not in before:
+                _REGISTERED[gym_id] = module
+        elif _REGISTERED.get(gym_id, module) != module:
+            gymnasium.registry[gym_id] = old
+            _CLASHES[module, gym_id] = _REGISTERED[gym_id]
+        else:
+            _REGISTERED[gym_id] = module
+            _LOG.warning("%s registers %s anew: that name is now its environment", module, gym_id)
+    if other := _CLASHES.get((module, registered(attribute) or attribute)):
+        raise UserError(
+            f"{what}: '{other}' has registered {attribute} too, and one process holds one "
+            f"environment of a name: use them in runs of their own, or {module}:Class"
+        )
+    return found
+
+
+_REGISTERED: dict[str, str] = {}  # ids by the module that brought them here
+_CLASHES: dict[tuple[str, str], str] = {}  # a module and an id that another one had before it
 
 
 def _reason(error: Exception) -> str:

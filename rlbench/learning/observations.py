@@ -183,8 +183,25 @@ def _check_values(obs: np.ndarray, dtype: np.dtype[Any], name: str) -> None:
         )
 
 
+def overstepped(obs: np.ndarray, limits: tuple[np.ndarray, np.ndarray]) -> str:
+    """What to say of flattened observations `(n, width)` outside these `bounds`; nothing if none
+    is."""
+    low, high = limits
+    narrow = obs.astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        outside = (narrow < low) | (narrow > high)
+    if not outside.any():
+        return ""
+    row, column = (int(each[0]) for each in np.nonzero(outside))
+    return (
+        f"observations overstep observation_space: {obs[row, column]:g} is not in "
+        f"[{low[column]:g}, {high[column]:g}]"
+    )
+
+
 def bounds(space: spaces.Space[Any]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Lowest and highest values of what is stored, flattened; None where no Box is in it."""
+    """Lowest and highest values of what is stored, flattened; None where no value that the space's
+    dtype holds can overstep them."""
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         return None
     low, high = [], []
@@ -195,7 +212,7 @@ def bounds(space: spaces.Space[Any]) -> tuple[np.ndarray, np.ndarray] | None:
             for each in inner:
                 walk(each)
             return
-        if isinstance(space, spaces.Box):
+        if isinstance(space, spaces.Box) and not _whole_range(space):
             low.append(space.low.ravel().astype(np.float32))
             high.append(space.high.ravel().astype(np.float32))
             return
@@ -204,6 +221,14 @@ def bounds(space: spaces.Space[Any]) -> tuple[np.ndarray, np.ndarray] | None:
         high.append(np.full(width, np.inf, np.float32))
 
     walk(space)
-    if not low:
-        return None
-    return np.concatenate(low), np.concatenate(high)
+    ends = np.concatenate(low), np.concatenate(high)
+    return ends if np.isfinite(ends).any() else None
+
+
+def _whole_range(space: spaces.Box) -> bool:
+    """Whether a Box of integers has room for all values of its dtype, as bytes of images do."""
+    dtype = np.dtype(space.dtype)
+    if dtype.kind not in "iu":
+        return False
+    kind = np.iinfo(dtype)
+    return bool((space.low == kind.min).all() and (space.high == kind.max).all())

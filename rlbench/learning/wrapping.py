@@ -65,27 +65,52 @@ def layer(wrap: str) -> Callable[[Any], Any]:
 
 
 def canonical(wrap: str) -> str:
-    """The one spelling of a wrapper with these arguments, where its name is a known one.
+    """The one spelling of a wrapper with these arguments, where it can be found.
 
-    Keywords are in the order of the signature; the first parameter alone goes without its name.
+    Arguments that are defaults are left out, keywords are in the order of the signature, and the
+    first parameter alone goes without its name.
     """
     module, name, _ = read(wrap)
-    if module or name not in names():
-        return wrap
     try:
         make = _find(wrap)
-        args, kwargs = _arguments(wrap, make)
-        given = inspect.signature(make).bind(None, *args, **kwargs).arguments
+        parameters, given = _bound(wrap, make)
     except UserError:
         return wrap  # whoever makes it says what is wrong
-    _, *values = given.items()
-    parameters = list(inspect.signature(make).parameters)
-    if not values:
-        return name
-    if [key for key, _ in values] == parameters[1:2]:
-        alone = len(parameters) == 2
-        return f"{name}:{_spelled(values[0][1], ',' if alone else 'x')}"
-    return f"{name}:" + ",".join(f"{key}={_spelled(value, 'x')}" for key, value in values)
+    start, values = f"{module}:{name}" if module else name, {}
+    for key, value in given.items():
+        if parameters[key].kind not in _NAMED:
+            return wrap  # it cannot be said by name
+        if type(value) is not type(parameters[key].default) or value != parameters[key].default:
+            values[key] = value
+    first, alone = [*parameters][1:2], len(parameters) == 2
+    said = []
+    for key, value in values.items():
+        if module and isinstance(value, list) and not alone:  # may not become a tuple
+            text = json.dumps(value, separators=(",", ":"))
+        else:
+            text = _spelled(value, "," if alone and not (module and type(value) is tuple) else "x")
+        said.append((key, text))
+    if [*values] == first:
+        full = f"{start}:{said[0][1]}"
+    else:
+        full = ":".join(filter(None, [start, ",".join("=".join(each) for each in said)]))
+    # Not where it would be read as something else.
+    same = not module or repr(_bound(full, make)[1]) == repr(values)
+    return full if same else wrap
+
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _bound(wrap: str, make: Callable[..., Any]) -> tuple[Any, dict[str, Any]]:
+    """The parameters of what is called, and its arguments by their names."""
+    args, kwargs = _arguments(wrap, make)
+    signature = inspect.signature(make)
+    given = signature.bind(None, *args, **kwargs).arguments
+    first = next(iter(signature.parameters))
+    if isinstance(given[first], tuple):
+        raise UserError(f"wrapper '{wrap}': it takes any arguments")
+    return signature.parameters, {k: v for k, v in given.items() if k != first}
 
 
 def _apply(make: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], env: Any) -> Any:

@@ -98,6 +98,8 @@ BOUNDS: dict[str, Bounds] = {
     "FrozenLake-v1": (0.0, 1.0),
     "FrozenLake8x8-v1": (0.0, 1.0),
     "Blackjack-v1": (-1.0, 1.0),
+    "CliffWalking-v1": (float("nan"), -1.0),  # every step costs 1 or 100
+    "CliffWalkingSlippery-v1": (float("nan"), -1.0),
     "Taxi-v4": (-2000.0, 20.0),  # 200 steps of at least -10; 20 for the last one
     "rlbench/Catch-v0": (-1.0, 1.0),
     "rlbench/Catch84-v0": (-1.0, 1.0),
