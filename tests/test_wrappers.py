@@ -159,7 +159,7 @@ def test_channels_of_a_pixel_stay_together(shape: tuple[int, ...]) -> None:
         def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
             return picture, {}
 
-    last = len(shape) == 3 and shape[2] < shape[0]
+    last = len(shape) == 3 and channels_last(shape)
 
     def pixels(image: np.ndarray) -> list[Any]:
         if image.ndim == 3:

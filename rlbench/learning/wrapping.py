@@ -90,7 +90,7 @@ def canonical(wrap: str) -> str:
         else:
             text = _spelled(value, "," if alone and not (module and type(value) is tuple) else "x")
         said.append((key, text))
-    if [*values] == first:
+    if values and [*values] == first:
         full = f"{start}:{said[0][1]}"
     else:
         full = ":".join(filter(None, [start, ",".join("=".join(each) for each in said)]))
