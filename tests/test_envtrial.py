@@ -108,7 +108,7 @@ class Jitter(Sound):
 class Nanoseconds(Sound):
     """Integers that float64 does not hold."""
 
-    observation_space = spaces.Box(0, 2**62, (1,), np.int64)
+    observation_space: spaces.Space[Any] = spaces.Box(0, 2**62, (1,), np.int64)
     at = 2**60
 
     def obs(self) -> Any:

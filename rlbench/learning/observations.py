@@ -230,5 +230,5 @@ def _whole_range(space: spaces.Box) -> bool:
     dtype = np.dtype(space.dtype)
     if dtype.kind not in "iu":
         return False
-    kind = np.iinfo(dtype)
+    kind = np.iinfo(dtype.name)
     return bool((space.low == kind.min).all() and (space.high == kind.max).all())

@@ -17,12 +17,12 @@ from rlbench.learning import judge, progress, training_log
 from rlbench.learning.agent import Agent, Metrics
 from rlbench.learning.batched import BatchedLanes
 from rlbench.learning.encoders import reads
+from rlbench.learning.envcalls import EnvCalls
 from rlbench.learning.envtrial import try_environment
 from rlbench.learning.evaluate import PULSE_SECONDS
 from rlbench.learning.lanes import Lanes, SeedsBroken
 from rlbench.learning.limits import StepLimit
 from rlbench.learning.split import Split
-from rlbench.learning.usercode import close_env
 from rlbench.protocol import (
     EVAL_EPISODES,
     FINAL_EPISODES,
@@ -319,4 +319,4 @@ def _try_environment(agent: Agent) -> None:
     normalised = getattr(agent.config, "normalize_obs", False)
     for note in try_environment(env, agent.make_env, reads(agent.config), normalised):
         _LOG.warning("%s", note)
-    close_env(env)
+    EnvCalls.close(env)
