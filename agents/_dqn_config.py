@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field as field
 
 from rlbench.config import Float, Int, Steps
-from rlbench.learning.exploration import ExplorationConfig
-from rlbench.learning.heads import HeadConfig
-from rlbench.learning.off_policy import check_replayed
+from rlbench.learning.algorithms.epsilon_greedy import ExplorationConfig
+from rlbench.learning.algorithms.off_policy import check_replayed
+from rlbench.learning.networks.value_heads import HeadConfig
 
 # Parameters that hold for nothing where a switch is as it is.
 OF_PRIORITY = ("prioritized_alpha", "prioritized_beta", "prioritized_eps")

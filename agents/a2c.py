@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rlbench.learning.on_policy import OnPolicy, OnPolicyConfig
+from rlbench.learning.algorithms.on_policy import OnPolicy, OnPolicyConfig
 
 
 class A2CConfig(OnPolicyConfig):

@@ -17,24 +17,25 @@ from gymnasium import spaces
 from pydantic import Field as field
 from torch import Tensor
 
-from rlbench.agents._teacher import Teacher, digest
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
-from rlbench.learning import encoders, returns
-from rlbench.learning.agent import Agent, Metrics
-from rlbench.learning.distributions import Distribution, Gaussian, distribution
-from rlbench.learning.lanes import Step
-from rlbench.learning.learner import Learner, LearnerConfig
-from rlbench.learning.nets import Generators
-from rlbench.learning.networks import QNetwork, sizes
-from rlbench.learning.normalize import Normalizer
-from rlbench.learning.perception import Lookout, Perception
-from rlbench.learning.policies import OverNetwork
-from rlbench.learning.programs import Told
-from rlbench.learning.rollout import items, select
-from rlbench.learning.seeds import Permutations, generator
-from rlbench.learning.spaces import ObsSpec
-from rlbench.learning.window import Window
+from rlbench.learning.algorithms.teacher import Teacher, digest
+from rlbench.learning.compile.compiled_update import Told
+from rlbench.learning.core.agent_core import Agent, Metrics
+from rlbench.learning.data.normalization import Normalizer
+from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
+from rlbench.learning.data.rollout import items, select
+from rlbench.learning.data.step_window import StepWindow
+from rlbench.learning.environments.lanes import Step
+from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.equations import losses
+from rlbench.learning.networks import encoders
+from rlbench.learning.networks.action_distributions import Distribution, Gaussian, distribution
+from rlbench.learning.networks.layers import Generators
+from rlbench.learning.networks.models import QNetwork, sizes
+from rlbench.learning.optim.learner import Learner, LearnerConfig
+from rlbench.learning.policies.network_policies import NetworkPolicy
+from rlbench.learning.rng import PermutationStream, generator
 
 
 class CloneConfig(LearnerConfig):
@@ -88,7 +89,7 @@ class Clone(Agent):
     version = 1
     action_spaces = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
     default_envs = 8
-    answers = False
+    predicts_labels = False
     exact = True  # its teacher may normalise
     config: CloneConfig
 
@@ -98,9 +99,13 @@ class Clone(Agent):
         self.net = self.network([generator(seed, "init") for seed in self.seeds], c)
         self.learner = Learner(self.net, c, self.device)
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
-        self.lookout = Lookout(self.spec, self.net.memory, (seeds, self.n_envs), self.normalizer)
-        self.window, self.length = Window(c.n_steps), c.length()
-        self.order = Permutations(self.seeds, "minibatch", self.n_envs * c.n_steps // self.length)
+        self.lookout = LaneContext(
+            self.spec, self.net.state_size, (seeds, self.n_envs), self.normalizer
+        )
+        self.window, self.length = StepWindow(c.n_steps), c.length()
+        self.order = PermutationStream(
+            self.seeds, "minibatch", self.n_envs * c.n_steps // self.length
+        )
         # A clone that only acts needs no teacher: it is read when training begins.
         self.teacher = Teacher(
             c.source, self.seeds, self.observation_space, self.action_space, self.device
@@ -110,14 +115,14 @@ class Clone(Agent):
         return QNetwork(generators, self.spec, distribution(self.action_space).outputs, config)
 
     @classmethod
-    def memory(
+    def estimate_bytes(
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
         kind = distribution(action_space)
         of, steps = sizes(QNetwork, spec, kind.outputs, config), n_envs * config.n_steps
         pixels = math.prod(spec.seen)
         # Seen, put in another order, and as float32 where the network reads all of it at once.
-        step = pixels * (2 * spec.dtype.itemsize + 4) + 16 * kind.actions + 8 * of.memory
+        step = pixels * (2 * spec.dtype.itemsize + 4) + 16 * kind.actions + 8 * of.state_size
         return {
             "steps": seeds * steps * step,
             "networks": 4 * seeds * Learner.copies(config) * of.parameters,
@@ -138,18 +143,18 @@ class Clone(Agent):
     def teacher_digest(cls, config: CloneConfig) -> str:
         return digest(config.source)
 
-    def begin(self, total_timesteps: int) -> None:
+    def set_horizon(self, total_timesteps: int) -> None:
         self.teacher.meet()
-        super().begin(total_timesteps)
+        super().set_horizon(total_timesteps)
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         look = self.lookout
-        action = self.teacher.act(obs, look.first)
-        seen, memory, frames = look.see(obs, look.carry, look.first)
-        look.taken = {"seen": seen, "target": self.target(action)}
+        action = self.teacher.act(obs, look.episode_start)
+        seen, memory, frames = look.see(obs, look.carry, look.episode_start)
+        look.pending = {"seen": seen, "target": self.target(action)}
         look.carry = frames
-        if self.net.memory:
-            look.taken |= {"first": look.first.astype(np.float32), "memory": memory}
+        if self.net.state_size:
+            look.pending |= {"first": look.episode_start.astype(np.float32), "memory": memory}
             look.carry = (*frames, self.net.act(seen, memory, self.device)[1])
         return action
 
@@ -162,8 +167,8 @@ class Clone(Agent):
         return (action - kind.start).reshape(*lead, -1).astype(kind.dtype)
 
     def observe(self, step: Step) -> Metrics:
-        self.window.add(**self.lookout.taken)
-        self.lookout.first = step.terminated | step.truncated
+        self.window.add(**self.lookout.pending)
+        self.lookout.episode_start = step.terminated | step.truncated
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
@@ -171,8 +176,8 @@ class Clone(Agent):
             self.train(self.window.take(self.device))
         return self.metrics
 
-    def restart(self) -> None:
-        self.lookout.restart()
+    def on_env_reset(self) -> None:
+        self.lookout.reset()
         self.window.clear()
         self.teacher.restart()
 
@@ -180,9 +185,9 @@ class Clone(Agent):
         """Several epochs of minibatches over fields `(S, N, T, ...)`, in an order drawn anew for
         each epoch and seed."""
         c, rate = self.config, self.learner.rate(self.progress())
-        length = self.length if self.net.memory else None
+        length = self.length if self.net.state_size else None
         learned = {name: items(values, length) for name, values in fields.items()}
-        if self.net.memory:
+        if self.net.state_size:
             learned["memory"] = learned["memory"][:, :, 0]  # before the first step of each sequence
         size = c.batch_size // self.length
         for _ in range(c.n_epochs):
@@ -209,7 +214,7 @@ class Clone(Agent):
             outputs, _ = self.net.unroll(seen, memory, first)
         target = target.reshape(*outputs.shape[:2], -1)  # (S, B, K)
         if isinstance(self.distribution, Gaussian):
-            loss = returns.squared(outputs, target).sum(-1).mean(-1)
+            loss = losses.squared(outputs, target).sum(-1).mean(-1)
             return loss, {"train/loss": loss}
         log_prob, _ = self.distribution.evaluate(outputs, target, None)
         loss = -log_prob.mean(-1)
@@ -219,7 +224,7 @@ class Clone(Agent):
         return loss, {"train/loss": loss, "train/accuracy": accuracy}
 
     def policy_over(
-        self, network: QNetwork, perception: Perception, seeds: Sequence[int], frozen: bool
+        self, network: QNetwork, perception: ObservationPipeline, seeds: Sequence[int], frozen: bool
     ) -> Cloned:
         policy = Cloned(seeds, perception, network, self.action_start, self.device)
         policy.distribution = self.distribution
@@ -237,7 +242,7 @@ class Clone(Agent):
         }
 
 
-class Cloned(OverNetwork):
+class Cloned(NetworkPolicy):
     """The likeliest action; with `deterministic=False` one drawn, where there are categories."""
 
     distribution: Distribution

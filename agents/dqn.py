@@ -1,8 +1,8 @@
 """DQN: deep Q-network with replay (Mnih et al. 2015), double unless told not to.
 
 Each extension is a switch, and all of them go together: `double`, `dueling`, `n_steps`,
-`prioritized`, `noisy`, `distribution` (c51, qr, iqn). What a value is made of is the head's affair
-(`rlbench.learning.heads`), what is replayed the memory's (`replay`, `prioritized`); here they meet.
+`prioritized`, `noisy`, `distribution` (c51, qr, iqn). The head defines how Q-values are represented
+(`learning/networks/value_heads.py`), the buffer what is replayed (`learning/data/replay.py`).
 
 With a memory (`encoder=lstm`, `gru`, `rnn`) it replays sequences: each goes on from the memory
 stored with its first step, which is brought up to date over `burn_in` steps (Hausknecht & Stone
@@ -20,30 +20,32 @@ from gymnasium import spaces
 from torch import Tensor
 
 from rlbench.agents._dqn_config import DQNConfig
-from rlbench.learning import noise, returns
-from rlbench.learning.agent import Agent, Metrics
-from rlbench.learning.distributional import n_step_outcomes
-from rlbench.learning.heads import ValueNetwork
-from rlbench.learning.lanes import Step
-from rlbench.learning.learner import Learner
-from rlbench.learning.nets import Generators, Stack
-from rlbench.learning.networks import QNetwork, feature_pair, sizes, unroll_pair
-from rlbench.learning.normalize import Normalizer
-from rlbench.learning.off_policy import (
+from rlbench.learning.algorithms.off_policy import (
     batch_bytes,
     batch_items,
     drawn_batch,
     replay_for,
     updates_due,
 )
-from rlbench.learning.perception import Lookout, Perception
-from rlbench.learning.policies import GreedyQ
-from rlbench.learning.prioritized import PrioritizedReplay
-from rlbench.learning.programs import Told
-from rlbench.learning.replay import replay_bytes, transition_fields
-from rlbench.learning.seeds import Draws, generator
-from rlbench.learning.spaces import ObsSpec
-from rlbench.learning.sumtree import SumTree
+from rlbench.learning.compile.compiled_update import Told
+from rlbench.learning.core.agent_core import Agent, Metrics
+from rlbench.learning.data.normalization import Normalizer
+from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
+from rlbench.learning.data.prioritized_replay import PrioritizedReplay
+from rlbench.learning.data.replay import replay_bytes, transition_fields
+from rlbench.learning.data.sum_tree import SumTree
+from rlbench.learning.environments.lanes import Step
+from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.equations import indexing, returns
+from rlbench.learning.equations.distributional import n_step_outcomes
+from rlbench.learning.networks import noisy
+from rlbench.learning.networks.layers import Generators
+from rlbench.learning.networks.models import QNetwork, feature_pair, sizes, unroll_pair
+from rlbench.learning.networks.stack import StackedParameters
+from rlbench.learning.networks.value_heads import ValueNetwork
+from rlbench.learning.optim.learner import Learner
+from rlbench.learning.policies.network_policies import GreedyQ
+from rlbench.learning.rng import RandomStream, generator
 
 
 class DQN(Agent):
@@ -60,23 +62,25 @@ class DQN(Agent):
         self.q, self.q_target = self.network(generators, c), self.network(generators, c)
         self.learner = Learner(self.q, c, self.device)
         self.online = self.learner.stack
-        self.target = Stack(self.q_target, self.device).freeze()
+        self.target = StackedParameters(self.q_target, self.device).freeze()
         self.target.data.copy_(self.online.data)
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
-        memory = self.q.memory
-        self.lookout = Lookout(self.spec, memory, (seeds, self.n_envs), self.normalizer)
+        memory = self.q.state_size
+        self.lookout = LaneContext(self.spec, memory, (seeds, self.n_envs), self.normalizer)
         fields = transition_fields(self.spec, memory, c.gamma, c.n_steps)
         self.replay = replay_for(self, fields, memory)
-        self.exploration = Draws(self.seeds, "exploration", (self.n_envs, 2))
-        width = noise.width(self.q.noisy)
+        self.exploration = RandomStream(self.seeds, "exploration", (self.n_envs, 2))
+        width = noisy.width(self.q.noisy)
         self.acting_noise = self._draws("noise", (width,), normal=True)
         self.learning_noise = self._draws("learning-noise", (2 * width,), normal=True)
         drawn = c.iqn_samples + c.iqn_target_samples if c.distribution == "iqn" else 0
         self.fractions = self._draws("fractions", (batch_items(c), drawn))
 
-    def _draws(self, purpose: str, shape: tuple[int, ...], normal: bool = False) -> Draws | None:
+    def _draws(
+        self, purpose: str, shape: tuple[int, ...], normal: bool = False
+    ) -> RandomStream | None:
         """A stream of random numbers, where any are needed."""
-        return Draws(self.seeds, purpose, shape, 16, normal) if np.prod(shape) else None
+        return RandomStream(self.seeds, purpose, shape, 16, normal) if np.prod(shape) else None
 
     def network(self, generators: Generators, config: DQNConfig) -> ValueNetwork:
         return ValueNetwork(generators, self.spec, self.n_actions, config)
@@ -86,18 +90,18 @@ class DQN(Agent):
         return int(self.action_space.n)  # type: ignore[attr-defined]  # checked: Discrete
 
     @classmethod
-    def memory(
+    def estimate_bytes(
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
         copies = 1 + Learner.copies(config)  # the target network too
         of = sizes(ValueNetwork, spec, int(action_space.n), config)
-        fields = transition_fields(spec, of.memory, config.gamma, config.n_steps)
+        fields = transition_fields(spec, of.state_size, config.gamma, config.n_steps)
         tree = SumTree.bytes(seeds, config.buffer_size) if config.prioritized else 0
         fractions = acting = 0
         if config.distribution == "iqn":  # each makes a copy of the features
             fractions = config.iqn_samples + config.iqn_target_samples
             acting = 4 * n_envs * config.iqn_acting_samples * (of.computed + config.iqn_embedding)
-        each = batch_bytes(config, fields, of.memory) + of.update(batch_items(config), spec)
+        each = batch_bytes(config, fields, of.state_size) + of.update(batch_items(config), spec)
         return {
             "replay": replay_bytes(seeds, config.buffer_size, fields) + tree,
             "networks": 4 * seeds * copies * of.parameters,
@@ -116,14 +120,14 @@ class DQN(Agent):
             action = (uniform[..., 1] * self.n_actions).astype(np.int64)
             if look.plain and not chosen:
                 return action
-        seen, memory, frames = look.see(obs, look.carry, look.first)
-        look.taken = {"memory": memory}
+        seen, memory, frames = look.see(obs, look.carry, look.episode_start)
+        look.pending = {"memory": memory}
         if self.acting_noise is None:
             values, memory = self.q.act(seen, memory, self.device)
         else:
-            with noise.laid_on(self.q.noisy, self.acting_noise):  # drawn anew for every step
+            with noisy.laid_on(self.q.noisy, self.acting_noise):  # drawn anew for every step
                 values, memory = self.q.act(seen, memory, self.device)
-        look.carry = (*frames, memory) if self.q.memory else frames
+        look.carry = (*frames, memory) if self.q.state_size else frames
         best = values.argmax(-1)
         return best if chosen == greedy.size else np.where(greedy, best, action)
 
@@ -137,19 +141,19 @@ class DQN(Agent):
 
     def observe(self, step: Step) -> Metrics:
         c, look = self.config, self.lookout
-        self.replay.add(**step._asdict(), first=look.first, **look.taken)
-        look.first = step.terminated | step.truncated
+        self.replay.add(**step._asdict(), first=look.episode_start, **look.pending)
+        look.episode_start = step.terminated | step.truncated
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
         for _ in range(updates_due(self)):
             self.update()
-        if self.due(c.target_update_interval):
+        if self.intervals_crossed(c.target_update_interval):
             self.target.data.lerp_(self.online.data, c.tau)
         return self.metrics
 
-    def restart(self) -> None:
-        self.lookout.restart()
+    def on_env_reset(self) -> None:
+        self.lookout.reset()
 
     def update(self) -> None:
         """One gradient step of every seed on a batch of its own."""
@@ -169,7 +173,7 @@ class DQN(Agent):
             drawn = torch.from_numpy(self.fractions.next().astype(np.float32))
             batch["fractions"] = drawn.to(self.device)
         if self.learning_noise is not None:
-            batch["drawn"] = torch.from_numpy(noise.drawn(self.learning_noise)).to(self.device)
+            batch["drawn"] = torch.from_numpy(noisy.drawn(self.learning_noise)).to(self.device)
         if isinstance(self.replay, PrioritizedReplay):
             beta = c.prioritized_beta + self.progress() * (1.0 - c.prioritized_beta)
             batch["weight"] = self.replay.weights(beta)  # (S, B), or one of a sequence
@@ -180,7 +184,7 @@ class DQN(Agent):
     ) -> tuple[Tensor, Told]:
         """Mean loss of a batch, `(S,)`, each with its weight and under the noise that was drawn."""
         # Unlike in the paper, double's choice has the same noise as the values that learn.
-        with noise.laid_on([*self.q.noisy, *self.q_target.noisy], drawn):
+        with noisy.laid_on([*self.q.noisy, *self.q_target.noisy], drawn):
             loss, surprise = self.loss(**batch)
         if weight is None:
             loss = returns.mean(loss)
@@ -229,7 +233,7 @@ class DQN(Agent):
             discount = returns.discount_of(c.gamma, terminated)
             target, mass = n_step_outcomes(reward, discount, outcome, mass, first, c.n_steps)
             action = action.flatten(1, 2)
-        numbers = returns.take_outcomes(head.numbers_at(x, fraction), action)  # (S, B, Z)
+        numbers = indexing.take_outcomes(head.numbers_at(x, fraction), action)  # (S, B, Z)
         loss = head.loss(numbers, target, mass, fraction)
         if not c.prioritized:
             return loss, loss
@@ -245,18 +249,18 @@ class DQN(Agent):
         numbers = head.numbers_at(x, fraction)
         values = None if x_online is None else self.q.head.forward(x_online)
         action = returns.greedy_action(head.greedy(x, numbers) if values is None else values)
-        return head.outcomes(returns.take_outcomes(numbers, action))
+        return head.outcomes(indexing.take_outcomes(numbers, action))
 
     def policy_over(
-        self, network: QNetwork, perception: Perception, seeds: Sequence[int], frozen: bool
+        self, network: QNetwork, perception: ObservationPipeline, seeds: Sequence[int], frozen: bool
     ) -> GreedyQ:
         rate = self._predict_rate()
         explore = (lambda: rate) if frozen else self._predict_rate
         policy = GreedyQ(seeds, perception, network, self.action_start, self.device)
         policy.exploration_rate = explore
         if network.noisy:
-            width = (noise.width(network.noisy),)
-            policy.noise = Draws(seeds, "policy-noise", width, 16, normal=True)
+            width = (noisy.width(network.noisy),)
+            policy.noise = RandomStream(seeds, "policy-noise", width, 16, normal=True)
         return policy
 
     def _predict_rate(self) -> float:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import Field as field
 
 from rlbench import config
-from rlbench.agents._classical import Classical
 from rlbench.config import Int
+from rlbench.peers.scikit_learn import ClassicalLearner
 
 
 class KNNConfig(config.Config):
@@ -22,7 +22,7 @@ class KNNConfig(config.Config):
     )
 
 
-class KNN(Classical):
+class KNN(ClassicalLearner):
     """S voters."""
 
     Config = KNNConfig

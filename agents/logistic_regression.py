@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field as field
 
 from rlbench import config
-from rlbench.agents._classical import Classical
 from rlbench.config import Float, Int
+from rlbench.peers.scikit_learn import ClassicalLearner
 
 
 class LogisticRegressionConfig(config.Config):
@@ -21,7 +21,7 @@ class LogisticRegressionConfig(config.Config):
     )
 
 
-class LogisticRegression(Classical):
+class LogisticRegression(ClassicalLearner):
     """S linear classifiers with a softmax."""
 
     Config = LogisticRegressionConfig

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from rlbench import config
-from rlbench.agents._classical import MAJORITY, Classical
+from rlbench.peers.scikit_learn import MAJORITY, ClassicalLearner
 
 
 class MajorityConfig(config.Config):
     """A majority has no parameters."""
 
 
-class Majority(Classical):
+class Majority(ClassicalLearner):
     """S guesses that look at nothing but labels; of classes as frequent, the first."""
 
     Config = MajorityConfig

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
-from rlbench.learning import returns
-from rlbench.learning.learner import Rule
-from rlbench.learning.on_policy import OnPolicy, OnPolicyConfig
-from rlbench.learning.programs import Told
-from rlbench.learning.rollout import select
-from rlbench.learning.seeds import Permutations
+from rlbench.learning.algorithms.on_policy import OnPolicy, OnPolicyConfig
+from rlbench.learning.compile.compiled_update import Told
+from rlbench.learning.data.rollout import select
+from rlbench.learning.equations import losses, returns
+from rlbench.learning.optim.learner import Rule
+from rlbench.learning.rng import PermutationStream
 
 
 class PPOConfig(OnPolicyConfig):
@@ -68,7 +68,7 @@ class PPO(OnPolicy):
         self.clip = c.clip_range
         self.batch = c.batch_size // self.rollout.length  # items, see Rollout.items
         count = self.n_envs * c.n_steps // self.rollout.length
-        self.order = Permutations(self.seeds, "minibatch", count)
+        self.order = PermutationStream(self.seeds, "minibatch", count)
 
     def improve(self, items: dict[str, Tensor], rate: float) -> None:
         """Several epochs of minibatches, in an order drawn anew for each epoch and seed."""
@@ -93,16 +93,16 @@ class PPO(OnPolicy):
         advantage, old = items["advantage"].flatten(1), items["value"].flatten(1)
         target = advantage + old
         if c.normalize_advantage:
-            advantage = returns.standardised(advantage)
+            advantage = losses.standardised(advantage)
         log_ratio = log_prob - items["log_prob"].flatten(1)
         ratio = log_ratio.exp()
         clip = items["clip"]
-        policy_loss = returns.mean(returns.clipped_surrogate(ratio, advantage, clip))
+        policy_loss = returns.mean(losses.clipped_surrogate(ratio, advantage, clip))
         if c.clip_range_vf is None:
-            value_loss = returns.squared(value, target)
+            value_loss = losses.squared(value, target)
         else:
             reach = c.clip_range_vf * clip / c.clip_range
-            value_loss = returns.clipped_value(value, old, target, reach)
+            value_loss = losses.clipped_value(value, old, target, reach)
         with torch.no_grad():  # Schulman, http://joschu.net/blog/kl-approx.html
             kl = returns.mean(ratio - 1.0 - log_ratio)
             outside = returns.mean(((ratio - 1.0).abs() > clip).float())

@@ -18,20 +18,21 @@ from torch import Tensor
 
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
-from rlbench.learning import encoders, returns
-from rlbench.learning.agent import Agent, Metrics
-from rlbench.learning.exploration import ExplorationConfig
-from rlbench.learning.lanes import Step
-from rlbench.learning.learner import Learner
-from rlbench.learning.nets import Generators
-from rlbench.learning.networks import QNetwork, sizes
-from rlbench.learning.normalize import Normalizer, RewardScaler
-from rlbench.learning.perception import Lookout, Perception
-from rlbench.learning.policies import GreedyQ
-from rlbench.learning.programs import Told
-from rlbench.learning.rollout import Rollout, select
-from rlbench.learning.seeds import Draws, Permutations, generator
-from rlbench.learning.spaces import ObsSpec
+from rlbench.learning.algorithms.epsilon_greedy import ExplorationConfig
+from rlbench.learning.compile.compiled_update import Told
+from rlbench.learning.core.agent_core import Agent, Metrics
+from rlbench.learning.data.normalization import Normalizer, RewardScaler
+from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
+from rlbench.learning.data.rollout import Rollout, select
+from rlbench.learning.environments.lanes import Step
+from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.equations import indexing, losses, returns
+from rlbench.learning.networks import encoders
+from rlbench.learning.networks.layers import Generators
+from rlbench.learning.networks.models import QNetwork, sizes
+from rlbench.learning.optim.learner import Learner
+from rlbench.learning.policies.network_policies import GreedyQ
+from rlbench.learning.rng import PermutationStream, RandomStream, generator
 
 
 class PQNConfig(ExplorationConfig):
@@ -96,25 +97,25 @@ class PQN(Agent):
         self.learner = Learner(self.q, c, self.device)
         self.normalizer = Normalizer(lead[0], self.spec) if c.normalize_obs else None
         self.scaler = RewardScaler(*lead, c.gamma) if c.normalize_reward else None
-        self.lookout = Lookout(self.spec, self.q.memory, lead, self.normalizer)
-        self.exploration = Draws(self.seeds, "exploration", (self.n_envs, 2))
+        self.lookout = LaneContext(self.spec, self.q.state_size, lead, self.normalizer)
+        self.exploration = RandomStream(self.seeds, "exploration", (self.n_envs, 2))
         steps, length, spec = c.n_steps, c.length(), self.spec
         self.rollout = Rollout(
-            lead, steps, length, spec.seen, spec.dtype, (1, np.int64), self.q.memory
+            lead, steps, length, spec.seen, spec.dtype, (1, np.int64), self.q.state_size
         )
-        self.order = Permutations(self.seeds, "minibatch", self.n_envs * steps // length)
+        self.order = PermutationStream(self.seeds, "minibatch", self.n_envs * steps // length)
 
     def network(self, generators: Generators, config: PQNConfig) -> QNetwork:
         return QNetwork(generators, self.spec, int(self.action_space.n), config)  # type: ignore[attr-defined]
 
     @classmethod
-    def memory(
+    def estimate_bytes(
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
         of, steps = sizes(QNetwork, spec, int(action_space.n), config), n_envs * config.n_steps
         # Stored, put in another order, and as float32 where the network reads all of it at once.
         step = math.prod(spec.seen) * (2 * spec.dtype.itemsize + 4) + 60
-        step += 8 * of.memory // config.length() + 4 * of.computed  # for values of all of it
+        step += 8 * of.state_size // config.length() + 4 * of.computed  # for values of all of it
         return {
             "rollouts": seeds * steps * step,
             "networks": 4 * seeds * Learner.copies(config) * of.parameters,
@@ -127,29 +128,29 @@ class PQN(Agent):
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         look, uniform = self.lookout, self.exploration.next()  # (S, N, 2)
-        seen, memory, frames = look.see(obs, look.carry, look.first)
+        seen, memory, frames = look.see(obs, look.carry, look.episode_start)
         values, after = self.q.act(seen, memory, self.device)
-        look.carry = (*frames, after) if self.q.memory else frames
+        look.carry = (*frames, after) if self.q.state_size else frames
         drawn = (uniform[..., 1] * values.shape[-1]).astype(np.int64)
         random = uniform[..., 0] < self.config.epsilon(self.progress())
         action = np.where(random, drawn, values.argmax(-1))
-        look.taken = {"seen": seen, "action": action[..., None], "memory": memory}
+        look.pending = {"seen": seen, "action": action[..., None], "memory": memory}
         return action
 
     def observe(self, step: Step) -> Metrics:
         look, ended = self.lookout, step.terminated | step.truncated
-        values = {**look.taken, "ended": ended, "cut_value": np.float32(0.0)}
+        values = {**look.pending, "ended": ended, "cut_value": np.float32(0.0)}
         values["reward"] = step.reward if self.scaler is None else self.scaler(step.reward, ended)
-        if self.q.memory:
-            values["first"] = look.first
+        if self.q.state_size:
+            values["first"] = look.episode_start
         last = self.rollout.position == self.rollout.steps - 1
         if last or step.truncated.any():
             seen, carry = look.peek(step.next_obs, look.carry or ()), look.carry or ()
-            memory = carry[-1] if self.q.memory else look.taken["memory"]
+            memory = carry[-1] if self.q.state_size else look.pending["memory"]
             following = self.q.act(seen, memory, self.device)[0].max(-1)
             follows = (step.truncated | last) & ~step.terminated
             values["cut_value"] = np.where(follows, following, 0.0)
-        look.first = ended
+        look.episode_start = ended
         full = self.rollout.add(**values)
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
@@ -164,7 +165,7 @@ class PQN(Agent):
         c, rollout = self.config, self.rollout
         fields = rollout.tensors(self.device)
         items = {name: rollout.items(fields[name]) for name in ("seen", "action")}
-        if self.q.memory:
+        if self.q.state_size:
             items["first"] = rollout.items(fields["first"])
             items["memory"] = fields["memory"].flatten(1, 2)
         with torch.no_grad():
@@ -191,25 +192,25 @@ class PQN(Agent):
 
     def values(self, items: dict[str, Tensor]) -> Tensor:
         """Action values of steps, or of all steps of sequences, `(S, B, A)`."""
-        if not self.q.memory:
+        if not self.q.state_size:
             return self.q.forward(items["seen"])
         return self.q.unroll(items["seen"], items["memory"], items["first"])[0]
 
     def objective(self, **items: Tensor) -> tuple[Tensor, Told]:
         """Mean loss of Q(s, a) against the lambda return, `(S,)`."""
         action = items["action"].flatten(1)
-        value = returns.take(self.values(items), action)
-        loss = returns.mean(returns.LOSSES[self.config.loss](value, items["target"].flatten(1)))
+        value = indexing.take(self.values(items), action)
+        loss = returns.mean(losses.LOSSES[self.config.loss](value, items["target"].flatten(1)))
         return loss, {"train/loss": loss}
 
-    def restart(self) -> None:
-        self.lookout.restart()
+    def on_env_reset(self) -> None:
+        self.lookout.reset()
         self.rollout.position = 0
         if self.scaler is not None:
             self.scaler.restart()
 
     def policy_over(
-        self, network: QNetwork, perception: Perception, seeds: Sequence[int], frozen: bool
+        self, network: QNetwork, perception: ObservationPipeline, seeds: Sequence[int], frozen: bool
     ) -> GreedyQ:
         rate = 0.0 if self.total_timesteps is None else self.config.epsilon(self.progress())
         policy = GreedyQ(seeds, perception, network, self.action_start, self.device)

@@ -10,12 +10,12 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbench import config
-from rlbench.learning.agent import Agent, Metrics
-from rlbench.learning.lanes import Step
-from rlbench.learning.perception import Carry
-from rlbench.learning.policy import Policy
-from rlbench.learning.seeds import generator
-from rlbench.learning.spaces import ObsSpec
+from rlbench.learning.core.agent_core import Agent, Metrics
+from rlbench.learning.data.preprocessing import Carry
+from rlbench.learning.environments.lanes import Step
+from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.policies.policy import Policy
+from rlbench.learning.rng import generator
 
 
 class RandomConfig(config.Config):
@@ -35,7 +35,7 @@ class Random(Agent):
         self._policy = RandomPolicy(self.seeds, self.spec, self.action_space, "exploration")
 
     @classmethod
-    def memory(
+    def estimate_bytes(
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
         return {}

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field as field
 
 from rlbench import config
-from rlbench.agents._classical import Classical
 from rlbench.config import Int
+from rlbench.peers.scikit_learn import ClassicalLearner
 
 
 class RandomForestConfig(config.Config):
@@ -22,7 +22,7 @@ class RandomForestConfig(config.Config):
     )
 
 
-class RandomForest(Classical):
+class RandomForest(ClassicalLearner):
     """S forests."""
 
     Config = RandomForestConfig

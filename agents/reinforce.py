@@ -9,8 +9,8 @@ from __future__ import annotations
 from pydantic import Field as field
 
 from rlbench.config import Float, Int
-from rlbench.learning.learner import Rule
-from rlbench.learning.on_policy import OnPolicy, OnPolicyConfig
+from rlbench.learning.algorithms.on_policy import OnPolicy, OnPolicyConfig
+from rlbench.learning.optim.learner import Rule
 
 
 class ReinforceConfig(OnPolicyConfig):

@@ -2,7 +2,8 @@
 
 The policy is a squashed Gaussian, the critics are twins (Fujimoto et al. 2018), whose lesser value
 counts. With `n_steps` above 1 the rewards of these steps are without entropy, as in
-Stable-Baselines3. What else there is, memory among it, is in `rlbench.learning.continuous`.
+Stable-Baselines3. Everything shared with TD3, recurrence included, is in
+`learning/algorithms/off_policy_actor_critic.py`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from pydantic import Field as field
 from torch import Tensor
 
 from rlbench.config import Float
-from rlbench.learning import returns
-from rlbench.learning.continuous import Continuous
-from rlbench.learning.continuous_config import ContinuousConfig
-from rlbench.learning.off_policy import drawn_batch
-from rlbench.learning.passes import Sequences, Transitions
-from rlbench.learning.programs import Told
-from rlbench.learning.squashed import SquashedGaussian
-from rlbench.learning.temperature import Temperature
+from rlbench.learning.algorithms.entropy_coefficient import EntropyCoefficient
+from rlbench.learning.algorithms.off_policy import drawn_batch
+from rlbench.learning.algorithms.off_policy_actor_critic import OffPolicyActorCritic
+from rlbench.learning.algorithms.off_policy_actor_critic_config import OffPolicyActorCriticConfig
+from rlbench.learning.algorithms.replayed_batch import ReplayedSequences, ReplayedTransitions
+from rlbench.learning.compile.compiled_update import Told
+from rlbench.learning.equations import returns
+from rlbench.learning.networks.squashed_gaussian import SquashedGaussian
 
 
 def _coefficient(value: Any) -> Any:
@@ -43,7 +44,7 @@ def _entropy(value: Any) -> Any:
     return value
 
 
-class SACConfig(ContinuousConfig):
+class SACConfig(OffPolicyActorCriticConfig):
     """Parameters of SAC; names are Stable-Baselines3's."""
 
     learning_rate: Float = field(3e-4, gt=0, description="step size of the optimisers")
@@ -68,13 +69,13 @@ class SACConfig(ContinuousConfig):
         return {**super().unused(), **reasons}
 
 
-class SAC(Continuous):
+class SAC(OffPolicyActorCritic):
     """S soft actor-critics."""
 
     Config = SACConfig
     version = 1
-    squash = SquashedGaussian
-    draws = 2
+    action_distribution = SquashedGaussian
+    noise_draws_per_update = 2
     config: SACConfig
     distribution: SquashedGaussian
 
@@ -82,7 +83,7 @@ class SAC(Continuous):
         super().build()
         c = self.config
         target = -self.distribution.actions if c.target_entropy == "auto" else c.target_entropy
-        self.temperature = Temperature(
+        self.temperature = EntropyCoefficient(
             len(self.seeds),
             c.first_coefficient(),
             None if isinstance(c.ent_coef, float) else float(target),
@@ -107,7 +108,7 @@ class SAC(Continuous):
         self.metrics["train/ent_coef"] = batch["alpha"][:, 0]
 
     def next_value(
-        self, passes: Transitions | Sequences, drawn: Tensor, alpha: Tensor | None
+        self, passes: ReplayedTransitions | ReplayedSequences, drawn: Tensor, alpha: Tensor | None
     ) -> Tensor:
         """With entropy (eq. 3 in eq. 2)."""
         assert alpha is not None

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field as field
 
-from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import NO_MEMORY, PeerConfig, defaults_of
-from rlbench.agents._sb3_on_policy import FromRollouts, rollout_arguments
 from rlbench.agents.a2c import A2CConfig
+from rlbench.peers.sb3.agent import Peer
+from rlbench.peers.sb3.config import NO_MEMORY, PeerConfig, defaults_of
+from rlbench.peers.sb3.on_policy import OnPolicyPeer, rollout_arguments
 
 
 class SB3A2CConfig(PeerConfig, A2CConfig):  # type: ignore[misc]  # fields are narrower
@@ -24,7 +24,7 @@ class SB3A2CConfig(PeerConfig, A2CConfig):  # type: ignore[misc]  # fields are n
         return defaults_of(SB3A2C.algorithm, list(cls.model_fields))
 
 
-class SB3A2C(FromRollouts, Peer):
+class SB3A2C(OnPolicyPeer, Peer):
     """S advantage actor-critics of Stable-Baselines3."""
 
     Config = SB3A2CConfig

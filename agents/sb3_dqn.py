@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field as field
 
 from rlbench.agents._dqn_config import DQNConfig
-from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import NO_MEMORY, PeerConfig, defaults_of
-from rlbench.agents._sb3_off_policy import FromReplay
 from rlbench.errors import UserError
+from rlbench.peers.sb3.agent import Peer
+from rlbench.peers.sb3.config import NO_MEMORY, PeerConfig, defaults_of
+from rlbench.peers.sb3.off_policy import OffPolicyPeer
 
 # What belongs to extensions of dqn that are always off here.
 _OF_SWITCHES = (
@@ -55,7 +55,7 @@ class SB3DQNConfig(PeerConfig, DQNConfig):  # type: ignore[misc]  # fields are n
         return defaults_of(SB3DQN.algorithm, list(cls.model_fields))
 
 
-class SB3DQN(FromReplay, Peer):
+class SB3DQN(OffPolicyPeer, Peer):
     """S deep Q-networks of Stable-Baselines3."""
 
     Config = SB3DQNConfig

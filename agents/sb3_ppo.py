@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field as field
 
-from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import NO_MEMORY, PeerConfig, defaults_of
-from rlbench.agents._sb3_on_policy import FromRollouts, ppo_arguments
 from rlbench.agents.ppo import PPOConfig
+from rlbench.peers.sb3.agent import Peer
+from rlbench.peers.sb3.config import NO_MEMORY, PeerConfig, defaults_of
+from rlbench.peers.sb3.on_policy import OnPolicyPeer, ppo_arguments
 
 
 class SB3PPOConfig(PeerConfig, PPOConfig):  # type: ignore[misc]  # fields are narrower
@@ -24,7 +24,7 @@ class SB3PPOConfig(PeerConfig, PPOConfig):  # type: ignore[misc]  # fields are n
         return defaults_of(SB3PPO.algorithm, list(cls.model_fields))
 
 
-class SB3PPO(FromRollouts, Peer):
+class SB3PPO(OnPolicyPeer, Peer):
     """S proximal policy optimisers of Stable-Baselines3."""
 
     Config = SB3PPOConfig

@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Literal
 from gymnasium import spaces
 from pydantic import Field as field
 
-from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import PeerConfig, defaults_of
-from rlbench.agents._sb3_on_policy import FromRollouts, ppo_arguments
 from rlbench.agents.ppo import PPOConfig
 from rlbench.config import Int
+from rlbench.peers.sb3.agent import Peer
+from rlbench.peers.sb3.config import PeerConfig, defaults_of
+from rlbench.peers.sb3.on_policy import OnPolicyPeer, ppo_arguments
 
 
 class SB3PPOLSTMConfig(PeerConfig, PPOConfig):  # type: ignore[misc]  # fields are narrower
@@ -36,7 +36,7 @@ class SB3PPOLSTMConfig(PeerConfig, PPOConfig):  # type: ignore[misc]  # fields a
         return {**found, "hidden_size": 256, "net_arch": (), "head_arch": (64, 64)}
 
 
-class SB3PPOLSTM(FromRollouts, Peer):
+class SB3PPOLSTM(OnPolicyPeer, Peer):
     """S proximal policy optimisers of sb3-contrib with an LSTM."""
 
     Config = SB3PPOLSTMConfig

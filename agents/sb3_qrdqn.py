@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field as field
 
-from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import defaults_of
-from rlbench.agents._sb3_off_policy import FromReplay
 from rlbench.agents.sb3_dqn import SB3DQNConfig
 from rlbench.config import Int
+from rlbench.peers.sb3.agent import Peer
+from rlbench.peers.sb3.config import defaults_of
+from rlbench.peers.sb3.off_policy import OffPolicyPeer
 
 
 class SB3QRDQNConfig(SB3DQNConfig):
@@ -30,7 +30,7 @@ class SB3QRDQNConfig(SB3DQNConfig):
         return defaults_of(SB3QRDQN.algorithm, list(cls.model_fields))
 
 
-class SB3QRDQN(FromReplay, Peer):
+class SB3QRDQN(OffPolicyPeer, Peer):
     """S quantile-regression DQNs of sb3-contrib."""
 
     Config = SB3QRDQNConfig

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import defaults_of
-from rlbench.agents._sb3_off_policy import ContinuousFromReplay, ContinuousPeerConfig
 from rlbench.agents.sac import SACConfig
+from rlbench.peers.sb3.agent import Peer
+from rlbench.peers.sb3.config import defaults_of
+from rlbench.peers.sb3.off_policy import ContinuousOffPolicyPeer, ContinuousPeerConfig
 
 
 class SB3SACConfig(ContinuousPeerConfig, SACConfig):  # type: ignore[misc]  # fields are narrower
@@ -20,7 +20,7 @@ class SB3SACConfig(ContinuousPeerConfig, SACConfig):  # type: ignore[misc]  # fi
         return defaults_of(SB3SAC.algorithm, list(cls.model_fields))
 
 
-class SB3SAC(ContinuousFromReplay, Peer):
+class SB3SAC(ContinuousOffPolicyPeer, Peer):
     """S soft actor-critics of Stable-Baselines3."""
 
     Config = SB3SACConfig

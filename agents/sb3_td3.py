@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rlbench.agents._sb3 import Peer
-from rlbench.agents._sb3_config import defaults_of
-from rlbench.agents._sb3_off_policy import ContinuousFromReplay, ContinuousPeerConfig
 from rlbench.agents.td3 import TD3Config
 from rlbench.errors import UserError
+from rlbench.peers.sb3.agent import Peer
+from rlbench.peers.sb3.config import defaults_of
+from rlbench.peers.sb3.off_policy import ContinuousOffPolicyPeer, ContinuousPeerConfig
 
 
 class SB3TD3Config(ContinuousPeerConfig, TD3Config):  # type: ignore[misc]  # fields are narrower
@@ -23,7 +23,7 @@ class SB3TD3Config(ContinuousPeerConfig, TD3Config):  # type: ignore[misc]  # fi
         return {**defaults_of(SB3TD3.algorithm, list(cls.model_fields)), "noise_type": None}
 
 
-class SB3TD3(ContinuousFromReplay, Peer):
+class SB3TD3(ContinuousOffPolicyPeer, Peer):
     """S twin delayed deterministic policy gradients of Stable-Baselines3."""
 
     Config = SB3TD3Config

@@ -19,22 +19,22 @@ from torch import Tensor
 
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
-from rlbench.learning import returns
-from rlbench.learning.agent import Agent, Metrics
-from rlbench.learning.batched import is_data
-from rlbench.learning.best import Best
-from rlbench.learning.distributions import distribution
-from rlbench.learning.lanes import Step
-from rlbench.learning.learner import Learner, LearnerConfig
-from rlbench.learning.nets import Generators
-from rlbench.learning.networks import QNetwork, sizes
-from rlbench.learning.normalize import Normalizer
-from rlbench.learning.perception import Lookout, Perception
-from rlbench.learning.policies import GreedyQ
-from rlbench.learning.programs import Told
-from rlbench.learning.seeds import Draws, generator
-from rlbench.learning.spaces import ObsSpec
-from rlbench.learning.window import Window
+from rlbench.learning.compile.compiled_update import Told
+from rlbench.learning.core.agent_core import Agent, Metrics
+from rlbench.learning.data.normalization import Normalizer
+from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
+from rlbench.learning.data.step_window import StepWindow
+from rlbench.learning.environments.batched_lanes import is_data
+from rlbench.learning.environments.lanes import Step
+from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.equations import losses
+from rlbench.learning.networks.action_distributions import distribution
+from rlbench.learning.networks.layers import Generators
+from rlbench.learning.networks.models import QNetwork, sizes
+from rlbench.learning.optim.learner import Learner, LearnerConfig
+from rlbench.learning.policies.network_policies import GreedyQ
+from rlbench.learning.rng import RandomStream, generator
+from rlbench.learning.training.best_weights import BestWeights
 
 
 class SupervisedConfig(LearnerConfig):
@@ -79,12 +79,14 @@ class Supervised(Agent):
         c, seeds = self.config, len(self.seeds)
         self.q = self.network([generator(seed, "init") for seed in self.seeds], c)
         self.learner = Learner(self.q, c, self.device)
-        self.best = Best(self.learner.stack)
+        self.best = BestWeights(self.learner.stack)
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
-        self.lookout = Lookout(self.spec, self.q.memory, (seeds, self.n_envs), self.normalizer)
+        self.lookout = LaneContext(
+            self.spec, self.q.state_size, (seeds, self.n_envs), self.normalizer
+        )
         self.distribution = distribution(self.action_space)
-        self.draws = Draws(self.seeds, "exploration", (self.n_envs, 1))
-        self.answers = c.feedback == "bandit"
+        self.draws = RandomStream(self.seeds, "exploration", (self.n_envs, 1))
+        self.predicts_labels = c.feedback == "bandit"
         steps, self.weights = 1, None
         if self.make_env is not None:
             images = self.make_env().unwrapped.batch([0], 1)
@@ -94,7 +96,7 @@ class Supervised(Agent):
                 share = len(labels) / (self.n_classes * np.maximum(counts, 1))
                 self.weights = torch.from_numpy(share.astype(np.float32)).to(self.device)
         # With a memory it learns from whole images, each from an empty memory on.
-        self.window = Window(steps if self.q.memory else 1)
+        self.window = StepWindow(steps if self.q.state_size else 1)
 
     def network(self, generators: Generators, config: SupervisedConfig) -> QNetwork:
         return QNetwork(generators, self.spec, self.n_classes, config)
@@ -121,7 +123,7 @@ class Supervised(Agent):
             )
 
     @classmethod
-    def memory(
+    def estimate_bytes(
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
         of = sizes(QNetwork, spec, int(action_space.n), config)
@@ -135,15 +137,15 @@ class Supervised(Agent):
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         look = self.lookout
-        seen, memory, frames = look.see(obs, look.carry, look.first)
-        look.taken = {"seen": seen, "first": np.asarray(look.first)}
+        seen, memory, frames = look.see(obs, look.carry, look.episode_start)
+        look.pending = {"seen": seen, "first": np.asarray(look.episode_start)}
         drawn = self.draws.next()  # (S, N, 1)
-        if self.answers:
+        if self.predicts_labels:
             outputs, memory = self.q.act(seen, memory, self.device)
             action = self.distribution.to_env(self.distribution.sample(outputs, drawn, None))
         else:  # labels come whatever it does; where to look in Glimpse nobody tells it
             action = (drawn[..., 0] * self.n_classes).astype(np.int64)
-        look.carry = (*frames, memory) if self.q.memory else frames
+        look.carry = (*frames, memory) if self.q.state_size else frames
         return action
 
     def observe(self, step: Step) -> Metrics:
@@ -151,9 +153,9 @@ class Supervised(Agent):
         if answer is None:
             raise UserError(f"{self.name()} needs labels: step.answer of image data")
         taught = answer.answered & answer.right if c.feedback == "bandit" else answer.answered
-        if self.q.memory or answer.answered.any():
-            self.window.add(**look.taken, label=answer.label, taught=taught)
-        look.first = step.terminated | step.truncated
+        if self.q.state_size or answer.answered.any():
+            self.window.add(**look.pending, label=answer.label, taught=taught)
+        look.episode_start = step.terminated | step.truncated
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
@@ -161,8 +163,8 @@ class Supervised(Agent):
             self.update(**self.window.take(self.device))
         return self.metrics
 
-    def restart(self) -> None:
-        self.lookout.restart()
+    def on_env_reset(self) -> None:
+        self.lookout.reset()
         self.window.clear()
 
     def update(self, seen: Tensor, first: Tensor, label: Tensor, taught: Tensor) -> None:
@@ -177,8 +179,8 @@ class Supervised(Agent):
         self, seen: Tensor, first: Tensor, label: Tensor, taught: Tensor
     ) -> tuple[Tensor, Told]:
         """`loss` of these fields, `(S,)`."""
-        if self.q.memory:
-            empty = torch.zeros(*first.shape[:2], self.q.memory, device=self.device)
+        if self.q.state_size:
+            empty = torch.zeros(*first.shape[:2], self.q.state_size, device=self.device)
             outputs, _ = self.q.unroll(seen, empty, first.float())
         else:
             outputs = self.q.forward(seen.flatten(1, 2))
@@ -190,7 +192,7 @@ class Supervised(Agent):
 
     def loss(self, outputs: Tensor, label: Tensor, taught: Tensor) -> Tensor:
         """Weighted mean loss over what is taught: (S, B, classes), (S, B), (S, B) -> (S,)."""
-        each = returns.CLASSIFICATION[self.config.loss](outputs, label)
+        each = losses.CLASSIFICATION[self.config.loss](outputs, label)
         weight = taught if self.weights is None else taught * self.weights[label]
         return (each * weight).sum(-1) / weight.sum(-1).clamp(min=1e-6)
 
@@ -198,16 +200,16 @@ class Supervised(Agent):
     def keeps_best(self) -> bool:
         return self.config.keep_best
 
-    def validated(self, accuracy: np.ndarray, balanced: np.ndarray) -> None:
+    def on_validation(self, accuracy: np.ndarray, balanced: np.ndarray) -> None:
         equal = self.config.class_weight == "balanced"  # judged by what it learns for
-        self.best.offer(self.learner.stack, balanced if equal else accuracy)
+        self.best.update(self.learner.stack, balanced if equal else accuracy)
 
-    def finish(self) -> None:
+    def before_final_evaluation(self) -> None:
         if self.keeps_best:
-            self.best.put_back(self.learner.stack)
+            self.best.restore_best(self.learner.stack)
 
     def policy_over(
-        self, network: QNetwork, perception: Perception, seeds: Sequence[int], frozen: bool
+        self, network: QNetwork, perception: ObservationPipeline, seeds: Sequence[int], frozen: bool
     ) -> GreedyQ:
         policy = GreedyQ(seeds, perception, network, self.action_start, self.device)
         policy.exploration_rate = lambda: 0.0

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field as field
 
 from rlbench import config
-from rlbench.agents._classical import Classical
 from rlbench.config import Float
+from rlbench.peers.scikit_learn import ClassicalLearner
 
 
 class SVMConfig(config.Config):
@@ -25,7 +25,7 @@ class SVMConfig(config.Config):
     )
 
 
-class SVM(Classical):
+class SVM(ClassicalLearner):
     """S machines; time grows with the square of the number of images and more."""
 
     Config = SVMConfig

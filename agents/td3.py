@@ -2,7 +2,7 @@
 
 Targets take the lesser value of twin critics, for an action of the target policy with clipped noise
 on it; the policy and all targets move at every `policy_delay`-th update of the critics. What else
-there is, memory among it, is in `rlbench.learning.continuous`.
+there is, memory among it, is in `rlbench.learning.algorithms.off_policy_actor_critic`.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from pydantic import Field as field
 from torch import Tensor
 
 from rlbench.config import Float, Int, IntList
-from rlbench.learning import returns
-from rlbench.learning.continuous import Continuous
-from rlbench.learning.continuous_config import ContinuousConfig
-from rlbench.learning.off_policy import drawn_batch
-from rlbench.learning.passes import Sequences, Transitions
-from rlbench.learning.programs import Told
-from rlbench.learning.squashed import Squashed
+from rlbench.learning.algorithms.off_policy import drawn_batch
+from rlbench.learning.algorithms.off_policy_actor_critic import OffPolicyActorCritic
+from rlbench.learning.algorithms.off_policy_actor_critic_config import OffPolicyActorCriticConfig
+from rlbench.learning.algorithms.replayed_batch import ReplayedSequences, ReplayedTransitions
+from rlbench.learning.compile.compiled_update import Told
+from rlbench.learning.equations import returns
+from rlbench.learning.networks.squashed_gaussian import Squashed
 
 
-class TD3Config(ContinuousConfig):
+class TD3Config(OffPolicyActorCriticConfig):
     """Parameters of TD3; names are Stable-Baselines3's, and RL Zoo's for the noise."""
 
     vector_arch: ClassVar[tuple[int, ...]] = (400, 300)
     net_arch: IntList | None = field(
         None,
-        description=str(ContinuousConfig.model_fields["net_arch"].description).replace(
+        description=str(OffPolicyActorCriticConfig.model_fields["net_arch"].description).replace(
             "256,256", "400,300"
         ),
     )
     learning_rate: Float = field(1e-3, gt=0, description="step size of the optimisers")
     noise_type: Literal["normal", "ornstein-uhlenbeck"] | None = field(
         "normal",
-        description=ContinuousConfig.model_fields["noise_type"].description,
+        description=OffPolicyActorCriticConfig.model_fields["noise_type"].description,
     )
     policy_delay: Int = field(
         2, ge=1, description="updates of the critics for each of the policy and the targets"
@@ -48,14 +48,14 @@ class TD3Config(ContinuousConfig):
     target_noise_clip: Float = field(0.5, ge=0, description="largest size of this noise")
 
 
-class TD3(Continuous):
+class TD3(OffPolicyActorCritic):
     """S twin delayed deterministic policy gradients."""
 
     Config = TD3Config
     version = 1
-    squash = Squashed
-    draws = 1
-    target_actors = 1
+    action_distribution = Squashed
+    noise_draws_per_update = 1
+    n_target_actors = 1
     config: TD3Config
 
     def build(self) -> None:
@@ -76,7 +76,7 @@ class TD3(Continuous):
             self.target_policy.data.lerp_(self.learner.stack.data, c.tau)
 
     def next_value(
-        self, passes: Transitions | Sequences, drawn: Tensor, alpha: Tensor | None
+        self, passes: ReplayedTransitions | ReplayedSequences, drawn: Tensor, alpha: Tensor | None
     ) -> Tensor:
         """Of an action near the target policy's."""
         c = self.config

@@ -24,7 +24,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from timing import record_at_once, spread
 
 from rlbench.agents import DQN, PPO
-from rlbench.reporting.look import COLORS, DPI, GREY, style
+from rlbench.reporting.figures.style import COLORS, DPI, GREY, style
 
 ROLLOUT = 1024  # env steps of a seed, of PPO
 AXES = {

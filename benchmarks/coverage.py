@@ -16,12 +16,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rlbench.reporting.bootstrap import STATISTICS, aggregate, percentile_interval
-from rlbench.reporting.comparison import probability_of_improvement
-from rlbench.reporting.effects import hedges_g, wins
-from rlbench.reporting.profiles import performance_profile
-from rlbench.reporting.resampling import Array, percentiles, resampled
-from rlbench.reporting.stats import difference_interval, mean_interval
+from rlbench.reporting.statistics.aggregates import STATISTICS, aggregate, percentile_interval
+from rlbench.reporting.statistics.effect_sizes import hedges_g, wins
+from rlbench.reporting.statistics.intervals import difference_interval, mean_interval
+from rlbench.reporting.statistics.performance_profiles import performance_profile
+from rlbench.reporting.statistics.resampling import Array, percentiles, resampled
+from rlbench.reporting.statistics.two_samples import probability_of_improvement
 
 TRIALS, RESAMPLES, POPULATION, THRESHOLD = 1_000, 400, 200_000, 0.6
 Interval = tuple[float, float]  # NaN where there is none

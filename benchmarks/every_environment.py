@@ -47,7 +47,7 @@ MORE = {  # arguments for some environments and agents
     "CarRacing-v3": ("--eval-max-steps", "100"),  # it draws each frame
     "sac": ("-p", "net_arch=64,64", "-p", "batch_size=64"),  # 2,000 updates in seconds
 }
-IMPORTED = ("rlbench.cli", "rlbench.workflow", "rlbench.agents.dqn", "rlbench.agents.ppo",
+IMPORTED = ("rlbench.cli.main", "rlbench.commands.train", "rlbench.agents.dqn", "rlbench.agents.ppo",
             "rlbench.agents.sac", "stable_baselines3", "sb3_contrib", "seaborn", "scipy.stats",
             "matplotlib.pyplot", "mujoco", "Box2D", "sklearn", "torch._dynamo")  # fmt: skip
 
@@ -80,7 +80,7 @@ def environments() -> list[str]:
 
 def kind_of(env: str) -> tuple[str, bool]:
     """The class of its action space, empty where it cannot be made; whether it is image data."""
-    from rlbench.learning.batched import is_data
+    from rlbench.learning.environments.batched_lanes import is_data
 
     try:
         with warnings.catch_warnings():
@@ -94,7 +94,7 @@ def kind_of(env: str) -> tuple[str, bool]:
 
 def rlbench_main(arguments: list[str], log: Path) -> None:
     """`rlbench ARGUMENTS`, which prints into a file."""
-    from rlbench.cli import main
+    from rlbench.cli.main import main
 
     with log.open("w") as file:
         os.dup2(file.fileno(), 1)

@@ -23,8 +23,8 @@ from timing import interleave, spread
 
 import rlbench.envs  # noqa: F401  # registers rlbench/Classify-v0
 from rlbench.agents import DQN, PPO
-from rlbench.learning.lanes import MakeEnv
-from rlbench.learning.makeenv import env_factory
+from rlbench.learning.environments.lanes import MakeEnv
+from rlbench.learning.environments.make import env_factory
 
 ID = "rlbench/Classify-v0"
 TRAINED: dict[str, tuple[Any, int, dict[str, Any]]] = {

@@ -15,9 +15,9 @@ from timing import Measure, timed
 from torch.utils._python_dispatch import TorchDispatchMode
 from work import Work, agent
 
-from rlbench.learning import programs
-from rlbench.learning.kernels import array, watched
-from rlbench.learning.makeenv import env_factory
+from rlbench.learning.compile import compiled_update
+from rlbench.learning.compile.dense_kernels import array, tracing
+from rlbench.learning.environments.make import env_factory
 
 ATEN, OURS = torch.ops.aten, torch.ops.rlbench
 Call = Callable[[], object]
@@ -71,14 +71,17 @@ class Products(TorchDispatchMode):
 def products(work: Work, seeds: int) -> Measure:
     """Env steps per second, all seeds together, if acting and learning were their products only."""
     made, lanes = agent(work, seeds), work.n_envs
-    recorded, programs.due = programs.due, lambda *_: False  # what is recorded cannot be watched
+    recorded, compiled_update.warmed_up = (
+        compiled_update.warmed_up,
+        lambda *_: False,
+    )  # what is recorded cannot be watched
     made.learn(lanes * work.all_settings().get("n_steps", work.all_settings()["batch_size"]))
-    with Products() as update, watched():
+    with Products() as update, tracing():
         if work.agent == "ppo":
             made.train()
         else:
             made.update()
-    programs.due = recorded
+    compiled_update.warmed_up = recorded
     every = made.config.n_steps * lanes if work.agent == "ppo" else made.config.train_freq
     act = _acting(made)
 
@@ -98,16 +101,16 @@ def _acting(made: Any) -> list[Call]:
     """The products of one choice of actions: numpy's for layers, torch's for convolutions."""
     net, lead = made.learner.network, (len(made.seeds), made.n_envs)
     with Products() as seen:
-        made.lookout.restart()
+        made.lookout.reset()
         obs = np.zeros((*lead, *made.observation_space.shape), made.observation_space.dtype)
         look = made.lookout
-        net.act(*look.see(obs, look.carry, look.first)[:2], made.device)
+        net.act(*look.see(obs, look.carry, look.episode_start)[:2], made.device)
     if seen.calls:
         return seen.calls
     parts = [net]
     if hasattr(net, "critic"):  # which acts only to carry a memory of its own
         parts = [net.actor, net.policy]
-        if net.memory > net.actor.memory:
+        if net.state_size > net.actor.state_size:
             parts.append(net.critic)
     weights = [p.data.numpy() for part in parts for p in part.parameters() if p.ndim == 3]
     return [_product(lead, weight) for weight in weights if min(weight.shape[1:]) > 1]

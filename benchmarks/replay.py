@@ -17,9 +17,9 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 from timing import interleave, per_second, spread
 
-from rlbench.learning.replay import Replay, replay_bytes, transition_fields
-from rlbench.learning.seeds import Draws
-from rlbench.learning.spaces import ObsSpec
+from rlbench.learning.data.replay import Replay, replay_bytes, transition_fields
+from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.rng import RandomStream
 
 FRAME, STACK, BATCH, LARGE = (84, 84), 4, 32, 100_000
 EPISODE = 500  # steps
@@ -28,7 +28,7 @@ EPISODE = 500  # steps
 def filled(capacity: int) -> tuple[Replay, ReplayBuffer]:
     """Both memories, full of the same transitions."""
     spec = ObsSpec(spaces.Box(0, 255, FRAME, np.uint8), stack=STACK)
-    draws, cpu = Draws([0], "replay", (BATCH,), block=64), torch.device("cpu")
+    draws, cpu = RandomStream([0], "replay", (BATCH,), block=64), torch.device("cpu")
     ours = Replay(capacity, transition_fields(spec, 0, 0.99), 1, draws, cpu, stack=STACK)
     stacked = spaces.Box(0, 255, (STACK, *FRAME), np.uint8)
     theirs = ReplayBuffer(capacity, stacked, spaces.Discrete(4), "cpu")

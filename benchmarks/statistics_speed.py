@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rlbench.reporting.bootstrap import STATISTICS, percentile_interval
-from rlbench.reporting.comparison import compare, probability_of_improvement
-from rlbench.reporting.profiles import performance_profile
+from rlbench.reporting.statistics.aggregates import STATISTICS, percentile_interval
+from rlbench.reporting.statistics.performance_profiles import performance_profile
+from rlbench.reporting.statistics.two_samples import compare, probability_of_improvement
 
 RESAMPLES = 50_000
 

@@ -33,7 +33,7 @@ for _variant in _VARIANTS:
         if _name not in gymnasium.registry:
             gymnasium.register(
                 _name,
-                "rlbench.envs.image_env:ImageEnv",
-                vector_entry_point="rlbench.envs.image_env:ImageVectorEnv",
+                "rlbench.envs.images.env:ImageEnv",
+                vector_entry_point="rlbench.envs.images.env:ImageVectorEnv",
                 kwargs={"variant": _variant, **({"data": _data} if _data else {})},
             )

@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlbench.reporting.results import Results as Results
-    from rlbench.reporting.results import load as load
+    from rlbench.reporting.tables.load import Results as Results
+    from rlbench.reporting.tables.load import load as load
 
 __version__ = "0.1.0"
 __all__ = ["Results", "__version__", "load"]
@@ -19,7 +19,7 @@ os.environ.setdefault("MKL_CBWR", "AUTO")
 
 def __getattr__(name: str) -> Any:
     if name in {"load", "Results"}:
-        from rlbench.reporting import results
+        from rlbench.reporting.tables import load as load_module
 
-        return getattr(results, name)
+        return getattr(load_module, name)
     raise AttributeError(f"module 'rlbench' has no attribute '{name}'")

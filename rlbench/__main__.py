@@ -1,5 +1,5 @@
 """`python -m rlbench` is `rlbench`."""
 
-from rlbench.cli import main
+from rlbench.cli.main import main
 
 main(prog_name="rlbench")

@@ -53,7 +53,7 @@ class Metric(NamedTuple):
     value: float
 
 
-class Tested(NamedTuple):
+class TestPredictions(NamedTuple):
     """What a seed answered for every image of the test split, in its order: class numbers (n,)."""
 
     seed: int
@@ -70,13 +70,13 @@ class SeedEnded(NamedTuple):
     reason: str
 
 
-class Tick(NamedTuple):
+class Heartbeat(NamedTuple):
     """A sign of life, several times a second. `safe`: between two steps, state may be saved."""
 
     step: int
-    safe: bool
-    milestone: bool = False  # much work has been done that nothing has saved yet
+    can_checkpoint: bool
+    force_checkpoint: bool = False  # much work has been done that nothing has saved yet
     doing: str = ""  # beside training: "evaluating 3 of 10 episodes, 12,000 steps"
 
 
-Row = Evaluation | Episode | Metric | Tested | SeedEnded | Tick
+Row = Evaluation | Episode | Metric | TestPredictions | SeedEnded | Heartbeat

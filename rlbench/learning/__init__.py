@@ -1,7 +1,7 @@
-"""The learning core: torch and numpy, no pandas.
+"""Agents' machinery: S seeds train in lockstep, every array carries the seed axis first.
 
-One thread per process, always: cores are used by processes (`--jobs`), so that results do not
-depend on how many cores a machine has, and seeds in lockstep stay equal to seeds run alone.
+Never imports pandas, `storage`, `experiments` or `reporting`.
+Start with `training/trainer.py`, then `agents/dqn.py`.
 """
 
 import contextlib

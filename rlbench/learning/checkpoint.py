@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from rlbench.arrayfiles import Damaged, Npz, opened
+from rlbench.common.array_files import Damaged, Npz, opened
+from rlbench.common.plain_text import plain_text
+from rlbench.common.safe_write import replacing
 from rlbench.errors import UserError
-from rlbench.plaintext import plain_text
-from rlbench.safewrite import replacing
 
 FORMAT = 2
 

@@ -1,1 +1,5 @@
-"""From the files of a run to tables, figures and reports: pandas, never torch."""
+"""Tables, statistics, figures and reports of finished runs.
+
+Never imports torch, `learning` or `agents`.
+Start with `tables/load.py`: `rlbench.load` gives pandas tables.
+"""

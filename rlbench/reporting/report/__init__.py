@@ -22,12 +22,12 @@ def write_report(
         UserError: there is nothing to report on, a file is corrupt, the baseline is no entrant.
         OSError: the files cannot be written.
     """
-    from rlbench.reporting.report.evidence import gather
-    from rlbench.reporting.report.export import write
-    from rlbench.reporting.report.scope import find, scope
+    from rlbench.reporting.report.inputs import find, scope
+    from rlbench.reporting.report.report_data import collect
+    from rlbench.reporting.report.write import write
 
     folders = find(paths, out)
     page = output or folders[0]
     if page.suffix != ".html":
         page = page / "report.html"
-    return write(gather(scope(folders), baseline), page)
+    return write(collect(scope(folders), baseline), page)

@@ -7,30 +7,30 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pandas as pd
 
-from rlbench.reporting.report import texts
-from rlbench.reporting.report.evidence import Evidence
-from rlbench.reporting.report.facts import ACCURACY, STATES
-from rlbench.reporting.report.inference import ALPHA, least_p
-from rlbench.reporting.report.texts import counted, listing, some
-from rlbench.reporting.resampling import Array
-from rlbench.reporting.stats import coverage_of_two_kinds
-from rlbench.reporting.tables import cut_text
+from rlbench.reporting.report import formatting
+from rlbench.reporting.report.cell_tables import ACCURACY, STATES
+from rlbench.reporting.report.formatting import counted, listing, some
+from rlbench.reporting.report.report_data import ReportData
+from rlbench.reporting.report.tests_and_aggregates import ALPHA, least_p
+from rlbench.reporting.statistics.intervals import coverage_of_two_kinds
+from rlbench.reporting.statistics.resampling import Array
+from rlbench.reporting.tables.summaries import cut_text
 
 FEW_SEEDS = 5
 COVERED = 0.9  # intervals that cover less often where one seed in five fails are told of
 SMALL = 1_000  # test images
 
 
-def caveats(found: Evidence) -> list[str]:
+def caveats(found: ReportData) -> list[str]:
     """All that apply, those that can turn a conclusion over first."""
     return [line for make in CAVEATS for line in make(found)]
 
 
-def _competing(found: Evidence) -> pd.DataFrame:
+def _competing(found: ReportData) -> pd.DataFrame:
     return found.cells[found.cells["label"].isin(found.names)]
 
 
-def _lost(found: Evidence) -> Iterator[str]:
+def _lost(found: ReportData) -> Iterator[str]:
     for _, cell in _competing(found).iterrows():
         each = [f"{cell[f'n_{s}']} {s}" for s in (*STATES[2:], "running") if cell[f"n_{s}"]]
         if empty := cell["n_done"] - cell["n"]:
@@ -49,12 +49,12 @@ def _lost(found: Evidence) -> Iterator[str]:
         yield f"{where}: of {counted(cell['of'], 'seed')} {listing(each)}; {end}."
 
 
-def _skipped(found: Evidence) -> Iterator[str]:
+def _skipped(found: ReportData) -> Iterator[str]:
     for problem in found.scope.results.problems:
         yield f"Left out: {problem}."
 
 
-def _few(found: Evidence) -> Iterator[str]:
+def _few(found: ReportData) -> Iterator[str]:
     cells = _competing(found)
     few = cells[(cells["n"] > 0) & (cells["n"] < FEW_SEEDS)]
     if few.empty:
@@ -69,7 +69,7 @@ def _few(found: Evidence) -> Iterator[str]:
     )
 
 
-def _two_kinds(found: Evidence) -> Iterator[str]:
+def _two_kinds(found: ReportData) -> Iterator[str]:
     cells = _competing(found)
     cells = cells[cells["low"].notna()]
     cover = {n: coverage_of_two_kinds(n) for n in sorted(set(cells["n"]))}
@@ -108,7 +108,7 @@ def two_groups(scores: Array) -> bool:
     return bool(values[at + 1] - values[at] > 2 * inside)
 
 
-def _bounds(found: Evidence) -> Iterator[str]:
+def _bounds(found: ReportData) -> Iterator[str]:
     said = []
     for env, here in _competing(found).groupby("env"):
         percent = bool((here["measure"] == ACCURACY).all())
@@ -121,7 +121,7 @@ def _bounds(found: Evidence) -> Iterator[str]:
         )
 
 
-def _powerless(found: Evidence) -> Iterator[str]:
+def _powerless(found: ReportData) -> Iterator[str]:
     tested = found.pairs[found.pairs["p_holm"].notna()]
     weak = tested[tested["least_p"] * len(tested) > ALPHA]
     if len(weak) and len(weak) < len(tested):
@@ -132,7 +132,7 @@ def _powerless(found: Evidence) -> Iterator[str]:
         )
 
 
-def _budgets(found: Evidence) -> Iterator[str]:
+def _budgets(found: ReportData) -> Iterator[str]:
     said = []
     for env, here in _competing(found).groupby("env"):
         ran = here[here["total_timesteps"] > 0]
@@ -144,14 +144,14 @@ def _budgets(found: Evidence) -> Iterator[str]:
         yield f"Budgets differ, in steps a seed: {'; '.join(said)}."
 
 
-def _ceilings(found: Evidence) -> Iterator[str]:
+def _ceilings(found: ReportData) -> Iterator[str]:
     cells = _competing(found)
     flat = cells[(cells["n"] > 1) & (cells["lowest"] == cells["highest"]) & (cells["lost"] == 0)]
     said = []
     for (env, _), here in flat.groupby(["env", "mean"]):
-        score = texts.plain(texts.score_text(here["mean"].iloc[0], here.iloc[0])) + texts.unit(
-            here.iloc[0]
-        )
+        score = formatting.plain(
+            formatting.score_text(here["mean"].iloc[0], here.iloc[0])
+        ) + formatting.unit(here.iloc[0])
         said.append(f"{listing(here['label'])} on {env} at {score}")
     if said:
         yield (
@@ -160,7 +160,7 @@ def _ceilings(found: Evidence) -> Iterator[str]:
         )
 
 
-def _cut(found: Evidence) -> Iterator[str]:
+def _cut(found: ReportData) -> Iterator[str]:
     for _, cell in found.cells[found.cells["cut"] > 0].iterrows():
         what = (
             "test images were not answered"
@@ -176,7 +176,7 @@ def _cut(found: Evidence) -> Iterator[str]:
         )
 
 
-def _presets(found: Evidence) -> Iterator[str]:
+def _presets(found: ReportData) -> Iterator[str]:
     said = []
     for env, here in _competing(found).groupby("env"):
         tuned: dict[bool, list[str]] = {True: [], False: []}
@@ -195,7 +195,7 @@ def _presets(found: Evidence) -> Iterator[str]:
         )
 
 
-def _times(found: Evidence) -> Iterator[str]:
+def _times(found: ReportData) -> Iterator[str]:
     cells = _competing(found)
     cells = cells[cells["seconds_per_seed"].notna()]
     machines = sorted({*cells["platform"] + ", " + cells["device"]})
@@ -214,7 +214,7 @@ def _times(found: Evidence) -> Iterator[str]:
         )
 
 
-def _images(found: Evidence) -> Iterator[str]:
+def _images(found: ReportData) -> Iterator[str]:
     cells = _competing(found)
     cells = cells[(cells["measure"] == ACCURACY) & (cells["n"] > 0) & (cells["items"] < SMALL)]
     for items in sorted(set(cells["items"])):
@@ -226,7 +226,7 @@ def _images(found: Evidence) -> Iterator[str]:
         )
 
 
-def _seeds(found: Evidence) -> Iterator[str]:
+def _seeds(found: ReportData) -> Iterator[str]:
     for env, here in found.seeds[found.seeds["label"].isin(found.names)].groupby("env"):
         sets = {tuple(sorted(mine["seed"])) for _, mine in here.groupby("label")}
         if len({len(s) for s in sets}) > 1:
@@ -234,7 +234,7 @@ def _seeds(found: Evidence) -> Iterator[str]:
             yield f"Entrants have different numbers of seeds on {env}: {listing(sizes)}."
 
 
-def _versions(found: Evidence) -> Iterator[str]:
+def _versions(found: ReportData) -> Iterator[str]:
     parts = [part for record in found.scope.records.values() for part in record.parts]
     commits = sorted({str(part["commit"]) for part in parts if part.get("commit")})
     if len(commits) > 1:
@@ -250,7 +250,7 @@ def _versions(found: Evidence) -> Iterator[str]:
             yield f"Results are from different versions of {name}: {listing(sorted(versions))}."
 
 
-def _aggregates(found: Evidence) -> Iterator[str]:
+def _aggregates(found: ReportData) -> Iterator[str]:
     envs, names = found.common.envs, found.common.names
     if envs and (len(envs) < len(found.envs) or len(names) < len(found.names)):
         yield (
@@ -260,7 +260,7 @@ def _aggregates(found: Evidence) -> Iterator[str]:
         )
 
 
-CAVEATS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
+CAVEATS: tuple[Callable[[ReportData], Iterator[str]], ...] = (
     _lost,
     _skipped,
     _few,

@@ -12,22 +12,22 @@ import seaborn as sns
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from rlbench.reporting.axes_of_cost import accuracy_figure
-from rlbench.reporting.look import (
+from rlbench.reporting.figures.accuracy_cost import accuracy_figure
+from rlbench.reporting.figures.style import (
     DASHES,
     GREY,
     draw_band,
     draw_seeds,
+    freeze_layout,
     line_styles,
     means,
-    settle,
     style,
     thousands,
 )
-from rlbench.reporting.report import texts
-from rlbench.reporting.report.blocks import Figure, Picture
-from rlbench.reporting.report.evidence import Evidence
-from rlbench.reporting.stats import NO_BOUNDS, Bounds
+from rlbench.reporting.report import formatting
+from rlbench.reporting.report.document import Figure, Picture
+from rlbench.reporting.report.report_data import ReportData
+from rlbench.reporting.statistics.intervals import NO_BOUNDS, Bounds
 
 __all__ = ["DASHES", "SIZE", "curves", "looks", "on_images", "profiles", "svg"]
 Look = dict[str, dict[str, Any]]
@@ -35,7 +35,7 @@ SIZE = (4.4, 3.0)  # inches, of one panel
 AXES = {"step": "environment steps per seed", "seconds": "training seconds per seed"}
 
 
-def looks(found: Evidence) -> Look:
+def looks(found: ReportData) -> Look:
     """A colour and dashes for each entrant, the same in all of the report; the first ones for those
     in the most environments."""
     often = found.cells["label"].value_counts()
@@ -50,7 +50,7 @@ def svg(drawing: Drawing) -> bytes:
     return content.getvalue()
 
 
-def curves(found: Evidence) -> Iterator[Figure]:
+def curves(found: ReportData) -> Iterator[Figure]:
     """Per environment: what the entrants score over steps, and over seconds."""
     look = looks(found)
     for env in found.envs:
@@ -59,7 +59,7 @@ def curves(found: Evidence) -> Iterator[Figure]:
             continue
         names = sorted(set(points["label"]))
         ends = "; ".join(
-            f"{name} ends at {texts.number(means(mine, 'value')['mean'].iloc[-1])}"
+            f"{name} ends at {formatting.number(means(mine, 'value')['mean'].iloc[-1])}"
             for name, mine in points.groupby("label")
         )
         pictures = []
@@ -69,7 +69,7 @@ def curves(found: Evidence) -> Iterator[Figure]:
         yield Figure("", pictures, names, title=env)
 
 
-def _panel(found: Evidence, env: str, points: pd.DataFrame, x: str, look: Look) -> bytes:
+def _panel(found: ReportData, env: str, points: pd.DataFrame, x: str, look: Look) -> bytes:
     with style():
         drawing = Drawing(figsize=SIZE, layout="constrained")
         axes = drawing.add_subplot()
@@ -96,22 +96,24 @@ def _panel(found: Evidence, env: str, points: pd.DataFrame, x: str, look: Look) 
         axes.set_xlim(0, None)
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.xaxis.set_major_formatter(FuncFormatter(thousands))
-        on_images = any(texts.unit(c) for _, c in found.cells[found.cells["env"] == env].iterrows())
+        on_images = any(
+            formatting.unit(c) for _, c in found.cells[found.cells["env"] == env].iterrows()
+        )
         axes.set(xlabel=AXES[x], ylabel="validation accuracy" if on_images else "return")
         if on_images:
             axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
         sns.despine(ax=axes)
-        settle(drawing)
+        freeze_layout(drawing)
     return svg(drawing)
 
 
-def _bounds(found: Evidence, env: str, label: str) -> Bounds:
+def _bounds(found: ReportData, env: str, label: str) -> Bounds:
     """The bounds of an entrant's scores in an environment."""
     cell = found.cell(env, label)
     return NO_BOUNDS if cell is None else (cell["bound_low"], cell["bound_high"])
 
 
-def profiles(found: Evidence) -> Picture:
+def profiles(found: ReportData) -> Picture:
     """Share of runs above each normalised score."""
     look, half = looks(found), []
     with style():
@@ -125,11 +127,11 @@ def profiles(found: Evidence) -> Picture:
         axes.axvline(1, color=GREY, ls="--", lw=1.2, zorder=1)
         axes.set(xlabel="normalised score τ", ylabel="share of runs above τ", ylim=(-0.02, 1.02))
         sns.despine(ax=axes)
-        settle(drawing)
+        freeze_layout(drawing)
     return Picture(svg(drawing), f"Performance profiles. Runs above 0.5: {', '.join(half)}.")
 
 
-def on_images(found: Evidence) -> Picture:
+def on_images(found: ReportData) -> Picture:
     """Accuracy against images, gradient samples and seconds."""
     alt = "Validation accuracy against images seen, gradient samples and training seconds; the "
     alt += "numbers are in the table."

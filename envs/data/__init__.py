@@ -1,0 +1,5 @@
+"""Image data sets: known by name, or the user's own files, split once for all.
+
+Imports nothing of rlbench but `envs`.
+Start with `splits.py`.
+"""

@@ -1,0 +1,239 @@
+"""Image classification as an episode, in batches: S rows (seeds) of N lanes in a few array calls.
+
+`ImageBatch` is what all variants have in common; each is a class of its own, in `classify`,
+`rows`, `glimpse` and `imbalanced`. `rlbench.envs.images.env` makes Gymnasium environments of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from rlbench.envs.data.splits import load
+from rlbench.envs.images.arguments import number, whole
+from rlbench.envs.images.rng import ImageStream, Passes, words
+
+Obs = Any  # an array (S, N, ...), or a dict of such arrays
+
+
+class StepOutcome(NamedTuple):
+    """What a step led to in S rows of N lanes; arrays are `(S, N)`.
+
+    `next_obs` is the true successor; where nothing ended, or nothing new is to be seen, no copy.
+    `label` is privileged: for learners that are told the class, and filled in every step.
+    """
+
+    obs: Obs  # to act on next: lanes whose episode ended have begun another one
+    reward: np.ndarray  # float32
+    terminated: np.ndarray  # bool
+    truncated: np.ndarray  # bool
+    next_obs: Obs
+    label: np.ndarray  # int64: the class that the reward is about
+    right: np.ndarray  # bool: an image was answered, and that with its true class
+    answered: np.ndarray  # bool
+
+
+class ImageBatch:
+    """S x N lanes of one variant on one split of a data set; lanes restart in the step they end.
+
+    A row has one random stream, named by an integer of `streams`, and nothing that it does depends
+    on the rows beside it. On the training split a row goes through all images in random order,
+    its lanes sharing one pass; then comes another. On the other splits images come in their order.
+
+    Options of every variant, for the training split only:
+        reward_noise (0.0): standard deviation of normal noise on the reward of every guess.
+        reward_scale (1.0): what reward and noise are multiplied by.
+        label_noise (0.0): share of labels that are replaced by another class, the same ones for
+            every seed. Rewards follow the label then, `right` the truth.
+
+    `images` (S,) counts the images that were begun, `index` (S, N) are those of the present.
+    A batch must be `reset` before it is stepped. Raises ValueError in one line for what is wrong.
+    """
+
+    options: ClassVar[dict[str, Any]] = {
+        "reward_noise": 0.0,
+        "reward_scale": 1.0,
+        "label_noise": 0.0,
+    }
+    memory: tuple[str, ...] = ()  # attributes that are state: arrays (S, ...), or integers
+    steps = 1  # that an image takes; the most where it depends
+    window: int | None = None  # pixels a side of what is seen, of variants that see a part
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Discrete
+
+    def __init__(
+        self,
+        data: str = "digits",
+        split: str = "train",
+        streams: Sequence[int] = (0,),
+        lanes: int = 1,
+        **options: Any,
+    ) -> None:
+        kind = type(self).__name__
+        for name in options.keys() - self.options.keys():
+            raise ValueError(f"{kind} has no option '{name}': it has {', '.join(self.options)}")
+        given = {**self.options, **options}
+        self.data = load(data)
+        if split not in self.data.splits:
+            raise ValueError(f"split must be {' or '.join(self.data.splits)}, got {split!r}")
+        self.split, self.training = split, split == "train"
+        self.lanes = whole("lanes", lanes, 1)
+        noise = number("reward_noise", given["reward_noise"], 0)
+        scale = number("reward_scale", given["reward_scale"])
+        share = number("label_noise", given["label_noise"], 0, 1)
+        self.noise = np.float32(noise if self.training else 0.0)
+        self.scale = np.float32(scale if self.training else 1.0)
+        self.pictures = self.data.splits[split].images  # (n, H, W, C) uint8
+        self.truth = self.data.splits[split].labels  # (n,) int64
+        self.pool = np.arange(len(self.truth))  # the images of a pass
+        self.class_names = self.data.class_names
+        self.prepare(given)
+        self.labels = self.truth  # what rewards are about
+        if self.training and share:
+            self.labels = noisy(self.truth, self.pool, len(self.class_names), share)
+        self.seed(streams)
+        self.obs: Obs = None
+
+    def prepare(self, given: dict[str, Any]) -> None:
+        """Read the variant's options, set its spaces, and change the problem where it does."""
+        raise NotImplementedError
+
+    def clear(self) -> None:
+        """All lanes begin an episode on the images of `index`."""
+
+    def observe(self) -> Obs:
+        """The observation of all lanes as they stand, in new arrays."""
+        raise NotImplementedError
+
+    def step(self, action: np.ndarray) -> StepOutcome:
+        """Act `(S, N)` in every lane."""
+        raise NotImplementedError
+
+    # What is the same for all variants.
+
+    def seed(self, streams: Sequence[int]) -> None:
+        """Every row goes to the beginning of its stream; `reset` or `begin` must follow."""
+        self.streams = tuple(int(stream) for stream in streams)
+        self.images = np.zeros(len(self.streams), np.int64)
+        self.index = np.zeros((len(self.streams), self.lanes), np.int64)
+        self.everyone = np.ones(self.index.shape, bool)
+        self.passes = Passes(self.streams, self.pool, self.training)
+        self.draws = ImageStream(self.streams, self.lanes)
+
+    def reset(self, streams: Sequence[int] | None = None) -> Obs:
+        """New episodes on the next images, of new streams where they are given: `(S, N, *obs)`."""
+        if streams is not None:
+            self.seed(streams)
+        return self._start(self.passes.take(self.everyone).reshape(self.index.shape))
+
+    def begin(self, index: np.ndarray) -> Obs:
+        """New episodes on these images `(S, N)` of the split; the passes stay where they are."""
+        index = np.array(index, np.int64)  # (S, N)
+        if index.shape != self.index.shape:
+            raise ValueError(f"index must have shape {self.index.shape}, got {index.shape}")
+        wrong = index[(index < 0) | (index >= len(self.truth))]
+        if len(wrong):
+            raise ValueError(
+                f"no image {wrong[0]}: the {self.split} split of {self.data.name} has 0 to "
+                f"{len(self.truth) - 1}"
+            )
+        return self._start(index)
+
+    def _start(self, index: np.ndarray) -> Obs:
+        self.index = index
+        self.images = self.images + self.lanes
+        self.clear()
+        self.obs = self.observe()
+        return self.obs
+
+    def go_on(self, over: np.ndarray) -> None:
+        """Lanes that are `over` (S, N) go on to the next images."""
+        self.index = self.index.copy()
+        self.index[over] = self.passes.take(over)
+        self.images = self.images + over.sum(1)
+
+    def gather(self) -> np.ndarray:
+        """The images of all lanes `(S, N, H, W, C)`."""
+        return self.pictures.take(self.index, axis=0)
+
+    def judge(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Label, reward and whether it is the true class, of a guess in every lane."""
+        label = self.labels[self.index]
+        right = action == label
+        reward = self.worth(right, label)
+        if self.noise:
+            reward = reward + self.noise * self.draws.normal()
+        if self.scale != 1:
+            reward = reward * self.scale
+        if self.labels is not self.truth:
+            right = action == self.truth[self.index]
+        return label, reward, right
+
+    def worth(self, right: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """The clean reward float32 of guesses: 1 or -1."""
+        return np.where(right, np.float32(1), np.float32(-1))
+
+    def unanswered(self) -> StepOutcome:
+        """A step to `obs` in which nothing is answered and nothing ends."""
+        never = np.zeros(self.index.shape, bool)
+        reward = np.zeros(self.index.shape, np.float32)
+        label = self.labels[self.index]
+        return StepOutcome(self.obs, reward, never, never, self.obs, label, never, never)
+
+    def notes(self) -> dict[str, np.ndarray]:
+        """What `info` will say of the present images if the next step ends it; `(S, N)` each."""
+        return {"index": self.index}
+
+    @property
+    def windows(self) -> np.ndarray | None:
+        """(S, N, 2) top and left of what is seen now, of variants that see a part."""
+        return None
+
+    def keep_seeds(self, rows: Sequence[int]) -> None:
+        """Go on with these rows only."""
+        chosen = list(rows)
+        self.streams = tuple(self.streams[row] for row in chosen)
+        for name in ("images", "index", "everyone", *self.memory):
+            value = getattr(self, name)
+            if isinstance(value, np.ndarray):
+                setattr(self, name, value[chosen])
+        self.passes.keep_seeds(chosen)
+        self.draws.keep_seeds(chosen)
+        if isinstance(self.obs, dict):
+            self.obs = {name: part[chosen] for name, part in self.obs.items()}
+        elif self.obs is not None:
+            self.obs = self.obs[chosen]
+
+    def state(self) -> dict[str, Any]:
+        """Where the batch stands, as arrays and lists with the rows first, dicts and integers."""
+        own = {name: getattr(self, name) for name in ("images", "index", *self.memory)}
+        return {
+            "streams": list(self.streams),
+            "passes": self.passes.state(),
+            "draws": dict(self.draws.counts),
+            "own": {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in own.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state` was taken, from a batch of the same kind and lanes."""
+        self.seed(state["streams"])
+        self.passes.restore(state["passes"])
+        self.draws = ImageStream(self.streams, self.lanes, state["draws"])
+        for name, value in state["own"].items():
+            setattr(self, name, np.array(value) if isinstance(value, np.ndarray) else value)
+        self.obs = self.observe()
+
+
+def noisy(truth: np.ndarray, pool: np.ndarray, classes: int, share: float) -> np.ndarray:
+    """Labels with a share of those in `pool` replaced by any other class, all as likely.
+
+    What a small share replaces a greater one does too.
+    """
+    labels = truth.copy()
+    chosen = pool[np.argsort(words("labels", len(pool)), kind="stable")[: round(share * len(pool))]]
+    shift = 1 + words("labels", len(truth), 1)[chosen] % np.uint64(classes - 1)
+    labels[chosen] = (labels[chosen] + shift.astype(np.int64)) % classes
+    return labels

@@ -1,0 +1,283 @@
+"""The command line: parse, call one function, echo. Nothing heavy is imported at module level."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rlbench import __version__
+from rlbench.cli import options
+from rlbench.cli.results import compare, data, list_, plot, report, show
+from rlbench.cli.suites import ablate, bench
+from rlbench.errors import UserError, nearest, skipped_shown
+from rlbench.execution.stopping import StopSignal, leave
+
+
+class _Group(click.Group):
+    """Commands with did-you-mean."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise UserError(
+                f"no command '{args[0]}'.{nearest(args[0], self.commands)} (rlbench --help)"
+            )
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse empty words: what an unset shell variable leaves of `--out "$OUT"`."""
+        for before, word in zip(["", *args], args, strict=False):
+            if not word or (word.startswith("--") and word.endswith("=")):
+                option = (word or before).rstrip("=")
+                what = (
+                    f"{option} has no value" if option.startswith("-") else "an argument is empty"
+                )
+                raise UserError(f"{what} (an empty shell variable?): give one, or leave it out")
+        return super().parse_args(ctx, args)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """A user's mistake ends in one line on stderr and exit code 2, from wherever it comes."""
+        try:
+            with skipped_shown():
+                code = super().main(*args, **{**kwargs, "standalone_mode": False})
+            leave(code if isinstance(code, int) else 0)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            sys.exit(2)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "rlbench"
+            said = error.format_message().removesuffix(".")
+            click.echo(f"Error: {said} ({command} --help)", err=True)
+        except (UserError, click.ClickException) as error:
+            click.echo(f"Error: {error}", err=True)
+        except (click.Abort, KeyboardInterrupt):
+            leave(130)
+        leave(2)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rlbench")
+def main() -> None:
+    """Deep-reinforcement-learning benchmarks: many seeds at once, honest statistics.
+
+    Start with:  rlbench run dqn --env CartPole-v1
+    """
+
+
+@main.command()
+@click.argument("agent")
+@click.option("--env", required=True, help="Gymnasium id, package.module:EnvId or :Class.")
+@click.option("--seeds", help="5 (= 0 to 4), 0-9, or 3,7,11  [default: 5]")
+@click.option("--seed", type=click.IntRange(min=0), help="Just this one seed.")
+@options.steps
+@click.option(
+    "--n-envs", type=click.IntRange(min=1),
+    help="Environments per seed.  [default: preset, else agent's]",
+)  # fmt: skip
+@click.option(
+    "-p", "parameters", multiple=True, metavar="KEY=VALUE",
+    help="Set a parameter (repeatable); rlbench show AGENT lists them.",
+)  # fmt: skip
+@click.option(
+    "--encoder", metavar="NAME",
+    help="The network below: auto, mlp, cnn, rnn, gru, lstm, cnn+lstm, package.module:Class.",
+)  # fmt: skip
+@options.preset
+@click.option(
+    "--eval-freq", type=click.IntRange(min=0),
+    help="Env steps per seed between evaluations, 0: only at the end.  [default: a tenth]",
+)  # fmt: skip
+@click.option(
+    "--eval-episodes", type=click.IntRange(min=1), default=10, show_default=True,
+    help="Episodes per evaluation before the final one; on image data all images.",
+)  # fmt: skip
+@options.final_episodes
+@options.eval_max_steps
+@click.option(
+    "--epochs", type=click.FloatRange(min=0),
+    help="Passes over the training images, instead of -n.",
+)  # fmt: skip
+@click.option("--data", help="Images for rlbench/Classify-v0 and the like: a name or path.")
+@click.option(
+    "--from",
+    "source",
+    metavar="RUN",
+    help="For clone: the run whose agents it learns from (or an agent.npz).",
+)
+@click.option("--env-kwargs", help="Arguments of the environment: '{\"gravity\": 5}' or gravity=5")
+@click.option(
+    "--wrap", "wraps", multiple=True, metavar="NAME[:ARGS]",
+    help="Put a wrapper around the environment (repeatable), such as TimeLimit:100 or "
+    "RescaleAction:min_action=-1,max_action=1; rlbench list wrappers.",
+)  # fmt: skip
+@click.option(
+    "--compile", "compiled", is_flag=True,
+    help="Compile updates (-p compile=true): pays in long runs, rounds otherwise.",
+)  # fmt: skip
+@click.option("--again", is_flag=True, help="Compute these seeds anew, deleting what is there.")
+@options.floor
+@options.trust
+@options.progress
+@options.out
+def run(
+    agent: str,
+    env: str,
+    seeds: str | None,
+    seed: int | None,
+    n_timesteps: str | None,
+    n_envs: int | None,
+    parameters: tuple[str, ...],
+    encoder: str | None,
+    preset: bool,
+    eval_freq: int | None,
+    eval_episodes: int,
+    final_episodes: int,
+    eval_max_steps: int | None,
+    epochs: float | None,
+    data: str | None,
+    source: str | None,
+    env_kwargs: str | None,
+    wraps: tuple[str, ...],
+    compiled: bool,
+    again: bool,
+    floor: bool,
+    device: str,
+    jobs: int,
+    stop: StopSignal,
+    quiet: bool,
+    out: Path,
+) -> int:
+    """Train AGENT on an environment, several seeds at once.
+
+    Repeating a run computes only what is missing: nothing, more seeds, or the rest of a run that
+    was stopped.
+    """
+    from rlbench import config, registry
+    from rlbench.commands import train as commands_train
+    from rlbench.experiments import planning
+    from rlbench.storage import run_folder
+
+    registry.check_agent(agent)
+    given = config.parse_assignments(parameters)
+    options.check_parameters(agent, given)
+    if encoder is not None:
+        if given.get("encoder", encoder) != encoder:
+            raise UserError("--encoder and -p encoder= differ: give one of the two")
+        given["encoder"] = encoder
+    if compiled:
+        given["compile"] = True
+    if seed is not None and seeds is not None:
+        raise UserError("--seed is one seed, --seeds are several: give one of the two")
+    chosen = config.parse_seeds(seeds if seeds is not None else "5")
+    if seed is not None:
+        chosen = config.read_seeds([seed])
+    steps = None if n_timesteps is None else config.parse_steps(n_timesteps)
+    kwargs = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else {}
+    if data is not None:
+        if kwargs.get("data", data) != data:
+            raise UserError("--data and --env-kwargs data= differ: give one of the two")
+        kwargs["data"] = planning.known_as(data)
+    if source is not None:
+        given["source"] = (
+            source if Path(source).is_file() else str(run_folder.find_run(source, out))
+        )
+    if epochs is not None and steps is not None:
+        raise UserError("--epochs and -n both say how long: give one of the two")
+
+    planned = planning.plan(
+        agent,
+        env,
+        chosen,
+        wraps=wraps,
+        parameters=given,
+        preset=preset,
+        total_timesteps=steps,
+        epochs=epochs,
+        n_envs=n_envs,
+        eval_freq=eval_freq,
+        eval_episodes=eval_episodes,
+        final_episodes=final_episodes,
+        eval_max_steps=eval_max_steps,
+        env_kwargs=kwargs,
+        device=device,
+    )
+    return commands_train.train(planned, out, jobs, stop, quiet, again, floor)
+
+
+@main.command()
+@click.argument("run_name", metavar="RUN")
+@options.floor
+@options.trust
+@options.progress
+@options.out
+def resume(
+    run_name: str, floor: bool, device: str, jobs: int, stop: StopSignal, quiet: bool, out: Path
+) -> int:
+    """Go on with a run that was stopped or killed. RUN: its folder, name or digest."""
+    from rlbench.commands import train as commands_train
+
+    return commands_train.resume(run_name, out, device, jobs, stop, quiet, floor)
+
+
+@main.command("eval", short_help="Play the sealed episodes, of a finished run or with any agent.")
+@click.argument("run_name", metavar="[RUN]", required=False)
+@click.option("--agent", metavar="package.module:thing", help="Score this instead of a RUN.")
+@click.option("--env", help="With --agent: where.")
+@click.option(
+    "--deterministic/--stochastic", default=True,
+    help="Without randomness of the policy, or with it.  [default: deterministic]",
+)  # fmt: skip
+@click.option(
+    "--episodes", type=click.IntRange(min=1),
+    help="The first so many final episodes; on image data always all test images.  "
+    "[default: as many as the run had, else 100]",
+)  # fmt: skip
+@options.eval_max_steps
+@click.option(
+    "--env-kwargs", help="Play in an environment with these arguments changed: how do agents fare?"
+)
+@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:1")
+@options.trust
+@options.out
+def evaluate(
+    run_name: str | None,
+    agent: str | None,
+    env: str | None,
+    deterministic: bool,
+    episodes: int | None,
+    eval_max_steps: int | None,
+    env_kwargs: str | None,
+    device: str,
+    out: Path,
+) -> None:
+    """Play the final evaluation of a finished RUN again, from its saved agents.
+
+    Or score anything with predict(obs, state, episode_start, deterministic) on the same episodes:
+    an object, or what makes one when called without arguments.
+    """
+    if run_name is None or agent is not None:
+        if run_name is not None or agent is None or env is None:
+            raise UserError("give a RUN, or both of --agent package.module:thing and --env ENV")
+        if env_kwargs is not None:
+            raise UserError("--env-kwargs changes the environment of a RUN, which --agent has not")
+        from rlbench.commands import evaluate_external
+
+        sys.exit(evaluate_external.score(agent, env, episodes, deterministic, eval_max_steps))
+    if eval_max_steps is not None:
+        raise UserError("--eval-max-steps is for --agent: a RUN is played as it was")
+    from rlbench import config
+
+    changed = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else None
+    from rlbench.commands.evaluate import evaluate as evaluate_
+
+    sys.exit(evaluate_(run_name, out, episodes, device, changed, deterministic))
+
+
+for _command in (bench, ablate, plot, compare, report, list_, show, data):
+    main.add_command(_command)
+
+
+if __name__ == "__main__":
+    main()

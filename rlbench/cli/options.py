@@ -1,0 +1,134 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Container, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rlbench.errors import Interrupted, UserError
+from rlbench.execution.stopping import StopSignal
+
+
+def out(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=Path("results"),
+        envvar="RLBENCH_OUT",
+        show_default=True,
+        show_envvar=True,
+        help="Folder of results.",
+    )(command)
+
+
+steps = click.option(
+    "-n", "--n-timesteps", "--steps", help="Env steps per seed.  [default: preset, else agent's]"
+)
+preset = click.option(
+    "--preset/--no-preset", default=True, help="Use tuned parameters.  [default: use]"
+)
+final_episodes = click.option(
+    "--final-episodes", type=click.IntRange(min=1), default=100, show_default=True,
+    help="Episodes of the final evaluation, which scores are made of.",
+)  # fmt: skip
+eval_max_steps = click.option(
+    "--eval-max-steps", type=click.IntRange(min=1),
+    help="Steps after which evaluation cuts an episode.  [default: the environment's limit, else "
+    "a tenth of the steps trained, from 1,000 to 27,000]",
+)  # fmt: skip
+floor = click.option(
+    "--floor/--no-floor", default=True,
+    help="Score the random policy too, once for an environment.  [default: score]",
+)  # fmt: skip
+dry_run = click.option(
+    "--dry-run", is_flag=True, help="Print cells, time and memory; write nothing."
+)
+
+
+# Words of Stable-Baselines3 and others for what is an option here.
+_OTHER_WORDS = {"total_timesteps": "-n", "timesteps": "-n", "env_id": "--env", "n_seeds": "--seeds",
+                "wrappers": "--wrap"}  # fmt: skip
+_SHORT_FOR_PARAMETERS = {"encoder", "compile"}
+
+
+def check_parameters(
+    agent: str, given: Mapping[str, Any], allowed: Container[str] = _SHORT_FOR_PARAMETERS
+) -> None:
+    """Refuse `-p n_envs=8` and the like: what is an option of the current command, and no
+    parameter of the agent."""
+    from rlbench import registry
+
+    words = dict(_OTHER_WORDS)
+    for parameter in click.get_current_context().command.params:
+        if isinstance(parameter, click.Option):
+            for said in (*parameter.opts, *parameter.secondary_opts):
+                words[said.lstrip("-").replace("-", "_")] = said
+    for name, value in given.items():
+        if name not in words or name in allowed:
+            continue
+        if name not in registry.agent_class(agent).Config.model_fields:
+            raise UserError(
+                f"-p {name}={value}: {name} is no parameter, use the option {words[name]}"
+            )
+
+
+def _trust(ctx: click.Context, _: click.Parameter, on: bool) -> None:
+    from rlbench.user_code.trust import trusting
+
+    ctx.with_resource(trusting(on))
+
+
+trust = click.option(
+    "--trust", is_flag=True, callback=_trust, expose_value=False,
+    help="Import and call what files name, from anywhere: it runs their code. Without it only "
+    "classes of installed packages are used.",
+)  # fmt: skip
+
+
+class _Jobs(click.ParamType[int]):
+    """A number of processes; 0 stands for auto."""
+
+    name = "number or auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        if value == "auto":
+            return 0
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"'{value}' is neither a number from 1 up nor auto", param, ctx)
+        return int(value)
+
+
+def progress(command: Callable[..., int]) -> Callable[..., Any]:
+    """Options of every command that trains; it is given `stop`, and returns its exit code."""
+
+    @functools.wraps(command)
+    def stoppable(*args: Any, max_seconds: float | None, **kwargs: Any) -> int:
+        with StopSignal(max_seconds).listening() as stop:
+            try:
+                return command(*args, stop=stop, **kwargs)
+            except (Exception, Interrupted):
+                raise
+            except BaseException as error:  # the command itself never exits
+                from rlbench.user_code.imports import first_line
+
+                what = f"{type(error).__name__}: {first_line(error)}"
+                raise UserError(f"an environment or module tried to end rlbench: {what}") from None
+
+    options = [
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1"),
+        click.option(
+            "--jobs", type=_Jobs(), default="auto", show_default=True, metavar="N|auto",
+            help="Processes that share the seeds; auto: one for each core, where that is faster. "
+            "Changes no number.",
+        ),
+        click.option(
+            "--max-seconds", type=click.FloatRange(min=0, min_open=True),
+            help="Stop after this time (exit code 124); resume goes on.",
+        ),
+        click.option("--quiet", "-q", is_flag=True, help="Print errors only."),
+    ]  # fmt: skip
+    return functools.reduce(lambda made, option: option(made), reversed(options), stoppable)

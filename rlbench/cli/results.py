@@ -1,0 +1,133 @@
+"""Commands that show and draw what is there, without training."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from rlbench.cli import options
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path),
+    help="Where to, without ending.  [default: curve in the run's folder, or in --out for several]",
+)  # fmt: skip
+@options.out
+def plot(runs: tuple[str, ...], output: Path | None, out: Path) -> None:
+    """Draw learning curves of one or more RUNs, as PNG and SVG."""
+
+    from rlbench.commands.report import plot as plot_
+
+    for file in plot_(runs, output, out):
+        click.echo(file)
+
+
+@click.command("list")
+@click.argument(
+    "what", default="agents",
+    type=click.Choice(["agents", "envs", "wrappers", "encoders", "presets", "suites", "runs"]),
+)  # fmt: skip
+@options.out
+def list_(what: str, out: Path) -> None:
+    """List agents, envs, wrappers, encoders, presets, suites or runs."""
+    from rlbench.commands import inspect as inspect_module
+
+    inspect_module.list_items(what, out)
+
+
+@click.command(short_help="Show an agent's parameters, a suite, or a run's settings and state.")
+@click.argument("name", metavar="AGENT|SUITE|RUN")
+@click.option("--time", "spent", is_flag=True, help="Where the time of a RUN went.")
+@options.out
+def show(name: str, spent: bool, out: Path) -> None:
+    """Show every parameter of an AGENT, the file of a SUITE, or what a RUN was and how it ended."""
+    from rlbench.commands import inspect as inspect_module
+
+    if spent:
+        inspect_module.show_time_profile(name, out)
+    else:
+        inspect_module.show(name, out)
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path),
+    help="Draw them as well: where to, without ending.",
+)  # fmt: skip
+@click.option(
+    "--against", metavar="FOLDER", type=click.Path(path_type=Path),
+    help="Check RUNs, or all of --out, against earlier results; exit code 1 if one is worse.",
+)  # fmt: skip
+@options.out
+def compare(runs: tuple[str, ...], output: Path | None, against: Path | None, out: Path) -> None:
+    """Compare RUNs in a table: scores with intervals, what they cost, and what labels are worth."""
+
+    if against is not None:
+        if output is not None:
+            raise click.UsageError("-o draws RUNs beside each other: leave out --against")
+        from rlbench.commands.report import compare_against as compare_against_
+
+        sys.exit(compare_against_(against, runs, out))
+    if not runs:
+        raise click.UsageError("Missing argument 'RUN...'.")
+    from rlbench.commands.report import compare as compare_
+
+    for file in compare_(runs, output, out):
+        click.echo(file)
+
+
+@click.command(short_help="Write a report on a bench, or on any results, as one HTML file.")
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option("--baseline", metavar="NAME", help="Test every entrant against this one.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path),
+    help="A folder, or a file that ends in .html.  [default: in the first PATH]",
+)  # fmt: skip
+@options.out
+def report(paths: tuple[str, ...], baseline: str | None, output: Path | None, out: Path) -> None:
+    """Write a report: one HTML file, the same in Markdown, and its tables as CSV and Parquet.
+
+    PATH: a bench by its name or folder, or a folder with results in it.  [default: the newest
+    bench, else all of --out]
+    """
+
+    from rlbench.commands.report import report as report_
+
+    for file in report_(paths, baseline, output, out):
+        click.echo(file)
+
+
+@click.group()
+def data() -> None:
+    """List, download and check data sets of images."""
+
+
+@data.command("list")
+def data_list() -> None:
+    """Say which data sets there are, and where."""
+    from rlbench.commands import data as data_module
+
+    click.echo(data_module.listing())
+
+
+@data.command()
+@click.argument("name")
+def get(name: str) -> None:
+    """Download the data set NAME into the folder RLBENCH_DATA (default: ~/.cache/rlbench)."""
+    from rlbench.commands import data as data_module
+
+    click.echo(data_module.get(name))
+
+
+@data.command()
+@click.argument("name")
+def check(name: str) -> None:
+    """Read a data set, NAME or path, and say what is in it."""
+    from rlbench.commands import data as data_module
+
+    click.echo(data_module.check(name))

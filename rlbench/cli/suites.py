@@ -1,0 +1,133 @@
+"""The commands that compute suites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rlbench.cli import options
+from rlbench.errors import UserError
+from rlbench.execution.stopping import StopSignal
+
+
+@click.command(short_help="Compute a suite: agents x environments x seeds.")
+@click.argument("suite")
+@click.option("--seeds", help="Instead of the suite's: 5 (= 0 to 4), 0-9, or 3,7,11.")
+@options.dry_run
+@click.option("--shard", metavar="I/N", help="Only the I-th of N shares, for N machines.")
+@click.option(
+    "--again", multiple=True, type=click.Choice(["failed", "diverged", "timeout"]),
+    help="Try seeds that ended so once more (repeatable).",
+)  # fmt: skip
+@options.trust
+@options.progress
+@options.out
+def bench(
+    suite: str,
+    seeds: str | None,
+    dry_run: bool,
+    shard: str | None,
+    again: tuple[str, ...],
+    device: str,
+    jobs: int,
+    stop: StopSignal,
+    quiet: bool,
+    out: Path,
+) -> int:
+    """Compute every cell of SUITE that is not there yet: agents x environments x seeds.
+
+    SUITE is a name (rlbench list suites) or a TOML file; rlbench show SUITE prints one to start
+    from. Cells are ordinary runs. Repeating the command goes on where it was stopped.
+    """
+    from rlbench import config
+    from rlbench.experiments import suite as suites
+
+    read = suites.load(suite)
+    share = (1, 1) if shard is None else _share(shard)
+    chosen = read.seeds if seeds is None else config.parse_seeds(seeds)
+    from rlbench.commands import bench as workflow  # torch: after what can be said without it
+    from rlbench.experiments.cost_estimate import usual_processes
+
+    workflow.check_names(read, suite)
+    how = workflow.Options(device, jobs or usual_processes(device), share, again, quiet)
+    if dry_run:
+        return workflow.dry_run(read, chosen, out, how, stop)
+    text = suites.find(suite).read_text(encoding="utf-8")
+    return workflow.bench(read, text, chosen, out, how, stop)
+
+
+@click.command(short_help="Switch parts of an agent on and off: what is each worth?")
+@click.argument("agent")
+@click.option("--env", "envs", required=True, multiple=True, help="Where (repeatable).")
+@click.option(
+    "--switch", "switches", required=True, multiple=True, metavar="KEY[=VALUE],...",
+    help="dueling, or n_steps=3: on so, off false or as without it (repeatable). What belongs "
+    "together: distribution=c51+v_min=0+v_max=100.",
+)  # fmt: skip
+@click.option("--seeds", default="10", show_default=True, help="10 (= 0 to 9), 0-9, or 3,7,11.")
+@options.steps
+@click.option(
+    "-p", "parameters", multiple=True, metavar="KEY=VALUE",
+    help="Set a parameter, on and off (repeatable); n_envs may be one.",
+)  # fmt: skip
+@options.preset
+@click.option("--eval-freq", type=click.IntRange(min=0), help="As in rlbench run.")
+@options.final_episodes
+@options.eval_max_steps
+@options.dry_run
+@options.progress
+@options.out
+def ablate(
+    agent: str,
+    envs: tuple[str, ...],
+    switches: tuple[str, ...],
+    seeds: str,
+    n_timesteps: str | None,
+    parameters: tuple[str, ...],
+    preset: bool,
+    eval_freq: int | None,
+    final_episodes: int,
+    eval_max_steps: int | None,
+    dry_run: bool,
+    device: str,
+    jobs: int,
+    stop: StopSignal,
+    quiet: bool,
+    out: Path,
+) -> int:
+    """Train AGENT with all switches on, none, each alone, and each left out, on the same seeds.
+
+    Then a table and a figure say what each is worth, added to none and kept among all, with
+    intervals. It is a suite: repeating the command goes on where it was stopped, and rlbench report
+    tells the rest.
+    """
+    from rlbench import config, registry
+    from rlbench.experiments import ablation
+
+    registry.check_agent(agent)
+    options.check_parameters(agent, config.parse_assignments(parameters), allowed={"n_envs"})
+    text = ablation.suite_text(
+        agent,
+        envs,
+        [switch for option in switches for switch in ablation.split(option)],
+        parameters,
+        steps=None if n_timesteps is None else config.parse_steps(n_timesteps),
+        preset=preset,
+        eval_freq=eval_freq,
+        final_episodes=final_episodes,
+        eval_max_steps=eval_max_steps,
+    )
+    chosen = config.parse_seeds(seeds)
+    from rlbench.commands import ablate as workflow
+    from rlbench.experiments.cost_estimate import usual_processes
+
+    how = workflow.Options(device, jobs or usual_processes(device), quiet=quiet)
+    return workflow.ablate(text, chosen, out, how, dry_run, stop)
+
+
+def _share(text: str) -> tuple[int, int]:
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise UserError(f"--shard {text}: give I/N with I from 1 to N, for example 2/3")
+    return int(number), int(of)

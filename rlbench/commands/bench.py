@@ -1,0 +1,237 @@
+"""A benchmark: the cells of a suite, computed as far as they are missing, and what came of them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.text import Text
+
+from rlbench.common.console import console as new_console
+from rlbench.common.number_format import duration
+from rlbench.common.safe_write import clean, replace_bytes
+from rlbench.console import score_table
+from rlbench.console.suite_board import Board, board, print_matrix
+from rlbench.errors import UserError
+from rlbench.execution.attempt import JobOutcome, settled
+from rlbench.execution.calibration import calibrate
+from rlbench.execution.jobs import Job, left
+from rlbench.execution.process_pool import Pool
+from rlbench.execution.reservations import reopen_seeds, reserve_part
+from rlbench.execution.stopping import StopSignal
+from rlbench.experiments import suite_cells as planning
+from rlbench.experiments.cost_estimate import CostEstimate, estimate, makespan, memory, split
+from rlbench.experiments.suite import Suite
+from rlbench.experiments.suite_cells import SuiteCell
+from rlbench.learning import named_objects
+from rlbench.learning.hardware.device import pick_device
+from rlbench.learning.hardware.memory_budget import readable
+from rlbench.storage.provenance import command, now
+from rlbench.storage.run_folder import RunFolder, write_json
+
+
+class Options(NamedTuple):
+    """How to compute a suite; none of it changes a number."""
+
+    device: str = "auto"
+    jobs: int = 1
+    shard: tuple[int, int] = (1, 1)
+    again: Collection[str] = ()
+    quiet: bool = False
+
+
+def bench(
+    suite: Suite, text: str, seeds: Sequence[int], out: Path, options: Options, stop: StopSignal
+) -> int:
+    """Compute what is missing of a suite, of which `text` is the file; the exit code.
+
+    Raises:
+        UserError: a mistake in the suite; nothing has been written then.
+    """
+    news, results = new_console(stderr=True), new_console(quiet=options.quiet)
+    planned = _plan(suite, seeds, out, options, news)
+    mine = planning.shard(planned, *options.shard)
+    home = home_of(suite, out)
+    _write(home, planning.manifest(suite, planned, out, command()), text)
+    for cell in mine:
+        if cell.path and not cell.error:
+            reopen_seeds(RunFolder(cell.path), cell.seeds, options.again)
+    if not options.quiet:
+        states = [state for cell in mine for state, _ in cell.states().values()]
+        share = "" if options.shard == (1, 1) else " of shard {}/{}".format(*options.shard)
+        news.print(f"{suite.name}: {len(mine)} cells{share}, {len(states)} seeds, of which "
+                   f"{states.count('done')} are done", highlight=False)  # fmt: skip
+    stop.saved = "the same command goes on"
+    with board(news, mine, options.jobs, options.quiet) as watcher, stop.deferring():
+        _Cells(mine, out, watcher, stop, options).run()
+    stop.finish()
+    watcher.look()
+    print_matrix(results, mine, watcher.states)
+    ends = [state for states in watcher.states for state, _ in states.values()]
+    if not options.quiet:
+        score_table.print_scores(mine, results)
+    results.print(f" suite   {home / 'suite.json'}", soft_wrap=True, highlight=False)
+    results.print(
+        f" report  rlbench report {shlex.quote(str(home))}", soft_wrap=True, highlight=False
+    )
+    if stop():
+        news.print("stopped; the same command goes on", highlight=False)
+        return stop()
+    return 0 if set(ends) == {"done"} else 1
+
+
+def check_names(suite: Suite, file: str) -> None:
+    """Refuse a suite from a file that names what is not trusted, before anything is imported."""
+    for agent, _, parameters in suite.entrants():
+        named_objects.check(file, agent=agent, encoder=str(parameters.get("encoder", "")))
+    for env in suite.env:
+        named_objects.check(file, env="+".join([env.id, *env.wraps]))
+
+
+def home_of(suite: Suite, out: Path) -> Path:
+    """The folder in which a suite is told, and reported on."""
+    return out / "benches" / suite.name
+
+
+def dry_run(
+    suite: Suite, seeds: Sequence[int], out: Path, options: Options, stop: StopSignal
+) -> int:
+    """Print the cells that there are to compute, with rough costs; 1 where one cannot be."""
+    from rlbench.reporting.console.tables import print_table, table_of
+
+    news, console = new_console(stderr=True), new_console()
+    planned = planning.shard(_plan(suite, seeds, out, options, news), *options.shard)
+    runs = {cell.path: cell.run for cell in planned if cell.run and not cell.error}
+    known = {path: estimate(run, out) for path, run in runs.items()}
+    guesses = [
+        path for path in known if known[path].source == "a guess" and runs[path].total_timesteps
+    ]
+    if guesses:
+        news.print(f"trying {len(guesses)} of {len(planned)} cells for some seconds each")
+    tried = calibrate([runs[path] for path in guesses], options.jobs, stop)
+    known |= dict(zip(guesses, tried, strict=True))
+    shown = table_of("*environment", "*agent", "steps", "seeds", "to do", "time", "*from", "memory")
+    todo: dict[Path | None, float] = {}  # by run: two cells may be one
+    sizes: dict[Path | None, int] = {}
+    for cell in planned:
+        if cell.error or cell.run is None:
+            shown.add_row(Text(cell.env), Text(cell.entrant), "", str(len(cell.seeds)), "", "-",
+                          "see above")  # fmt: skip
+            continue
+        cost, size = known[cell.path], memory(cell.run)
+        missing = sum(
+            state in ("missing", "running", "stopped") for state, _ in cell.states().values()
+        )
+        seconds = cost.of(missing, len(cell.seeds)) if missing else 0.0
+        todo[cell.path], sizes[cell.path] = seconds, size * missing // len(cell.seeds)
+        time = f"about {duration(seconds)}" if missing else "-"
+        shown.add_row(
+            Text(cell.env), Text(cell.entrant), f"{cell.run.total_timesteps:,}",
+            str(len(cell.seeds)), str(missing), time, cost.source, readable(size),
+        )  # fmt: skip
+    print_table(console, shown, fold=False)
+    whole = duration(makespan(list(todo.values()), options.jobs))
+    most = readable(sum(sorted(sizes.values())[-options.jobs :]))
+    console.print(
+        f" {len(planned)} cells, with --jobs {options.jobs} about {whole} and up to {most} at once "
+        "besides Python and its libraries",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 1 if any(cell.error for cell in planned) else 0
+
+
+def _plan(
+    suite: Suite, seeds: Sequence[int], out: Path, options: Options, news: Console
+) -> list[SuiteCell]:
+    """The cells, with a warning for each reason why some cannot be."""
+    pick_device(options.device)
+    planned = planning.cells(suite, seeds, options.device, out)
+    wrong: dict[str, list[str]] = {}
+    for cell in planned:
+        if cell.error:
+            wrong.setdefault(f"on {cell.env}: {cell.error}", []).append(cell.entrant)
+    for reason, entrants in wrong.items():
+        news.print(f"Warning: {', '.join(entrants)} {reason}", soft_wrap=True, highlight=False,
+                   markup=False)  # fmt: skip
+    return planned
+
+
+def _write(home: Path, manifest: dict[str, object], text: str) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        clean(home, "*.tmp")
+        replace_bytes(home / "suite.toml", text.encode("utf-8"))
+        write_json(home / "suite.json", manifest)
+    except OSError as error:
+        raise UserError(f"cannot write to {home}: {error.strerror or error}") from None
+
+
+class _Cells(Pool):
+    """The parts of cells in processes: put on disk as they start, and marked where they break."""
+
+    def __init__(
+        self,
+        cells: Sequence[SuiteCell],
+        out: Path,
+        watcher: Board,
+        stop: StopSignal,
+        options: Options,
+    ) -> None:
+        self.cells = {cell.path: cell for cell in cells if cell.run and not cell.error}
+        self.opened: set[Path] = set()
+        costs = _costs(list(self.cells.values()), out, options.jobs)
+        watcher.costs = {job.key: seconds for job, seconds in costs}
+        longest_first = sorted(costs, key=lambda cost: -cost[1])
+        jobs = [job for job, _ in longest_first]
+        super().__init__(jobs, options.jobs, watcher, stop)
+
+    def claim(self, job: Job) -> list[Job] | None:
+        if job.folder not in self.opened:
+            facts = {"created": now(), "command": command(), **self.cells[job.folder].metadata}
+            RunFolder(job.folder).open(job.run.identity(), {**job.run.to_json(), **facts})
+            self.opened.add(job.folder)
+        return reserve_part(job)
+
+    def end(self, job: Job, outcome: JobOutcome) -> None:
+        if outcome.busy:
+            self.queue.remove(job.part)
+            self.waiting.append(job)  # another process was quicker
+            return
+        if outcome.code == 2:  # as a failure, so that the same command does not try it again
+            outcome = settled(job, outcome)
+        super().end(job, outcome)
+
+
+def _costs(cells: Sequence[SuiteCell], out: Path, jobs: int) -> list[tuple[Job, float]]:
+    """A job for each part that is left to do, with about how many seconds it takes."""
+    parts: list[tuple[SuiteCell, tuple[int, ...], CostEstimate]] = []
+    new: list[tuple[SuiteCell, list[int], CostEstimate]] = []
+    for cell in cells:
+        assert cell.run
+        assert cell.path
+        whole = estimate(cell.run, out)
+        unfinished, missing = left(RunFolder(cell.path), cell.seeds)
+        parts += [(cell, seeds, whole) for seeds in unfinished]
+        if missing:
+            new.append((cell, missing, whole))
+    estimates = [
+        CostEstimate(whole.of(len(missing), len(cell.seeds)), "") for cell, missing, whole in new
+    ]
+    counts = split(estimates, [len(missing) for _, missing, _ in new], jobs)
+    for (cell, missing, whole), count in zip(new, counts, strict=True):
+        size = -(-len(missing) // count)
+        cut = [tuple(missing[i : i + size]) for i in range(0, len(missing), size)]
+        parts += [(cell, seeds, whole) for seeds in cut]
+    return [
+        (_job(cell, seeds), whole.of(len(seeds), len(cell.seeds))) for cell, seeds, whole in parts
+    ]
+
+
+def _job(cell: SuiteCell, seeds: tuple[int, ...]) -> Job:
+    assert cell.run
+    assert cell.path
+    return Job(cell.run, cell.path, seeds, command=command(), timeout=cell.timeout)

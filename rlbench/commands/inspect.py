@@ -1,0 +1,162 @@
+"""What the command line shows of agents, environments and finished runs, without training."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rlbench import registry
+from rlbench.common.console import console as new_console
+from rlbench.errors import UserError, nearest
+from rlbench.experiments import suite
+from rlbench.storage import run_folder
+from rlbench.storage.run_folder import RunFolder
+
+
+def list_items(what: str, out: Path) -> None:
+    """Print names with a line on each, of whatever `what` names in the plural."""
+    if what == "runs":
+        _runs(out)
+        return
+    sources: dict[str, Callable[[], dict[str, str]]] = {
+        "agents": registry.agents,
+        "encoders": lambda: registry.ENCODERS,
+        "envs": _envs,
+        "presets": _presets,
+        "suites": suite.builtin,
+        "wrappers": registry.wrappers,
+    }
+    rows = sources[what]()
+    width = max(map(len, rows), default=0)
+    for name, text in rows.items():
+        click.echo(f"{name:{width}}  {text}".rstrip())
+
+
+def _envs() -> dict[str, str]:
+    import gymnasium
+
+    from rlbench.learning.environments.make import registered
+
+    registered("")  # asks everyone, who then register what they have
+    rows = {}
+    own_first = sorted(gymnasium.registry, key=lambda name: (not name.startswith("rlbench/"), name))
+    for name in own_first:
+        spec = gymnasium.registry[name]
+        said = []
+        if spec.max_episode_steps is not None:
+            said.append(f"up to {spec.max_episode_steps} steps")
+        if spec.reward_threshold is not None:
+            said.append(f"solved at {spec.reward_threshold:g}")
+        rows[name] = ", ".join(said)
+    return rows
+
+
+def _presets() -> dict[str, str]:
+    rows = {}
+    for agent in registry.agents():
+        for env, values in registry.presets(agent).items():
+            text = [f"{k}={v}" for k, v in values.items() if k != "source"]
+            rows[f"{agent} {env}"] = " ".join(text).replace("[", "").replace("]", "")
+    return rows
+
+
+def _runs(out: Path) -> None:
+    from rlbench.reporting.console.tables import print_runs
+    from rlbench.reporting.tables.load import load
+
+    print_runs(load(out), new_console())
+
+
+def show(name: str, out: Path) -> None:
+    """Print an agent's parameters, a suite's file, or a run's settings and state."""
+    if name in registry.agents():
+        _show_agent(name)
+        return
+    if name in suite.names() or name.endswith(".toml"):
+        click.echo(suite.find(name).read_text(encoding="utf-8"), nl=False)
+        return
+    try:
+        folder = run_folder.find_run(name, out)
+    except UserError:
+        hint = nearest(name, [*registry.agents(), *suite.names()])
+        raise UserError(f"no agent, suite or run '{name}'.{hint} (rlbench list)") from None
+    _show_run(folder)
+
+
+def show_time_profile(name: str, out: Path) -> None:
+    """Print where the time of a run went, over all its parts."""
+    from rlbench.reporting.console.tables import print_split
+
+    run = RunFolder(run_folder.find_run(name, out))
+    told = [info for part in run.parts() if (info := part.read()).get("time")]
+    if not told:
+        raise UserError(
+            f"{run.path.name} does not say where its time went: Stable-Baselines3's and "
+            "scikit-learn's agents do not, nor do runs of earlier versions"
+        )
+    seconds: Counter[str] = Counter()
+    for info in told:
+        seconds.update(info["time"])
+    steps = sum(info["step"] * len(info["seeds"]) for info in told)
+    print_split(dict(seconds), steps, new_console())
+    for compiled in (info["compile"] for info in told if "compile" in info):
+        cost, before, after = (
+            compiled[key] for key in ("seconds", "update_before", "update_after")
+        )
+        repaid = f"repaid after {cost / (before - after):,.0f} updates" if before > after else ""
+        click.echo(
+            f"compiled in {cost:.1f} s: an update takes {1e3 * after:.2f} ms instead of "
+            f"{1e3 * before:.2f} ms, {repaid or 'which it never repays'}"
+        )
+
+
+def _show_agent(name: str) -> None:
+    cls = registry.agent_class(name)
+    click.echo(f"{name}: {registry.agents()[name]}\n")
+    for field, schema in cls.Config.model_json_schema()["properties"].items():
+        default = cls.Config.model_fields[field].default
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default).lower()
+        click.echo(f"{field} = {shown}  ({_type(schema)})\n    {schema.get('description', '')}")
+    able = " or ".join(kind.__name__ for kind in cls.action_spaces)
+    click.echo(f"\nactions: {able}; steps are env steps per seed")
+    for env, values in registry.presets(name).items():
+        text = " ".join(f"{k}={v}" for k, v in values.items() if k != "source")
+        click.echo(f"preset {env}: {text}\n  source: {values.get('source', '')}")
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """A field's type and bounds: `number > 0`, `adam|sgd`, `number or none`."""
+    if "anyOf" in schema:
+        return " or ".join(_type(part) for part in schema["anyOf"])
+    if "enum" in schema:
+        return "|".join(schema["enum"])
+    if "const" in schema:
+        return json.dumps(schema["const"]).strip('"')
+    kind = {"null": "none", "array": "integers", "boolean": "true|false"}.get(
+        schema["type"], schema["type"]
+    )
+    signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
+    return " ".join([kind, ", ".join(bounds)]).strip()
+
+
+def _show_run(folder: Path) -> None:
+    from rlbench.reporting.console.tables import print_summary
+    from rlbench.reporting.tables.load import load
+
+    run = RunFolder(folder).read()
+    for key in ("agent", "env", "env_kwargs", "variant", "preset", "total_timesteps", "n_envs",
+                "eval_freq", "eval_episodes", "final_episodes", "eval_max_steps", "created",
+                "command"):  # fmt: skip
+        click.echo(f"{key:18} {run.get(key)}")
+    click.echo("parameters")
+    for key, value in run["config"].items():
+        mark = "*" if key in run.get("changed", {}) else " "
+        click.echo(f"  {mark} {key:26} {value}")
+    click.echo("  (* differs from its default)\n")
+    print_summary(load(folder), new_console())

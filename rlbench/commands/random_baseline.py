@@ -1,0 +1,90 @@
+"""The random policy's score beside a run: the floor that learning is measured from.
+
+It is an ordinary run of the agent `random`, computed once for each environment, with the same
+settings wherever it comes from, so that `rlbench run` and `rlbench bench` share it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from rlbench.console.progress import display
+from rlbench.errors import Busy, UserError
+from rlbench.execution.execute import run_jobs
+from rlbench.execution.jobs import schedule
+from rlbench.execution.stopping import StopSignal
+from rlbench.experiments.planning import baseline_limit, plan
+from rlbench.experiments.run import FLOOR, Run
+from rlbench.storage.run_folder import RunFolder, env_folder, locked
+
+SEEDS = (0,)
+
+
+def baseline_of(run: Run) -> Run:
+    """Plan the floor of a run."""
+    most = run.eval_max_steps
+    if most is None:
+        most = baseline_limit(run.env, run.env_kwargs, run.total_timesteps)
+    return plan(
+        FLOOR, run.env, SEEDS, env_kwargs=run.env_kwargs, final_episodes=run.final_episodes,
+        eval_max_steps=most, device="cpu",
+    )  # fmt: skip
+
+
+def make_baseline(run: Run, out: Path, news: Console, quiet: bool, stop: StopSignal) -> None:
+    """Compute the floor of a run unless it is there. A floor that stops or fails costs nothing:
+    what is left of it is deleted, and the run is as it was."""
+    floor = baseline_of(run)
+    if _known(floor, out):
+        return
+    if stop():
+        news.print("no time is left for the random policy, the floor of the curve", soft_wrap=True)
+        return
+    part = floor.folder(out).part(SEEDS)
+    ours = not (part.path / "part.json").exists()
+    try:
+        jobs = schedule(floor, out, 1, False)
+        if jobs and not quiet:
+            news.print("random policy, for the floor (--no-floor leaves it out)", soft_wrap=True)
+        with display(news, quiet) as watcher:
+            ends = run_jobs(jobs, 1, watcher, stop, apart=stop.limited)
+        if any(end.code > 2 for end in ends):
+            news.print("stopped before the random policy was scored: no floor is drawn",
+                       soft_wrap=True)  # fmt: skip
+        for end in ends:
+            if end.code == 2 and not end.busy:
+                news.print(f"no floor: {end.reason}", soft_wrap=True, highlight=False, markup=False)
+    except UserError as error:
+        if not isinstance(error, Busy):  # who is at it will finish it
+            news.print(f"no floor: {error}", soft_wrap=True, highlight=False, markup=False)
+    finally:
+        if ours:
+            _delete_unfinished(floor, out)
+
+
+def _known(floor: Run, out: Path) -> bool:
+    """Whether a seed of the random agent is done there, on as many episodes at least."""
+    for file in sorted((out / env_folder(floor.env)).glob(f"{FLOOR}-*/run.json")):
+        folder = RunFolder(file.parent)
+        try:
+            saved = folder.read()
+            states = {end for part in folder.parts() for end in part.read()["status"].values()}
+        except UserError:
+            continue
+        same = saved.get("env_kwargs") == floor.env_kwargs
+        same &= (saved.get("identity") or {}).get("eval_max_steps") == floor.eval_max_steps
+        if same and "done" in states and saved.get("final_episodes", 0) >= floor.final_episodes:
+            return True
+    return False
+
+
+def _delete_unfinished(floor: Run, out: Path) -> None:
+    part = floor.folder(out).part(SEEDS)
+    try:
+        if (part.path / "part.json").exists() and not part.finished():
+            with locked(part.path, str(part.path)):
+                part.clear()
+    except UserError:
+        pass  # another process is at it

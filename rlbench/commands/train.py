@@ -1,0 +1,128 @@
+"""What the commands that train do: plan, compute, and show what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from rlbench.commands.random_baseline import make_baseline
+from rlbench.common.console import console as new_console
+from rlbench.console.progress import display
+from rlbench.errors import UserError
+from rlbench.execution.attempt import JobOutcome
+from rlbench.execution.execute import run_jobs
+from rlbench.execution.jobs import Job, schedule
+from rlbench.execution.stopping import StopSignal
+from rlbench.experiments.cost_estimate import usual_jobs
+from rlbench.experiments.planning import trust_flag
+from rlbench.experiments.preflight import preflight
+from rlbench.experiments.run import FLOOR, Run
+from rlbench.storage import run_folder
+from rlbench.storage.run_folder import RunFolder, seed_ranges
+
+
+def train(
+    run: Run,
+    out: Path,
+    jobs: int,
+    stop: StopSignal,
+    quiet: bool,
+    again: bool = False,
+    floor: bool = True,
+) -> int:
+    """Compute what is missing of a run, draw it and sum it up; the exit code.
+
+    With `floor` the random policy is scored too, unless it was.
+    """
+    news, results = new_console(stderr=True), new_console(quiet=quiet)
+    said = preflight(run, play=jobs < 2)
+    jobs = jobs or usual_jobs(run, out)
+    todo = schedule(run, out, jobs, again)
+    folder = run.folder(out)
+    stop.saved = f"go on with: rlbench resume {folder.path}{trust_flag(run)}"
+    if not quiet:
+        told = said if todo else f"{said}: all done"
+        news.print(told, soft_wrap=not news.is_terminal, highlight=False)
+        kept = len(run.seeds) - sum(len(job.seeds) for job in todo)
+        if todo and kept > 0:
+            news.print(f"{kept} of {len(run.seeds)} seeds are done already", highlight=False)
+    with display(news, quiet) as watcher:
+        outcomes = run_jobs(todo, jobs, watcher, stop)
+    code = _ended(run, folder.path, todo, outcomes, news)
+    if code < 2:
+        if floor and run.agent != FLOOR:
+            stop.saved = "the run itself is done"
+            make_baseline(run, out, news, quiet, stop)
+        stop.finish()
+        _summarise(folder.path, results)
+    return code
+
+
+def _ended(
+    run: Run, folder: Path, jobs: Sequence[Job], outcomes: Sequence[JobOutcome], news: Console
+) -> int:
+    """Say what went wrong; the exit code."""
+    wrong = [outcome.reason for outcome in outcomes if outcome.code == 2]
+    if wrong and len(wrong) == len(outcomes):
+        raise UserError(wrong[0])
+    for reason in wrong:
+        news.print(f"Error: {reason}", soft_wrap=True, highlight=False, markup=False)
+    trust = trust_flag(run)
+    stopped = max((o.code for o in outcomes if o.code > 2), default=0)
+    if stopped:
+        left = seed_ranges([s for job, o in zip(jobs, outcomes, strict=True) if o.code > 2
+                            for s in job.seeds])  # fmt: skip
+        hint = f"rlbench resume {folder}{trust}"
+        news.print(f"stopped with seeds {left} unfinished; go on with: {hint}",
+                   soft_wrap=True, highlight=False)  # fmt: skip
+        return stopped
+    parts = [part.read()["status"] for part in RunFolder(folder).parts()]
+    statuses = {seed: status for part in parts for seed, status in part.items()}
+    failed = any(outcome.code for outcome in outcomes)
+    return 1 if failed or any(statuses.get(str(s)) != "done" for s in run.seeds) else 0
+
+
+def _summarise(folder: Path, console: Console) -> None:
+    from rlbench.commands import report
+    from rlbench.reporting.console.tables import print_summary
+    from rlbench.reporting.figures.image_gallery import save_gallery
+    from rlbench.reporting.tables.load import load, warn_of
+
+    files: list[Path] = []
+    try:
+        files = report.plot([str(folder)], None, folder)
+    except UserError:
+        pass  # every seed failed before it was evaluated: the table says so
+    print_summary(load(folder), console)
+    for what, path in (
+        ("rows", f"{folder}/seeds-*/*.csv"),
+        ("agents", f"{folder}/seeds-*/agent.npz"),
+    ):
+        console.print(f" {what:8} {path}", soft_wrap=True, highlight=False)
+    for file in files:
+        console.print(f" {'curve':8} {file}", soft_wrap=True, highlight=False)
+    if any(folder.glob("seeds-*/test.npz")):
+        try:
+            for file in save_gallery(folder):
+                console.print(f" {'gallery':8} {file}", soft_wrap=True, highlight=False)
+        except UserError as error:
+            warn_of([str(error)])
+
+
+def resume(
+    name: str, out: Path, device: str, jobs: int, stop: StopSignal, quiet: bool, floor: bool = True
+) -> int:
+    """Go on with every unfinished part of a run; the exit code."""
+    folder = RunFolder(run_folder.find_run(name, out))
+    saved = folder.read()
+    parts = [part for part in folder.parts() if not part.finished()]
+    seeds = [seed for part in parts for seed in part.read()["seeds"]]
+    if not seeds:
+        raise UserError(f"{folder.path} has nothing left to do; rlbench run trains more seeds")
+    run = Run.from_json(saved, seeds, device)
+    home = run.folder(folder.path.parent.parent).path
+    if home.resolve() != folder.path.resolve():
+        raise UserError(f"{folder.path} was moved or renamed: it can go on as {home}")
+    return train(run, folder.path.parent.parent, jobs, stop, quiet, floor=floor)

@@ -1,0 +1,78 @@
+"""Run one job and tell how it ended."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from rlbench.common.safe_write import clip_log, replace_bytes
+from rlbench.errors import Busy, CannotWrite, Interrupted, UserError
+from rlbench.execution.jobs import Job, Progress, Stopped, work
+from rlbench.execution.reservations import record_failure
+from rlbench.execution.stopping import StopSignal
+from rlbench.storage.run_folder import RunFolder
+from rlbench.user_code.working_directory import same_folder
+
+
+class JobOutcome(NamedTuple):
+    """How a job ended: exit code (0 well, 1 a seed failed, 2 wrong use, else stopped), and why.
+
+    `status` is what its seeds have come to that could not end themselves, `failed` or `timeout`;
+    empty where they can go on. `busy`: another process computes it.
+    """
+
+    code: int
+    reason: str = ""
+    status: str = ""
+    busy: bool = False
+
+
+class ProgressObserver(Protocol):
+    """Whoever wants to see progress."""
+
+    def update(self, job: Job, progress: Progress) -> None: ...
+    def ended(self, job: Job, outcome: JobOutcome) -> None: ...
+
+
+def run_job(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> JobOutcome:
+    """Do a job and say how it ended. An unforeseen error is kept in the part's error.log."""
+    job = job._replace(folder=job.folder.absolute())  # an environment may change the folder
+    try:
+        with same_folder():
+            return JobOutcome(0 if work(job, report, stop) else 1)
+    except Stopped as error:
+        return JobOutcome(error.code, "stopped")
+    except Busy as error:
+        return JobOutcome(2, str(error), busy=True)
+    except CannotWrite as error:
+        return JobOutcome(2, str(error))
+    except UserError as error:
+        return JobOutcome(2, str(error), "failed")
+    except Interrupted:
+        raise
+    except BaseException as error:  # SystemExit of an environment, too
+        from rlbench.user_code.imports import first_line
+
+        said = f"{type(error).__name__}: {first_line(error)}"
+        return JobOutcome(1, f"{said} ({_log(job)})", "failed")
+
+
+def settled(job: Job, outcome: JobOutcome) -> JobOutcome:
+    """Record what became of seeds whose work could not say it itself."""
+    if outcome.status:
+        try:
+            record_failure(job, outcome.status, outcome.reason)
+        except UserError as error:
+            outcome = outcome._replace(reason=f"{outcome.reason}; {error}")
+    return outcome
+
+
+def _log(job: Job) -> str:
+    """Write the traceback of the error under way to error.log; where it is."""
+    log = RunFolder(job.folder).part(job.seeds).path / "error.log"
+    try:
+        replace_bytes(log, clip_log(traceback.format_exc()))
+    except OSError as error:
+        return f"traceback lost: cannot write {log}: {error.strerror or error}"
+    return f"traceback in {log}"

@@ -1,0 +1,54 @@
+"""Measure what a step of a run costs, with a short trial."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rlbench.errors import Interrupted
+from rlbench.execution.jobs import Job, Progress
+from rlbench.execution.stopping import StopSignal
+from rlbench.experiments.cost_estimate import GUESS, TRIAL, CostEstimate, _scaled, lockstep
+from rlbench.experiments.run import Run
+from rlbench.storage.run_folder import RunFolder
+
+
+def calibrate(runs: Sequence[Run], processes: int, stop: StopSignal) -> list[CostEstimate]:
+    """From the first seconds of each run, in processes and a folder that are thrown away."""
+    from rlbench.execution.process_pool import Pool
+
+    seen = _Marks()
+    with tempfile.TemporaryDirectory() as folder, stop.deferring():
+        jobs = []
+        for number, run in enumerate(runs):
+            short = replace(run, eval_freq=0, final_episodes=0)
+            jobs.append(Job(short, Path(folder) / str(number), run.seeds, timeout=TRIAL))
+            RunFolder(jobs[-1].folder).part(run.seeds).reserve(run.seeds)
+        Pool(jobs, processes, seen, stop).run()
+        if stop():
+            raise Interrupted
+    return [_trial(run, seen.marks.get(job.folder, [])) for run, job in zip(runs, jobs)]
+
+
+class _Marks:
+    """When each job was at which step."""
+
+    def __init__(self) -> None:
+        self.marks: dict[Path, list[tuple[float, int]]] = {}
+
+    def update(self, job: Job, progress: Progress) -> None:
+        self.marks.setdefault(job.folder, []).append((time.monotonic(), progress.step))
+
+    def ended(self, job: Job, outcome: object) -> None:
+        return None
+
+
+def _trial(run: Run, marks: Sequence[tuple[float, int]]) -> CostEstimate:
+    middle = len(marks) // 2  # before it nothing may have been learned
+    if not marks or marks[-1][1] == marks[middle][1]:
+        return _scaled(GUESS, run, "a guess")
+    spent, steps = (b - a for a, b in zip(marks[middle], marks[-1], strict=True))
+    return _scaled(spent / steps / lockstep(len(run.seeds)), run, "a trial")

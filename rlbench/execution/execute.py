@@ -1,0 +1,47 @@
+"""Where jobs run: in this process one after the other, or in processes of their own.
+
+Which of the two, and how many processes, changes no number: a process runs one torch thread, and
+a seed does not notice which others train beside it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from rlbench.execution.attempt import JobOutcome, ProgressObserver, run_job, settled
+from rlbench.execution.jobs import Job
+from rlbench.execution.stopping import StopSignal
+from rlbench.storage.run_folder import Queue
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    processes: int,
+    watcher: ProgressObserver,
+    stop: StopSignal,
+    apart: bool = False,
+) -> list[JobOutcome]:
+    """Do all jobs, at most `processes` at a time; one that fails leaves the others running.
+
+    With `apart` even a single job gets a process of its own: this one outlives whatever it does.
+    """
+    with stop.deferring(), Queue(job.part for job in jobs) as queue:
+        if apart or (processes > 1 and len(jobs) > 1):
+            from rlbench.execution.process_pool import Pool
+
+            pool = Pool(jobs, processes, watcher, stop, queue)
+            pool.run()
+            return [pool.outcomes[job.key] for job in jobs]
+        outcomes: list[JobOutcome] = []
+        for job in jobs:
+            if outcomes and stop():  # the first goes on a little, however short the time limit
+                outcomes.append(JobOutcome(stop(), "stopped"))
+                continue
+            outcome = run_job(job, functools.partial(watcher.update, job), stop)
+            if outcome.code == 1:
+                outcome = settled(job, outcome)
+            queue.remove(job.part)
+            watcher.ended(job, outcome)
+            outcomes.append(outcome)
+        return outcomes

@@ -1,0 +1,171 @@
+"""Stop work at a signal or a time limit, and end a process that does not react.
+
+Work asks `StopSignal` between two steps. An environment that never returns keeps it from asking:
+then a thread ends the process, with the same exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import math
+import os
+import select
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from typing import NoReturn
+
+from rlbench.errors import Interrupted
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SILENCE = 5.0  # seconds that work told to stop may go without asking,
+STARTING = 5.0  # seconds of a process before its time limit ends it so
+SAVING = 120.0  # and while it saves its state
+LOCKED_UP = 10.0  # seconds after which code is ended that keeps the interpreter lock
+
+
+class StopSignal:
+    """The exit code to stop with, or 0: 124 after the time limit, 128 + n after signal n.
+
+    Outside `deferring`, a signal raises Interrupted at once.
+    """
+
+    def __init__(
+        self, max_seconds: float | None = None, parent: int | None = None, patient: bool = False
+    ) -> None:
+        self.code = 0
+        self.saved = "nothing has been written"  # what a process that does not react leaves behind
+        begun = time.monotonic()
+        self._until = math.inf if max_seconds is None else begun + max_seconds
+        self._ready = begun + STARTING
+        self._parent = parent  # stop when this process is gone
+        self._patient = patient  # ignore a second signal
+        self._deferring = False
+        self._saving = self._finished = False
+        self._asked = 0.0  # when work last asked
+        self._signal = 0  # exit code after a signal that the main thread may not have seen yet
+
+    def __call__(self) -> int:
+        self._asked = time.monotonic()
+        if not self.code:
+            if self._asked > self._until and not self._finished:
+                self.code = 124
+            elif self._parent is not None and os.getppid() != self._parent:
+                self.code = 128 + signal.SIGTERM
+        return self.code
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a time limit."""
+        return self._until < math.inf
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[StopSignal]:
+        """Receive signals and watch the clock."""
+        before = [signal.signal(number, self._receive) for number in SIGNALS]
+        out, into = os.pipe()
+        os.set_blocking(into, False)
+        wakeup = signal.set_wakeup_fd(into, warn_on_full_buffer=False)
+        guard = threading.Thread(target=self._guard, args=(out,), daemon=True)
+        guard.start()
+        if self.limited:  # needs no thread of Python's, but exits with 1
+            last = max(self._until, self._ready) - time.monotonic() + LOCKED_UP
+            faulthandler.dump_traceback_later(last, exit=True, file=2)
+        try:
+            yield self
+        except Interrupted:
+            raise SystemExit(self.code) from None
+        finally:
+            self.finish()
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in zip(SIGNALS, before, strict=True):
+                signal.signal(number, handler)
+            os.close(into)  # ends the thread
+            guard.join()
+            os.close(out)
+
+    @contextlib.contextmanager
+    def deferring(self) -> Iterator[StopSignal]:
+        """Leave a first signal to work that asks for it; a second one raises."""
+        self._deferring = True
+        try:
+            yield self
+        finally:
+            self._deferring = False
+
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        """Allow more time: state is being written."""
+        self._saving = True
+        try:
+            yield
+        finally:
+            self._saving, self._asked = False, time.monotonic()
+
+    def finish(self) -> None:
+        """End the watch: showing the results takes the time that it takes."""
+        if not self._finished:
+            self._finished = True
+            faulthandler.cancel_dump_traceback_later()
+
+    def _receive(self, number: int, _: object) -> None:
+        again, self.code = self.code, self.code or 128 + number
+        if not self._deferring or (again and not self._patient):
+            raise Interrupted
+
+    def _guard(self, pipe: int) -> None:
+        """End the process if work goes on without asking after it was told to stop."""
+        told = math.inf
+        while True:
+            if select.select([pipe], [], [], 0.2)[0]:
+                received = os.read(pipe, 64)
+                if not received:
+                    return
+                for number in set(received) & set(SIGNALS):
+                    self._signal = self._signal or 128 + number
+            now = time.monotonic()
+            over = now > max(self._until, self._ready)
+            code = self.code or self._signal or (124 if over else 0)
+            if code and not self._finished:
+                if told == math.inf:
+                    told = now
+                    faulthandler.cancel_dump_traceback_later()
+                silence = SAVING if self._saving else SILENCE
+                if now - max(told, self._asked) > silence:
+                    self._end(code, silence)
+
+    def _end(self, code: int, silence: float) -> None:
+        """Say what happened, and end this process without asking anybody."""
+        why = "the time limit" if code == 124 else signal.Signals(code - 128).name
+        line = f"Error: ended {silence:g} s after {why}, without a reaction{_place()}; {self.saved}"
+        show_cursor = "\x1b[?25h" if os.isatty(2) else ""
+        os.write(2, f"{show_cursor}{line}\n".encode(errors="backslashreplace"))
+        os._exit(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Exit, also where user code has left threads running that would be waited for without end."""
+    others = [each for each in threading.enumerate() if not each.daemon]
+    if len(others) > 1:
+        threading.Thread(target=_end_after_main, args=(code,), daemon=True).start()
+    sys.exit(code)
+
+
+def _end_after_main(code: int) -> None:
+    """End the process some time after its main thread has."""
+    threading.main_thread().join()
+    time.sleep(SILENCE)
+    os._exit(code)
+
+
+def _place() -> str:
+    """Where the main thread is: ` from step (file.py, line 7)`."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    if frame is None:
+        return ""
+    last = traceback.extract_stack(frame, limit=1)[-1]
+    return f" from {last.name} ({last.filename}, line {last.lineno})"

@@ -1,0 +1,241 @@
+"""Computing one part: rows go to its files, state to its checkpoint, news to whoever watches."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from rlbench import registry
+from rlbench.common.number_format import number_text
+from rlbench.errors import UserError
+from rlbench.execution.jobs import Job, Progress, Stopped
+from rlbench.execution.stopping import StopSignal
+from rlbench.learning import checkpoint
+from rlbench.learning.environments.make import env_factory
+from rlbench.learning.evaluation.episodes import LANES
+from rlbench.learning.evaluation.test_artifacts import gallery
+from rlbench.learning.training.schedule import TrainingSchedule, overflow_allowed
+from rlbench.rows import Episode, Evaluation, Heartbeat, Metric, SeedEnded, TestPredictions
+from rlbench.storage.provenance import machine, now
+from rlbench.storage.run_folder import RunPart, writing
+
+CHECKPOINT_SECONDS = 10.0  # at most so much work is lost by a kill,
+COMPILING = (
+    "updates are compiled before the first: 3 to 30 s each, which torch's cache saves later runs; "
+    "rlbench show RUN --time tells what it was worth"
+)
+CHECKPOINT_SHARE = 0.05  # unless saving it would take more than this share of the time
+
+
+class PartWorker:
+    """One process's work on one part, from wherever the part stands."""
+
+    def __init__(self, job: Job, part: RunPart) -> None:
+        self.job, self.run, self.part = job, job.run, part
+        run = job.run
+        cls = registry.agent_class(run.agent)
+        self.agent = cls(
+            env_factory(run.env, run.env_kwargs),
+            seeds=job.seeds,
+            n_envs=run.n_envs,
+            device=run.device,
+            config=run.config,
+        )
+        self.agent.set_horizon(run.total_timesteps)
+        self.plan = plan = TrainingSchedule(
+            run.total_timesteps, run.eval_freq, run.eval_episodes, run.final_episodes,
+            eval_max_steps=run.eval_max_steps,
+        )  # fmt: skip
+        self.trainer = self.agent.trainer(plan)
+        self.info: dict[str, Any] = {
+            "seeds": list(job.seeds),
+            "status": {str(seed): "running" for seed in job.seeds},
+            "reason": {},
+            "step": 0,
+            "seconds": 0.0,
+            "device": str(self.agent.device),
+            "command": job.command,
+            "started": now(),
+            "restarts": 0,
+            **machine(cls.libraries),
+        }
+        self.note = COMPILING if getattr(run.config, "compile", False) else ""
+        self.saved_at, self.saving = time.monotonic(), 0.0
+
+    def work(self, report: Callable[[Progress], None], stop: StopSignal) -> bool:
+        """See `rlbench.execution.jobs.work`."""
+        self._resume()
+        view = _ProgressView(self)
+        tested: list[TestPredictions] = []
+        try:
+            with overflow_allowed():
+                for row in self.trainer.rows():
+                    if isinstance(row, Heartbeat):
+                        code = stop()
+                        if row.can_checkpoint and (
+                            code or row.force_checkpoint or self._checkpoint_is_due()
+                        ):
+                            with stop.saving():
+                                self._save()
+                        if code:
+                            raise Stopped(code)
+                        self.part.flush()
+                        view.tick(row)
+                        report(view.progress())
+                    elif isinstance(row, SeedEnded):
+                        self.info["status"][str(row.seed)] = row.status
+                        if row.reason:
+                            self.info["reason"][str(row.seed)] = row.reason
+                    elif isinstance(row, TestPredictions):
+                        tested.append(row)
+                    else:
+                        self.part.write(row)
+                        view.see(row)
+            report(view.progress())
+            if tested:
+                self.part.write_arrays("test.npz", gallery(self.agent, tested))
+            self._finish()
+        finally:
+            self.part.close()
+            self.trainer.close()
+        return set(self.info["status"].values()) == {"done"}
+
+    def _resume(self) -> None:
+        if not self.part.checkpoint.exists():
+            self.part.write_info(self.info)
+            self.part.begin()
+            return
+        try:
+            saved = checkpoint.load(self.part.checkpoint)
+        except UserError as error:
+            raise UserError(f"{error}: compute these seeds anew with --again") from None
+        try:
+            self.part.begin(saved["sizes"])
+            started, restarts = saved["info"]["started"], saved["info"]["restarts"]
+            self.info |= {key: saved["info"][key] for key in ("status", "reason")}
+            if not self.trainer.restore(saved["trainer"]):
+                self.note = self.trainer.resume_note
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise UserError(
+                f"{self.part.checkpoint} does not fit this run ({error!r}): run with --again"
+            ) from None
+        self.info |= {"started": started, "restarts": restarts + 1}
+        self._update()
+
+    def _checkpoint_is_due(self) -> bool:
+        pause = max(CHECKPOINT_SECONDS, self.saving / CHECKPOINT_SHARE)
+        return time.monotonic() - self.saved_at > pause
+
+    def _save(self) -> None:
+        begun = time.monotonic()
+        sizes = self.part.flush()
+        tree = {"trainer": self.trainer.state(), "sizes": sizes, "info": self.info}
+        with writing(self.part.checkpoint):
+            checkpoint.save(self.part.checkpoint, tree)
+        self._update()
+        self.saved_at = time.monotonic()
+        self.saving = self.saved_at - begun
+
+    def _update(self) -> None:
+        self.info |= {
+            "step": self.trainer.step,
+            "seconds": round(self.trainer.seconds, 3),
+            "updated": now(),
+        }
+        if self.trainer.split is not None:
+            self.info["time"] = self.trainer.split.read()
+            costs = [each for it in self.agent.learners() for each in it.compilations()]
+            if costs:
+                self.info["compile"] = {key: sum(each[key] for each in costs) for key in costs[0]}
+        if (each := self.trainer.seed_seconds) is not None:
+            self.info["seed_seconds"] = {str(seed): round(s, 3) for seed, s in each.items()}
+        self.part.write_info(self.info)
+
+    def _finish(self) -> None:
+        self.part.flush()
+        if self.agent.seeds:
+            with writing(self.part.agent):
+                self.agent.save(self.part.agent, replay=False)
+        self.info["checksums"] = self.part.checksums()
+        self._update()
+        with writing(self.part.checkpoint):
+            self.part.checkpoint.unlink(missing_ok=True)
+
+
+class _ProgressView:
+    """What a person wants to see of the rows."""
+
+    def __init__(self, session: PartWorker) -> None:
+        self.session = session
+        self.recent: dict[int, deque[float]] = {}
+        self.scores: dict[tuple[int, bool], list[float]] = {}
+        self.on_images = False
+        self.begun, self.first_step = time.monotonic(), session.trainer.step
+        self.seeds = len(session.agent.seeds)
+        self.points: set[tuple[int, int]] = set()  # of the grid that were evaluated: seed, step
+        self.doing, self.mark = "", self.begun
+        self.evaluating = 0.0  # seconds, of evaluations that took long enough to be seen
+        self.since = 0.0  # seconds of the evaluation under way
+
+    def tick(self, tick: Heartbeat) -> None:
+        """Take in what is done beside training, and for how long."""
+        now = time.monotonic()
+        if self.doing or tick.doing:
+            self.evaluating += now - self.mark
+            self.since += now - self.mark
+        if not tick.doing:
+            self.since = 0.0
+        self.doing, self.mark = tick.doing, now
+
+    def see(self, row: Episode | Evaluation | Metric) -> None:
+        if isinstance(row, Episode):
+            self.recent.setdefault(row.seed, deque(maxlen=20)).append(row.ret)
+        elif isinstance(row, Evaluation):
+            at = row.step, row.phase != "grid"
+            if row.phase == "grid":
+                self.points.add((row.seed, row.step))
+            # The latest comes last, also where seeds come one after the other.
+            scores = self.scores[at] = self.scores.pop(at, [])
+            scores.append(row.ret if row.split == "episodes" else row.accuracy)
+            self.on_images = row.split != "episodes"
+
+    def progress(self) -> Progress:
+        total = self.session.run.total_timesteps
+        step = min(self.session.trainer.step, total)  # all environments step together
+        seeds = len(self.session.agent.seeds)
+        spent = max(time.monotonic() - self.begun, 1e-9)
+        means = [sum(d) / len(d) for d in self.recent.values() if d]
+        last = next(reversed(self.scores), None)
+        return Progress(
+            step=step,
+            total=total,
+            rate=(step - self.first_step) * seeds / spent,
+            episode_return=sum(means) / len(means) if means else None,
+            score=None if last is None else (min(last[0], total), self._said(self.scores[last])),
+            note=self.session.note,
+            doing=self.doing,
+            left=self._left(step, total, spent),
+        )
+
+    def _left(self, step: int, total: int, spent: float) -> float | None:
+        """About how many seconds are left, evaluations included; None while that is unknown."""
+        plan, done, trained = self.session.plan, len(self.points), step - self.first_step
+        if (step < total and trained <= 0) or (plan.every() and not done):
+            return None
+        left = (spent - self.evaluating) * (total - step) / max(trained, 1)
+        if done:
+            grid, final = plan.eval_episodes, plan.final_episodes
+            rounds = 1.0 if self.on_images else math.ceil(final / LANES) / math.ceil(grid / LANES)
+            points = total // plan.every() - step // plan.every()
+            each = (self.evaluating - self.since) * self.seeds / done
+            left += each * (points + rounds) - self.since
+        return max(left, 0.0)
+
+    def _said(self, scores: list[float]) -> str:
+        mean = sum(scores) / len(scores)
+        if self.on_images:
+            return f"accuracy {100 * mean:.1f} %"
+        return f"evaluation {number_text(mean)}"

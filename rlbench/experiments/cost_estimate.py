@@ -1,0 +1,146 @@
+"""How long cells are going to take and how much memory: rough, and only for planning."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import os
+import statistics
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from rlbench import registry
+from rlbench.errors import UserError
+from rlbench.experiments.run import Run
+from rlbench.storage.run_folder import RunFolder, env_folder
+from rlbench.user_code.working_directory import same_folder
+
+EACH = 0.18  # of the first seed's time is what each further one costs in lockstep (64-64 units)
+START = 3.0  # seconds in which a process starts
+GUESS = 2e-4  # seconds per step of one seed, where nothing is known
+SHORT = 20.0  # seconds of a run from which several processes are faster than one
+TRIAL = 15.0  # seconds that a calibration takes, the start of its process included
+
+
+class CostEstimate(NamedTuple):
+    """Seconds for all seeds in one lockstep program, and what they are derived from."""
+
+    seconds: float
+    source: str
+
+    def of(self, some: int, seeds: int) -> float:
+        """Seconds for a part of `some` out of `seeds` seeds."""
+        return (self.seconds - START) * lockstep(some) / lockstep(seeds) + START
+
+
+def lockstep(seeds: int) -> float:
+    """What so many seeds cost together, in units of one alone."""
+    return 1.0 + EACH * (seeds - 1)
+
+
+def estimate(run: Run, out: Path) -> CostEstimate:
+    """From earlier seeds of the run, else of its agent in its environment, else guessed."""
+    beside = (out / env_folder(run.env)).glob(f"{run.agent}-*")
+    folders = [RunFolder(path) for path in beside if (path / "run.json").is_file()]
+    same = [folder for folder in folders if folder.path == run.folder(out).path]
+    for kind, some in (("this run", same), ("runs like it", folders)):
+        if costs := [cost for folder in some for cost in _costs(folder)]:
+            return _scaled(statistics.median(costs), run, kind)
+    return _scaled(GUESS, run, "a guess")
+
+
+def _scaled(cost: float, run: Run, source: str) -> CostEstimate:
+    steps = max(run.total_timesteps, 1)
+    return CostEstimate(cost * steps * lockstep(len(run.seeds)) + START, source)
+
+
+def _costs(folder: RunFolder) -> list[float]:
+    """Seconds per step of one seed alone, of each part that ran in one go, evaluation included."""
+    costs = []
+    for part in folder.parts():
+        try:
+            info = part.read()
+            begun, ended = (datetime.fromisoformat(info[key]) for key in ("started", "updated"))
+            spent = (ended - begun).total_seconds()
+        except (KeyError, ValueError, TypeError, UserError):
+            continue  # another run's, or not begun yet
+        if "running" not in info["status"].values() and not info.get("restarts"):
+            costs.append(spent / max(info["step"], 1) / lockstep(len(info["seeds"])))
+    return costs
+
+
+def usual_processes(device: str) -> int:
+    """Processes at once where nobody says how many: one for each core that this one may use, but
+    one alone where there is a GPU to share."""
+    import torch
+
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+        return 1
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def usual_jobs(run: Run, out: Path) -> int:
+    """The same for the seeds of a run: as few as do for parts of the same size, and one where it
+    would be done while others start."""
+    if estimate(run, out).seconds < SHORT:
+        return 1
+    size = -(-len(run.seeds) // usual_processes(run.device))
+    return -(-len(run.seeds) // size)
+
+
+@same_folder()
+def memory(run: Run) -> int:
+    """Bytes that all seeds of a run take together, beside Python and its libraries."""
+    from rlbench.learning.environments.calls import EnvCalls
+    from rlbench.learning.environments.make import env_factory
+    from rlbench.learning.environments.spaces import ObsSpec
+
+    env = env_factory(run.env, run.env_kwargs)()
+    spec = ObsSpec.of(env.observation_space, run.config)
+    agent = registry.agent_class(run.agent)
+    parts = agent.estimate_bytes(run.config, spec, env.action_space, len(run.seeds), run.n_envs)
+    EnvCalls.close(env)
+    return sum(parts.values())
+
+
+def split(estimates: Sequence[CostEstimate], seeds: Sequence[int], jobs: int) -> list[int]:
+    """Into how many parts the seeds of each cell go, so that `jobs` processes end soonest.
+
+    Seeds cost least together, so cells stay whole but for those that would take longer than a
+    fair share of everything, and for some of the shortest, which fill the processes at the end.
+    """
+    fair = sum(estimate.seconds for estimate in estimates) / jobs
+    shortest = sorted(range(len(estimates)), key=lambda i: estimates[i].seconds)
+    best: tuple[float, list[int]] = (math.inf, [])
+    for tail, limit in itertools.product(range(len(estimates[: 2 * jobs]) + 1), (math.inf, fair)):
+        parts = [math.ceil(estimate.seconds / limit) or 1 for estimate in estimates]
+        for i in shortest[:tail]:
+            parts[i] = jobs
+        parts = [min(n, jobs, of) for n, of in zip(parts, seeds, strict=True)]
+        end = makespan(_costs_of(estimates, seeds, parts), jobs)
+        if end < 0.95 * best[0]:  # less is not worth another process
+            best = end, parts
+    return best[1]
+
+
+def _costs_of(
+    estimates: Sequence[CostEstimate], seeds: Sequence[int], parts: Sequence[int]
+) -> list[float]:
+    return [
+        estimate.of(math.ceil(of / n), of)
+        for estimate, of, n in zip(estimates, seeds, parts, strict=True)
+        for _ in range(n)
+    ]
+
+
+def makespan(costs: Sequence[float], jobs: int) -> float:
+    """When the last of so many processes ends that take the longest first."""
+    ends = [0.0] * jobs
+    for cost in sorted(costs, reverse=True):
+        heapq.heapreplace(ends, ends[0] + cost)
+    return max(ends)

@@ -1,0 +1,204 @@
+"""Plan a run: resolve names, presets and defaults, and check them before anything is written."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlbench import registry
+from rlbench.config import Config, read_seeds
+from rlbench.errors import UserError
+from rlbench.protocol import (
+    default_eval_freq,
+    default_eval_max_steps,
+)
+from rlbench.user_code.working_directory import same_folder
+
+if TYPE_CHECKING:
+    from rlbench.learning.core.agent_core import Agent
+    from rlbench.learning.evaluation.episode_limit import StepLimit
+from typing import TYPE_CHECKING
+
+from rlbench.envs.data import splits
+from rlbench.experiments.run import Run
+from rlbench.learning import named_objects
+from rlbench.learning.environments.batched_lanes import is_data
+from rlbench.learning.environments.make import env_factory
+from rlbench.learning.evaluation.episode_limit import StepLimit
+
+if TYPE_CHECKING:
+    pass
+
+
+def plan(
+    agent: str,
+    env: str,
+    seeds: Sequence[int],
+    *,
+    wraps: Sequence[str] = (),
+    parameters: dict[str, Any] | None = None,
+    preset: bool = True,
+    total_timesteps: int | None = None,
+    epochs: float | None = None,
+    n_envs: int | None = None,
+    **others: Any,
+) -> Run:
+    """A run from what a person says: preset under parameters, defaults under the preset.
+
+    Wrappers become a part of the environment's name, in their order.
+
+    Raises:
+        UserError: an unknown agent or parameter, or a value that is none.
+    """
+    cls = registry.agent_class(agent)
+    env = full_id("+".join([env, *wraps]))
+    name = registry.preset_name(env, registry.presets(agent))
+    tuned = dict(registry.presets(agent)[name]) if preset and name else {}
+    tuned.pop("source", None)
+    given = dict(parameters or {})
+    if given.get("source") and "source" in cls.Config.model_fields:
+        given["source"] = _tidy(str(given["source"]))
+    if others.get("env_kwargs"):
+        others["env_kwargs"] = _known_kwargs(env, others["env_kwargs"])
+    tuned, cannot = cls.adapted(tuned, given)
+    steps, envs = tuned.pop("n_timesteps", None), tuned.pop("n_envs", None)
+    passes = tuned.pop("epochs", None)
+    config = cls.Config.build(agent, {**tuned, **given})
+    envs = envs or cls.usual_envs(config)
+    said = [f"{name}={plain(getattr(config, name))}" for name in given]
+    if "encoder" in tuned and "encoder" not in given:
+        said.insert(0, f"encoder={tuned['encoder']}")  # what a comparison of memories is about
+    if n_envs not in (None, envs):
+        said.append(f"n_envs={n_envs}")
+    if kwargs := others.get("env_kwargs"):
+        said += [f"{name}={plain(value)}" for name, value in kwargs.items()]
+    if not preset and name:
+        said.append("no preset")
+    total = total_timesteps
+    if total is None and epochs is None:
+        total, epochs = steps, passes
+    if total is None:
+        total = _usual_steps(cls, config, env, others.get("env_kwargs"), epochs)
+    if others.get("eval_freq") == default_eval_freq(total):
+        others["eval_freq"] = None  # the default, said aloud
+    most = others.get("eval_max_steps")
+    if most is not None and most == usual_limit(env, others.get("env_kwargs"), total):
+        others["eval_max_steps"] = None  # again
+    return Run(
+        agent=agent,
+        env=env,
+        config=config,
+        total_timesteps=total,
+        seeds=read_seeds(seeds),
+        n_envs=n_envs or envs,
+        variant=" ".join(said),
+        preset=name if tuned else None,
+        cannot=cannot,
+        **others,
+    )
+
+
+def _tidy(path: str) -> str:
+    """One spelling of a path: relative where it is in the current folder."""
+    full = Path(path).absolute()
+    inside = full.is_relative_to(Path.cwd())
+    return os.path.normpath(full.relative_to(Path.cwd()) if inside else full)
+
+
+def _known_kwargs(env: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of an environment that differ from its registration's; data by its one name."""
+    import gymnasium
+
+    from rlbench.experiments import planning
+
+    name = env.partition("+")[0]
+    if name.startswith("rlbench/") and isinstance(kwargs.get("data"), str):
+        kwargs = {**kwargs, "data": planning.known_as(kwargs["data"])}
+    spec = gymnasium.registry.get(name.rpartition(":")[2])
+    usual = spec.kwargs if spec else {}
+    return {key: value for key, value in kwargs.items() if key not in usual or usual[key] != value}
+
+
+@same_folder()
+def _usual_steps(
+    cls: type[Agent],
+    config: Config,
+    env: str,
+    env_kwargs: dict[str, Any] | None,
+    epochs: float | None,
+) -> int:
+    """The agent's usual budget, or so many passes over the training images."""
+    from rlbench.learning.environments.make import env_factory
+
+    made = env_factory(env, env_kwargs)()
+    if epochs is None:
+        return cls.usual_steps(config, made)
+    if not math.isfinite(epochs):
+        raise UserError(f"--epochs must be a finite number, got {epochs}")
+    if not is_data(made):
+        raise UserError(f"--epochs counts passes over image data and {env} has none: give -n STEPS")
+    return round(epochs * made.unwrapped.pass_steps)
+
+
+@same_folder()
+def baseline_limit(env: str, env_kwargs: dict[str, Any], total_timesteps: int | None) -> int | None:
+    """Steps after which evaluation cuts an episode of the random agent, so that its score can be
+    compared with those of runs of this length.
+
+    None where the environment has a limit of its own, which is the same for all.
+    """
+    from rlbench.learning.environments.calls import EnvCalls
+    from rlbench.learning.evaluation.episode_limit import own_limit
+
+    made = env_factory(env, env_kwargs)()
+    own = own_limit(made)
+    EnvCalls.close(made)
+    return default_eval_max_steps(total_timesteps or 0) if own is None else None
+
+
+@same_folder()
+def usual_limit(env: str, env_kwargs: dict[str, Any] | None, total_timesteps: int) -> int:
+    """Steps after which evaluation cuts an episode where nobody says it."""
+    from rlbench.learning.environments.calls import EnvCalls
+
+    made = env_factory(env, env_kwargs)()
+    steps = StepLimit(None, default_eval_max_steps(total_timesteps)).of(made)
+    EnvCalls.close(made)
+    return steps
+
+
+def full_id(env: str) -> str:
+    """`CartPole-v1` for `CartPole`, `mine:Foo-v1` for `mine:Foo`: the version is part of the name.
+    Wrappers stay behind it."""
+    from rlbench.learning.environments.make import full_name
+
+    return full_name(env)
+
+
+def plain(value: Any) -> str:
+    """A parameter as `-p` takes it."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value)) or "[]"
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def trust_flag(run: Run) -> str:
+    """`" --trust"` if a command that reads the run's files needs it."""
+    encoder = getattr(run.config, "encoder", "")
+    return named_objects.flag(agent=run.agent, env=run.env, encoder=encoder)
+
+
+def known_as(data: str) -> str:
+    """The name of a data set, or the whole path of one's own."""
+    name, place = _locate(data)
+    return name or str(place)
+
+
+def _locate(name: str) -> tuple[str, Path]:
+    try:
+        return splits.locate(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None

@@ -1,0 +1,143 @@
+"""A run: what to do, planned and checked before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlbench import registry
+from rlbench.config import Config, digest
+from rlbench.errors import UserError
+from rlbench.protocol import (
+    EVAL_EPISODES,
+    FINAL_EPISODES,
+    default_eval_freq,
+    default_eval_max_steps,
+)
+from rlbench.storage.run_folder import RunFolder, env_folder
+
+if TYPE_CHECKING:
+    from rlbench.learning.evaluation.episode_limit import StepLimit
+
+
+FLOOR = "random"  # the agent that learning is measured from
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to do. Everything moves its digest but `seeds`, `device` and what comes after that."""
+
+    agent: str
+    env: str
+    config: Config
+    total_timesteps: int
+    seeds: tuple[int, ...]
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    n_envs: int = 1
+    eval_freq: int | None = None
+    eval_episodes: int = EVAL_EPISODES
+    final_episodes: int = FINAL_EPISODES
+    eval_max_steps: int | None = None  # None: see `rlbench.learning.evaluation.episode_limit`
+    device: str = "auto"
+    variant: str = ""
+    preset: str | None = None
+    cannot: dict[str, Any] = field(default_factory=dict)  # settings that the agent has not
+
+    def identity(self) -> dict[str, Any]:
+        """All that can move a number: fields that differ from their defaults, and the version."""
+        optional = {
+            "env_kwargs": self.env_kwargs,
+            "config": self.config.changed(),
+            "n_envs": self.n_envs if self.n_envs != 1 else None,
+            "eval_freq": self.eval_freq,
+            "eval_episodes": self.eval_episodes if self.eval_episodes != EVAL_EPISODES else None,
+            "final_episodes": self.final_episodes
+            if self.final_episodes != FINAL_EPISODES
+            else None,
+            "eval_max_steps": self.eval_max_steps,
+        }
+        return {
+            "agent": self.agent,
+            "agent_version": registry.agent_class(self.agent).version,
+            "env": self.env,
+            "total_timesteps": self.total_timesteps,
+            **{name: value for name, value in optional.items() if value not in ({}, None)},
+        }
+
+    def limit(self) -> StepLimit:
+        """How long an evaluation episode may last."""
+        from rlbench.learning.evaluation.episode_limit import StepLimit
+
+        return StepLimit(self.eval_max_steps, default_eval_max_steps(self.total_timesteps))
+
+    def folder(self, out: Path) -> RunFolder:
+        return RunFolder(out / env_folder(self.env) / f"{self.agent}-{digest(self.identity())}")
+
+    def to_json(self) -> dict[str, Any]:
+        identity = self.identity()
+        every = self.eval_freq
+        if every is None:
+            every = default_eval_freq(self.total_timesteps)
+        return {
+            "agent": self.agent,
+            "agent_version": identity["agent_version"],
+            "env": self.env,
+            "env_kwargs": self.env_kwargs,
+            "variant": self.variant,
+            "digest": digest(identity),
+            "preset": self.preset,
+            "cannot": self.cannot,
+            "config": self.config.model_dump(mode="json"),
+            "changed": self.config.changed(),
+            "total_timesteps": self.total_timesteps,
+            "n_envs": self.n_envs,
+            "eval_freq": every,
+            "eval_episodes": self.eval_episodes,
+            "final_episodes": self.final_episodes,
+        }
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any], seeds: Sequence[int], device: str = "auto") -> Run:
+        """The run that a run.json tells of.
+
+        Raises:
+            UserError: it is damaged, of another version of the agent, or names what is not
+                trusted.
+        """
+        from rlbench.learning import named_objects
+
+        try:
+            named_objects.check("run.json", agent=saved["agent"])
+            agent = registry.agent_class(saved["agent"])
+            if saved["agent_version"] != agent.version:
+                raise UserError(
+                    f"this run was made with version {saved['agent_version']} of "
+                    f"{saved['agent']}, this is version {agent.version}: run it anew"
+                )
+            identity = saved["identity"]
+            config = agent.Config.build(saved["agent"], saved["config"])
+            encoder = getattr(config, "encoder", "")
+            named_objects.check("run.json", env=saved["env"], encoder=encoder)
+            return cls(
+                agent=saved["agent"],
+                env=saved["env"],
+                config=config,
+                total_timesteps=saved["total_timesteps"],
+                seeds=tuple(seeds),
+                env_kwargs=saved["env_kwargs"],
+                n_envs=saved["n_envs"],
+                eval_freq=identity.get("eval_freq"),
+                eval_episodes=saved["eval_episodes"],
+                final_episodes=saved["final_episodes"],
+                eval_max_steps=identity.get("eval_max_steps"),
+                device=device,
+                variant=saved["variant"],
+                preset=saved["preset"],
+                cannot=saved.get("cannot", {}),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"run.json is damaged ({error}): delete its folder and run again"
+            ) from None

@@ -1,0 +1,223 @@
+"""Suites: which agents meet which environments, read from a TOML file of a few lines.
+
+    name = "memory"
+    seeds = 10                    # as --seeds takes them, or a list
+    agents = ["random", "ppo"]    # as they are, with their presets
+    [variant.gru]                 # these agents once more, with other parameters
+    agents = ["dqn", "ppo"]
+    encoder = "gru"
+    [[env]]                       # one budget for all; without it each agent's own
+    id = "CartPole-v1"
+    wraps = ["mask-velocity"]
+    steps = 200_000
+
+Every agent and variant meets every environment, unless that names `agents` of its own. The fields
+of the classes are all the keys there are; for `[ablation]` see `rlbench.experiments.ablation`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from rlbench import registry
+from rlbench.config import Float, Int, read_seeds
+from rlbench.errors import UserError, nearest
+from rlbench.experiments.ablation import Ablation
+
+_HERE = Path(__file__).parent.parent / "suites"
+
+
+def _read_seeds(seeds: Any) -> Any:
+    """Seeds as `--seeds` takes them, or a list."""
+    try:
+        return read_seeds(seeds)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+Seeds = Annotated[tuple[int, ...], BeforeValidator(_read_seeds)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Env(_Table):
+    """An environment, and how long everyone has in it; by default each agent's usual time."""
+
+    id: str
+    steps: Int | None = Field(None, ge=0, description="env steps per seed")
+    epochs: Float | None = Field(None, gt=0, description="passes over training images, instead")
+    wraps: tuple[str, ...] = Field((), description="wrappers, from the inside out")
+    kwargs: dict[str, Any] = Field({}, description="arguments of the environment")
+    agents: tuple[str, ...] = Field((), description="only these of the suite's; default: all")
+    timeout: Float | None = Field(None, gt=0, description="seconds; overrules the suite's")
+
+    @property
+    def title(self) -> str:
+        said = [f"{key}={value}" for key, value in self.kwargs.items()]
+        return " ".join(["+".join([self.id, *self.wraps]), *said])
+
+
+class Variant(BaseModel):
+    """Agents once more, with other parameters: all keys but `agents`; `n_envs` may be one."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    agents: tuple[str, ...] = Field(min_length=1)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return self.model_extra or {}
+
+
+class Suite(_Table):
+    """What a suite's file says."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    seeds: Seeds = Field(tuple(range(5)), description="5 (= 0 to 4), '0-9' or [3, 7, 11]")
+    agents: tuple[str, ...] = Field((), description="as they are, with their presets")
+    variant: dict[str, Variant] = {}
+    ablation: Ablation | None = None
+    env: tuple[Env, ...] = Field(min_length=1)
+    preset: bool = Field(True, description="whether tuned parameters are used")
+    eval_freq: Int | None = Field(None, ge=0, description="env steps; 0: only at the end")
+    eval_episodes: Int = Field(10, ge=1, description="at every point of the grid")
+    final_episodes: Int = Field(100, ge=1, description="at the end, which scores are made of")
+    eval_max_steps: Int | None = Field(
+        None, ge=1, description="steps after which an evaluation episode is cut"
+    )
+    timeout: Float | None = Field(None, gt=0, description="seconds that a part of a cell may take")
+
+    def entrants(self, env: Env | None = None) -> list[tuple[str, str, dict[str, Any]]]:
+        """(agent, name of its variant or "", parameters of that), of all or in an environment."""
+        plain: list[tuple[str, str, dict[str, Any]]] = [(agent, "", {}) for agent in self.agents]
+        varied = [
+            (agent, name, variant.parameters)
+            for name, variant in self.variant.items()
+            for agent in variant.agents
+        ]
+        if self.ablation:
+            agent = self.ablation.agent
+            varied += [(agent, name, given) for name, given in self.ablation.variants().items()]
+        only = env.agents if env else ()
+        return [entrant for entrant in plain + varied if not only or entrant[0] in only]
+
+
+def builtin() -> dict[str, str]:
+    """Names of the suites that come with rlbench, and what they are."""
+    return {name: _read(find(name)).description for name in names()}
+
+
+def names() -> list[str]:
+    return sorted(file.stem for file in _HERE.glob("*.toml"))
+
+
+def find(name: str) -> Path:
+    """The file of a suite: one that comes with rlbench, or a path."""
+    path = _HERE / f"{name}.toml" if name in names() else Path(name)
+    if not path.is_file():
+        hint = f"{nearest(name, names())} (rlbench list suites, or the path of a TOML file)"
+        raise UserError(f"no suite '{name}'.{hint}")
+    return path
+
+
+def load(name: str) -> Suite:
+    """Read and check a suite, by name or path.
+
+    Raises:
+        UserError: there is none, it is no TOML, or it says what nothing knows. Whether environments
+            can be made is not looked at.
+    """
+    path = find(name)
+    return _known(_read(path), path.name)
+
+
+def loads(text: str, file: str) -> Suite:
+    """`load` of what a file has in it; mistakes begin with its name."""
+    return _known(_parsed(text, file), file)
+
+
+def _known(suite: Suite, file: str) -> Suite:
+    """The suite, if what it names is there."""
+    if not suite.entrants():
+        raise UserError(
+            f"{file} names no agents: agents = [...], a [variant.NAME] or an [ablation]"
+        )
+    agents = [agent for agent, _, _ in suite.entrants()]
+    wraps = [wrap.partition(":")[0] for env in suite.env for wrap in _own(env.wraps)]
+    for what, words, known in (
+        ("agent", agents, registry.agents()),
+        ("agent of this suite", [agent for env in suite.env for agent in env.agents], agents),
+        ("wrapper", wraps, registry.wrappers() if wraps else {}),
+    ):
+        for word in words:
+            if word not in known:
+                hint = f"{nearest(word, known)} (rlbench list {what.split()[0]}s)"
+                raise UserError(f"{file}: no {what} '{word}'.{hint}")
+    titles = [env.title for env in suite.env]
+    twice = [f"[[env]] {title}" for title in titles if titles.count(title) > 1]
+    rivals = [f"agent {agent} {name}".rstrip() for agent, name, _ in suite.entrants()]
+    if twice := twice + [rival for rival in rivals if rivals.count(rival) > 1]:
+        raise UserError(f"{file} names {twice[0]} twice")
+    for env in suite.env:
+        if None not in (env.steps, env.epochs):
+            raise UserError(f"{file}: {env.title} has steps and epochs: give one of the two")
+    return suite
+
+
+def _read(path: Path) -> Suite:
+    try:
+        return _parsed(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+
+
+def _parsed(text: str, file: str) -> Suite:
+    try:
+        return _checked(tomllib.loads(text), file)
+    except (ValueError, RecursionError) as error:  # also of whole numbers with 5,000 digits
+        raise UserError(f"{file} cannot be read: {error}") from None
+
+
+def _own(wraps: Sequence[str]) -> list[str]:
+    """Those that are names of ours, and not `package.module:Class`."""
+    pieces = [wrap.split(":") for wrap in wraps]
+    modules = [len(piece) > 1 and ("." in piece[0] or piece[1].isidentifier()) for piece in pieces]
+    return [wrap for wrap, module in zip(wraps, modules, strict=True) if not module]
+
+
+def _checked(tables: dict[str, Any], file: str) -> Suite:
+    """The tables as a suite, or the first mistake in one line."""
+    try:
+        return Suite(**tables)
+    except ValidationError as error:
+        found = error.errors()
+    unknown = [one for one in found if one["type"] == "extra_forbidden"]  # they say most
+    first = [*unknown, *found][0]
+    where, told = list(first["loc"]), [file]
+    kind: type[BaseModel] = Suite
+    if where[0] == "ablation" and len(where) > 1:
+        kind, where, told = Ablation, where[1:], [file, "[ablation]"]
+    elif where[0] == "env" and len(where) > 2:
+        kind, where, told = Env, where[2:], [file, f"[[env]] number {int(where[1]) + 1}"]
+    elif where[0] == "variant" and len(where) > 2:
+        kind, where, told = Variant, where[2:], [file, f"[variant.{where[1]}]"]
+    key = str(where[0])
+    if first["type"] == "extra_forbidden":
+        raise UserError(
+            f"{': '.join(told)} has no key '{key}'.{nearest(key, kind.model_fields)}"
+            f" (known: {', '.join(kind.model_fields)})"
+        )
+    if first["type"] == "missing":
+        raise UserError(f"{': '.join(told)} lacks {key}")
+    said = re.sub("^Value error, |Input ", "", first["msg"])
+    value = json.dumps(first["input"], default=str)
+    raise UserError(f"{': '.join(told)}: {key} = {value[:40]}: {said}")

@@ -1,0 +1,232 @@
+"""The cells of a suite: each a run of its own in the ordinary store, with what has become of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rlbench import registry
+from rlbench.errors import UserError
+from rlbench.experiments.call_timeout import CallTimeout
+from rlbench.experiments.planning import baseline_limit, plain, plan
+from rlbench.experiments.preflight import preflight, run_metadata
+from rlbench.experiments.run import FLOOR, Run
+from rlbench.experiments.suite import Env, Suite
+from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES
+from rlbench.storage.run_folder import RunFolder, seed_ranges
+
+# From well to unwell: the last that a seed of a cell has is what the cell is.
+STATES = ("done", "missing", "running", "stopped", "timeout", "diverged", "failed")
+PATIENCE = 60.0  # seconds in which an environment has to be made
+States = dict[int, tuple[str, str]]  # seed -> its state, and why
+
+
+@dataclass(frozen=True)
+class SuiteCell:
+    """An agent in an environment. `error`: why it cannot be run; then there may be no `run`."""
+
+    env: str  # as the suite calls it
+    agent: str
+    name: str  # of the variant, or ""
+    seeds: tuple[int, ...]
+    timeout: float | None
+    run: Run | None = None
+    path: Path | None = None  # of the run's folder
+    command: str = ""  # that computes this cell alone
+    metadata: dict[str, Any] = field(default_factory=dict)  # see `preflight.run_metadata`
+    error: str = ""
+
+    @property
+    def entrant(self) -> str:
+        return f"{self.agent} {self.name}".rstrip()
+
+    @property
+    def title(self) -> str:
+        return f"{self.entrant} on {self.env}"
+
+    def states(self) -> States:
+        """State of each seed: from the store, and `missing` what is not in it."""
+        found = dict.fromkeys(self.seeds, ("missing", ""))
+        if self.error:
+            found = dict.fromkeys(self.seeds, ("failed", self.error))
+        try:
+            for part in RunFolder(self.path).parts() if self.path else []:
+                info = part.read_now()
+                for seed in set(info["seeds"]) & set(self.seeds):
+                    found[seed] = info["status"][str(seed)], info["reason"].get(str(seed), "")
+        except UserError as error:  # a damaged file
+            found = dict.fromkeys(self.seeds, ("failed", str(error)))
+        return found
+
+
+def cells(suite: Suite, seeds: Sequence[int], device: str, out: Path) -> list[SuiteCell]:
+    """All cells of a suite, environment by environment.
+
+    Raises:
+        UserError: a parameter that an agent has not, or a value that is none. An environment that
+            cannot be made, or not in `PATIENCE`, or that an agent cannot handle, is the `error` of
+            its cells.
+    """
+    made = []
+    for env in suite.env:
+        patience = CallTimeout(PATIENCE)
+        for entrant in suite.entrants(env):
+            made.append(_cell(suite, env, patience, entrant, tuple(seeds), device, out))
+    return made
+
+
+def _cell(
+    suite: Suite,
+    env: Env,
+    patience: CallTimeout,
+    entrant: tuple[str, str, dict[str, Any]],
+    seeds: tuple[int, ...],
+    device: str,
+    out: Path,
+) -> SuiteCell:
+    agent, name, parameters = entrant
+    parameters = dict(parameters)
+    n_envs = parameters.pop("n_envs", None)
+    kwargs = dict(env.kwargs)
+    options: dict[str, Any] = {"wraps": env.wraps, "parameters": parameters, "preset": suite.preset}
+    try:  # parameters, and nothing else; to know the environment's version may take an import
+        patience(partial(plan, agent, env.id, seeds, total_timesteps=0, **options))
+    except UserError:
+        if not patience.lost:
+            raise
+    made: Run | None = None
+    facts: dict[str, Any] = {}
+    error = ""
+    saturates = registry.agent_class(agent).saturates
+    try:
+        if agent == FLOOR:  # settings as `rlbench run` has them for the floor
+            measured: dict[str, Any] = {"eval_max_steps": suite.eval_max_steps}
+            if suite.eval_max_steps is None:
+                limit = partial(baseline_limit, "+".join([env.id, *env.wraps]), kwargs, env.steps)
+                measured = {"eval_max_steps": patience(limit)}
+        else:
+            measured = {
+                "eval_freq": suite.eval_freq,
+                "eval_episodes": suite.eval_episodes,
+                "eval_max_steps": suite.eval_max_steps,
+            }
+        planned = partial(
+            plan,
+            agent,
+            env.id,
+            seeds,
+            total_timesteps=None if saturates else env.steps,
+            epochs=None if saturates else env.epochs,
+            n_envs=n_envs,
+            final_episodes=suite.final_episodes,
+            **measured,
+            env_kwargs=kwargs,
+            device=device,
+            **options,
+        )
+        made = patience(planned)
+        facts = patience(partial(_facts, made))
+        made.folder(out).check()
+    except UserError as reason:
+        error = str(reason)
+    timeout = suite.timeout if env.timeout is None else env.timeout
+    return SuiteCell(
+        env=env.title,
+        agent=agent,
+        name=name,
+        seeds=seeds,
+        timeout=timeout,
+        run=made,
+        path=made.folder(out).path if made else None,
+        command=command_of(made, parameters, suite.preset) if made else "",
+        metadata=facts,
+        error=error,
+    )
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    preflight(run, play=False)
+    return run_metadata(run)
+
+
+def command_again(run: Run) -> str:
+    """The `rlbench run` that computes a run anew, read from its run.json."""
+    try:
+        usual = plan(run.agent, run.env, run.seeds, total_timesteps=run.total_timesteps)
+    except UserError:  # there are parameters that must be given
+        usual = None
+    if usual and usual.config == run.config:
+        return command_of(run, (), True)
+    return command_of(run, run.config.changed(), False)
+
+
+def command_of(run: Run, parameters: Collection[str], preset: bool) -> str:
+    """The `rlbench run` of a run with these parameters given."""
+    seeds = seed_ranges(run.seeds)
+    words = ["rlbench", "run", run.agent, "--env", run.env]
+    words += ["--seed" if len(run.seeds) == 1 else "--seeds", seeds]
+    words += ["-n", str(run.total_timesteps), "--n-envs", str(run.n_envs)]
+    for key in parameters:
+        words += ["-p", f"{key}={plain(getattr(run.config, key))}"]
+    if not preset:
+        words += ["--no-preset"]
+    if run.env_kwargs:
+        words += ["--env-kwargs", json.dumps(run.env_kwargs)]
+    if run.eval_freq is not None:
+        words += ["--eval-freq", str(run.eval_freq)]
+    if run.eval_episodes != EVAL_EPISODES:
+        words += ["--eval-episodes", str(run.eval_episodes)]
+    if run.final_episodes != FINAL_EPISODES:
+        words += ["--final-episodes", str(run.final_episodes)]
+    if run.eval_max_steps is not None:
+        words += ["--eval-max-steps", str(run.eval_max_steps)]
+    return shlex.join(words)
+
+
+def manifest(suite: Suite, planned: Sequence[SuiteCell], out: Path, typed: str) -> dict[str, Any]:
+    """What `suite.json` says: the suite, its cells, and how to compute each by itself.
+
+    A cell's `variant` is what results call it, `name` what the suite calls it.
+    """
+    listed = []
+    for cell in planned:
+        run, path = cell.run, cell.path
+        listed.append(
+            {
+                "env": run.env if run else cell.env,
+                "env_kwargs": run.env_kwargs if run else {},
+                "agent": cell.agent,
+                "variant": run.variant if run else cell.name,
+                "name": cell.name,
+                "digest": path.name.rpartition("-")[2] if path else "",
+                "folder": path.relative_to(out).as_posix() if path else "",
+                "seeds": list(cell.seeds),
+                "timeout": cell.timeout,
+                "error": cell.error,
+            }
+        )
+    return {
+        "format": 1,
+        "name": suite.name,
+        "description": suite.description,
+        "command": typed,
+        "suite": suite.model_dump(mode="json"),
+        "cells": listed,
+        "commands": [cell.command for cell in planned],
+    }
+
+
+def shard(planned: Sequence[SuiteCell], number: int, of: int) -> list[SuiteCell]:
+    """The `number`-th (from 1) of so many shares: dealt in an order drawn from the names."""
+
+    def drawn(index: int) -> str:
+        cell = planned[index]
+        return hashlib.sha256(f"{cell.env}|{cell.agent}|{cell.name}".encode()).hexdigest()
+
+    return [planned[i] for i in sorted(sorted(range(len(planned)), key=drawn)[number - 1 :: of])]

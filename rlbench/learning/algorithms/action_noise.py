@@ -1,0 +1,62 @@
+"""Noise that is added to continuous actions to explore, in units in which bounds are -1 and 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field as field
+
+from rlbench.config import Float
+from rlbench.learning.optim.learner import LearnerConfig
+from rlbench.learning.rng import RandomStream
+
+THETA, DT = 0.15, 0.01  # pull to 0 and time step, as in Stable-Baselines3
+
+
+class ActionNoiseConfig(LearnerConfig):
+    """What is added to the actions of training."""
+
+    noise_type: Literal["normal", "ornstein-uhlenbeck"] | None = field(
+        None,
+        description="noise added to actions in training. normal: anew at every step; "
+        "ornstein-uhlenbeck: one that wanders (Lillicrap et al. 2016)",
+    )
+    noise_std: Float = field(
+        0.1,
+        ge=0,
+        description="its deviation, of actions in [-1, 1]; of ornstein-uhlenbeck after 100 steps, "
+        "were it not drawn back to 0",
+    )
+
+    def unused(self) -> dict[str, str]:
+        none = {} if self.noise_type else {"noise_std": "noise_type=none"}
+        return super().unused() | none
+
+
+class ActionNoise:
+    """Noise of every lane, `(S, N, K)`."""
+
+    def __init__(self, config: ActionNoiseConfig, seeds: Sequence[int], lead: tuple[int, int]):
+        self.wanders = config.noise_type == "ornstein-uhlenbeck"
+        self.std = config.noise_std
+        self.draws = RandomStream(seeds, "action-noise", lead, normal=True)
+        self.value = np.zeros((len(seeds), *lead))
+
+    def next(self, first: np.ndarray) -> np.ndarray:
+        """The noise of this step; `first` (S, N) marks lanes in which an episode begins."""
+        normal = self.std * self.draws.next()
+        if not self.wanders:
+            return normal
+        before = np.where(first[..., None], 0.0, self.value)
+        self.value = before - THETA * DT * before + math.sqrt(DT) * normal
+        return self.value
+
+    def state(self) -> dict[str, Any]:
+        return {"value": self.value, "draws": self.draws.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.value = np.asarray(state["value"])
+        self.draws.restore(state["draws"])

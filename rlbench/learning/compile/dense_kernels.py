@@ -1,0 +1,255 @@
+"""Kernels of our own for CPUs: a layer with its activation, tanh, and their gradients, in numpy.
+
+numpy calls OpenBLAS with less around it than torch has around MKL: for small networks, and for
+heads of a few outputs above all, products take half the time, and its tanh takes a seventh. Each
+seed is multiplied by a call of its own, so it gets the same bits alone and in company. They are
+operators of torch, which see no gradient themselves, so that recorded updates can call them too.
+On other devices, and where torch's compiler is to fuse them, torch's own are used.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+LIBRARY = torch.library.Library("rlbench", "DEF")
+KERNELS: dict[str, Kernel] = {}  # by name
+_plain = _watched = False
+
+
+class Kernel(NamedTuple):
+    """An operator torch.ops.rlbench.NAME that makes one tensor on a CPU."""
+
+    shape: Callable[..., tuple[int, ...]]  # of what it makes, from the tensors it is given
+    fill: Callable[..., None]  # (what it makes, the array of that, arrays and other arguments)
+
+    def __call__(self, *given: Any) -> Tensor:
+        y = given[0].new_empty(self.shape(*given))
+        with np.errstate(all="ignore"):  # as torch does
+            self.fill(y, y.numpy(), *(array(x) if isinstance(x, Tensor) else x for x in given))
+        return y
+
+
+def _kernel(signature: str, shape: Callable[..., tuple[int, ...]]) -> Callable[..., Any]:
+    """Make a function, the `fill` of a kernel, that operator; `signature` is in torch's form."""
+
+    def define(fill: Callable[..., None]) -> Callable[..., None]:
+        name = fill.__name__.lstrip("_")
+        KERNELS[name] = Kernel(shape, fill)
+        LIBRARY.define(f"{name}({signature}) -> Tensor")
+        LIBRARY.impl(name, KERNELS[name], "CPU")
+        return fill
+
+    return define
+
+
+@contextmanager
+def torch_kernels_only() -> Iterator[None]:
+    """Within, torch's own kernels are used everywhere."""
+    global _plain
+    before, _plain = _plain, True
+    try:
+        yield
+    finally:
+        _plain = before
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    """Within, kernels are called as torch's operators, which a recording takes note of; else
+    without torch's machinery around them."""
+    global _watched
+    before, _watched = _watched, True
+    try:
+        yield
+    finally:
+        _watched = before
+
+
+def _run(name: str, *given: Any) -> Tensor:
+    if not _watched:
+        return KERNELS[name](*given)
+    made: Tensor = getattr(torch.ops.rlbench, name)(*given)
+    return made
+
+
+def use_cpu_kernels(x: Tensor) -> bool:
+    """Whether these kernels are for this tensor."""
+    return x.is_cpu and not _plain
+
+
+def _learns(x: Tensor) -> bool:
+    return torch.is_grad_enabled() and x.requires_grad
+
+
+def array(x: Tensor) -> np.ndarray:
+    """A tensor as an array that BLAS reads where it is; a copy where its rows are not dense."""
+    x = x.detach() if x.requires_grad else x
+    if x.ndim > 1 and (x.stride(-1) != 1 or x.stride(-2) < x.shape[-1]):
+        x = x.contiguous()
+    found: np.ndarray = x.numpy()
+    return found
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor, activation: str = "") -> Tensor:
+    """activation(x W + b): `(S, B, n_in), (S, n_in, n_out), (S, 1, n_out) -> (S, B, n_out)`;
+    activation is `relu`, `tanh` or empty."""
+    if use_cpu_kernels(x):
+        if _learns(weight) or _learns(x):
+            return _Affine.apply(x, weight, bias, activation)
+        return _run("affine", x, weight, bias, activation)
+    _, n_in, n_out = weight.shape
+    if n_out == 1:  # BLAS takes another path for one column when S = 1, and rounds differently
+        y = (x * weight.mT).sum(-1, keepdim=True) + bias
+    elif n_in == 1:
+        y = x * weight + bias
+    else:
+        y = torch.baddbmm(bias, x, weight)
+    return getattr(torch, activation)(y) if activation else y
+
+
+def tanh(x: Tensor) -> Tensor:
+    """tanh(x), element by element."""
+    if not use_cpu_kernels(x):
+        return torch.tanh(x)
+    return _Tanh.apply(x) if _learns(x) else _run("tanh", x)
+
+
+def mean(x: Tensor) -> Tensor:
+    """Mean of the last axis, `(..., B) -> (...)`."""
+    if not use_cpu_kernels(x):
+        return x.mean(-1)
+    return _Mean.apply(x) if _learns(x) else _run("mean", x)
+
+
+def row_norm(x: Tensor) -> Tensor:
+    """Euclidean norm over the last axis, `(..., P) -> (..., 1)`."""
+    if not use_cpu_kernels(x):
+        return torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return _run("row_norm", x)
+
+
+@_kernel("Tensor x", lambda x: x.shape)
+def _tanh(y: Tensor, out: np.ndarray, x: np.ndarray) -> None:
+    np.tanh(x, out=out)
+
+
+@_kernel(
+    "Tensor x, Tensor weight, Tensor bias, str activation",
+    lambda x, weight, *_: (*x.shape[:2], weight.shape[2]),
+)
+def _affine(
+    y: Tensor, out: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray, activation: str
+) -> None:
+    np.matmul(x, weight, out)
+    np.add(out, bias, out)
+    if activation == "relu":
+        torch.relu_(y)  # three times as fast as numpy's maximum
+    elif activation == "tanh":
+        np.tanh(out, out)
+
+
+@_kernel("Tensor grad, Tensor y, str activation", lambda grad, *_: grad.shape)
+def _activation_grad(
+    made: Tensor, out: np.ndarray, grad: np.ndarray, y: np.ndarray, activation: str
+) -> None:
+    """Gradient of x in y = activation(x), from that of y."""
+    if activation == "relu":
+        np.copyto(out, np.greater(y, 0.0))
+    else:
+        np.multiply(y, y, out)
+        np.subtract(1.0, out, out)
+    np.multiply(grad, out, out)
+
+
+@_kernel("Tensor grad, Tensor weight", lambda grad, weight: (*grad.shape[:2], weight.shape[1]))
+def _input_grad(y: Tensor, out: np.ndarray, grad: np.ndarray, weight: np.ndarray) -> None:
+    """Gradient of x in x W, from that of the product."""
+    # numpy multiplies a column with a row without BLAS.
+    product = np.multiply if grad.shape[2] == 1 else np.matmul
+    product(grad, weight.swapaxes(1, 2), out)
+
+
+@_kernel("Tensor grad, Tensor x", lambda grad, x: (grad.shape[0], x.shape[2], grad.shape[2]))
+def _weight_grad(y: Tensor, out: np.ndarray, grad: np.ndarray, x: np.ndarray) -> None:
+    """Gradient of W in x W, from that of the product."""
+    np.matmul(x.swapaxes(1, 2), grad, out)
+
+
+@_kernel("Tensor grad", lambda grad: (grad.shape[0], 1, grad.shape[2]))
+def _bias_grad(y: Tensor, out: np.ndarray, grad: np.ndarray) -> None:
+    """Gradient of b in x W + b, from that of the sum."""
+    np.matmul(_ones(grad.shape[1]), grad, out)  # three times as fast as a sum
+
+
+@_kernel("Tensor x", lambda x: x.shape[:-1])
+def _mean(y: Tensor, out: np.ndarray, x: np.ndarray) -> None:
+    np.add.reduce(x, -1, out=out)
+    np.divide(out, x.shape[-1], out)
+
+
+@_kernel("Tensor x", lambda x: (*x.shape[:-1], 1))
+def _row_norm(y: Tensor, out: np.ndarray, x: np.ndarray) -> None:
+    np.matmul(x[..., None, :], x[..., None], out[..., None])
+    np.sqrt(out, out)
+
+
+@functools.cache
+def _ones(count: int) -> np.ndarray:
+    return np.ones((1, count), np.float32)
+
+
+class _Affine(torch.autograd.Function):
+    """`affine` with its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, activation: str) -> Tensor:
+        y = _run("affine", x, weight, bias, activation)
+        ctx.save_for_backward(x, weight, y)
+        ctx.activation = activation
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,), (x, weight, y), wanted = grads, ctx.saved_tensors, ctx.needs_input_grad
+        if ctx.activation:
+            grad = _run("activation_grad", grad, y, ctx.activation)
+        return (
+            _run("input_grad", grad, weight) if wanted[0] else None,
+            _run("weight_grad", grad, x) if wanted[1] else None,
+            _run("bias_grad", grad) if wanted[2] else None,
+            None,
+        )
+
+
+class _Mean(torch.autograd.Function):
+    """`mean` with its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.shape = x.shape
+        return _run("mean", x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return (grads[0] / ctx.shape[-1]).unsqueeze(-1).expand(ctx.shape)
+
+
+class _Tanh(torch.autograd.Function):
+    """`tanh` with its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = _run("tanh", x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return _run("activation_grad", *grads, *ctx.saved_tensors, "tanh")

@@ -1,0 +1,295 @@
+"""The base of all agents: everything but the algorithm.
+
+An agent is S seeds of one algorithm. A subclass fills in `build`, `act`, `observe`, `policy` and
+`parts`; the base gives it spaces, state, saving, cutting, and an interface shaped like
+Stable-Baselines3's (`learn`, `predict`, `save`, `load`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from rlbench.config import Config as BaseConfig
+from rlbench.config import read_seeds, whole
+from rlbench.errors import UserError
+from rlbench.learning import checkpoint
+from rlbench.learning.core.capabilities import Capabilities
+from rlbench.learning.data.normalization import Normalizer
+from rlbench.learning.data.preprocessing import ObservationPipeline
+from rlbench.learning.environments.batched_lanes import BatchedLanes, lanes_for
+from rlbench.learning.environments.calls import EnvCalls
+from rlbench.learning.environments.lanes import EnvLanes, Step
+from rlbench.learning.environments.make import env_factory, first, name_of
+from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.networks.layers import Generators
+from rlbench.learning.networks.stack import StackedParameters
+from rlbench.learning.optim.learner import Learner
+from rlbench.learning.policies.policy import Policy
+from rlbench.learning.public_agent import Interface
+from rlbench.learning.rng import generator
+
+if TYPE_CHECKING:
+    from rlbench.learning.training.schedule import TrainerProtocol, TrainingSchedule
+
+Metrics = Mapping[str, Tensor | float]
+
+
+class Agent(Interface, Capabilities):
+    """S seeds of one algorithm in lockstep.
+
+    In a subclass, a loss must not depend on numbers of Python that change during training, such as
+    `self.coef = 1 - progress`: pass them to `learner.step` as tensors, or set `record=false`.
+    Otherwise the change is found and updates go on unrecorded, which is slower (see `programs`).
+
+    Args:
+        env: a Gymnasium id, `package.module:Class`, a function that makes an environment, or an
+            environment (the pattern from which each lane gets its own copy).
+        seeds: how many (5 means 0..4), or which; `seed` is just one.
+        n_envs: environments per seed; the agent's own default where None.
+        device: `auto`, `cpu`, `cuda` or `cuda:i`.
+        verbose: 1 makes `learn` print tables, as in Stable-Baselines3; 0 prints nothing.
+        parameters: fields of `Config`; `rlbench show AGENT` lists them.
+
+    Raises:
+        UserError: an unknown or impossible parameter, an action space that the agent cannot
+            handle, or memory that does not suffice.
+    """
+
+    config: Any
+    total_timesteps: int | None = None
+    num_timesteps = 0
+    learner: Learner
+    normalizer: Normalizer | None = None
+    predicts_labels = True  # whether actions in training are what the agent holds for right
+    tried = False  # whether the environment has been tried before training
+    _live: tuple[Any, Policy] | None = None
+
+    def __init__(
+        self,
+        env: Any = None,
+        *others: Any,
+        seeds: int | str | Sequence[int] = 1,
+        seed: int | None = None,
+        n_envs: int | None = None,
+        device: str | torch.device = "auto",
+        verbose: int = 0,
+        config: BaseConfig | None = None,
+        observation_space: spaces.Space[Any] | None = None,
+        action_space: spaces.Space[Any] | None = None,
+        **parameters: Any,
+    ) -> None:
+        called = type(self).__name__
+        if isinstance(env, str) and re.fullmatch(r"\w+Policy", env):  # Stable-Baselines3's first
+            raise UserError(
+                f"{called} has no policy '{env}': give the environment first, as in "
+                f"{called}('CartPole-v1'), and the network by encoder="
+            )
+        if others:
+            raise UserError(f"{called} takes one argument without a name, the environment")
+        if seed is not None:
+            if seeds != 1:
+                raise UserError("seed is one seed, seeds are several: give one of the two")
+            seeds = [seed]
+        if config is None:
+            config = self.Config.build(self.name(), parameters)
+        elif parameters or not isinstance(config, self.Config):
+            raise UserError(
+                f"config must be a {type(self).__name__}.Config, and replaces parameters by name"
+            )
+        self.config = config
+        self.n_envs = self.usual_envs(config) if n_envs is None else whole("n_envs", n_envs, 1)
+        self.verbose = whole("verbose", int(verbose) if isinstance(verbose, bool) else verbose)
+        self.make_env: Callable[[], Any] | None = None
+        self.env_name = ""
+        if env is not None:
+            self.make_env = env_factory(env)
+            probe = first(self.make_env)
+            observation_space, action_space = probe.observation_space, probe.action_space
+            self.check_env(probe, self.config, self.n_envs)
+            self.env_name = name_of(env, probe)
+            EnvCalls.close(probe)
+        if observation_space is None or action_space is None:
+            raise UserError(f"{type(self).__name__} needs an environment, e.g. 'CartPole-v1'")
+        self.observation_space, self.action_space = observation_space, action_space
+        self.check_spaces(observation_space, action_space)
+        self.spec = ObsSpec.of(observation_space, self.config, self.exact)
+        self.seeds = read_seeds(seeds)
+        self.check_seeds(self.seeds)
+        sizes = self.config, self.spec, action_space, len(self.seeds), self.n_envs
+        self.device = self.choose_device(device, lambda: self.work(*sizes))
+        self.check_memory(*sizes, self.device)
+        self.metrics: dict[str, Tensor | float] = {}
+        self.build()
+
+    # What a subclass fills in.
+
+    def build(self) -> None:
+        """Make networks, memories and streams for `self.seeds`."""
+        raise NotImplementedError
+
+    def act(self, obs: np.ndarray) -> np.ndarray:
+        """Actions to train with, `(S, N, *obs) -> (S, N, *action)`: explores."""
+        raise NotImplementedError
+
+    def observe(self, step: Step) -> Metrics:
+        """Take in one transition of every lane and learn when it is time; latest metrics, (S,)."""
+        raise NotImplementedError
+
+    def network(self, generators: Generators, config: Any) -> Any:
+        """A network for as many seeds as there are generators."""
+        raise NotImplementedError
+
+    def policy_over(
+        self, network: Any, perception: ObservationPipeline, seeds: Sequence[int], frozen: bool
+    ) -> Policy:
+        """The policy over a network: one that stays as it is, or the one in training."""
+        raise NotImplementedError
+
+    def parts(self) -> dict[str, Any]:
+        """Everything that training depends on, by name; each part has `state` and `restore`, or
+        is None where the agent does without it."""
+        raise NotImplementedError
+
+    def on_env_reset(self) -> None:
+        """Take note that all training environments begin new episodes."""
+
+    def on_validation(self, accuracy: np.ndarray, balanced: np.ndarray) -> None:
+        """Take note of the accuracy (S,) on the validation images, and of its mean over classes."""
+
+    def before_evaluation(self) -> None:
+        """Make ready for an evaluation what belongs to training, and is timed with it."""
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether `finish` goes back to the weights that evaluations found best."""
+        return False
+
+    def before_final_evaluation(self) -> None:
+        """End training, before the final evaluation; may be called more than once."""
+
+    # What every agent has.
+
+    def state(self) -> dict[str, Any]:
+        """The state of all parts; arrays and lists have the seed axis first."""
+        state = {name: part.state() for name, part in self.parts().items() if part is not None}
+        return {**state, "num_timesteps": self.num_timesteps, "metrics": dict(self.metrics)}
+
+    @property
+    def samples(self) -> int:
+        """Transitions or images learned from per seed, each time they were."""
+        return self.learner.samples
+
+    def learners(self) -> list[Learner]:
+        """All that moves weights."""
+        return [self.learner] if hasattr(self, "learner") else []
+
+    def update_seconds(self) -> float:
+        """Spent on gradients and optimisers so far."""
+        return sum(learner.seconds for learner in self.learners())
+
+    def diverged(self) -> dict[int, str]:
+        """Rows of seeds whose learning has broken down, with the reason."""
+        return self.learner.broken(self.metrics.get("train/loss"))
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        for name, part in self.parts().items():
+            if state.get(name) is not None:  # a replay memory may not have been saved
+                part.restore(state[name])
+        self.num_timesteps = state["num_timesteps"]
+        self.metrics = {
+            key: torch.as_tensor(value) if isinstance(value, np.ndarray) else value
+            for key, value in state["metrics"].items()
+        }
+
+    def set_env(self, env: Any) -> None:
+        """Train in another environment with the same spaces from the next `learn` on."""
+        make = env_factory(env)
+        probe = first(make)
+        for name in ("observation_space", "action_space"):
+            if getattr(probe, name) != getattr(self, name):
+                raise UserError(
+                    f"this agent has {name} {getattr(self, name)}, the environment "
+                    f"{getattr(probe, name)}"
+                )
+        self.check_env(probe, self.config, self.n_envs)
+        self.env_name = name_of(env, probe)
+        EnvCalls.close(probe)
+        self.make_env = make
+
+    def set_horizon(self, total_timesteps: int) -> None:
+        """Set the horizon that schedules run over (env steps per seed), and count from 0."""
+        self.total_timesteps, self.num_timesteps = whole("total_timesteps", total_timesteps), 0
+        self.on_env_reset()
+
+    def progress(self) -> float:
+        """Share of the horizon that has passed, 0 to 1."""
+        if self.total_timesteps is None:
+            raise UserError(
+                "call agent.set_horizon(total_timesteps) before act and observe: "
+                "exploration and learning-rate schedules run over it"
+            )
+        return min(self.num_timesteps / max(self.total_timesteps, 1), 1.0)
+
+    def intervals_crossed(self, interval: int) -> int:
+        """How many multiples of `interval` env steps per seed the last observe has crossed."""
+        return self.num_timesteps // interval - (self.num_timesteps - self.n_envs) // interval
+
+    def lanes(self) -> EnvLanes | BatchedLanes:
+        """Training environments for these seeds."""
+        if self.make_env is None:
+            raise UserError("this agent was loaded without an environment: pass env= to load")
+        return lanes_for(self.make_env, self.seeds, self.n_envs, self.spec)
+
+    def trainer(self, plan: TrainingSchedule) -> TrainerProtocol:
+        """What trains these seeds as planned, from where the agent stands."""
+        from rlbench.learning.training.trainer import Trainer
+
+        return Trainer(self, plan)
+
+    def policy(self, seed: int | None = None) -> Policy:
+        """The greedy policy of one seed, or of all of them, frozen as it is now."""
+        rows = self.row(seed)
+        # Weights are copied in: orthogonal first ones would take 0.2 s a seed for large images.
+        quick = self.config.model_copy(update={"ortho_init": False})
+        network = self.network([generator(0, "init") for _ in rows], quick)
+        StackedParameters(network, self.device).freeze().data.copy_(self.learner.stack.data[rows])
+        normalizer = self.normalizer.rows(rows) if self.normalizer else None
+        perception = ObservationPipeline(self.spec, network.state_size, normalizer)
+        return self.policy_over(network, perception, [self.seeds[r] for r in rows], frozen=True)
+
+    def live_policy(self) -> Policy:
+        """The policy over the weights in training, not a frozen copy."""
+        network = self.learner.network
+        if self._live is None or self._live[0] is not network:
+            perception = ObservationPipeline(self.spec, network.state_size, self.normalizer)
+            self._live = network, self.policy_over(network, perception, self.seeds, frozen=False)
+        return self._live[1]
+
+    @property
+    def action_start(self) -> int:
+        """The first action of a Discrete space; agents and policies count from 0."""
+        discrete = isinstance(self.action_space, spaces.Discrete)
+        return int(self.action_space.start) if discrete else 0  # type: ignore[attr-defined]
+
+    def row(self, seed: int | None) -> list[int]:
+        """Rows of `seed`, or of all seeds where it is None."""
+        if seed is None:
+            return list(range(len(self.seeds)))
+        if seed not in self.seeds:
+            raise UserError(f"this agent has no seed {seed}, it has {list(self.seeds)}")
+        return [self.seeds.index(seed)]
+
+    def keep_seeds(self, rows: Sequence[int]) -> None:
+        """Go on with these rows only: the others are cut out of every tensor and memory."""
+        state = checkpoint.select(self.state(), rows)
+        self.seeds = tuple(self.seeds[r] for r in rows)
+        self.build()
+        self.restore(state)

@@ -1,0 +1,149 @@
+"""What can be said of an agent before it is built: what it can handle, what it takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from gymnasium import spaces
+
+from rlbench.config import LARGEST_SEED
+from rlbench.config import Config as BaseConfig
+from rlbench.errors import UserError
+from rlbench.learning.environments.batched_lanes import is_data
+from rlbench.learning.environments.spaces import ObsSpec, check_readable
+from rlbench.learning.evaluation.episodes import LANES
+from rlbench.learning.hardware import memory_budget
+from rlbench.learning.hardware.device import UpdateSize, pick_device, reason
+from rlbench.learning.optim.learner import Learner, LearnerConfig
+
+SCORE = 500  # bytes of an evaluation episode's score, and of its row
+
+
+class Capabilities:
+    """The class-level half of an agent; a subclass sets the attributes and overrides `memory`."""
+
+    Config: ClassVar[type[BaseConfig]] = BaseConfig
+    version: ClassVar[int] = 1
+    action_spaces: ClassVar[tuple[type[spaces.Space[Any]], ...]] = ()
+    default_timesteps: ClassVar[int] = 100_000
+    default_envs: ClassVar[int] = 1
+    largest_seed: ClassVar[int] = LARGEST_SEED
+    saturates: ClassVar[bool] = False  # steps beyond its usual ones would teach it nothing
+    exact: ClassVar[bool] = False  # needs observations in full precision, whatever it sees
+    env_bytes: ClassVar[int] = 10_000  # of an environment, at least
+    libraries: ClassVar[tuple[str, ...]] = ()  # whose versions are recorded too
+
+    @classmethod
+    def name(cls) -> str:
+        """The name on the command line: that of the agent's file."""
+        return cls.__module__.rsplit(".", 1)[-1].replace("_", "-")
+
+    @classmethod
+    def estimate_bytes(
+        cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
+    ) -> dict[str, int]:
+        """Bytes that `build` is going to take, by purpose."""
+        raise NotImplementedError
+
+    @classmethod
+    def choose_device(
+        cls, name: str | torch.device, work: Callable[[], UpdateSize]
+    ) -> torch.device:
+        """The device that `auto`, `cpu`, `cuda` or `cuda:i` means."""
+        return pick_device(name, work)
+
+    @classmethod
+    def device_reason(cls, name: str, work: Callable[[], UpdateSize]) -> str:
+        """Why it means that, in brackets; empty where there was no choice."""
+        return reason(name, work)
+
+    @classmethod
+    def work(
+        cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
+    ) -> UpdateSize:
+        """What an update of all seeds is, roughly: networks are dense unless they read images."""
+        images = any(part.image for part in spec.parts)
+        given = config, spec, action_space, seeds, n_envs
+        copies = Learner.copies(config) if isinstance(config, LearnerConfig) else 1
+        parameters = cls.estimate_bytes(*given).get("networks", 0) // (4 * copies)  # of all seeds
+        batch = getattr(config, "batch_size", None) or getattr(config, "n_steps", 1) * n_envs
+        return UpdateSize(parameters * batch, images)
+
+    @classmethod
+    def adapted(
+        cls, preset: dict[str, Any], given: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What of a preset is used under the parameters given, and settings that it cannot take."""
+        return preset, {}
+
+    @classmethod
+    def first_update(cls, config: Any, n_envs: int) -> int:
+        """Env steps per seed before the first update."""
+        return 0
+
+    @classmethod
+    def usual_envs(cls, config: Any) -> int:
+        """Environments per seed where nobody says how many."""
+        return cls.default_envs
+
+    @classmethod
+    def usual_steps(cls, config: Any, env: Any) -> int:
+        """Env steps per seed where nobody says how many: ten passes over image data."""
+        passes = 10 if is_data(env) and cls.default_timesteps else 0
+        return passes * env.unwrapped.pass_steps if passes else cls.default_timesteps
+
+    @classmethod
+    def check_env(cls, env: Any, config: Any, n_envs: int) -> None:
+        """Refuse an environment that the agent cannot handle, before anything is built."""
+        cls.check_spaces(env.observation_space, env.action_space)
+
+    @classmethod
+    def check_start(cls, config: Any, env: Any) -> None:
+        """Refuse what training could not begin with, before anything is written."""
+
+    @classmethod
+    def teacher_digest(cls, config: Any) -> str:
+        """What stands for the content of files with agents that it learns from, if it does."""
+        return ""
+
+    @classmethod
+    def check_seeds(cls, seeds: Sequence[int]) -> None:
+        """Refuse seeds that the agent's generators cannot start from."""
+        if max(seeds) > cls.largest_seed:
+            raise UserError(
+                f"{cls.name()} takes seeds from 0 to {cls.largest_seed}, not {max(seeds)}"
+            )
+
+    @classmethod
+    def check_spaces(
+        cls, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
+    ) -> None:
+        """Refuse spaces that the agent cannot handle, before anything is built."""
+        if not isinstance(action_space, cls.action_spaces):
+            able = " or ".join(kind.__name__ for kind in cls.action_spaces)
+            raise UserError(f"{cls.name()} needs {able} actions, not {action_space}")
+        check_readable(observation_space)
+
+    @classmethod
+    def check_memory(
+        cls,
+        config: Any,
+        spec: ObsSpec,
+        action_space: Any,
+        seeds: int,
+        n_envs: int,
+        device: torch.device,
+        episodes: int = 0,
+    ) -> str:
+        """What S seeds are going to take, in words; refused with the numbers if it does not fit.
+
+        `episodes` is how many an evaluation plays."""
+        parts = cls.estimate_bytes(config, spec, action_space, seeds, n_envs)
+        seen = 4 * math.prod(spec.seen) * spec.dtype.itemsize  # carried, put together, copied
+        parts["environments"] = seeds * (n_envs + LANES) * (cls.env_bytes + seen)
+        parts["scores"] = seeds * episodes * SCORE
+        memory_budget.check(parts, device, f"{cls.name()} with {seeds} seeds")
+        return memory_budget.describe(parts)

@@ -1,0 +1,252 @@
+"""Replay memory of S seeds (Lin 1992; Mnih et al. 2015): uniform, with replacement."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlbench.errors import UserError
+from rlbench.learning.data.frame_store import FrameStore
+from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.equations import indexing, returns
+from rlbench.learning.rng import RandomStream
+
+
+class Field(NamedTuple):
+    """One field of a transition: its shape and numpy dtype."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+ONE_DISCRETE = Field((), np.int64)  # action
+
+
+def replay_bytes(seeds: int, capacity: int, fields: dict[str, Field]) -> int:
+    """Bytes that a `Replay` of these sizes takes (and observations stored once take one more
+    for each interrupted episode)."""
+    widths = (math.prod(f.shape) * np.dtype(f.dtype).itemsize for f in fields.values())
+    return seeds * capacity * sum(widths)
+
+
+def transition_fields(
+    spec: ObsSpec,
+    memory: int,
+    gamma: float,
+    n_steps: int = 1,
+    action: Field = ONE_DISCRETE,
+) -> dict[str, Field]:
+    """What a transition is made of, with one discrete action unless told; without a future
+    (gamma = 0) nobody asks for its successor."""
+    obs, scalar = Field(spec.shape, spec.raw), Field((), np.float32)
+    future = bool(gamma or memory or spec.stack > 1)
+    # A vector is read faster where its successor lies beside it.
+    once = spec.stack > 1 or any(part.image for part in spec.parts)
+    fields = {"obs": obs, "reward": scalar, "action": action}
+    if future:
+        fields |= {"terminated": scalar} if once else {"next_obs": obs, "terminated": scalar}
+    if memory or n_steps > 1 or (future and once):
+        fields["first"] = scalar
+    if memory:
+        fields["memory"] = Field((memory,), np.float32)
+    return fields
+
+
+def _zeros(shape: tuple[int, ...], kind: torch.dtype, device: torch.device) -> Tensor:
+    """torch.zeros, but that on a CPU what is never written to takes no memory and no time."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=kind, device=device)
+    return torch.from_numpy(np.zeros(shape, torch.empty(0, dtype=kind).numpy().dtype))
+
+
+class Replay:
+    """Ring of `capacity` transitions per seed; `add` writes N a call, `sample` reads `(S, B)`.
+
+    Fields of one dtype share one matrix `(S, capacity, width)`, so that a batch is gathered by one
+    call per dtype; observations without `next_obs` but with `first` are `FrameStore`, stored once.
+    With `length` above 1, samples are successive steps of one lane, whatever episodes they belong
+    to: all of each where they are wanted `whole`, else all its rewards, its first observation and
+    action, and the successor of the last step that is of the same episode. With `stack` above 1,
+    observations come with those before them.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        fields: dict[str, Field],
+        n_envs: int,
+        uniforms: RandomStream,
+        device: torch.device,
+        length: int = 1,
+        stack: int = 1,
+        whole: bool = True,
+    ) -> None:
+        seeds = len(uniforms.generators)
+        self.n_envs, self.length, self.stack, self.whole = n_envs, length, stack, whole
+        self.capacity = max(capacity // n_envs, 1) * n_envs  # whole steps of all lanes
+        least = (length + stack - 1) * n_envs
+        if self.capacity < least:
+            raise UserError(
+                f"buffer_size={capacity} is too small for sequences of {length} steps and "
+                f"frame_stack={stack} in {n_envs} environments: it must be at least {least}"
+            )
+        self.timed = length > 1 or "memory" in fields  # whether batches have an axis of time
+        self.frames: FrameStore | None = None
+        if "first" in fields and "next_obs" not in fields:
+            obs = fields["obs"]
+            self.frames = FrameStore(seeds, n_envs, self.capacity, *obs, stack, device)
+            fields = {name: field for name, field in fields.items() if name != "obs"}
+        self.uniforms = uniforms
+        self.position = self.size = 0
+        self.columns: dict[str, tuple[torch.dtype, slice, tuple[int, ...]]] = {}
+        widths: dict[torch.dtype, int] = {}
+        for name, (shape, dtype) in fields.items():
+            kind = torch.from_numpy(np.empty(0, dtype)).dtype
+            start = widths.get(kind, 0)
+            widths[kind] = start + int(np.prod(shape))
+            self.columns[name] = (kind, slice(start, widths[kind]), shape)
+        self.data = {
+            kind: _zeros((seeds, self.capacity, width), kind, device)
+            for kind, width in widths.items()
+        }
+        # On a CPU transitions are written straight into `data`; for another device they are
+        # put together here and sent as one block.
+        self.host = {
+            kind: (
+                data if device.type == "cpu" else torch.zeros(seeds, n_envs, width, dtype=kind)
+            ).numpy()
+            for (kind, data), width in zip(self.data.items(), widths.values(), strict=True)
+        }
+        self.staged = device.type != "cpu"
+        self.device = device
+        self.rows = np.arange(seeds)[:, None] * self.capacity  # (S, 1)
+        drawn = uniforms.values[:, 0].size * length  # S x B x T
+        self._drawn = {
+            kind: torch.empty(drawn, width, dtype=kind, device=device)
+            for kind, width in widths.items()
+        }
+        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []  # on a CPU: `data` and `_drawn`
+        if not self.staged:
+            for kind, data in self.data.items():
+                self._arrays.append((data.flatten(0, 1).numpy(), self._drawn[kind].numpy()))
+        self._batch = self._views()
+
+    def add(self, **values: np.ndarray) -> None:
+        """Store one transition of every lane; each value is `(S, N, *shape)`, and those that no
+        field asks for are left out."""
+        here = slice(self.position, self.position + self.n_envs)
+        slot = slice(0, self.n_envs) if self.staged else here
+        for name, (kind, columns, _) in self.columns.items():
+            block = self.host[kind][:, slot, columns]
+            block[...] = values[name].reshape(block.shape)
+        if self.frames is not None:
+            self.frames.add(*(values[k] for k in ("obs", "next_obs", "first", "terminated")))
+        if self.staged:
+            for kind, data in self.data.items():
+                data[:, here] = torch.from_numpy(self.host[kind]).to(data.device)
+        self.position = here.stop % self.capacity
+        self.size = max(self.size, here.stop)
+
+    def ready(self) -> bool:
+        """Whether there is anything to sample."""
+        return self._starts()[1] > 0
+
+    def _starts(self) -> tuple[int, int]:
+        """The first step, counted from the oldest one stored, at which a sample may begin, and
+        how many such steps there are."""
+        full = self.size == self.capacity
+        first = self.stack - 1 if full else 0  # what was stacked below the oldest is overwritten
+        return first, self.size // self.n_envs - first - self.length + 1
+
+    def sample(self) -> dict[str, Tensor]:
+        """A batch drawn uniformly from what is stored: name -> `(S, B, *shape)`, or
+        `(S, B, T, *shape)` for sequences and where there is a memory.
+
+        The tensors are the same ones at every call: use them before the next.
+        """
+        begin = self._begin(self.uniforms.next())  # (S, B)
+        slots = begin
+        if self.length > 1:
+            steps = self.n_envs * np.arange(self.length)
+            slots = ((begin[..., None] + steps) % self.capacity).reshape(len(begin), -1)  # (S, B T)
+        self._gather((slots + self.rows).reshape(-1))
+        if self.length > 1 and not self.whole:
+            return self._of_first(begin)
+        if self.frames is None:
+            return self._batch
+        pair = self.frames.pair(slots, self._first())
+        lead = (begin.shape[1], self.length) if self.timed else begin.shape[1:]
+        both = (self.frames.shaped(some, lead) for some in pair)
+        return {**self._batch, **dict(zip(("obs", "next_obs"), both, strict=True))}
+
+    def _gather(self, index: np.ndarray) -> None:
+        """Read these rows of `data`, counted through all seeds, into `_drawn`."""
+        if self.staged:
+            rows = torch.from_numpy(index).to(self.device)
+            for kind, data in self.data.items():
+                torch.index_select(data.flatten(0, 1), 0, rows, out=self._drawn[kind])
+        else:
+            for stored, out in self._arrays:
+                stored.take(index, 0, out, "clip")
+
+    def _of_first(self, begin: np.ndarray) -> dict[str, Tensor]:
+        """What n-step targets need of the batch: see the class."""
+        batch = dict(self._batch)
+        batch["action"] = batch["action"][:, :, 0]
+        last = returns.last_step(batch["first"])  # (S, B)
+        if self.frames is None:
+            batch["obs"] = batch["obs"][:, :, 0]
+            batch["next_obs"] = indexing.take_step(batch["next_obs"], last)
+            return batch
+        flags, lead = self._first(), begin.shape[1:]
+        end = (begin + self.n_envs * last.cpu().numpy()) % self.capacity
+        batch["obs"] = self.frames.shaped(self.frames.seen(begin, flags), lead)
+        batch["next_obs"] = self.frames.shaped(self.frames.pair(end, flags)[1], lead)
+        return batch
+
+    def _begin(self, uniform: np.ndarray) -> np.ndarray:
+        """Slots of the first steps of samples, from numbers in [0, 1), both `(S, B)`."""
+        if self.length == self.stack == 1:
+            return (uniform * self.size).astype(np.int64)
+        first, count = self._starts()
+        drawn = (uniform * (count * self.n_envs)).astype(np.int64)
+        step, lane = first + drawn // self.n_envs, drawn % self.n_envs
+        if self.size == self.capacity:
+            step += self.position // self.n_envs  # the oldest
+        return step % (self.capacity // self.n_envs) * self.n_envs + lane
+
+    def _first(self) -> Tensor:
+        """(S, capacity): 1 for steps that begin an episode."""
+        return self.data[torch.float32][..., self.columns["first"][1].start]
+
+    def _views(self) -> dict[str, Tensor]:
+        """The fields of a batch as views of where it is gathered."""
+        views = {}
+        lead = (len(self.rows), -1, self.length) if self.timed else (len(self.rows), -1)
+        for name, (kind, columns, shape) in self.columns.items():
+            batch = self._drawn[kind].unflatten(0, lead)
+            if shape:
+                field = batch[..., columns]
+                views[name] = field if len(shape) == 1 else field.unflatten(-1, shape)
+            else:
+                views[name] = batch[..., columns.start]
+        return views
+
+    def state(self) -> dict[str, Any]:
+        stored = {str(kind): data[:, : self.size] for kind, data in self.data.items()}
+        state = {"position": self.position, "data": stored, "uniforms": self.uniforms.state()}
+        return state if self.frames is None else {**state, "frames": self.frames.state(self.size)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.position = state["position"]
+        for kind, data in self.data.items():
+            stored = torch.as_tensor(state["data"][str(kind)])
+            self.size = stored.shape[1]
+            data[:, : self.size] = stored.to(data.device)
+        if self.frames is not None:
+            self.frames.restore(state["frames"], self.position)
+        self.uniforms.restore(state["uniforms"])

@@ -1,0 +1,248 @@
+"""From what a user calls an environment to a function that makes one."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
+
+from rlbench.errors import UserError, nearest
+from rlbench.learning.environments import wrapper_specs
+from rlbench.user_code.calls import constructed
+from rlbench.user_code.imports import first_line, import_module
+
+_LOG = logging.getLogger("rlbench")
+
+# Which of our extras brings what Gymnasium misses, by a word of its complaint.
+_EXTRAS = {"box2d": "box2d", "opencv": "atari", "mujoco": "mujoco"}
+
+
+def env_factory(env: Any, kwargs: dict[str, Any] | None = None) -> Callable[[], Any]:
+    """A function that makes a new environment.
+
+    `env`: a registered Gymnasium id, `package.module:EnvId` (the module registers it),
+    `package.module:Class` (or a function), a function, or an environment that is copied. Wrappers
+    follow names after plus signs, from the inside out: `CartPole-v1+mask-velocity+blank:0.3`; see
+    `rlbench.learning.environments.wrapper_specs`.
+
+    Raises:
+        UserError: nothing of that name, or it cannot be made.
+    """
+    if isinstance(env, gymnasium.Env):
+        return functools.partial(_copied, env)
+    if hasattr(env, "num_envs"):
+        raise UserError(_vector(env))
+    if callable(env):
+        return functools.partial(constructed, env, **(kwargs or {}))
+    if not isinstance(env, str):
+        raise UserError(
+            "env must be the id of an environment, a function that makes one, or an environment, "
+            f"not {type(env).__name__}"
+        )
+    name, *wraps = split(env)
+    make = functools.partial(constructed, _maker(name), **(kwargs or {}))
+    layers = [wrapper_specs.layer(wrap) for wrap in wraps]
+    made = first(make, f"environment '{name}'")
+    for wrap, layer in zip(wraps, layers, strict=True):
+        made = first(functools.partial(layer, made), f"wrapper '{wrap}'", f"does not fit {name}")
+    with contextlib.suppress(Exception):
+        constructed(made.close)
+    return functools.partial(_wrapped, make, layers) if layers else make
+
+
+def first(make: Callable[[], Any], what: str = "", trouble: str = "cannot be made") -> Any:
+    """The first environment of a function, checked; `what` and `trouble` are for its errors.
+
+    Raises:
+        UserError: the function fails, or what it makes is no environment with spaces.
+    """
+    what = what or f"environment {_called(make)}"
+    try:
+        made = make()
+    except Exception as error:
+        raise UserError(f"{what} {trouble}: {_reason(error)}") from None
+    if not isinstance(made, gymnasium.Env):
+        if hasattr(made, "num_envs"):
+            raise UserError(_vector(made))
+        kind = f"the class {made.__name__}" if isinstance(made, type) else type(made).__name__
+        raise UserError(f"{what} is no gymnasium.Env: what makes it returned {kind}")
+    for name in ("observation_space", "action_space"):
+        try:
+            space = getattr(made, name)
+        except Exception as error:
+            raise UserError(f"{what} has no {name}: {_reason(error)}") from None
+        if not isinstance(space, gymnasium.Space):
+            raise UserError(f"{what}: its {name} must be one of gymnasium.spaces, not {space!r}")
+    return made
+
+
+def _called(make: Callable[[], Any]) -> str:
+    """The name of a function or class, or of the environment that is copied."""
+    while isinstance(make, functools.partial):
+        make = make.args[0] if make.func in (_copied, constructed) else make.func
+    return getattr(make, "__qualname__", type(make).__qualname__)
+
+
+def _copied(env: gymnasium.Env[Any, Any]) -> Any:
+    try:
+        return constructed(copy.deepcopy, env)
+    except Exception as error:
+        kind = type(env.unwrapped).__name__
+        raise ValueError(
+            f"it cannot be copied for each lane ({_reason(error)}): give a function that makes one "
+            f"instead, such as lambda: {kind}()"
+        ) from None
+
+
+def _vector(env: Any) -> str:
+    """What to do with several environments in one object."""
+    spec = getattr(env, "spec", None)
+    one = f"'{spec.id}'" if spec else "the id of one, or a function that makes one"
+    return (
+        f"{type(env).__name__} holds {env.num_envs} environments: give {one}, and "
+        f"n_envs={env.num_envs}"
+    )
+
+
+def split(name: str) -> list[str]:
+    """`CartPole-v1+blank:0.3` as `["CartPole-v1", "blank:0.3"]`, without spaces."""
+    return ["".join(piece.split()) for piece in name.split("+")]
+
+
+def registered(gym_id: str) -> str | None:
+    """The id as Gymnasium has it, of the newest version where none is said; None for no such id.
+
+    Our own environments and Atari's register themselves when they are first asked for.
+    """
+    for source in _SOURCES:
+        try:
+            importlib.import_module(source)
+        except ImportError:  # ale_py is an extra
+            continue
+        if gym_id in gymnasium.registry:
+            return gym_id
+        versions = {
+            spec.version or 0: name
+            for name, spec in gymnasium.registry.items()
+            if name.rpartition("-v")[0] == gym_id
+        }
+        if versions:
+            return versions[max(versions)]
+    return None
+
+
+_SOURCES = ("gymnasium", "rlbench.envs", "ale_py")  # their ids need no module
+
+
+def resolved(name: str) -> str:
+    """The name with its version: `module:Foo-v1` for `module:Foo`, `CartPole-v1` for
+    `gymnasium:CartPole`. A class or function keeps its name, and so does what is not found."""
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        return registered(name) or name
+    try:
+        found = _import(module, attribute, name)
+    except UserError:
+        return name  # whoever makes it says what is wrong
+    full = None if callable(found) else registered(attribute)
+    if full is None:
+        return name
+    return full if module in _SOURCES else f"{module}:{full}"
+
+
+def full_name(name: str) -> str:
+    """The name with its version, and wrappers behind it in their one spelling."""
+    name, *wraps = split(name)
+    return "+".join([resolved(name), *map(wrapper_specs.canonical, wraps)])
+
+
+def name_of(env: Any, made: Any) -> str:
+    """The name of `env`, as `env_factory` takes it, of which `made` is one: its full id if it has
+    one, else the name of its class."""
+    if isinstance(env, str):
+        return full_name(env)
+    while type(made) in _MAKE_LAYERS:
+        made = made.env
+    spec = getattr(made, "spec", None) if made is made.unwrapped else None
+    return getattr(spec, "id", type(made.unwrapped).__name__)
+
+
+# What gymnasium.make puts around an environment.
+_MAKE_LAYERS = (TimeLimit, OrderEnforcing, PassiveEnvChecker)
+
+
+def _maker(name: str) -> Callable[..., Any]:
+    module, colon, attribute = name.partition(":")
+    if colon:
+        found = _import(module, attribute, f"environment '{name}'")
+        if callable(found):
+            return found
+    gym_id = attribute or name
+    full_id = registered(gym_id)
+    atari = sys.modules.get("ale_py")
+    if full_id is None:
+        if not atari and (gym_id.startswith("ALE/") or "NoFrameskip" in gym_id):
+            raise UserError(f"environment '{name}': pip install 'rlbench[atari]'")
+        raise UserError(
+            f"no environment '{name}'.{nearest(gym_id, gymnasium.registry)}"
+            " (rlbench list envs shows all; package.module:EnvId imports your own)"
+        )
+    if atari:  # else each game greets on stderr
+        atari.ALEInterface.setLoggerMode(atari.LoggerMode.Error)
+    return functools.partial(gymnasium.make, full_id, disable_env_checker=True)
+
+
+def _wrapped(make: Callable[[], Any], layers: Sequence[Callable[[Any], Any]]) -> Any:
+    return functools.reduce(lambda env, layer: layer(env), layers, make())
+
+
+def _import(module: str, attribute: str, what: str) -> Any:
+    """What a module has under a name, None for nothing.
+
+    Raises:
+        UserError: it cannot be imported, or registers an id that another such module has.
+    """
+    before = dict(gymnasium.registry)
+    try:
+        found = getattr(constructed(import_module, module), attribute, None)
+    except Exception as error:
+        raise UserError(f"{what}: cannot import '{module}': {_reason(error)}") from None
+    for gym_id, spec in [*gymnasium.registry.items()]:
+        old = before.get(gym_id, spec)
+        if old is spec:
+            if gym_id not in before:
+                _REGISTERED[gym_id] = module
+        elif _REGISTERED.get(gym_id, module) != module:
+            gymnasium.registry[gym_id] = old
+            _CLASHES[module, gym_id] = _REGISTERED[gym_id]
+        else:
+            _REGISTERED[gym_id] = module
+            _LOG.warning("%s registers %s anew: that name is now its environment", module, gym_id)
+    if other := _CLASHES.get((module, registered(attribute) or attribute)):
+        raise UserError(
+            f"{what}: '{other}' has registered {attribute} too, and one process holds one "
+            f"environment of a name: use them in runs of their own, or {module}:Class"
+        )
+    return found
+
+
+_REGISTERED: dict[str, str] = {}  # ids by the module that brought them here
+_CLASHES: dict[tuple[str, str], str] = {}  # a module and an id that another one had before it
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what went wrong, or the extra that helps."""
+    text = first_line(error)
+    if isinstance(error, gymnasium.error.DependencyNotInstalled):
+        for word, extra in _EXTRAS.items():
+            if word in text.lower():
+                return f"{word} is missing: pip install 'rlbench[{extra}]'"
+    return text if type(error) in (ValueError, UserError) else f"{text} ({type(error).__name__})"

@@ -1,0 +1,224 @@
+"""Observation spaces: how observations are stored, and what networks get to see of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from rlbench.errors import UserError
+from rlbench.learning.environments.observations import reader
+from rlbench.learning.environments.space_json import to_json
+from rlbench.learning.equations.indexing import one_hot
+
+Channels = Literal["auto", "first", "last"]
+SMALLEST_IMAGE = 8  # pixels; a Box with shorter sides is read as numbers
+
+
+class ObsPart(NamedTuple):
+    """One part of an observation, for one branch of a network.
+
+    `image` is (channels, height, width) of an image, with the channels of all frames; `sizes` are
+    the categories of integers; a part that has neither is a vector.
+    """
+
+    columns: slice  # of the flattened observation
+    shape: tuple[int, ...]
+    image: tuple[int, int, int] | None = None
+    frame: tuple[int, ...] = ()  # one frame of it as it is stored
+    channels_last: bool = False
+    sizes: tuple[int, ...] = ()
+    scale: float = 1.0
+    hot: bool = False  # a category that is one-hot already
+
+    def features(self, stack: int) -> int:
+        """Width of the part as a vector."""
+        return stack * (sum(self.sizes) or math.prod(self.shape))
+
+
+class ObsSpec:
+    """How observations of a space become arrays, and how networks read those arrays.
+
+    Box keeps its shape (uint8 stays uint8, everything else becomes float32); Discrete and
+    MultiDiscrete become integers that networks see one-hot; Dict and Tuple are flattened to one
+    float32 vector as `gymnasium.spaces.flatten` does, of which networks see the parts. An image
+    is a Box of three axes, or of four with a first axis of frames, or a uint8 Box of two axes,
+    with sides of at least 8 pixels. Its height and width are the two axes that are equal; where
+    all or none are, see `_channels_last`, or say `channels`: first or last.
+
+    `stack` is how many successive observations networks see at once: `seen` is their shape.
+    `dtype` is what networks see, `raw` what environments' observations are kept in until then.
+    With `exact` that is float64 where float32 does not hold all values of the space.
+    """
+
+    def __init__(
+        self,
+        space: spaces.Space[Any],
+        stack: int = 1,
+        channels: Channels = "auto",
+        exact: bool = False,
+    ) -> None:
+        self.space, self.stack = space, stack
+        self.shape: tuple[int, ...]
+        self.dtype: Any = np.dtype(np.float32)
+        if isinstance(space, spaces.Box):
+            self.shape = space.shape or (1,)
+            if space.dtype == np.uint8:
+                self.dtype = np.dtype(np.uint8)
+            self.parts = [_box(space, 0, stack, channels)]
+        elif isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+            counts = np.ravel(space.n if isinstance(space, spaces.Discrete) else space.nvec)
+            sizes = tuple(int(n) for n in counts)
+            self.shape, self.dtype = (len(sizes),), np.dtype(np.int64)
+            self.parts = [ObsPart(slice(0, len(sizes)), self.shape, sizes=sizes)]
+        else:
+            self.shape = (spaces.flatdim(space),)
+            self.parts = _parts(space, stack, channels)
+        self.raw = np.dtype(np.float64) if exact and is_wide(space) else self.dtype
+        # An observation of the space as what is stored; raises BadObservation where it is none.
+        self.array = reader(space, self.raw)
+        self.seen = self.shape if stack == 1 else (stack, *self.shape)
+
+    @classmethod
+    def of(cls, space: spaces.Space[Any], config: Any, exact: bool = False) -> ObsSpec:
+        """How an agent of this configuration sees the space. What is normalised is kept exactly
+        until then."""
+        return cls(
+            space,
+            getattr(config, "frame_stack", 1),
+            getattr(config, "channels", "auto"),
+            exact or getattr(config, "normalize_obs", False),
+        )
+
+    def pictures(self) -> str:
+        """How images are read, in words: `image 10x10, 12 channels, channels last`."""
+        said = []
+        for part in self.parts:
+            if part.image is not None and len(part.frame) == 3:
+                channels, height, width = _sides(part.frame, part.channels_last)
+                frames = part.image[0] // channels
+                text = f"image {height}x{width}, {channels} channel{'s' * (channels > 1)}"
+                text += f", {frames} frames" if frames > 1 else ""
+                if channels > 1:
+                    text += f", channels {'last' if part.channels_last else 'first'}"
+                said.append(text)
+        return "; ".join(dict.fromkeys(said))
+
+    @property
+    def features(self) -> int:
+        """Width of the whole observation as a vector."""
+        return sum(part.features(self.stack) for part in self.parts)
+
+    @property
+    def vector(self) -> bool:
+        """Whether the observation is one float32 vector, stored as networks read it."""
+        part = self.parts[0]
+        return len(self.parts) == 1 and self.dtype == np.float32 and part.image is None
+
+    def flat(self, seen: Tensor, part: ObsPart) -> Tensor:
+        """One part as a vector: `(S, B, *seen) -> (S, B, features)` float32."""
+        if self.vector:
+            return seen.flatten(2)
+        x = seen.reshape(*seen.shape[:2], self.stack, -1)[..., part.columns]
+        if part.sizes:
+            x = torch.cat([one_hot(x[..., i], n) for i, n in enumerate(part.sizes)], -1)
+        x = x.flatten(2)
+        x = x if x.dtype == torch.float32 else x.float()
+        return x if part.scale == 1.0 else x * part.scale
+
+    def flat_array(self, seen: np.ndarray) -> np.ndarray:
+        """All parts as one vector, on arrays: `(S, N, *seen) -> (S, N, features)` float32."""
+        lead = seen.shape[:2]
+        if self.vector:
+            return seen if seen.ndim == 3 else seen.reshape(*lead, -1)
+        return torch.cat(
+            [self.flat(torch.from_numpy(seen), part) for part in self.parts], -1
+        ).numpy()
+
+    def picture(self, seen: Tensor, part: ObsPart) -> Tensor:
+        """One image, channels first: `(S, B, *seen) -> (S, B, C, H, W)` float32."""
+        x = seen.reshape(*seen.shape[:2], self.stack, -1)[..., part.columns]
+        assert part.image is not None
+        x = x.reshape(*x.shape[:2], -1, *part.frame)  # (S, B, frames, ...)
+        if part.channels_last:
+            x = x.movedim(-1, 3)
+        x = x.reshape(*x.shape[:2], *part.image)
+        x = x if x.dtype == torch.float32 else x.float()
+        return x if part.scale == 1.0 else x * part.scale
+
+
+def is_wide(space: spaces.Space[Any]) -> bool:
+    """Whether a Box in the space has values that float32 does not hold."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+        return any(is_wide(each) for each in inner)
+    return isinstance(space, spaces.Box) and not np.can_cast(space.dtype, np.float32)
+
+
+def _channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether the channels of an image of three axes are the last: height and width are the two
+    equal ones. Where all are equal they are, as Gymnasium has it; else they are the shorter of the
+    outer axes."""
+    if shape[0] == shape[1]:
+        return True
+    return shape[1] != shape[2] and shape[2] < shape[0]
+
+
+def _sides(shape: tuple[int, ...], last: bool) -> tuple[int, int, int]:
+    """(channels, height, width) of an image of three axes."""
+    a, b, c = shape
+    return (c, a, b) if last else (a, b, c)
+
+
+def _box(space: spaces.Box, start: int, stack: int, channels: Channels) -> ObsPart:
+    """A Box from column `start` of the flattened observation on."""
+    shape, columns = space.shape or (1,), slice(start, start + int(np.prod(space.shape)))
+    integers = space.dtype == np.uint8
+    scale = 1.0 / 255.0 if integers else 1.0
+    frames, sides = (shape[0], shape[1:]) if len(shape) == 4 else (1, shape)
+    if len(sides) == 2 and integers:
+        sides = (1, *sides)
+    if len(sides) == 3:
+        last = _channels_last(sides) if channels == "auto" else channels == "last"
+        depth, height, width = _sides(sides, last)
+        if min(height, width) >= SMALLEST_IMAGE:
+            image = (stack * frames * depth, height, width)
+            return ObsPart(columns, shape, image, sides, last, (), scale)
+    return ObsPart(columns, shape, scale=scale)
+
+
+def _parts(space: spaces.Space[Any], stack: int, channels: Channels) -> list[ObsPart]:
+    """The parts of a Dict or Tuple, in the order in which `flatten` writes them."""
+    parts: list[ObsPart] = []
+    start = 0
+
+    def walk(space: spaces.Space[Any]) -> None:
+        nonlocal start
+        if isinstance(space, spaces.Dict | spaces.Tuple):
+            inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+            for each in inner:
+                walk(each)
+            return
+        width = spaces.flatdim(space)
+        if isinstance(space, spaces.Box):
+            parts.append(_box(space, start, stack, channels))
+        else:  # flatten has made it one-hot already
+            parts.append(ObsPart(slice(start, start + width), (width,), hot=True))
+        start += width
+
+    walk(space)
+    return parts
+
+
+def check_readable(space: spaces.Space[Any]) -> None:
+    """Refuse observations that no network here reads, or that cannot be written to a file."""
+    try:
+        to_json(space)
+        if not ObsSpec(space).features:
+            raise ValueError("nothing to see")
+    except (TypeError, ValueError, IndexError, NotImplementedError):
+        raise UserError(f"no network here reads observations of {space}") from None

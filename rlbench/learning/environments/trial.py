@@ -1,0 +1,148 @@
+"""Try an environment before training: whether seeds reach it, and whether networks lose digits."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlbench.learning.environments.batched_lanes import is_data
+from rlbench.learning.environments.calls import BadEnvironment, EnvCalls
+from rlbench.learning.environments.global_generators import streams_kept
+from rlbench.learning.environments.lanes import MakeEnv
+from rlbench.learning.environments.observations import bounds, overstepped
+from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.user_code.calls import UserCodeError, guarded
+
+SEED = 2**31 - 1  # of no episode that is evaluated
+STEPS = 10
+SLOW = 1.0  # seconds after which a trial takes no further step, and nothing is made once more
+
+
+class _Seen(NamedTuple):
+    """What an episode showed: observations with their rewards."""
+
+    obs: list[np.ndarray]
+    rewards: list[float]
+    long: list[int]  # integers that float64 does not hold
+
+    def differs(self, other: _Seen) -> str:
+        """What is different in another episode, up to where the shorter one ends."""
+        if not np.array_equal(self.obs[0], other.obs[0], equal_nan=True):
+            return "reset with the same seed gave other observations"
+        pairs = zip(self.obs, other.obs, strict=False)
+        same = all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
+        count = min(len(self.rewards), len(other.rewards))
+        if same and self.rewards[:count] == other.rewards[:count]:
+            return ""
+        return "the same seed and actions gave other " + ("rewards" if same else "observations")
+
+
+def try_environment(env: Any, make: MakeEnv, reads: bool, normalised: bool) -> list[str]:
+    """What to say of an environment after two short episodes in it and one in another.
+
+    `reads`: networks are going to read the observations, which are `normalised` or not.
+
+    Raises:
+        UserError: it does not keep to Gymnasium's API or to its own observation_space.
+    """
+    if is_data(env):
+        return []
+    spec = ObsSpec(env.observation_space, exact=True)
+    notes, seen = [], []
+    with streams_kept():
+        begun = time.monotonic()
+        try:
+            for each in _episodes(env, make, begun):
+                seen.append(_play(each, spec, begun))
+        except BadEnvironment as fault:
+            raise fault.mistake() from None
+        except UserCodeError:
+            pass  # training or evaluation is going to say it, if they come that far
+    different = [found for other in seen[1:] if (found := seen[0].differs(other))]
+    if different:
+        notes.append(f"{different[0]}: its results cannot be repeated, and lanes may be alike")
+    obs = np.array([each for episode in seen for each in episode.obs])
+    limits = bounds(spec.space)
+    if len(obs) and limits and (outside := overstepped(obs, limits)):
+        notes.append(outside)
+    long = [each for episode in seen for each in episode.long]
+    if reads and long and spec.raw == np.float64:
+        notes.append(
+            f"observations such as {long[0]} are beyond 2^53 and lose digits, with normalize_obs "
+            "too: let the environment return differences or smaller numbers"
+        )
+    elif len(obs) and reads and not normalised and (lost := _lost(obs, spec)):
+        notes.append(lost)
+    return notes
+
+
+def _episodes(env: Any, make: MakeEnv, begun: float) -> Iterator[Any]:
+    """The same environment twice, then another one."""
+    yield env
+    if time.monotonic() - begun < SLOW:
+        yield env
+    if time.monotonic() - begun < SLOW:
+        other = guarded(make)
+        yield other
+        EnvCalls.close(other)
+
+
+def _play(env: Any, spec: ObsSpec, begun: float) -> _Seen:
+    """A few steps with actions that are the same each time."""
+    calls, actions = EnvCalls(spec), copy.deepcopy(env.action_space)
+    actions.seed(0)
+    first, (raw, _) = calls.reset(env, seed=SEED)
+    seen = _Seen([_stored(first, spec)], [], _long(raw))
+    for _ in range(STEPS):
+        if time.monotonic() - begun > SLOW:
+            break
+        try:
+            obs, reward, ended, cut, (raw, *_) = calls.step(env, actions.sample())
+        except BadEnvironment as fault:
+            step = len(seen.obs)
+            raise BadEnvironment(f"{fault.what} (step {step} of a trial)") from None
+        seen.obs.append(_stored(obs, spec))
+        seen.rewards.append(reward)
+        seen.long.extend(_long(raw))
+        if ended or cut:
+            break
+    return seen
+
+
+def _stored(obs: Any, spec: ObsSpec) -> np.ndarray:
+    out = np.zeros(spec.shape, spec.raw)
+    out[...] = obs
+    return out.ravel()
+
+
+def _long(raw: Any) -> list[int]:
+    """An integer in an observation that float64 does not hold, if there is one."""
+    if isinstance(raw, Mapping | tuple | list):
+        parts = raw.values() if isinstance(raw, Mapping) else raw
+        return [each for part in parts for each in _long(part)][:1]
+    whole = np.ravel(raw)
+    if whole.dtype.kind not in "iu" or whole.dtype.itemsize < 8:
+        return []
+    large = whole[np.abs(whole.astype(np.float64)) >= 2.0**53].tolist()
+    return [each for each in large if int(float(each)) != each][:1]
+
+
+def _lost(obs: np.ndarray, spec: ObsSpec) -> str:
+    """Whether observations differ by what float32 does not hold."""
+    if spec.raw == spec.dtype or not np.isfinite(obs).all():
+        return ""
+    error = np.abs(obs - obs.astype(np.float32)).max(0)
+    spread, size = np.ptp(obs, 0), np.abs(obs).max(0)
+    # Less than the second is noise of float64 itself.
+    lost = (error > 1e-3 * spread) & (spread > 1e-12 * size)
+    if not lost.any():
+        return ""
+    value = obs[0, int(np.flatnonzero(lost)[0])]
+    return (
+        f"networks read float32, in which observations such as {value:.15g} lose the digits they "
+        "differ by: normalize_obs=true keeps them"
+    )

@@ -1,0 +1,74 @@
+"""Losses, once each: pure functions with formula and source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rlbench.learning.compile.dense_kernels import mean as mean
+from rlbench.learning.compile.dense_kernels import row_norm
+from rlbench.learning.equations.indexing import one_hot, take
+
+
+def huber(value: Tensor, target: Tensor) -> Tensor:
+    """x^2/2 where |x| < 1, else |x| - 1/2, with x = value - target (Huber 1964), `(...)`."""
+    return F.smooth_l1_loss(value, target, reduction="none")
+
+
+def squared(value: Tensor, target: Tensor) -> Tensor:
+    """(value - target)^2, `(...)`."""
+    return torch.square(value - target)
+
+
+def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """-log softmax(logits)[label], `(..., K), (...) -> (...)`."""
+    return torch.logsumexp(logits, -1) - take(logits, label)
+
+
+def one_hot_error(outputs: Tensor, label: Tensor) -> Tensor:
+    """Squared distance of the outputs to the one-hot label, `(..., K), (...) -> (...)`."""
+    return (outputs - one_hot(label, outputs.shape[-1]).to(outputs.dtype)).square().sum(-1)
+
+
+CLASSIFICATION = {"cross_entropy": cross_entropy, "mse": one_hot_error}
+
+
+def standardised(advantage: Tensor) -> Tensor:
+    """(A - mean) / std over the last axis, `(..., B)`; unchanged where there is one only."""
+    if advantage.shape[-1] == 1:
+        return advantage
+    centred = advantage - mean(advantage).unsqueeze(-1)
+    deviation = row_norm(centred) * (advantage.shape[-1] - 1) ** -0.5
+    return centred / (deviation + 1e-8)
+
+
+def policy_gradient(log_prob: Tensor, advantage: Tensor) -> Tensor:
+    """-A log pi(a|s), `(...)` (Williams 1992; Mnih et al. 2016)."""
+    return -advantage * log_prob
+
+
+def clipped_surrogate(ratio: Tensor, advantage: Tensor, clip_range: Any) -> Tensor:
+    """-min(ratio A, clip(ratio, 1 - eps, 1 + eps) A), `(...)` (Schulman et al. 2017, eq. 7); eps is
+    a number or a tensor of one."""
+    clipped = ratio.clamp(1.0 - clip_range, 1.0 + clip_range)
+    return -torch.minimum(ratio * advantage, clipped * advantage)
+
+
+def clipped_value(value: Tensor, old: Tensor, target: Tensor, clip_range: Any) -> Tensor:
+    """Larger of the squared errors of the value and of the value kept within `clip_range` of the
+    old one, `(...)`; not in the paper but in its authors' code (Engstrom et al. 2020)."""
+    kept = old + (value - old).clamp(-clip_range, clip_range)
+    return torch.maximum(squared(value, target), squared(kept, target))
+
+
+def explained_variance(value: Tensor, target: Tensor) -> Tensor:
+    """1 - Var(target - value) / Var(target), `(..., B) -> (...)`: 1 is perfect, 0 a constant."""
+    if target.shape[-1] == 1:
+        return torch.zeros_like(target[..., 0])
+    return 1.0 - (target - value).var(-1) / (target.var(-1) + 1e-8)
+
+
+LOSSES = {"huber": huber, "mse": squared}

@@ -1,0 +1,77 @@
+"""The equations, once each: pure, with formula and source.
+
+Every function names axes from the right and reduces at most the last one, so the same text serves
+`(B,)` and `(S, B)`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rlbench.learning.compile.dense_kernels import mean as mean
+from rlbench.learning.equations.indexing import take
+
+
+def discount_of(gamma: float, terminated: Tensor) -> Tensor:
+    """gamma (1 - terminated), `(...) -> (...)`: a truncated step keeps its future."""
+    return gamma * (1.0 - terminated)
+
+
+def greedy_action(next_q: Tensor, next_q_online: Tensor | None = None) -> Tensor:
+    """The action whose value is the target's, `(..., A) -> (...)`: argmax_a Q(s', a) (Watkins 1989;
+    Mnih et al. 2015), or argmax_a Q_online(s', a) (van Hasselt et al. 2016, eq. 4)."""
+    return (next_q if next_q_online is None else next_q_online).argmax(-1)
+
+
+def last_step(first: Tensor) -> Tensor:
+    """Index of the last of n steps that is of the same episode as the first, `(..., n) -> (...)`;
+    `first` marks steps that begin one."""
+    return (1.0 - first[..., 1:]).cumprod(-1).sum(-1).long()
+
+
+def n_step(reward: Tensor, discount: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """n successive steps as one (Sutton 1988; Watkins 1989), all `(..., n) -> (...)`.
+
+    Returns r_0 + d_0 r_1 + d_0 d_1 r_2 + ..., the discount of what follows, and the index of the
+    last step that counts: the n-th, or the one at which the episode ended, since `first` marks
+    steps that begin one. A truncated episode keeps its future there, a terminated one has none.
+    """
+    same = torch.ones_like(reward)
+    same[..., 1:] = (1.0 - first[..., 1:]).cumprod(-1)
+    weight = torch.ones_like(reward)
+    weight[..., 1:] = discount[..., :-1].cumprod(-1)
+    last = last_step(first)
+    return (same * weight * reward).sum(-1), take(weight * discount, last), last
+
+
+def n_step_targets(
+    reward: Tensor, discount: Tensor, value: Tensor, first: Tensor, n_steps: int
+) -> Tensor:
+    """The n-step target of every step of a sequence, all `(..., T)` (Sutton 1988; Watkins 1989):
+
+    G^1_t = r_t + d_t value_t and G^n_t = r_t + d_t G^{n-1}_{t+1}, with the value of the successor
+    of step t. Where an episode or the sequence ends after step t, G^n_t stays G^1_t.
+    """
+    target = single = reward + discount * value
+    ends = torch.ones_like(first)
+    ends[..., :-1] = first[..., 1:]
+    for _ in range(n_steps - 1):
+        target = torch.where(ends > 0, single, reward + discount * target.roll(-1, -1))
+    return target
+
+
+def gae(reward: Tensor, value: Tensor, next_value: Tensor, gamma: float, decay: Tensor) -> Tensor:
+    """Generalised advantage estimates over time, all `(..., T)` (Schulman et al. 2016, eq. 16):
+
+    A_t = delta_t + decay_t A_{t+1} with delta_t = r_t + gamma next_value_t - value_t.
+
+    `next_value` is 0 where the task ended; `decay` is gamma lambda, and 0 wherever an episode
+    ended, for whatever reason. lambda = 1 gives n-step returns minus the value.
+    """
+    delta = reward + gamma * next_value - value
+    advantage, steps = torch.zeros_like(delta[..., 0]), []
+    for now, share in zip(reversed(delta.unbind(-1)), reversed(decay.unbind(-1)), strict=True):
+        advantage = now + share * advantage
+        steps.append(advantage)
+    return torch.stack(steps[::-1], -1)

@@ -1,0 +1,126 @@
+"""Evaluations as rows: one an episode, or one a visit of all images of a split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from rlbench.learning.core.agent_core import Agent
+from rlbench.learning.evaluation.episode_limit import StepLimit
+from rlbench.learning.evaluation.episodes import Playing, evaluate
+from rlbench.learning.evaluation.image_sweep import SPLITS, SplitPredictions, sweep_split
+from rlbench.learning.policies.policy import Policy
+from rlbench.rows import Evaluation, Heartbeat, Metric, Row, TestPredictions
+
+Broken = dict[int, tuple[str, str]]  # row of a seed -> status, reason
+
+
+class Evaluable(Protocol):
+    """What of an agent evaluation needs; all seeds of it have learned equally long."""
+
+    seeds: tuple[int, ...]
+    num_timesteps: int
+    make_env: Callable[[], Any] | None
+
+    @property
+    def samples(self) -> int: ...
+    def policy(self) -> Policy: ...
+
+
+def episode_rows(
+    agent: Evaluable, phase: str, count: int, seconds: float, broken: Broken, limit: StepLimit
+) -> Iterator[Row]:
+    """Play the sealed episodes of a phase; seeds that fail are added to `broken`."""
+    policy = agent.policy()
+    assert agent.make_env is not None  # lanes could not have been made without it
+    playing = Playing("episodes")
+    for score in evaluate(policy, agent.make_env, phase, count, limit, playing):
+        if score is None:
+            yield Heartbeat(agent.num_timesteps, can_checkpoint=False, doing=str(playing))
+            continue
+        if score.error or not math.isfinite(score.ret):
+            reason = score.error or "the return of an evaluation episode is NaN or infinite"
+            broken[score.row] = (score.status, reason)
+            continue
+        yield Evaluation(
+            agent.seeds[score.row],
+            agent.num_timesteps,
+            phase,
+            score.episode,
+            score.ret,
+            score.length,
+            score.eval_seed,
+            policy.deterministic,
+            policy.epsilon,
+            round(seconds, 3),
+            samples=agent.samples,
+            cut=int(score.cut),
+        )
+
+
+def split_rows(
+    agent: Agent,
+    phase: str,
+    seconds: float,
+    images: np.ndarray,
+    broken: Broken,
+    limit: StepLimit,
+) -> Iterator[Row]:
+    """Visit every image of the phase's split: validation on the grid, test once at the end.
+
+    `images` (S,) have been seen in training. The agent is told its accuracy on validation, so that
+    it can keep its best weights. Seeds that fail are added to `broken`.
+    """
+    policy, made = agent.policy(), None
+    assert agent.make_env is not None
+    playing = Playing("images")
+    for made in sweep_split(policy, agent.make_env, SPLITS[phase], limit, playing):
+        if made is None:
+            yield Heartbeat(agent.num_timesteps, can_checkpoint=False, doing=str(playing))
+    assert made is not None
+    accuracy, rows = made.right.mean(-1), len(made.right)
+    broken |= made.broken
+    for row, seed in enumerate(agent.seeds):
+        if row in broken:
+            continue
+        yield Evaluation(
+            seed,
+            agent.num_timesteps,
+            phase,
+            0,
+            float(made.returns[row].mean()),
+            round(float(made.lengths[row].mean())),
+            0,
+            policy.deterministic,
+            policy.epsilon,
+            round(seconds, 3),
+            SPLITS[phase],
+            made.right.shape[1],
+            float(accuracy[row]),
+            int(images[row]),
+            agent.samples,
+            int(made.cut[row].sum()),
+        )
+        if phase == "final":
+            yield from _tested(made, row, seed, agent.num_timesteps)
+    if phase == "grid":
+        agent.on_validation(
+            accuracy, np.array([np.mean(_recalls(made, row)) for row in range(rows)])
+        )
+
+
+def _tested(made: SplitPredictions, row: int, seed: int, step: int) -> Iterator[Row]:
+    """What is only known of the test split: every answer, and what classes have in common."""
+    recalls = _recalls(made, row)
+    yield Metric(seed, step, "test/balanced_accuracy", float(np.mean(recalls)))
+    yield Metric(seed, step, "test/g_mean", float(np.prod(recalls)) ** (1 / len(recalls)))
+    yield TestPredictions(seed, step, tuple(made.predictions[row].tolist()))
+
+
+def _recalls(made: SplitPredictions, row: int) -> list[float]:
+    """The share of right answers among the images of each class, for one seed."""
+    classes = np.unique(made.labels)
+    return [float(made.right[row][made.labels == label].mean()) for label in classes]

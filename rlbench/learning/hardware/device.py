@@ -1,0 +1,58 @@
+"""Where tensors live."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from rlbench.errors import UserError
+
+# Multiply-adds of an update from which a GPU is expected to be faster. A core of a CPU needs some 2
+# ms for so many, forwards and backwards; a GPU spends as long on launching kernels and on sending
+# the observations and actions of the steps between two updates. An estimate, not a measurement.
+LARGE = 20_000_000
+
+
+class UpdateSize(NamedTuple):
+    """What an update of all seeds is: multiply-adds of one pass, and whether it reads images."""
+
+    size: int
+    images: bool
+
+
+def pick_device(
+    name: str | torch.device, work: Callable[[], UpdateSize] | None = None
+) -> torch.device:
+    """`auto` (the one expected to be faster), `cpu`, `cuda` or `cuda:i`, checked."""
+    name = str(name)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() and worth(work) else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UserError(f"device '{name}' is unknown: auto, cpu, cuda or cuda:0 are possible")
+    device = torch.device(name)
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError(
+                f"device '{name}': this machine has no CUDA device that torch can use: use cpu"
+            )
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise UserError(f"device '{name}': there are {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def worth(work: Callable[[], UpdateSize] | None) -> bool:
+    """Whether a GPU is expected to be faster at this work, or at what is not known."""
+    return work is None or work().images or work().size >= LARGE
+
+
+def reason(name: str | torch.device, work: Callable[[], UpdateSize]) -> str:
+    """Why `auto` picks what it picks, where there is a choice; empty where there is none."""
+    if str(name) != "auto" or not torch.cuda.is_available():
+        return ""
+    if work().images:
+        return " (it learns from images)"
+    kind = "large" if worth(work) else "small: cuda would spend its time on launching it"
+    return f" (an update of {work().size / 1e6:,.1f} million multiply-adds is {kind})"

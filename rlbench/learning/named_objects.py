@@ -1,0 +1,98 @@
+"""Names that stand in files: what they may import and call. See docs/reliability.md.
+
+A name that the user types may be anything. A name in a run.json, a suite or a saved agent has to
+be a class of the right kind in an installed package, unless the user trusts the file.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from typing import Any, NamedTuple
+
+import gymnasium
+from torch import nn
+
+from rlbench.errors import UserError
+from rlbench.learning.environments import wrapper_specs
+from rlbench.learning.environments.make import split
+from rlbench.learning.networks import user_module
+from rlbench.user_code import trust
+from rlbench.user_code.calls import constructed
+from rlbench.user_code.imports import import_module
+
+_KINDS: dict[str, type] = {
+    "environment": gymnasium.Env,
+    "wrapper": gymnasium.Wrapper,
+    "encoder": nn.Module,
+}
+_ADVICE = "(trust=True in Python)"
+
+
+class _Name(NamedTuple):
+    what: str  # environment, wrapper, encoder or agent
+    text: str
+    module: str
+    attribute: str
+
+
+def check(file: str, *, agent: str = "", env: str = "", encoder: str = "") -> None:
+    """Refuse names of a file that would run code which the user has not agreed to.
+
+    Raises:
+        UserError: a module is not installed, or the object is not a class of the right kind.
+    """
+    for name in _names(agent, env, encoder):
+        if reason := _refusal(name, sys.modules):
+            raise UserError(f"{file}: {name.what} '{name.text}' {reason}")
+
+
+def flag(*, agent: str = "", env: str = "", encoder: str = "") -> str:
+    """`" --trust"` if another process has to be told it to read a file with these names."""
+    return " --trust" if any(_refusal(n, ()) for n in _names(agent, env, encoder)) else ""
+
+
+def _names(agent: str, env: str, encoder: str) -> Iterator[_Name]:
+    """All names that are looked up in a module."""
+    for point in entry_points(group="rlbench.agents", name=agent) if agent else ():
+        yield _Name("agent", agent, point.module, point.attr)
+    for number, piece in enumerate(split(env)):
+        module, colon, rest = piece.partition(":")
+        wrapper = wrapper_specs.read(piece)
+        if not number and colon:
+            yield _Name("environment", piece, module, rest)
+        elif number and wrapper.module:
+            yield _Name("wrapper", piece, wrapper.module, wrapper.name)
+    module, colon, rest = encoder.partition(":")
+    if colon and not user_module.given(encoder.partition("+")[0]):
+        yield _Name("encoder", encoder, module, rest.partition("+")[0])
+
+
+def _refusal(name: _Name, loaded: Any) -> str:
+    """Why a name is not followed, or nothing. What cannot be found is left to whoever needs it."""
+    place, trusted = trust.outside(name.module), trust.trusted() and loaded != ()
+    if place is None and _standard(name.module):
+        return "is in Python's standard library, which has none"
+    if place is not None and name.module not in loaded and not trusted:
+        return f"is in {place}, not in an installed package: add --trust to import it {_ADVICE}"
+    if name.what == "agent":
+        return ""
+    kind = _KINDS[name.what]
+    try:
+        found: Any = functools.reduce(
+            getattr, name.attribute.split("."), constructed(import_module, name.module)
+        )
+    except Exception:
+        return ""
+    if not callable(found) or (isinstance(found, type) and issubclass(found, kind)):
+        return ""
+    said = f"is not a subclass of {kind.__module__.partition('.')[0]}.{kind.__name__}"
+    if _standard(getattr(found, "__module__", None) or "") or name.what == "encoder":
+        return said
+    return "" if trusted else f"{said}: add --trust to call it {_ADVICE}"
+
+
+def _standard(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names

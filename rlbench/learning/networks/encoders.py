@@ -1,0 +1,266 @@
+"""Encoders: from observations to the features that an agent's heads read.
+
+An encoder is made of parts, each optional: convolutions for every image in the observation (or a
+module of the user's), fully connected layers over all parts joined, and a recurrent cell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import BeforeValidator
+from pydantic import Field as field
+from torch import Tensor, nn
+
+from rlbench import config
+from rlbench.config import Float, Int, IntList
+from rlbench.errors import UserError, nearest
+from rlbench.learning.environments.spaces import Channels, ObsSpec
+from rlbench.learning.networks import convolution, user_module
+from rlbench.learning.networks.dropout import Dropout
+from rlbench.learning.networks.layers import MLP, Generators, cache_submodules
+from rlbench.learning.networks.recurrent import CELLS, RecurrentCell
+
+STATIC = ("auto", "mlp", "cnn")
+
+
+def parse(name: str) -> tuple[str, str | None]:
+    """`cnn+lstm` -> (`cnn`, `lstm`): how one observation is read, and the cell above, if any."""
+    first, plus, second = name.rpartition("+")
+    if not plus:
+        return ("auto", name) if name in CELLS else (name, None)
+    return first, second
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, type):
+        return user_module.name_of(value)
+    if not isinstance(value, str):
+        raise ValueError("must be the name of an encoder")
+    static, cell = parse(value.strip())
+    if cell is not None and cell not in CELLS:
+        raise ValueError(f"'{cell}' is no memory: {', '.join(CELLS)} are")
+    if static not in STATIC and ":" not in static:
+        raise ValueError(
+            f"no such encoder.{nearest(static, [*STATIC, *CELLS])} There are {', '.join(STATIC)}, "
+            f"{', '.join(CELLS)}, cnn+lstm and the like, and package.module:Class"
+        )
+    return value.strip().removeprefix("auto+")
+
+
+class EncoderConfig(config.Config):
+    """Parameters of the network below an agent's heads."""
+
+    encoder: Annotated[str, BeforeValidator(_known)] = field(
+        "auto",
+        description="auto (by the observation), mlp, cnn, rnn, gru, lstm, cnn+lstm and the like, "
+        "or package.module:Class",
+    )
+    channels: Channels = field(
+        "auto",
+        description="of images: first or last axis; auto: height and width are the two equal axes, "
+        "else the channels are the shorter of the outer axes",
+    )
+    net_arch: IntList | None = field(
+        None,
+        description="widths of the fully connected layers; none: 64,64 for vectors, 64 below a "
+        "memory, 128 after small and 512 after nature convolutions",
+    )
+    head_arch: IntList | None = field(
+        None,
+        description="widths of further layers, one set for each head; none: 64 above a memory, "
+        "whose bounded outputs make no large values by themselves, else no layer",
+    )
+    activation: Literal["relu", "tanh"] = field(
+        "relu", description="after each fully connected layer (convolutions have relu)"
+    )
+    layer_norm: bool = field(
+        False, description="normalise features before each activation of these (Ba et al. 2016)"
+    )
+    ortho_init: bool = field(False, description="orthogonal first weights (Saxe et al. 2014)")
+    cnn: Literal["auto", "small", "nature"] = field(
+        "auto",
+        description="convolutions: two of 3x3 with pooling, or Mnih et al. 2015; auto: by size",
+    )
+    hidden_size: Int = field(64, ge=2, description="units of rnn, gru or lstm")
+    memory_horizon: Int | None = field(
+        None,
+        ge=2,
+        description="steps that gru and lstm remember at first (chrono initialisation, Tallec & "
+        "Ollivier 2018); none: the usual initialisation",
+    )
+    dropout: Float = field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of features dropped in learning, after the encoder's fully connected "
+        "layers (Srivastava et al. 2014)",
+    )
+    frame_stack: Int = field(1, ge=1, description="successive observations seen at once")
+    vector_arch: ClassVar[tuple[int, ...]] = (64, 64)  # what net_arch is for vectors where none
+
+    def unused(self) -> dict[str, str]:
+        if parse(self.encoder)[1]:
+            return {}
+        names = ("hidden_size", "memory_horizon", "sequence_length", "burn_in")
+        return {
+            name: f"encoder={self.encoder}" for name in names if name in type(self).model_fields
+        }
+
+    def gain(self) -> float | None:
+        """Gain of the first weights of hidden layers."""
+        return math.sqrt(2.0) if self.ortho_init else None
+
+    def heads(self) -> tuple[int, ...]:
+        """Widths of the hidden layers of each head."""
+        if self.head_arch is not None:
+            return self.head_arch
+        return (64,) if parse(self.encoder)[1] else ()
+
+    def describe(self, spec: ObsSpec) -> str:
+        """What the network below the heads is, in words: `cnn small 128`, `mlp 64 + lstm 64`.
+
+        Two agents with the same words have the same network, activations and first weights aside.
+        """
+        static, cell = parse(self.encoder)
+        kinds = [convolution.kind_for(p.image, self.cnn) for p in spec.parts if p.image]
+        kinds = kinds if static in ("auto", "cnn") else []
+        name = " ".join(["cnn", *dict.fromkeys(kinds)]) if kinds else static.replace("auto", "mlp")
+        arch = self.arch(kinds, ":" in static)
+        words = [f"{name} {'-'.join(map(str, arch))}".rstrip()]
+        words += [f"{cell} {self.hidden_size}"] if cell else []
+        heads = [f"heads {'-'.join(map(str, self.heads()))}"] if self.heads() else []
+        return " + ".join(words + heads)
+
+    def arch(self, kinds: Sequence[str], own: bool) -> tuple[int, ...]:
+        """Widths of the fully connected layers, above such convolutions, or an own module."""
+        if self.net_arch is not None:
+            return self.net_arch
+        if own:
+            return ()
+        if kinds:
+            return (512,) if kinds[-1] == "nature" else (128,)
+        return (64,) if parse(self.encoder)[1] else self.vector_arch
+
+
+def reads(config: Any) -> bool:
+    """Whether an agent of this configuration has a network that reads observations."""
+    return isinstance(config, EncoderConfig)
+
+
+def convolves(config: Any) -> bool:
+    """Whether such a network reads images as images."""
+    return isinstance(config, EncoderConfig) and parse(config.encoder)[0] != "mlp"
+
+
+class Encoder(nn.Module):
+    """Encoders of S seeds. `features` is the width of what they give, `memory` that of what is
+    carried from step to step in every lane (0 without a cell).
+
+    With `actions` they also read so many numbers of an action, `action` (S, B, actions) below,
+    which joins the observation under the fully connected layers.
+    """
+
+    def __init__(
+        self, generators: Generators, spec: ObsSpec, c: EncoderConfig, actions: int = 0
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        static, cell = parse(c.encoder)
+        gain = c.gain()
+        self.own: user_module.UserModule | None = None
+        self.convolutions = nn.ModuleDict()
+        kinds: list[str] = []
+        if ":" in static:
+            self.own = user_module.UserModule(generators, spec, static)
+            width = self.own.features
+        else:
+            images = {i: p.image for i, p in enumerate(spec.parts) if p.image and static != "mlp"}
+            if static == "cnn" and not images:
+                raise UserError(
+                    f"encoder {c.encoder} needs images, and observations of shape {spec.seen} "
+                    f"are none: use {'mlp' if cell is None else cell}"
+                )
+            width = spec.features
+            for i, image in images.items():
+                kind = convolution.kind_for(image, c.cnn)
+                convs = convolution.Convolutions(generators, image, kind, gain)
+                width += convs.features - spec.parts[i].features(spec.stack)
+                kinds.append(kind)
+                self.convolutions[str(i)] = convs
+        self.plain = self.own is None and not self.convolutions
+        arch = c.arch(kinds, self.own is not None)
+        width += actions
+        self.mlp = MLP(
+            generators, width, arch, c.activation, activate_last=True, gain=gain, norm=c.layer_norm
+        )
+        self.dropout = Dropout(generators, c.dropout) if c.dropout else None
+        self.features, self.state_size = (arch[-1] if arch else width), 0
+        self.cell: RecurrentCell | None = None
+        if cell is not None:
+            self.cell = CELLS[cell](
+                generators, self.features, c.hidden_size, c.ortho_init, c.memory_horizon
+            )
+            self.features, self.state_size = c.hidden_size, self.cell.state_size
+        cache_submodules(self)
+
+    def static(self, obs: Tensor, action: Tensor | None = None) -> Tensor:
+        """What is seen in one observation, below the memory: `(S, B, *seen) -> (S, B, F)`."""
+        x = self._joined(obs) if self.own is None else self.own.forward(obs)
+        x = x if action is None else torch.cat([x, action], -1)
+        x = self.mlp.forward(x)
+        return x if self.dropout is None else self.dropout.forward(x)
+
+    def _joined(self, obs: Tensor) -> Tensor:
+        """All parts of the observation as one vector, images behind their convolutions."""
+        spec = self.spec
+        parts = [
+            self.convolutions[str(i)](spec.picture(obs, part))
+            if str(i) in self.convolutions
+            else spec.flat(obs, part)
+            for i, part in enumerate(spec.parts)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+
+    def unroll(
+        self, obs: Tensor, memory: Tensor, first: Tensor, action: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Sequences: obs (S, B, T, *seen), memory (S, B, M), first (S, B, T) -> features
+        (S, B, T, F) and the memories (S, B, T, M) after each step."""
+        assert self.cell is not None
+        action = None if action is None else action.flatten(1, 2)
+        x = self.static(obs.flatten(1, 2), action).unflatten(1, obs.shape[1:3])
+        memories = self.cell.unroll(x, memory, first)
+        return memories[..., : self.features], memories
+
+    def after(self, obs: Tensor, memory: Tensor, action: Tensor | None = None) -> Tensor:
+        """Features one step after `memory` (S, B, M) when `obs` (S, B, *seen) is seen."""
+        assert self.cell is not None
+        return self.cell.after(self.static(obs, action), memory)[..., : self.features]
+
+    def act(
+        self,
+        seen: np.ndarray,
+        memory: np.ndarray,
+        device: torch.device,
+        action: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One step for acting, on arrays: (S, N, *seen), (S, N, M) -> features, memory."""
+        if device.type == "cpu" and self.plain:
+            x = self.spec.flat_array(seen)
+            x = self.mlp.forward_numpy(x if action is None else np.concatenate([x, action], -1))
+            if self.cell is None:
+                return x, memory
+            memory = self.cell.forward_numpy(x, memory)
+            return memory[..., : self.features], memory
+        with torch.inference_mode():
+            given = None if action is None else torch.from_numpy(action).to(device)
+            features = self.static(torch.from_numpy(seen).to(device), given)
+            if self.cell is None:
+                return features.cpu().numpy(), memory
+            after = self.cell.after(features, torch.from_numpy(memory).to(device)).cpu().numpy()
+            return after[..., : self.features], after

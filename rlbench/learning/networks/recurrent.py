@@ -1,0 +1,159 @@
+"""Recurrent layers of S seeds, written so that torch learns with them and numpy acts with them.
+
+A cell keeps M numbers per lane, its memory. `step` is one step of it, with the same text for
+tensors and arrays; `unroll` is T of them, with the memory cleared where an episode begins: on CPUs
+by kernels of our own (`sequences`), which take a fraction of autograd's time for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rlbench.learning.compile.dense_kernels import tanh, use_cpu_kernels
+from rlbench.learning.compile.recurrent_kernels import Unroll
+from rlbench.learning.networks.layers import Generators, Linear, initial
+
+
+class RecurrentCell(nn.Module):
+    """Base of the cells: G gates of H units each; inputs come already multiplied by `inputs`."""
+
+    gates: ClassVar[int] = 1
+    memories: ClassVar[int] = 1  # vectors of H numbers that are carried on
+
+    def __init__(
+        self, generators: Generators, n_in: int, hidden: int, ortho: bool, horizon: int | None
+    ) -> None:
+        super().__init__()
+        self.hidden, self.state_size = hidden, self.memories * hidden
+        self.inputs = Linear(generators, n_in, self.gates * hidden, 1.0 if ortho else None)
+        if self.inputs.weight.is_meta:  # to join blocks there would import half of torch
+            self.weight = nn.Parameter(torch.empty(len(generators), hidden, self.gates * hidden))
+            return
+        blocks = [
+            initial(generators, hidden, hidden, 1.0 if ortho else None)[0]
+            for _ in range(self.gates)
+        ]
+        self.weight = nn.Parameter(torch.cat(blocks, -1))  # (S, H, G H)
+        with torch.no_grad():
+            self.remember(generators, self.inputs.bias, horizon)
+
+    def remember(self, generators: Generators, bias: Tensor, horizon: int | None) -> None:
+        """Set the biases of what decides how long memory lasts."""
+
+    def step(self, z: Any, memory: Any, weight: Any, tanh: Callable[[Any], Any]) -> Any:
+        """New memory (S, B, M) from inputs z (S, B, G H) and the memory before.
+
+        The first H numbers of a memory are what the cell gives to the layers above it.
+        """
+        raise NotImplementedError
+
+    def unroll(self, x: Tensor, memory: Tensor, first: Tensor) -> Tensor:
+        """Memories `(S, B, T, M)` after each of T steps, from features `x` (S, B, T, F).
+
+        `memory` (S, B, M) is what was carried up to the first step; `first` (S, B, T) is 1 where
+        an episode begins, which clears it.
+        """
+        z = self.inputs.forward(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
+        if use_cpu_kernels(z):
+            return Unroll.apply(type(self).__name__.lower(), z, memory, first, self.weight)
+        keep, after = (1.0 - first).unsqueeze(-1), []
+        for t in range(z.shape[2]):
+            memory = self.step(z[:, :, t], memory * keep[:, :, t], self.weight, tanh)
+            after.append(memory)
+        return torch.stack(after, 2)
+
+    def after(self, x: Tensor, memory: Tensor) -> Tensor:
+        """Memories one step after `memory` (S, B, M), from features `x` (S, B, F)."""
+        return self.step(self.inputs.forward(x), memory, self.weight, tanh)
+
+    def forward_numpy(self, x: np.ndarray, memory: np.ndarray) -> np.ndarray:
+        """One step on arrays, for acting: x (S, N, F), memory (S, N, M) -> memory."""
+        z = np.matmul(x, np.asarray(self.inputs.weight.data))
+        z += np.asarray(self.inputs.bias.data)
+        return self.step(z, memory, np.asarray(self.weight.data), np.tanh)
+
+
+def _sigmoid(x: Any, tanh: Callable[[Any], Any]) -> Any:
+    """1 / (1 + exp(-x)), by tanh: torch's sigmoid rounds differently for S = 1 and S > 1."""
+    return tanh(x * 0.5) * 0.5 + 0.5
+
+
+def _cut(x: Any, *widths: int) -> Any:
+    """Parts of the last axis. Of tensors by one call, whose gradient is one too: that of a slice is
+    as large as what it was cut from."""
+    if isinstance(x, Tensor):
+        return x.split(widths, -1)
+    ends = np.cumsum(widths)
+    return [x[..., end - width : end] for end, width in zip(ends, widths, strict=True)]
+
+
+def _join(*parts: Any) -> Any:
+    return torch.cat(parts, -1) if isinstance(parts[0], Tensor) else np.concatenate(parts, -1)
+
+
+class RNN(RecurrentCell):
+    """h' = tanh(W x + U h + b) (Elman 1990)."""
+
+    def step(self, z: Any, memory: Any, weight: Any, tanh: Callable[[Any], Any]) -> Any:
+        return tanh(z + memory @ weight)
+
+
+class GRU(RecurrentCell):
+    """Gated recurrent unit (Cho et al. 2014), as torch.nn.GRU has it but for one bias:
+
+    r = sigmoid(..); u = sigmoid(..); n = tanh(W x + b + r * (U h)); h' = (1 - u) n + u h.
+    """
+
+    gates = 3
+
+    def step(self, z: Any, memory: Any, weight: Any, tanh: Callable[[Any], Any]) -> Any:
+        h, n = memory, self.hidden
+        gates, new = _cut(z, 2 * n, n)
+        own_gates, own_new = _cut(h @ weight, 2 * n, n)
+        reset, update = _cut(_sigmoid(gates + own_gates, tanh), n, n)
+        new = tanh(new + reset * own_new)
+        return new + update * (h - new)
+
+    def remember(self, generators: Generators, bias: Tensor, horizon: int | None) -> None:
+        if horizon is not None:
+            bias[..., self.hidden : 2 * self.hidden] = _chrono(generators, self.hidden, horizon)
+
+
+class LSTM(RecurrentCell):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gates of Gers et al. 2000):
+
+    c' = sigmoid(f) c + sigmoid(i) tanh(g); h' = sigmoid(o) tanh(c'). The memory is [h, c].
+    """
+
+    gates, memories = 4, 2
+
+    def step(self, z: Any, memory: Any, weight: Any, tanh: Callable[[Any], Any]) -> Any:
+        n = self.hidden
+        h, c = _cut(memory, n, n)
+        gates, new = _cut(z + h @ weight, 3 * n, n)
+        take, keep, give = _cut(_sigmoid(gates, tanh), n, n, n)  # input, forget, output
+        c = keep * c + take * tanh(new)
+        return _join(give * tanh(c), c)
+
+    def remember(self, generators: Generators, bias: Tensor, horizon: int | None) -> None:
+        """Without a horizon the forget gate starts at 1 (Jozefowicz et al. 2015)."""
+        n = self.hidden
+        if horizon is None:
+            bias[..., n : 2 * n] = 1.0
+        else:
+            bias[..., n : 2 * n] = _chrono(generators, n, horizon)
+            bias[..., :n] = -bias[..., n : 2 * n]
+
+
+def _chrono(generators: Generators, units: int, horizon: int) -> Tensor:
+    """log U(1, horizon - 1): gates that keep for up to so many steps (Tallec & Ollivier 2018)."""
+    draws = np.stack([g.uniform(1.0, horizon - 1, (1, units)) for g in generators])
+    return torch.from_numpy(np.log(draws).astype(np.float32))
+
+
+CELLS: dict[str, type[RecurrentCell]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}

@@ -1,0 +1,166 @@
+"""What turns a loss into better weights: the stacked network, its optimiser, its schedule."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field as field
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from rlbench.config import Float
+from rlbench.errors import UserError
+from rlbench.learning.compile.compiled_update import CompiledUpdate, Told
+from rlbench.learning.networks.encoders import EncoderConfig, parse
+from rlbench.learning.networks.stack import StackedParameters
+from rlbench.learning.optim.optimizers import OPTIMIZERS
+
+Rule = Literal["adam", "adamw", "rmsprop", "sgd", "momentum"]
+
+
+Objective = Callable[..., tuple[Tensor, Told]]  # tensors by name -> loss (S,), what else is told
+
+
+class LearnerConfig(EncoderConfig):
+    """Parameters of gradient descent."""
+
+    learning_rate: Float = field(5e-4, gt=0, description="step size of the optimiser")
+    lr_schedule: Literal["constant", "linear", "cosine"] = field(
+        "constant", description="linear, cosine: falls to 0 at the last step"
+    )
+    optimizer: Rule = field("adam", description="update rule")
+    weight_decay: Float = field(0.0, ge=0, description="L2 penalty (decoupled for adamw)")
+    max_grad_norm: Float | None = field(
+        10.0, gt=0, description="largest gradient norm of a seed; none: no clipping"
+    )
+    compile: bool = field(
+        False,
+        description="fuse the kernels of an update by torch's compiler: seconds at the start, less "
+        "for each update, and other rounding",
+    )
+    record: bool = field(
+        True,
+        description="repeat an update from a recording of its kernels, once that pays: faster, and "
+        "the same numbers. false: for objectives of your own that read what changes",
+    )
+    normalize_obs: bool = field(
+        False, description="observations minus running mean, over running deviation (vectors)"
+    )
+
+    @model_validator(mode="after")
+    def _compilable(self) -> Self:
+        if self.compile:
+            if not self.record:
+                raise UserError("compile=true compiles a recording: leave out record=false")
+            static, cell = parse(self.encoder)
+            if cell is not None:
+                raise UserError(
+                    f"compile=true is not for encoder={self.encoder}: memories have gradients of "
+                    "their own, which torch's compiler refuses. Leave compile out"
+                )
+            if self.dropout or ":" in static:
+                raise UserError(
+                    "compile=true would freeze what dropout and modules of your own draw: leave it "
+                    "out"
+                )
+            if not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+                raise UserError("compile=true needs a C++ compiler (g++ or clang++) on the PATH")
+        return self
+
+
+class Learner:
+    """A network whose parameters are one matrix, and the optimiser that moves it."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        config: LearnerConfig,
+        device: torch.device,
+        eps: float | None = None,
+    ) -> None:
+        self.network: Any = network
+        self.config = config
+        self.stack = StackedParameters(network, device)
+        if config.weight_decay and len(self.stack.learned) < len(self.stack.parameters):
+            raise UserError(
+                "weight_decay would move parameters of the encoder that are frozen or unused: set "
+                "it to 0"
+            )
+        rule = OPTIMIZERS[config.optimizer]
+        self.samples = 0  # learned from so far, per seed, each time they were
+        self.seconds = 0.0  # spent on steps
+        self.programs: dict[Objective, CompiledUpdate] = {}
+        self.optimizer = rule(self.stack.data, self.stack.grad, config.weight_decay, eps)
+
+    def rate(self, progress: float) -> float:
+        """The learning rate when this share of the horizon has passed."""
+        share = {
+            "constant": 1.0,
+            "linear": 1.0 - progress,
+            "cosine": 0.5 * (1.0 + math.cos(math.pi * progress)),  # Loshchilov & Hutter 2017
+        }
+        return self.config.learning_rate * share[self.config.lr_schedule]
+
+    def step(self, objective: Objective, rate: float, samples: int, **tensors: Tensor) -> Told:
+        """One step of every seed along the gradient of its loss, a mean over `samples`.
+
+        `objective(**tensors)` gives the loss (S,) and what else is to be told of it, which is
+        returned. Of what changes it reads parameters and these tensors only: pass a coefficient of
+        a schedule as a tensor (as `ppo` does `clip`). A number that changes ends recording, with a
+        warning; `programs` says when it is found.
+        """
+        begun = time.perf_counter()
+        program = self.programs.get(objective)
+        if program is None:
+            program = self.programs[objective] = self._program(objective)
+        told = program(**tensors)
+        self.samples += samples
+        self.optimizer.step(rate)
+        self.seconds += time.perf_counter() - begun
+        return told
+
+    def compilations(self) -> list[dict[str, float]]:
+        """What compiling cost, and what an update took before and after, in seconds."""
+        return [each for program in self.programs.values() for each in program.compilations]
+
+    def _program(self, objective: Objective) -> CompiledUpdate:
+        def gradient(**tensors: Tensor) -> Told:
+            loss, told = objective(**tensors)
+            self.stack.backward(loss, self.config.max_grad_norm)
+            return {name: tensor.detach() for name, tensor in told.items()}
+
+        # Modules that draw numbers, or are a user's own, may do another thing at every call.
+        record = self.config.record and not self.network.drawing()
+        owner = getattr(objective, "__self__", self)  # of a method
+        owners = [self] if owner is self else [self, owner]
+        return CompiledUpdate(gradient, record, self.config.compile, owners)
+
+    def broken(self, loss: Any) -> dict[int, str]:
+        """Rows of seeds whose weights or last loss (S,) are not finite, with the reason."""
+        finite = self.stack.finite()
+        if loss is not None:
+            finite &= torch.isfinite(torch.as_tensor(loss)).to(finite.device)
+        rows = [row for row, fine in enumerate(finite.tolist()) if not fine]
+        return dict.fromkeys(rows, "loss or weights became NaN or infinite")
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "weights": self.stack.data,
+            "optimizer": self.optimizer.state(),
+            "samples": self.samples,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.stack.data.copy_(torch.as_tensor(state["weights"]))
+        self.samples = state.get("samples", 0)  # older files do not say
+        self.optimizer.restore(state["optimizer"])
+
+    @staticmethod
+    def copies(config: LearnerConfig) -> int:
+        """How many matrices it holds: weights, gradients and moments."""
+        return 2 + len(OPTIMIZERS[config.optimizer].moments)

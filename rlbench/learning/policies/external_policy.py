@@ -1,0 +1,110 @@
+"""Policies of others: whatever has `predict` as Stable-Baselines3 shapes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium import spaces
+
+from rlbench.errors import UserError
+from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.policies.policy import Policy
+
+
+class SB3Policy(Protocol):
+    """Acts on a batch `(B, *obs)`, with a state of its own making (None at first)."""
+
+    def predict(
+        self, observation: Any, state: Any, episode_start: Any, deterministic: bool
+    ) -> tuple[Any, Any]: ...
+
+
+def check_actions(actions: np.ndarray, space: spaces.Space[Any]) -> None:
+    """Refuse actions `(B, *action)` that the space does not contain.
+
+    NaN and infinite ones pass: evaluation ends their seed.
+    """
+    if space.shape is not None and actions.shape[1:] != space.shape:
+        raise UserError(
+            f"predict gave actions of shape {actions.shape[1:]}, and the environment needs "
+            f"{space.shape}: {space}"
+        )
+    box = isinstance(space, spaces.Box)
+    floats = box and np.issubdtype(space.dtype, np.floating)
+    if actions.dtype.kind not in ("fiu" if floats else "iub"):
+        raise UserError(
+            f"predict gave actions of type {actions.dtype}, and the environment needs "
+            f"{'floats' if floats else 'integers'}: {space}"
+        )
+    # In the precision that bounds have; integers as they are, so that none is wrapped around.
+    actions = actions.astype(space.dtype if floats else np.int64)
+    for action in actions:
+        if isinstance(space, spaces.Box):
+            inside = bool(((action >= space.low) & (action <= space.high)).all())
+        else:
+            inside = space.contains(action)
+        if not inside and np.isfinite(action).all():
+            advice = ": clip it to the bounds" if box else ""
+            raise UserError(f"predict gave the action {action}, which is not in {space}{advice}")
+
+
+class ExternalPolicy(Policy):
+    """S predictors side by side, one a seed; they see observations as the environment has them."""
+
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        spec: ObsSpec,
+        predictors: Sequence[SB3Policy],
+        *,
+        random: str = "",
+        action_space: spaces.Space[Any] | None = None,
+    ) -> None:
+        """`random` is what `randomness` says. Actions outside of `action_space` are refused."""
+        if not isinstance(spec.space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete):
+            raise UserError(f"others' policies are given arrays, and observations are {spec.space}")
+        super().__init__(seeds, spec)
+        self.predictors, self.random, self.action_space = predictors, random, action_space
+
+    def randomness(self) -> str:
+        return self.random
+
+    def step(
+        self, obs: np.ndarray, carry: Any, first: np.ndarray, deterministic: bool
+    ) -> tuple[np.ndarray, Any]:
+        """See `Policy.step`; what is carried are the predictors' states."""
+        actions, states = [], list(carry or [None] * len(self.predictors))
+        for row, predictor in enumerate(self.predictors):
+            seen, starts = self._raw(obs[row]), first[row].copy()
+            action, states[row] = predictor.predict(seen, states[row], starts, deterministic)
+            action = np.asarray(action)
+            if action.shape[:1] != (len(seen),):
+                raise UserError(
+                    f"predict gave actions of shape {action.shape} for {len(seen)} observations"
+                )
+            if self.action_space is not None:
+                check_actions(action, self.action_space)
+            actions.append(action)
+        return np.stack(actions), states
+
+    def _raw(self, obs: np.ndarray) -> np.ndarray:
+        """Stored observations `(B, *obs)` as the space has them."""
+        space = self.spec.space
+        if isinstance(space, spaces.Box):
+            return obs.astype(space.dtype)
+        start: Any = space.start  # type: ignore[attr-defined]  # the others count from somewhere
+        return (obs + np.ravel(start)).reshape(len(obs), *np.shape(start))
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """Actions of the only predictor, as it gives them: (action, state)."""
+        if len(self.predictors) != 1:
+            return super().predict(observation)  # says what to do
+        return self.predictors[0].predict(observation, state, episode_start, deterministic)

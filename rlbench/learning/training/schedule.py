@@ -1,0 +1,62 @@
+"""When training evaluates and when it ends, and what every trainer provides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from rlbench.learning.evaluation.episode_limit import StepLimit
+from rlbench.learning.training.time_profile import TimeProfile
+from rlbench.protocol import (
+    EVAL_EPISODES,
+    FINAL_EPISODES,
+    default_eval_freq,
+    default_eval_max_steps,
+)
+from rlbench.rows import Row
+
+
+class TrainingSchedule(NamedTuple):
+    """How long to train and what to measure. All counts are env steps per seed, or episodes."""
+
+    total_timesteps: int
+    eval_freq: int | None = None  # None: ten points; 0: never
+    eval_episodes: int = EVAL_EPISODES
+    final_episodes: int = FINAL_EPISODES
+    log_points: int = 100
+    eval_max_steps: int | None = None  # None: see `rlbench.learning.evaluation.episode_limit`
+
+    @property
+    def limit(self) -> StepLimit:
+        """How long an evaluation episode may last."""
+        return StepLimit(self.eval_max_steps, default_eval_max_steps(self.total_timesteps))
+
+    def every(self) -> int:
+        """Env steps between two evaluations; 0 where there are none."""
+        return default_eval_freq(self.total_timesteps) if self.eval_freq is None else self.eval_freq
+
+
+class TrainerProtocol(Protocol):
+    """What computes a part: `rows()` runs it, state is saved and restored where it may be."""
+
+    resume_note: str  # what a person is told where `restore` could not go on exactly
+
+    @property
+    def step(self) -> int: ...  # env steps per seed so far
+    @property
+    def seconds(self) -> float: ...  # of training, evaluation excluded
+    @property
+    def seed_seconds(self) -> dict[int, float] | None: ...  # where seeds do not train together
+    @property
+    def split(self) -> TimeProfile | None: ...  # where the time goes, if that is known
+    def rows(self) -> Iterator[Row]: ...
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: dict[str, Any]) -> bool: ...
+    def close(self) -> None: ...
+
+
+def overflow_allowed() -> np.errstate:
+    """Around training: a seed on its way to infinity is found by its weights, not by warnings."""
+    return np.errstate(over="ignore", invalid="ignore")

@@ -1,0 +1,282 @@
+"""Training as a generator of rows: agent, lanes and the sealed evaluation, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from torch import Tensor
+
+from rlbench.config import whole
+from rlbench.errors import UserError
+from rlbench.learning.core.agent_core import Agent, Metrics
+from rlbench.learning.environments.batched_lanes import BatchedLanes
+from rlbench.learning.environments.calls import EnvCalls
+from rlbench.learning.environments.lanes import EnvLanes, SeedFailure
+from rlbench.learning.environments.trial import try_environment
+from rlbench.learning.evaluation import evaluation_rows
+from rlbench.learning.evaluation.episodes import PULSE_SECONDS
+from rlbench.learning.networks.encoders import reads
+from rlbench.learning.training import progress_bar as progress_bar_module
+from rlbench.learning.training import training_log
+from rlbench.learning.training.schedule import TrainingSchedule, overflow_allowed
+from rlbench.learning.training.time_profile import TimeProfile
+from rlbench.rows import Episode, Heartbeat, Metric, Row, SeedEnded
+
+_LOG = logging.getLogger("rlbench")
+
+CHECK_EVERY = 1000  # env steps per seed between looks for NaN in the weights
+WINDOW = 100  # training episodes that rollout/ep_rew_mean averages over
+
+
+class Trainer:
+    """One lockstep program from its first to its last step; `rows()` runs it."""
+
+    seed_seconds: dict[int, float] | None = None
+    resume_note = "open episodes began anew: this environment cannot be restored"
+
+    def __init__(self, agent: Agent, plan: TrainingSchedule, lanes: EnvLanes | None = None) -> None:
+        self.agent, self.plan = agent, plan
+        self.lanes: EnvLanes | BatchedLanes = lanes or agent.lanes()
+        self.started = False
+        self.seconds = 0.0  # of training, evaluation excluded
+        self.split = TimeProfile()
+        self.episodes = dict.fromkeys(agent.seeds, 0)
+        self.recent: dict[int, deque[tuple[float, int]]] = {
+            seed: deque(maxlen=WINDOW) for seed in agent.seeds
+        }
+
+    @property
+    def step(self) -> int:
+        return self.agent.num_timesteps
+
+    def rows(self) -> Iterator[Row]:
+        """Train to the end. State may be saved where a safe Tick is yielded, and nowhere else."""
+        agent, plan = self.agent, self.plan
+        every, log_every = plan.every(), max(plan.total_timesteps // plan.log_points, 1)
+        self.split.start()
+        if not self.started:
+            try:
+                self.lanes.reset()
+            except SeedFailure as error:
+                yield from self._drop_seeds(error.broken)
+            self.started = True
+            if every and agent.seeds:
+                yield from self._evaluate("grid", plan.eval_episodes)
+            if agent.seeds:
+                yield Heartbeat(0, can_checkpoint=True)
+        clock = last_tick = time.perf_counter()
+        metrics: Metrics = {}
+        while agent.seeds and agent.num_timesteps < plan.total_timesteps:
+            begun = time.perf_counter()
+            action = agent.act(self.lanes.obs)
+            acted = time.perf_counter()
+            try:
+                step = self.lanes.step(action)
+            except SeedFailure as error:
+                rows = [r for r in range(len(agent.seeds)) if r not in error.broken]
+                yield from self._drop_seeds(error.broken)
+                if not rows or error.step is None:
+                    break
+                step = error.step.rows(rows)
+            stepped, updating = time.perf_counter(), agent.update_seconds()
+            metrics = agent.observe(step)
+            self.split.step(begun, acted, stepped, agent.update_seconds() - updating)
+            if self.lanes.finished:
+                yield from self._finished(self.seconds + time.perf_counter() - clock)
+            logging, looking = (
+                agent.intervals_crossed(log_every),
+                agent.intervals_crossed(CHECK_EVERY),
+            )
+            evaluating = every and agent.intervals_crossed(every)
+            now = time.perf_counter()
+            if logging or looking or evaluating or now - last_tick > PULSE_SECONDS:
+                self.seconds += now - clock
+                if logging:
+                    yield from self._metrics(metrics)
+                if looking or evaluating:
+                    yield from self._cut_diverged()
+                    if not agent.seeds:
+                        break
+                if evaluating:
+                    yield from self._evaluate("grid", plan.eval_episodes)
+                    if not agent.seeds:
+                        break
+                yield Heartbeat(agent.num_timesteps, can_checkpoint=True)
+                clock = last_tick = time.perf_counter()
+        self.seconds += time.perf_counter() - clock
+        yield from self._cut_diverged()
+        if plan.final_episodes and agent.seeds:
+            agent.before_final_evaluation()
+            yield Heartbeat(agent.num_timesteps, can_checkpoint=True, force_checkpoint=True)
+            yield from self._evaluate("final", plan.final_episodes)
+        for seed in agent.seeds:
+            yield SeedEnded(seed, agent.num_timesteps, "done", "")
+
+    def _finished(self, seconds: float) -> Iterator[Row]:
+        for end in self.lanes.finished:
+            seed = self.agent.seeds[end.row]
+            count = self.episodes[seed]
+            self.episodes[seed] = count + 1
+            self.recent[seed].append((end.ret, end.length))
+            yield Episode(
+                seed, self.agent.num_timesteps, count, end.ret, end.length, round(seconds, 3)
+            )
+
+    def _metrics(self, metrics: Metrics) -> Iterator[Row]:
+        step, seeds = self.agent.num_timesteps, self.agent.seeds
+        fps, split = step * len(seeds) / max(self.seconds, 1e-9), self.split.read()
+        for row, seed in enumerate(seeds):
+            for key, value in metrics.items():
+                number = float(value[row]) if isinstance(value, Tensor) else float(value)
+                yield Metric(seed, step, key, number)
+            recent = self.recent[seed]
+            if self.lanes.tally is not None:
+                for key, value in self.lanes.tally.take(row, self.agent.predicts_labels):
+                    yield Metric(seed, step, key, value)
+            elif recent:
+                for i, key in enumerate(("rollout/ep_rew_mean", "rollout/ep_len_mean")):
+                    yield Metric(seed, step, key, sum(end[i] for end in recent) / len(recent))
+            yield Metric(seed, step, "time/fps", round(fps, 1))
+            yield Metric(seed, step, "time/time_elapsed", round(self.seconds, 3))
+            for part, spent in split.items():
+                yield Metric(seed, step, f"time/{part}", spent)
+
+    def _evaluate(self, phase: str, episodes: int) -> Iterator[Row]:
+        broken: evaluation_rows.Broken = {}
+        limit = self.plan.limit
+        clock = time.perf_counter()
+        self.agent.before_evaluation()
+        self.seconds += time.perf_counter() - clock
+        with self.split.evaluation():
+            if self.lanes.tally is not None:
+                images = self.lanes.tally.images
+                yield from evaluation_rows.split_rows(
+                    self.agent, phase, self.seconds, images, broken, limit
+                )
+            else:
+                yield from evaluation_rows.episode_rows(
+                    self.agent, phase, episodes, self.seconds, broken, limit
+                )
+        yield from self._drop_seeds(broken)
+
+    def _cut_diverged(self) -> Iterator[Row]:
+        reasons = self.agent.diverged() if self.agent.seeds else {}
+        yield from self._drop_seeds({row: ("diverged", reason) for row, reason in reasons.items()})
+
+    def _drop_seeds(self, broken: dict[int, tuple[str, str]]) -> Iterator[Row]:
+        """End the seeds in these rows, and go on with the others."""
+        if not broken:
+            return
+        for row, (status, reason) in sorted(broken.items()):
+            step = self.agent.num_timesteps
+            yield SeedEnded(self.agent.seeds[row], step, status, f"{reason} at step {step}")
+        rows = [r for r in range(len(self.agent.seeds)) if r not in broken]
+        if rows:
+            self.agent.keep_seeds(rows)
+            self.lanes.keep_seeds(rows)
+        else:
+            self.agent.seeds = ()
+
+    def close(self) -> None:
+        self.lanes.close()
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "seeds": list(self.agent.seeds),
+            "agent": self.agent.state(),
+            "lanes": self.lanes.state(),
+            "seconds": self.seconds,
+            "split": self.split.state(),
+            "episodes": [self.episodes[seed] for seed in self.agent.seeds],
+            "recent": [list(self.recent[seed]) for seed in self.agent.seeds],
+        }
+
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Go on where `state` was taken; False where open episodes had to be begun anew."""
+        alive = [self.agent.seeds.index(seed) for seed in state["seeds"]]
+        if len(alive) < len(self.agent.seeds):
+            self.agent.keep_seeds(alive)
+            self.lanes.keep_seeds(alive)
+        self.agent.restore(state["agent"])
+        self.seconds, self.started = state["seconds"], True
+        if "split" in state:  # older files do not say
+            self.split.restore(state["split"])
+        self.episodes = dict(zip(state["seeds"], state["episodes"], strict=True))
+        self.recent = {
+            seed: deque((tuple(end) for end in recent), WINDOW)
+            for seed, recent in zip(state["seeds"], state["recent"], strict=True)
+        }
+        went_on = self.lanes.restore(state["lanes"])
+        if not went_on:
+            self.agent.on_env_reset()
+        return went_on
+
+
+def learn(
+    agent: Agent,
+    total_timesteps: int,
+    callback: Callable[[Row], Any] | Sequence[Callable[[Row], Any]] | None,
+    eval_freq: int | Literal["auto"] | None,
+    eval_episodes: int,
+    eval_max_steps: int | None,
+    progress_bar: bool,
+    log_interval: int | None,
+) -> None:
+    """See `Agent.learn`."""
+    told: list[Any] = [*callback] if isinstance(callback, list | tuple) else [callback]
+    told = [each for each in told if each is not None]
+    if not all(map(callable, told)):
+        raise UserError(
+            "callback must be a function of one row (see rlbench.rows), or a list of them: "
+            "Stable-Baselines3's callbacks are for its models"
+        )
+    if eval_freq not in (None, "auto"):
+        eval_freq = whole("eval_freq", eval_freq)
+    eval_episodes = whole("eval_episodes", eval_episodes, 1)
+    if eval_max_steps is not None:
+        eval_max_steps = whole("eval_max_steps", eval_max_steps, 1)
+    if log_interval is not None:
+        log_interval = whole("log_interval", log_interval, 1)
+    if eval_freq == "auto":
+        eval_freq = None if agent.keeps_best else 0
+    elif eval_freq == 0 and agent.keeps_best:
+        _LOG.warning("keep_best is ignored with eval_freq=0: the last weights are kept")
+    _try_environment(agent)
+    agent.set_horizon(total_timesteps)
+    plan = TrainingSchedule(
+        int(total_timesteps), eval_freq, eval_episodes, 0, eval_max_steps=eval_max_steps
+    )
+    trainer = agent.trainer(plan)
+    log = training_log.opened(agent, int(total_timesteps), log_interval)
+    try:
+        rows = trainer.rows()
+        with overflow_allowed():
+            for row in progress_bar_module.bar(rows, total_timesteps) if progress_bar else rows:
+                if isinstance(row, SeedEnded) and row.status != "done":
+                    _LOG.warning("seed %s %s: %s", row.seed, row.status, row.reason)
+                if log:
+                    log.take(row)
+                answers = [each(row) for each in told]
+                if any(answer is False for answer in answers):
+                    break
+    finally:
+        trainer.close()
+    if log:
+        log.end(trainer.step)
+    if agent.seeds:
+        agent.before_final_evaluation()
+
+
+def _try_environment(agent: Agent) -> None:
+    """Log what a trial of the environment shows, before the first training."""
+    if agent.make_env is None or agent.tried:
+        return
+    agent.tried, env = True, agent.make_env()
+    normalised = getattr(agent.config, "normalize_obs", False)
+    for note in try_environment(env, agent.make_env, reads(agent.config), normalised):
+        _LOG.warning("%s", note)
+    EnvCalls.close(env)

@@ -1,0 +1,182 @@
+"""Tables of training on stdout, as Stable-Baselines3 prints them with `verbose=1`."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rlbench import registry
+from rlbench.common.console import console
+from rlbench.common.number_format import number_text
+from rlbench.common.plain_text import cut, first_line, plain_text
+from rlbench.rows import Evaluation, Heartbeat, Metric, Row, SeedEnded
+
+if TYPE_CHECKING:
+    from rlbench.learning.core.agent_core import Agent
+
+_LOG = logging.getLogger("rlbench")
+
+LOG_INTERVAL = 5  # hundredths of training between two tables
+_TIMES = ("time/fps", "time/time_elapsed")
+
+
+class TrainingLog:
+    """Prints rows of training as they pass; it reads them only, so that no number changes."""
+
+    def __init__(self, agent: Agent, total_timesteps: int, interval: int | None) -> None:
+        """Print a table each time another `interval` hundredths of training have passed."""
+        self.seeds, self.total, self.interval = agent.seeds, total_timesteps, interval
+        self.console = console()
+        self.metrics: list[Metric] = []  # of one step
+        self.evaluations: list[Evaluation] = []  # of one step
+        self.tables: dict[int, int] = {}  # tables due so far, by seed
+        self.returns: dict[int, float] = {}  # latest rollout/ep_rew_mean, by seed
+        self.ended: dict[int, SeedEnded] = {}
+        several = len(agent.seeds) > 1
+        numbers = cut(", ".join(map(str, agent.seeds)), 100)
+        self._print(
+            f"{agent.name()} on {plain_text(agent.env_name)}: seed{'s' * several} {numbers} with "
+            f"{agent.n_envs} environment{'s' * (agent.n_envs > 1)}{' each' * several}, "
+            f"{total_timesteps:,} steps{' per seed' * several}, device {agent.device}"
+        )
+        if hint := preset_hint(agent):
+            self._print(hint)
+        if several:
+            self._print(
+                "tables show means over seeds, with the lowest and highest seed in brackets"
+            )
+
+    def take(self, row: Row) -> None:
+        """Take in one row; print what is complete."""
+        if isinstance(row, Metric):
+            if self.metrics and self.metrics[0].step != row.step:
+                self._flush()
+            self.metrics.append(row)
+        elif isinstance(row, Evaluation):
+            self.evaluations.append(row)
+        elif not (isinstance(row, Heartbeat) and row.doing):  # signs of life during an evaluation
+            self._flush()
+        if isinstance(row, SeedEnded):
+            self.ended[row.seed] = row
+
+    def end(self, step: int) -> None:
+        """Print how each seed ended; `step` is where seeds are that did not end by themselves."""
+        self._flush()
+        for seed in self.seeds:
+            row = self.ended.get(seed)
+            if row is None:
+                said = f"stopped by the callback at step {step:,}"
+            elif row.status == "done":
+                said = f"done after {row.step:,} steps"
+            else:
+                said = f"{row.status}: {first_line(row.reason)}"
+            if seed in self.returns:
+                said += f", ep_rew_mean {number_text(self.returns[seed])}"
+            self._print(f"seed {seed}: {said}")
+
+    def _flush(self) -> None:
+        if self.metrics:
+            self._training(self.metrics)
+        if self.evaluations:
+            self._evaluation(self.evaluations)
+        self.metrics, self.evaluations = [], []
+
+    def _training(self, rows: Sequence[Metric]) -> None:
+        values: dict[str, list[float]] = {}
+        for row in rows:
+            values.setdefault(row.key, []).append(row.value)
+            if row.key == "rollout/ep_rew_mean":
+                self.returns[row.seed] = row.value
+        step, seeds = rows[0].step, list(dict.fromkeys(row.seed for row in rows))
+        # Metrics come at most a hundredth, rounded down, before the step that is meant.
+        reached = (step + max(self.total // 100, 1) - 1) * 100 // max(self.total, 1)
+        due = min(reached, 100) // (self.interval or LOG_INTERVAL)
+        if due == self.tables.get(seeds[0], 0):
+            return
+        self.tables |= dict.fromkeys(seeds, due)
+        shown = {key: _mean(each) for key, each in values.items() if not key.startswith("time/")}
+        shown |= {key: str(round(values[key][0])) for key in _TIMES if key in values}
+        self._table(seeds, step, shown)
+
+    def _evaluation(self, rows: Sequence[Evaluation]) -> None:
+        seeds = list(dict.fromkeys(row.seed for row in rows))
+
+        def mean(name: str) -> str:
+            return _mean([
+                statistics.fmean(getattr(row, name) for row in rows if row.seed == seed)
+                for seed in seeds
+            ])  # fmt: skip
+
+        shown = {"eval/mean_reward": mean("ret"), "eval/mean_ep_length": mean("length")}
+        if rows[0].split != "episodes":
+            shown["eval/accuracy"] = mean("accuracy")
+        self._table(seeds, rows[0].step, shown)
+
+    def _table(self, seeds: Sequence[int], step: int, shown: dict[str, str]) -> None:
+        cells = []
+        if len(seeds) < len(self.seeds):
+            cells.append(("seeds", cut(", ".join(map(str, seeds)), 30)))
+        group = ""
+        for key, text in sorted({**shown, "time/total_timesteps": str(step)}.items()):
+            name, _, rest = key.partition("/")
+            if name != group:
+                cells.append((f"{name}/", ""))
+                group = name
+            cells.append((f"   {rest}", text))
+        self._print(_framed(cells))
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True, highlight=False)
+
+
+def preset_hint(agent: Agent) -> str:
+    """How to get the tuned parameters of this environment; empty if there are none or they are
+    in use."""
+    name, cls = agent.name(), type(agent)
+    presets = registry.presets(name)
+    preset = registry.preset_name(agent.env_name, presets)
+    if preset is None or registry.agent_class(name) is not cls:
+        return ""
+    tuned, _ = cls.adapted(presets[preset], agent.config.changed())
+    envs = tuned.get("n_envs", agent.n_envs)
+    tuned = {key: value for key, value in tuned.items() if key in cls.Config.model_fields}
+    wanted = cls.Config.build(name, tuned)
+    same = all(getattr(wanted, key) == getattr(agent.config, key) for key in tuned)
+    if same and envs == agent.n_envs:
+        return ""
+    return (
+        f"tuned parameters for {plain_text(preset)} are not in use: rlbench run {name} "
+        f"--env {shlex.quote(plain_text(agent.env_name))} trains with them, "
+        f"rlbench show {name} lists them"
+    )
+
+
+def opened(agent: Agent, total_timesteps: int, interval: int | None) -> TrainingLog | None:
+    """The log of an agent with `verbose`; others only put the hint at a preset into the log
+    `rlbench`, at level INFO."""
+    if agent.verbose:
+        return TrainingLog(agent, total_timesteps, interval)
+    if _LOG.isEnabledFor(logging.INFO) and (hint := preset_hint(agent)):
+        _LOG.info("%s", hint)
+    return None
+
+
+def _mean(values: Sequence[float]) -> str:
+    """The mean over seeds, with the lowest and highest where they differ."""
+    low, high = min(values), max(values)
+    if low == high and low.is_integer():
+        return f"{low:,.0f}"
+    mean = number_text(statistics.fmean(values))
+    if low == high or len(values) == 1:
+        return mean
+    return f"{mean} ({number_text(low)} to {number_text(high)})"
+
+
+def _framed(cells: Iterable[tuple[str, str]]) -> str:
+    cells = list(cells)
+    left, right = (max(len(cell[side]) for cell in cells) for side in (0, 1))
+    line = "-" * (left + right + 7)
+    return "\n".join([line, *(f"| {a:<{left}} | {b:<{right}} |" for a, b in cells), line])

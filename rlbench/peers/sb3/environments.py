@@ -1,0 +1,59 @@
+"""Training environments of peers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from rlbench.learning.environments.calls import BAD_ACTION, BAD_OBSERVATION, EnvCalls
+from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.user_code.calls import UserCodeError
+
+
+class Lane(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """A training environment: its first reset has our lane's reset seed; its ends are listed.
+
+    Raises Fault where an action, a reward or an observation is NaN or infinite, and for all else
+    that `rlbench.learning.environments.calls` looks for.
+    """
+
+    def __init__(
+        self, env: Any, reset_seed: int, ends: list[tuple[float, int]], watch: bool = False
+    ) -> None:
+        super().__init__(env)
+        self.reset_seed: int | None = reset_seed
+        spec = ObsSpec(env.observation_space)
+        self.calls, self.floats = EnvCalls(spec, watch), spec.dtype.kind == "f"
+        self.acts_floats = env.action_space.dtype.kind == "f"
+        self.ends, self.ret, self.length = ends, 0.0, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        seed, self.reset_seed = self.reset_seed, None
+        stored, (obs, info) = self.calls.reset(self.env, seed=seed, options=options)
+        self._check(stored)
+        self.ret, self.length = 0.0, 0
+        return obs, info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self.acts_floats and not np.isfinite(action).all():
+            raise UserCodeError("diverged", BAD_ACTION)
+        stored, reward, ended, cut, (obs, *_, info) = self.calls.step(self.env, action)
+        self._check(stored)
+        self.ret += reward
+        self.length += 1
+        if ended or cut:
+            self.ends.append((self.ret, self.length))
+        return obs, reward, ended, cut, info
+
+    def _check(self, stored: Any) -> None:
+        if self.floats:
+            # The product takes a third of the time; it may also overflow by itself.
+            sound = math.isfinite(np.vdot(stored, stored)) or np.isfinite(stored).all()
+            if not sound:
+                raise UserCodeError("diverged", BAD_OBSERVATION)
+
+    def close(self) -> None:
+        self.calls.close(self.env)

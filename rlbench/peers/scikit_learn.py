@@ -1,0 +1,236 @@
+"""What classical learners have in common: scikit-learn's estimators as entrants.
+
+They stand in the environments of the agents and collect labelled images as these are shown; where
+a policy is asked for, a model is fitted to what has been seen. So their accuracy has the same axes.
+Only this file imports scikit-learn, and only where a model is made.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from rlbench.errors import UserError
+from rlbench.learning.core.agent_core import Agent, Metrics
+from rlbench.learning.data.preprocessing import Carry
+from rlbench.learning.environments.batched_lanes import is_data
+from rlbench.learning.environments.calls import EnvCalls
+from rlbench.learning.environments.lanes import Step
+from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.hardware import memory_budget
+from rlbench.learning.policies.policy import Policy
+from rlbench.learning.rng import generator
+
+_LOG = logging.getLogger("rlbench")
+MAJORITY = "dummy.DummyClassifier"
+
+
+class ImageCollector:
+    """The first `most` images that each of S seeds has seen, with their labels.
+
+    That is one pass: every training image once, what comes later has been seen already (but see
+    `CountedLanes` for wrapped environments).
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.count = most, 0
+        self.pages: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Take in `(S, N, ...)` and `(S, N)`."""
+        left = self.most - self.count
+        if left > 0:
+            self.pages.append((images[:, :left], labels[:, :left]))
+            self.count += self.pages[-1][1].shape[1]
+
+    def of(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Images (n, ...) and labels (n,) of one seed, in the order in which they came."""
+        images, labels = zip(*((page[row], names[row]) for page, names in self.pages), strict=True)
+        return np.concatenate(images), np.concatenate(labels)
+
+    def state(self) -> dict[str, Any]:
+        if not self.pages:
+            return {}
+        images, labels = zip(*self.pages, strict=True)
+        return {"images": np.concatenate(images, 1), "labels": np.concatenate(labels, 1)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.pages = [(state["images"], state["labels"])] if state else []
+        self.count = self.pages[0][1].shape[1] if state else 0
+
+
+class ClassicalLearner(Agent):
+    """S models, each fitted to what its seed has seen; fields of `Config` are scikit-learn's."""
+
+    estimator = ""  # `module.Class` of scikit-learn
+    blind = False  # labels are all it looks at
+    action_spaces = (spaces.Discrete,)
+    env_bytes = 200  # they are batched
+    default_envs = 50  # so that little is shown beyond the end of a pass
+    saturates = True
+    predicts_labels = False
+
+    def build(self) -> None:
+        most = 0  # loaded without an environment it sees nothing more
+        if self.make_env is not None:
+            env = self.make_env()
+            most = env.unwrapped.pass_steps
+            EnvCalls.close(env)
+            self._check_images(most)
+        self.album = ImageCollector(most)
+        self.models: dict[int, tuple[int, Any]] = {}  # by row, with how many images it is fitted to
+
+    def _check_images(self, most: int) -> None:
+        """Refuse what will not fit: how many images there are is not known before."""
+        pixels = 0 if self.blind else most * int(np.prod(self.spec.shape))
+        seeds = len(self.seeds)
+        needed = {
+            "images": seeds * pixels * self.spec.dtype.itemsize,
+            "models": 4 * (seeds + 2) * pixels,  # those of knn hold all images as float32
+        }
+        memory_budget.check(needed, torch.device("cpu"), f"{self.name()} with {seeds} seeds")
+
+    @classmethod
+    def estimate_bytes(
+        cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
+    ) -> dict[str, int]:
+        return {}  # see `_check_images`
+
+    @classmethod
+    def usual_steps(cls, config: Any, env: Any) -> int:
+        return env.unwrapped.pass_steps if is_data(env) else super().usual_steps(config, env)
+
+    @classmethod
+    def check_env(cls, env: Any, config: Any, n_envs: int) -> None:
+        super().check_env(env, config, n_envs)
+        whole = isinstance(env.observation_space, spaces.Box) and is_data(env)
+        data: Any = env.unwrapped
+        if not whole or data.pass_steps > len(data.data.splits["train"].labels):
+            raise UserError(
+                f"{cls.name()} needs a whole image and its label in every step: Classify, Stream "
+                "or Imbalanced, such as rlbench/Classify-Digits-v0"
+            )
+
+    def act(self, obs: np.ndarray) -> np.ndarray:
+        return np.zeros(obs.shape[:2], np.int64)  # labels come whatever it does
+
+    def observe(self, step: Step) -> Metrics:
+        if step.answer is None or not step.answer.answered.all():
+            raise UserError(f"{self.name()} needs the label of an image in every step")
+        images = np.empty((*step.reward.shape, 0)) if self.blind else step.obs
+        self.album.add(images, step.answer.label)
+        self.num_timesteps += self.n_envs
+        return self.metrics
+
+    def policy(self, seed: int | None = None) -> FittedClassifier:
+        """Models fitted to what has been seen so far; before the first image, the answer 0."""
+        rows = self.row(seed)
+        late = [self.seeds[row] for row in rows if not self.fit(row)]
+        if late:
+            _LOG.warning(
+                "%s did not converge on %d images (seeds %s): raise max_iter for a better fit",
+                *(self.name(), self.album.count, ", ".join(map(str, late))),
+            )
+        models = [self.models[row][1] for row in rows]
+        return FittedClassifier(
+            [self.seeds[row] for row in rows], self.spec, self.action_start, models
+        )
+
+    def before_evaluation(self) -> None:
+        self.policy()
+
+    def live_policy(self) -> FittedClassifier:
+        return self.policy()
+
+    def fit(self, row: int) -> bool:
+        """Fit the model of a seed, unless nothing new was seen; False where it did not converge."""
+        if self.models.get(row, (-1, None))[0] == self.album.count:
+            return True
+        self.models[row] = 0, None
+        if not self.album.count:
+            return True
+        images, labels = self.album.of(row)
+        # Most estimators ask for two classes at least.
+        model = self._made(self.estimator if np.ptp(labels) else MAJORITY, row)
+        with warnings.catch_warnings(record=True) as caught, one_thread():
+            warnings.simplefilter("always")
+            model.fit(numbers(images, self.spec), labels)
+        late = [w for w in caught if w.category.__name__ == "ConvergenceWarning"]
+        for other in caught:
+            if other not in late:
+                warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+        self.models[row] = len(labels), model
+        return not late
+
+    def _made(self, name: str, row: int) -> Any:
+        """An estimator of scikit-learn with our parameters; `n_jobs` is 1 where nothing is said."""
+        module, _, kind = name.rpartition(".")
+        made = getattr(importlib.import_module(f"sklearn.{module}"), kind)()
+        state = int(generator(self.seeds[row], "init").integers(2**31))
+        given, known = {**self.parameters(), "random_state": state}, made.get_params()
+        return made.set_params(**{key: given[key] for key in given if key in known})
+
+    def parameters(self) -> dict[str, Any]:
+        """What the estimator is made with."""
+        return self.config.model_dump()
+
+    @property
+    def samples(self) -> int:
+        """Images per seed that models are fitted to."""
+        return self.album.count
+
+    def diverged(self) -> dict[int, str]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.models.clear()
+
+    def parts(self) -> dict[str, Any]:
+        return {"album": self.album}
+
+
+class FittedClassifier(Policy):
+    """What fitted models answer; where there is none yet (None), 0."""
+
+    def __init__(
+        self, seeds: Sequence[int], spec: ObsSpec, action_start: int, models: Sequence[Any]
+    ) -> None:
+        super().__init__(seeds, spec, action_start)
+        self.models = models
+
+    def step(
+        self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
+    ) -> tuple[np.ndarray, None]:
+        action = np.zeros(obs.shape[:2], np.int64)
+        with one_thread():
+            for row, model in enumerate(self.models):
+                if model is not None:
+                    action[row] = model.predict(numbers(obs[row], self.spec))
+        return action, None
+
+
+def numbers(images: np.ndarray, spec: ObsSpec) -> np.ndarray:
+    """`(n, *obs)` -> (n, features) float32; bytes are scaled to [0, 1]."""
+    if not images.size:
+        return np.empty((len(images), 0), np.float32)
+    return images.reshape(len(images), -1) * np.float32(spec.parts[0].scale)
+
+
+def one_thread() -> Any:
+    """A context in which scikit-learn's libraries use one thread, as everything here does."""
+    return _libraries().limit(limits=1)
+
+
+@functools.cache
+def _libraries() -> Any:
+    importlib.import_module("sklearn.neighbors")  # so that they are there to be found
+    return importlib.import_module("threadpoolctl").ThreadpoolController()

@@ -1,0 +1,118 @@
+"""Names of agents, environments, encoders and presets, found without importing anything heavy.
+
+The folder of agents is the registry: `agents/my_agent.py` is `my-agent`, its docstring's first
+line its description. Other packages add agents through the entry point group `rlbench.agents`.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import inspect
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlbench.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from rlbench.learning.core.agent_core import Agent
+
+ENCODERS = {
+    "auto": "by the observation: cnn for its images, vectors as they are, joined by an mlp",
+    "mlp": "fully connected layers; images and dictionaries are flattened",
+    "cnn": "convolutions for images: two of 3x3 with pooling, or Mnih et al. 2015 from 36x36 on",
+    "rnn": "a recurrent layer above auto (Elman 1990)",
+    "gru": "a gated recurrent unit above auto (Cho et al. 2014)",
+    "lstm": "a long short-term memory above auto (Hochreiter & Schmidhuber 1997)",
+    "cnn+lstm": "the one above the other; so are mlp+gru, cnn+rnn and the like",
+    "package.module:Class": "your own torch.nn.Module, alone or below a memory (...:Class+gru)",
+}
+_HERE = Path(__file__).parent
+
+
+@functools.cache
+def agents() -> dict[str, str]:
+    """Agent names and what they are, in one line each."""
+    found = {}
+    for file in sorted((_HERE / "agents").glob("[!_]*.py")):
+        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        found[file.stem.replace("_", "-")] = text.partition("\n")[0]
+    for point in entry_points(group="rlbench.agents"):
+        found[point.name] = f"from {point.value}"
+    return found
+
+
+def check_agent(name: str) -> None:
+    """Refuse a name that no agent has."""
+    if name not in agents():
+        raise UserError(f"no agent '{name}'.{nearest(name, agents())} (rlbench list agents)")
+
+
+def agent_class(name: str) -> type[Agent]:
+    """The class of an agent by its name; UserError where there is none."""
+    check_agent(name)
+    for point in entry_points(group="rlbench.agents", name=name):
+        return point.load()
+    module = importlib.import_module(f"rlbench.agents.{name.replace('-', '_')}")
+    from rlbench.learning.core.agent_core import Agent
+
+    own = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Agent)
+        and value.__module__ == module.__name__
+    ]
+    if not own:
+        raise UserError(f"agents/{module.__name__.rpartition('.')[2]}.py defines no agent")
+    return own[0]
+
+
+def presets(agent: str) -> dict[str, dict[str, Any]]:
+    """Tuned parameters of an agent by environment: `n_timesteps` or, on image data, `epochs`
+    (passes over the training images), `source`, and its parameters. A table may say for which
+    environments it is meant `also`; a file may start from those of another agent, its `base`, but
+    for the parameters that are its `own`."""
+    file = _HERE / "presets" / f"{agent}.toml"
+    tables = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    base, own = tables.pop("base", None), tables.pop("own", ())
+    for env, values in list(tables.items()):
+        for other in values.pop("also", ()):
+            source = f"{values.get('source', '')}, of {env}"
+            tables.setdefault(other, {**values, "source": source})
+    for env, values in presets(base).items() if base else ():
+        taken = {name: value for name, value in values.items() if name not in own}
+        source = f"taken over from {base}, not tuned for {agent}: {values.get('source', '')}"
+        tables[env] = {**taken, "source": source, **tables.get(env, {})}
+    return tables
+
+
+def preset_name(env: str, presets: dict[str, Any]) -> str | None:
+    """The preset of an environment: its own, else that of the one inside its outer wrappers."""
+    while env not in presets:
+        env, plus, _ = env.rpartition("+")
+        if not plus:
+            return None
+    return env
+
+
+def wrappers() -> dict[str, str]:
+    """Wrappers by name, ours and Gymnasium's, and what they do, in one line each."""
+    import gymnasium.wrappers
+
+    from rlbench.envs.wrappers import WRAPPERS
+
+    found = {name: text for name, (_, text) in WRAPPERS.items()}
+    for name in gymnasium.wrappers.__all__:
+        try:
+            kind = getattr(gymnasium.wrappers, name)
+        except ImportError:  # it needs a package that is not there
+            continue
+        if isinstance(kind, type):
+            takes = ", ".join(list(inspect.signature(kind).parameters)[1:])
+            about = (kind.__doc__ or "").strip().partition("\n")[0].replace("``", "")
+            found[name] = f"{about} Takes {takes}." if takes else about
+    return found

@@ -1,0 +1,5 @@
+"""Tables in the terminal.
+
+Imports `tables` and `common`.
+Start with `tables.py`.
+"""

@@ -1,0 +1,192 @@
+"""What a run on image data got wrong, and where it looked: figures from its `test.npz`."""
+
+import math
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+
+from rlbench.reporting.figures.learning_curves import save
+from rlbench.reporting.figures.style import COLORS, DPI, GREY, freeze_layout, style
+from rlbench.reporting.tables.load import load
+from rlbench.reporting.tables.summaries import percent_text
+from rlbench.reporting.tables.test_answers import (
+    Answers,
+    Array,
+    confusion_counts,
+    most_common_mistake,
+    read_answers,
+)
+
+COLUMNS, BESIDE = 10, 4  # pictures in a row: misclassified images, and paths
+NUMBERED = 20  # classes up to which a confusion matrix has its numbers written in
+ARROW = " \N{RIGHTWARDS ARROW} "
+
+
+def save_gallery(run: str | Path, folder: str | Path | None = None) -> list[Path]:
+    """Write `confusion`, `mistakes` and `paths` of a run, as PNG and SVG, into its or a folder.
+
+    There are no mistakes where nothing was wrong, and no paths where there is no window. Raises
+    UserError where the run has no answers yet, or where their file is corrupt.
+    """
+    answers = read_answers(run)
+    figures = {"confusion": confusion(answers)}
+    if len(answers.shown):
+        figures["mistakes"] = mistakes(answers)
+    if answers.paths is not None:
+        figures["paths"] = paths(answers)
+    place = Path(folder) if folder is not None else Path(load(run).runs["path"].iloc[0])
+    return [file for name, figure in figures.items() for file in save(figure, place / name)]
+
+
+def confusion(answers: Answers) -> Figure:
+    """Images of a class (row) that were taken for a class (column), mean over the seeds.
+
+    Right answers are blue, wrong ones orange, by their share of the row's images.
+    """
+    seeds, classes = len(answers.predictions), len(answers.names) - 1
+    counts = confusion_counts(answers)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1e-12)
+    right = np.eye(*counts.shape, dtype=np.bool_)
+    most = max(shares[~right].max(initial=0), 0.05)  # few errors are not to look like many
+    blue, orange = mpl.colormaps["Blues"], mpl.colormaps["Oranges"]
+    colors = np.where(right[..., None], blue(0.7 * shares), orange(shares / most))
+    colors[counts == 0] = 1
+    images = len(answers.labels)
+    share = percent_text(float((answers.predictions == answers.labels).mean()), images)
+    about = f"{images:,} test images, {share} % right"
+    unit = f"images, mean of {seeds} seeds" if seeds > 1 else "images, 1 seed"
+    names = [_short(name, 24) for name in answers.names]
+    with style():
+        side = float(np.clip(0.52 * classes, 4.5, 9.5))
+        room = 1.2 + 0.06 * max(map(len, names))
+        figure = Figure(figsize=(side + room + 0.3, side + room), layout="constrained", dpi=DPI)
+        axes = figure.add_subplot()
+        axes.imshow(colors, interpolation="nearest", aspect="auto")
+        size = 9 if classes <= NUMBERED else max(4.5, 300 / classes)
+        level = max(map(len, names[:classes])) <= 3 and classes <= NUMBERED
+        axes.set_xticks(range(counts.shape[1]), names[: counts.shape[1]], size=size)
+        axes.tick_params(axis="x", rotation=0 if level else 90)
+        axes.set_yticks(range(classes), names[:classes], size=size)
+        axes.set(xlabel="predicted class", ylabel="true class")
+        axes.set_title(textwrap.fill(f"{answers.title}: {about} ({unit})", int(12 * side)))
+        if classes <= NUMBERED:
+            dark = np.where(right, shares > 0.8, shares > 0.6 * most)
+            for row, column in np.argwhere(counts > 0):
+                color, text = "white" if dark[row, column] else "0.1", _count(counts[row, column])
+                axes.text(column, row, text, ha="center", va="center", size=8, color=color)
+        else:
+            scale = ScalarMappable(Normalize(0, 100 * most), orange)
+            figure.colorbar(scale, ax=axes, shrink=0.5, label="wrong, % of the images of a class")
+        freeze_layout(figure)
+    return figure
+
+
+def mistakes(answers: Answers) -> Figure:
+    """Test images that most seeds got wrong: their class, and what most took them for."""
+    wrong = answers.predictions != answers.labels
+    seeds, shown = len(wrong), len(answers.shown)
+    who = f"some of {seeds} seeds" if seeds > 1 else "the only seed"
+    title = (
+        f"{answers.title}: {shown} of the {wrong.any(0).sum():,} test images that {who} got wrong"
+        + (", first those that most did" if seeds > 1 else "")
+    )
+    with style():
+        figure, panels = _grid(shown, COLUMNS, 1.12, 1.5, title)
+        for axes, index, image in zip(panels, answers.shown, answers.images, strict=True):
+            guess, count = most_common_mistake(answers, int(index))
+            true, said = (_short(answers.names[i], 13) for i in (answers.labels[index], guess))
+            name = true + (ARROW if len(true + said) <= 12 else f"{ARROW.rstrip()}\n") + said
+            _show(axes, image, int(answers.images.max()))
+            axes.set_title(f"{name}\n({count} of {seeds} seed{'s' * (seeds > 1)})", size=7.5)
+        freeze_layout(figure)
+    return figure
+
+
+def paths(answers: Answers) -> Figure:
+    """Where a policy put its window, glimpse by glimpse, on some test images."""
+    assert answers.paths is not None
+    walks, none = answers.paths, len(answers.names) - 1
+    title = f"{answers.title}, seed {walks['seed'][0]}: its window, glimpse by glimpse"
+    with style():
+        figure, panels = _grid(len(walks["paths"]), BESIDE, 2.3, 2.6, title)
+        for i, axes in enumerate(panels):
+            _show(axes, walks["path_images"][i], int(walks["path_images"].max()))
+            _walk(axes, [(int(row), int(column)) for row, column in walks["paths"][i]], walks)
+            true, said = (int(walks[name][i]) for name in ("path_labels", "path_predictions"))
+            said = said if 0 <= said < none else none
+            names = [_short(answers.names[k], 16) for k in (true, said)]
+            gap = " " if len("".join(names)) < 10 else "\n"
+            color, weight = ("black", "normal") if true == said else (COLORS[3], "bold")
+            text = f"true {names[0]},{gap}predicted {names[1]}"
+            axes.set_title(text, size=9, color=color, weight=weight)
+        freeze_layout(figure)
+    return figure
+
+
+def _walk(axes: Axes, corners: list[tuple[int, int]], walks: dict[str, Array]) -> None:
+    """Numbered squares, from dark to bright, where the window was; corners are row and column."""
+    window, last = int(walks["window"]), max(len(corners) - 1, 1)
+    colors = [mpl.colormaps["plasma"](0.35 + 0.6 * t / last) for t in range(len(corners))]
+    outlined = [withStroke(linewidth=2.5, foreground="black")]
+    middle = np.array(corners) + (window - 1) / 2
+    thin = [withStroke(linewidth=1.8, foreground="black")]
+    axes.plot(middle[:, 1], middle[:, 0], color="white", lw=0.8, path_effects=thin)
+    for color, (row, column) in zip(colors, corners, strict=True):
+        square = Rectangle((column - 0.5, row - 0.5), window, window, fill=False)
+        square.set(edgecolor=color, linewidth=1.8, path_effects=outlined)
+        axes.add_patch(square)
+    for corner in dict.fromkeys(corners):  # a window that stays has all its numbers at once
+        times = [t for t, other in enumerate(corners) if other == corner]
+        at, color = (corner[1] - 0.2, corner[0] - 0.2), colors[times[-1]]
+        look: Any = {"size": 9, "weight": "bold", "va": "top", "path_effects": outlined}
+        axes.annotate(_ranges([t + 1 for t in times]), at, color=color, **look)
+
+
+def _ranges(numbers: list[int]) -> str:
+    """ "1,3-5" for [1, 3, 4, 5]."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
+def _grid(
+    count: int, columns: int, width: float, height: float, title: str
+) -> tuple[Figure, list[Axes]]:
+    """A figure with room for so many pictures, sizes in inches, and their axes."""
+    across, down = max(4, min(count, columns)), math.ceil(count / columns)
+    figure = Figure(figsize=(across * width, down * height + 0.5), layout="constrained", dpi=DPI)
+    figure.suptitle(textwrap.fill(title, int(11 * across * width)))
+    panels = [figure.add_subplot(down, across, place + 1) for place in range(count)]
+    return figure, panels
+
+
+def _show(axes: Axes, image: Array, brightest: int) -> None:
+    """An image (H, W, C): grey, RGB or RGBA, of other channels their mean."""
+    grey = image.shape[-1] not in (3, 4)
+    picture = image.mean(-1) if grey else image
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=max(brightest, 1), interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(color=GREY, linewidth=0.5)
+
+
+def _short(name: str, length: int) -> str:
+    return name if len(name) <= length else f"{name[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _count(count: float) -> str:
+    """A mean number of images: 36, 3.4, 0.3."""
+    return f"{count:.0f}" if count >= 99.5 or count == round(count) else f"{count:.1f}"

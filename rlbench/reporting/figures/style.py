@@ -1,0 +1,110 @@
+"""The house's look of figures, and what all curves have in common."""
+
+import math
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rlbench.reporting.statistics.intervals import NO_BOUNDS, Bounds, mean_interval
+
+COLORS = sns.color_palette("colorblind").as_hex()
+DASHES = ("-", (0, (5, 1)), (0, (4, 1, 1, 1)))  # where there are more runs than colours
+GREY = "0.4"
+BROKEN = ("diverged", "failed", "timeout")  # ends that are none
+DPI = 150  # of files: laid out at another, small text would not be as wide as when it is saved
+STYLE: Any = {
+    **sns.axes_style("ticks"),
+    **sns.plotting_context("paper"),
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
+    "figure.constrained_layout.w_pad": 0.1,  # inches
+    "figure.constrained_layout.h_pad": 0.1,
+    "svg.hashsalt": "rlbench",
+    "text.parse_math": False,  # a $ in a name is a $
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The house's look, whatever matplotlibrc and the caller have set, and only in here."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # drawn as a box
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def freeze_layout(figure: Figure) -> None:
+    """Lay out once: every save would do so anew, a little differently."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def line_styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """A colour and dashes for each label, in their order."""
+    return {
+        label: {"color": COLORS[i % 10], "linestyle": DASHES[i // 10 % 3]}
+        for i, label in enumerate(labels)
+    }
+
+
+def means(
+    points: pd.DataFrame, y: str, x: Iterable[str] = (), bounds: Bounds = NO_BOUNDS
+) -> pd.DataFrame:
+    """One row per step: n seeds, the mean of y, and low and high of its interval or NaN, cut at the
+    bounds of y.
+
+    With the means of the columns x over the seeds that are there.
+    """
+    rows = []
+    for step, seeds in points.groupby("step"):
+        scores = seeds[y].dropna()
+        low, high = mean_interval(scores, bounds=bounds) or (math.nan, math.nan)
+        rows.append((step, len(scores), scores.mean(), low, high, *seeds[list(x)].mean()))
+    columns = ["step", "n", "mean", "low", "high", *x]
+    return pd.DataFrame(rows, columns=columns, dtype="float64")
+
+
+def draw_seeds(axes: Axes, points: pd.DataFrame, x: str, y: str, color: str) -> None:
+    """A thin line for every seed, ended by an x where it did not come to its end."""
+    for _, seed in points.groupby("seed"):
+        marker = "." if len(seed) == 1 else ""
+        axes.plot(seed[x], seed[y], color=color, lw=0.7, marker=marker, alpha=0.4)
+        end = seed.iloc[-1]
+        if end["status"] in BROKEN:
+            axes.plot(end[x], end[y], color=color, marker="x", mew=1.6, zorder=4)
+
+
+def draw_band(axes: Axes, line: pd.DataFrame, x: str, color: str, alpha: float) -> None:
+    """The interval around a mean, as a bar where it is alone."""
+    axes.fill_between(line[x], line["low"], line["high"], color=color, alpha=alpha, lw=0)
+    none = line["low"].isna()
+    lone = line[~none & none.shift(1, fill_value=True) & none.shift(-1, fill_value=True)]
+    axes.vlines(lone[x], lone["low"], lone["high"], color=color, alpha=2 * alpha, lw=4)
+
+
+def seeds_text(run: pd.Series, line: pd.DataFrame) -> str:
+    """ "n = 9 to 10 (x: 1 diverged)": the seeds that a mean is taken over, and those that ended."""
+    few, many = int(line["n"].min()), int(line["n"].max())
+    text = f"n = {few}" + (f" to {many}" if few < many else "")
+    ended = [f"{run[f'n_{s}']} {s}" for s in BROKEN if run[f"n_{s}"]]
+    return text + (f" (x: {', '.join(ended)})" if ended else "")
+
+
+def legend_text(text: str) -> str:
+    """A name as an entry of a legend, where one that begins with _ would be left out."""
+    return f" {text}" if text.startswith("_") else text
+
+
+def thousands(value: float, _position: int | None = None) -> str:
+    """1500 -> 1.5k, 2000000 -> 2M."""
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"

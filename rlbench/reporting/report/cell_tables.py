@@ -1,0 +1,145 @@
+"""The facts of a report as tables: one row per seed, and one per cell of environment x entrant."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from rlbench.reporting.report.inputs import FLOOR, MISSING, ReportInputs
+from rlbench.reporting.statistics.intervals import iqm, mean_interval, share_interval
+from rlbench.reporting.statistics.reference_scores import ACCURACY_BOUNDS
+from rlbench.reporting.tables.load import RUN, STATUSES, Results
+from rlbench.reporting.tables.summaries import BOUNDS, ENDED, per_seed
+from rlbench.storage.run_folder import seed_ranges
+
+STATES = (*STATUSES, MISSING)
+CELL = ["env", "label"]
+RETURN, ACCURACY = "return", "test accuracy"
+_CELLS = {
+    **dict.fromkeys([*RUN, "label", "measure", "device", "platform", "path", "why"], "str"),
+    **dict.fromkeys(["n", "of", "lost", *(f"n_{state}" for state in STATES)], "int64"),
+    **dict.fromkeys(["mean", "low", "high", "lowest", "highest", "iqm", "threshold"], "float64"),
+    **dict.fromkeys(BOUNDS, "float64"),
+    **dict.fromkeys(["solved", "ended"], "Int64"),
+    **dict.fromkeys(["solved_low", "solved_high", "seconds", "seconds_per_seed"], "float64"),
+    **dict.fromkeys(["step", "total_timesteps", "lockstep", "lockstep_most", "items"], "int64"),
+    **dict.fromkeys(["cut", "played"], "int64"),
+}
+
+
+def seed_table(results: Results) -> pd.DataFrame:
+    """One row per run and seed: the columns of `tables.per_seed`, whose `score` is the test
+    accuracy on image data and the mean final return elsewhere, and
+
+    measure      which of the two; bound_low and bound_high are those of this score
+    own_seconds  training seconds of the part, divided by the seeds that shared them
+    """
+    seeds = per_seed(results)
+    on_images = seeds["data"] != ""
+    seeds["score"] = seeds["accuracy"].where(on_images, seeds["score"])
+    seeds["measure"] = on_images.map({True: ACCURACY, False: RETURN}).astype("str")
+    seeds.loc[on_images, BOUNDS] = ACCURACY_BOUNDS
+    seeds["own_seconds"] = seeds["seconds"] / seeds["lockstep"]
+    return seeds
+
+
+def cell_table(scope: ReportInputs, seeds: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """One row per environment and entrant, over its seeds:
+
+    n, of, lost              seeds with a score, seeds in all, seeds that ended without a score;
+                             n_done, ..., n_missing how they stand
+    mean, low, high          of the scores, with a Student-t interval, NaN where there is none; it
+                             is cut at bound_low and bound_high, what a score can be
+    lowest, highest, iqm     of the scores
+    solved, ended            seeds at or above the reward threshold of those that ended, <NA> where
+                             there is no threshold; solved_low, solved_high: Clopper-Pearson
+    seconds, seconds_per_seed  training time of all parts, and of a seed
+    lockstep, lockstep_most  seeds that trained together: in the smallest part, in the largest
+    step, total_timesteps    steps that the slowest seed has come to, of how many
+    cut, played              final episodes or test images, see `tables.overall`
+    why                      how seeds ended that are not done: "seed 3 diverged: loss is nan"
+    """
+    rows = []
+    by_run: dict[Any, pd.DataFrame] = dict(list(seeds.groupby([*RUN, "label"])))
+    for name, mine in by_run.items():
+        record = scope.records.get(name[:-1])
+        platforms = {str(p.get("platform") or "") for p in record.parts} if record else set()
+        row = dict(zip([*RUN, "label"], name, strict=True)) | _summary(mine, level)
+        rows.append(row | {"platform": ", ".join(sorted(filter(None, platforms)))})
+    table = pd.DataFrame(rows, columns=list(_CELLS)).astype(_CELLS)
+    table["floor"] = table["agent"] == FLOOR
+    return table.sort_values(["env", "floor", "label"], ignore_index=True)
+
+
+def entrants(cells: pd.DataFrame) -> list[str]:
+    """Labels of what competes, in order; the random agent only where it is alone."""
+    labels = cells.loc[~cells["floor"], "label"]
+    return sorted(set(labels if len(labels) else cells["label"]))
+
+
+def environments(cells: pd.DataFrame) -> list[str]:
+    return sorted(set(cells["env"]))
+
+
+def state_text(cell: Any, short: bool = False) -> str:
+    """ "10 done" or "8 done, 1 diverged, 1 missing"; `short` leaves out what is done."""
+    there = [state for state in STATES if cell[f"n_{state}"]]
+    if short:
+        there = [state for state in there if state != "done"]
+    return ", ".join(f"{cell[f'n_{state}']} {state}" for state in there)
+
+
+def _summary(seeds: pd.DataFrame, level: float) -> dict[str, Any]:
+    scores = seeds["score"].dropna()
+    first, ran = seeds.iloc[0], seeds[seeds["total_timesteps"] > 0]  # a run of them is there
+    bounds = seeds["bound_low"].min(), seeds["bound_high"].max()
+    low, high = mean_interval(scores, level, bounds) or (math.nan, math.nan)
+    parts = ran if len(ran) else seeds
+    spent = ran["own_seconds"].dropna()
+    row: dict[str, Any] = {
+        "measure": first["measure"],
+        "n": len(scores),
+        "of": len(seeds),
+        "lost": seeds["lost"].sum(),
+        **{f"n_{state}": (seeds["status"] == state).sum() for state in STATES},
+        "mean": scores.mean(),
+        "low": low,
+        "high": high,
+        "iqm": iqm(scores),
+        "lowest": scores.min(),
+        "highest": scores.max(),
+        **dict(zip(BOUNDS, bounds, strict=True)),
+        "threshold": seeds["reward_threshold"].max(),
+        "seconds": spent.sum(min_count=1),
+        "seconds_per_seed": spent.mean(),
+        "lockstep": parts["lockstep"].min(),
+        "lockstep_most": parts["lockstep"].max(),
+        "step": parts["step"].min(),
+        "total_timesteps": parts["total_timesteps"].max(),
+        "device": parts["device"].iloc[0],
+        "path": parts["path"].iloc[0],
+        "items": seeds["items"].max(),
+        "cut": seeds["cut"].sum(),
+        "played": seeds["items"].sum(),
+        "why": "; ".join(_ends(seeds)),
+    }
+    if first["measure"] == RETURN and pd.notna(row["threshold"]):
+        solved = int((scores >= row["threshold"]).sum())
+        ended = int(seeds["status"].isin(ENDED).sum())
+        row |= {"solved": solved, "ended": ended}
+        row["solved_low"], row["solved_high"] = share_interval(solved, ended, level) or (None, None)
+    return row
+
+
+def _ends(seeds: pd.DataFrame) -> list[str]:
+    """How the seeds ended that are not done; those that ended alike are said together."""
+    rest = seeds[(seeds["status"] != "done") | (seeds["score"].isna())]
+    said = []
+    for (status, reason), some in rest.groupby(["status", "reason"], sort=False):
+        many = "seeds" if len(some) > 1 else "seed"
+        which = seed_ranges(some["seed"].tolist())
+        state = "done without a score" if status == "done" else status
+        said.append(f"{many} {which} {state}" + (f": {reason}" if reason else ""))
+    return said

@@ -1,0 +1,174 @@
+"""Runs against earlier ones: which got worse, and which of that is more than chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.text import Text
+
+from rlbench.errors import UserError
+from rlbench.reporting.console.tables import print_table, table_of
+from rlbench.reporting.report import formatting
+from rlbench.reporting.report.cell_tables import seed_table
+from rlbench.reporting.report.tests_and_aggregates import ALPHA, least_p, stream
+from rlbench.reporting.statistics.two_samples import compare, holm
+from rlbench.reporting.tables.load import RUN, Results
+
+_COLUMNS = {
+    **dict.fromkeys([*RUN, "now", "measure"], "str"),
+    **dict.fromkeys(["items", "n_before", "n_now"], "int64"),
+    **dict.fromkeys(["before", "after", "difference", "low", "high", "p", "p_holm"], "float64"),
+    **dict.fromkeys(["verdict", "said"], "str"),
+}
+COLORS = {"worse": "red", "better": "green", "missing": "cyan"}
+
+
+def regressions(current: Results, reference: Results, only_matched: bool = False) -> pd.DataFrame:
+    """One row per run of the reference: how the run of today stands against it.
+
+    A run is found by its digest, else by agent, variant and environment: then `said` tells that
+    settings differ. Verdicts:
+
+    equal      the rows of the final evaluation of all seeds in common are identical, and the same
+               of them were lost
+    better, worse   p_holm < 0.05 in a two-sided permutation test of Welch's t, which with lost
+               seeds must also hold with these ranked worst (`Comparison.p`), adjusted over all
+               rows that are tested (Holm 1979); "worse" also where a larger share of seeds than
+               before was lost: diverged, failed, timed out or without a score
+    undecided  neither; `said` tells where so few seeds could decide nothing
+    missing    no run, several, or none of its seeds has a score yet
+
+    Raises:
+        UserError: nothing in common; or, with `only_matched`, a run that nothing is known of.
+    """
+    now, before = seed_table(current), seed_table(reference)
+    runs_now: dict[Any, pd.DataFrame] = dict(list(now.groupby(RUN)))
+    digests = {(env, agent, digest) for env, agent, _, digest in before[RUN].values.tolist()}
+    rows, used = [], set()
+    earlier: dict[Any, pd.DataFrame] = dict(list(before.groupby(RUN)))
+    for key, old in earlier.items():
+        found = _matches(key, list(runs_now), digests)
+        used.update(found)
+        if found or not only_matched:
+            rows.append(_row(key, old, [runs_now[k] for k in found], current, reference))
+    unknown = [key for key in runs_now if key not in used] if only_matched else []
+    if unknown or not used:
+        env, agent, variant, _ = (unknown or list(runs_now))[0]
+        raise UserError(
+            f"the reference has no run of {' '.join(filter(None, (agent, variant)))} on {env}: "
+            "name runs that it has, or another folder"
+        )
+    table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+    table["p_holm"] = holm(table["p"])
+    tested = int(table["p"].notna().sum())
+    for i, row in table[table["verdict"] == ""].iterrows():
+        if row["p_holm"] < ALPHA:
+            table.loc[i, "verdict"] = "better" if row["difference"] > 0 else "worse"
+            continue
+        table.loc[i, "verdict"] = "undecided"
+        if least_p(row["n_before"], row["n_now"]) * tested > ALPHA:
+            table.loc[i, "said"] = "; ".join(filter(None, [row["said"], "too few seeds to decide"]))
+    return table
+
+
+def _matches(key: Any, now: list[Any], digests: set[Any]) -> list[Any]:
+    """The runs of today that may be the one of the reference."""
+    env, agent, variant, digest = key
+    same = [k for k in now if (k[0], k[1], k[3]) == (env, agent, digest)]
+    free = [k for k in now if (k[0], k[1], k[3]) not in digests]
+    return same or [k for k in free if k[:3] == (env, agent, variant)]
+
+
+def _row(
+    key: Any, old: pd.DataFrame, found: list[pd.DataFrame], current: Results, reference: Results
+) -> dict[str, Any]:
+    row: dict[str, Any] = dict(zip(RUN, key, strict=True))
+    row |= {"measure": old["measure"].iloc[0], "items": old["items"].max(), "verdict": "missing"}
+    row |= {"n_before": old["score"].notna().sum(), "before": old["score"].mean(), "n_now": 0}
+    row |= {"now": "", "said": ""}
+    if len(found) != 1:
+        names = (
+            formatting.listing((mine["digest"].iloc[0] for mine in found), "or") if found else ""
+        )
+        return row | {"said": f"could be {names}: name one" if found else "no such run"}
+    (new,) = found
+    said = [] if new["digest"].iloc[0] == key[3] else ["settings differ"]
+    states = new.loc[new["score"].isna(), "status"].value_counts()
+    said += [f"{number} of {len(new)} {status}" for status, number in sorted(states.items())]
+    row |= {"now": new["digest"].iloc[0], "n_now": new["score"].notna().sum()}
+    if before := formatting.lost_of(int(old["lost"].sum()), len(old)):
+        said.append(f"{before} before")
+    row |= {"after": new["score"].mean(), "said": "; ".join(said)}
+    if new["lost"].mean() > old["lost"].mean():
+        return row | {"verdict": "worse"}
+    if not row["n_now"] or not row["n_before"]:
+        return row
+    lost = [frame.set_index("seed")["lost"] for frame in (old, new)]
+    common = lost[0].index.intersection(lost[1].index)
+    same = _identical(key, tuple(new[RUN].iloc[0]), current, reference)
+    if same and lost[0][common].equals(lost[1][common]):
+        said.append(f"identical rows of {formatting.counted(same, 'seed')}")
+        return row | {
+            "verdict": "equal",
+            "difference": row["after"] - row["before"],
+            "said": "; ".join(said),
+        }
+    sizes = int(new["lost"].sum()), int(old["lost"].sum())
+    bounds = old["bound_low"].min(), old["bound_high"].max()
+    tested = compare(new["score"], old["score"], stream("against", *key), lost=sizes, bounds=bounds)
+    row |= {name: getattr(tested, name) for name in ("difference", "low", "high")}
+    return row | {"p": tested.p, "verdict": ""}
+
+
+def _identical(old: Any, new: Any, current: Results, reference: Results) -> int:
+    """The number of seeds in common if their final rows are the same in both, else 0."""
+    tables = []
+    for key, results in ((old, reference), (new, current)):
+        rows = results.evaluations.query("phase == 'final'")
+        rows = rows[(rows[RUN] == list(key)).all(axis="columns")]
+        columns = ["seed", "step", "episode", "return", "length", "accuracy"]
+        tables.append(rows[columns].sort_values(["seed", "step", "episode"]))
+    common = np.intersect1d(tables[0]["seed"], tables[1]["seed"])
+    first, second = (t[t["seed"].isin(common)].reset_index(drop=True) for t in tables)
+    return len(common) if first.equals(second) else 0
+
+
+def print_regressions(table: pd.DataFrame, console: Console) -> None:
+    """A line for each run, those that got worse first."""
+    order = ["worse", "missing", "undecided", "better", "equal"]
+    shown = table_of(
+        "*run", "*env", "before", "now", "n", "difference", "*95 % interval", "p", "*verdict"
+    )
+    ranks = table["verdict"].map(order.index)
+    for _, row in table.assign(rank=ranks).sort_values(["rank", *RUN]).iterrows():
+        ends = [formatting.difference_text(row, row, end) for end in ("low", "high")]
+        verdict = Text(row["verdict"], style=COLORS.get(row["verdict"], ""))
+        verdict.append(f": {row['said']}" if row["said"] else "", style="")
+        shown.add_row(
+            Text(f"{row['agent']} {row['variant']}".rstrip()),
+            Text(row["env"]),
+            formatting.score_text(row["before"], row),
+            formatting.score_text(row["after"], row),
+            f"{row['n_before']}, {row['n_now']}",
+            formatting.difference_text(row, row),
+            formatting.NONE if pd.isna(row["low"]) else " to ".join(ends),
+            formatting.NONE
+            if pd.isna(row["p"])
+            else formatting.p_text(row["p_holm"]).removeprefix("p "),
+            verdict,
+        )
+    print_table(console, shown, fold=True)
+    counts, tested = table["verdict"].value_counts(), int(table["p"].notna().sum())
+    number = formatting.listing(
+        f"{counts[verdict]} {verdict}" for verdict in order if verdict in counts
+    )
+    said = f"{number}. n: seeds, before and now."
+    if tested:
+        said += (
+            " Intervals are Welch's, p is that of a permutation test of his t, adjusted over "
+            f"{formatting.counted(tested, 'run')} (Holm)."
+        )
+    console.print(f"\n {said}", soft_wrap=True, highlight=False)

@@ -1,0 +1,84 @@
+"""All that a report says, gathered once: what ran, how it scored, who is better, at what cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rlbench.reporting.report import tests_and_aggregates
+from rlbench.reporting.report.cell_tables import cell_table, entrants, environments, seed_table
+from rlbench.reporting.report.cost_tables import cost_table, point_table
+from rlbench.reporting.report.inputs import ReportInputs, RunRecord
+from rlbench.reporting.statistics.reference_scores import Scale
+from rlbench.reporting.tables.load import RUN
+
+
+@dataclass(frozen=True, eq=False)
+class ReportData:
+    """Tables by what they are about; their columns are told where they are made."""
+
+    scope: ReportInputs
+    seeds: pd.DataFrame
+    cells: pd.DataFrame
+    family: tests_and_aggregates.ComparisonFamily
+    pairs: pd.DataFrame
+    scales: dict[str, Scale]
+    common: tests_and_aggregates.SharedEnvironments
+    aggregates: pd.DataFrame
+    profiles: pd.DataFrame
+    improvements: pd.DataFrame
+    points: pd.DataFrame
+    costs: pd.DataFrame
+
+    @property
+    def names(self) -> list[str]:
+        """Labels of the entrants."""
+        return entrants(self.cells)
+
+    @property
+    def envs(self) -> list[str]:
+        return environments(self.cells)
+
+    def cell(self, env: str, label: str) -> pd.Series | None:
+        """A row of `cells`; None where nobody meant the entrant to run there."""
+        rows = self.cells[(self.cells["env"] == env) & (self.cells["label"] == label)]
+        return None if rows.empty else rows.iloc[0]
+
+    def record(self, cell: pd.Series) -> RunRecord | None:
+        """The files of a cell's run; None where nothing of it is there."""
+        return self.scope.records.get(tuple(cell[RUN]))
+
+    def floor(self, env: str) -> pd.Series | None:
+        """The row of `cells` of the random agent, of the run with the most seeds."""
+        rows = self.cells[(self.cells["env"] == env) & self.cells["floor"]]
+        return None if rows.empty else rows.sort_values(["n", "digest"]).iloc[-1]
+
+
+def collect(scope: ReportInputs, baseline: str | None = None) -> ReportData:
+    """Raises UserError where the baseline is no entrant."""
+    seeds = seed_table(scope.planned)
+    cells = cell_table(scope, seeds)
+    family = tests_and_aggregates.family(cells, baseline, scope.effects)
+    scales = tests_and_aggregates.scales(cells)
+    common = tests_and_aggregates.common(cells, scales)
+    scores: dict[str, np.ndarray[Any, Any]] = tests_and_aggregates.matrices(seeds, common, scales)
+    points = point_table(scope.results, seeds)
+    return ReportData(
+        scope,
+        seeds,
+        cells,
+        family,
+        tests_and_aggregates.comparisons(seeds, cells, family),
+        scales,
+        common,
+        tests_and_aggregates.aggregates(
+            scores, tests_and_aggregates.normalised_bounds(cells, common, scales)
+        ),
+        tests_and_aggregates.profiles(scores),
+        tests_and_aggregates.improvements(scores),
+        points,
+        cost_table(points, cells),
+    )

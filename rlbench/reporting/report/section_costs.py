@@ -1,0 +1,239 @@
+"""Tables of a report: what scores cost, image data, settings, and where results come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from rlbench.common.number_format import number_text
+from rlbench.reporting.report import formatting
+from rlbench.reporting.report.cost_tables import GOAL
+from rlbench.reporting.report.document import Table, TableCell
+from rlbench.reporting.report.inputs import RunRecord, settings_of
+from rlbench.reporting.report.report_data import ReportData
+from rlbench.reporting.tables.image_accuracy import GOALS, accuracy_table
+from rlbench.reporting.tables.summaries import interval_text, percent_text
+
+Rows = list[list[TableCell]]
+
+
+def efficiency(found: ReportData) -> Table:
+    """A row for each cell: mean height of the curve, steps and seconds to the threshold."""
+    rows: Rows = []
+    for env, here in found.costs.groupby("env"):
+        goal = here["goal"].iloc[0]
+        cell = found.cell(str(env), here["label"].iloc[0])
+        at = (
+            f"{100 * GOAL:g} % validation accuracy"
+            if cell is not None and formatting.unit(cell)
+            else ""
+        )
+        at = at or (
+            f"a return of {formatting.minus(f'{goal:g}')}" if pd.notna(goal) else "no threshold"
+        )
+        rows.append([TableCell(f"{env} ({at})")])
+        for _, row in here.iterrows():
+            cell = found.cell(str(env), row["label"])
+            ends = [formatting.score_text(row[end], cell) for end in ("area_low", "area_high")]
+            span = "" if pd.isna(row["area_low"]) else " to ".join(ends)
+            area = formatting.score_text(row["area"], cell)
+            seeds = formatting.of_seeds(row["area_n"], row["of"])
+            rows.append(
+                [
+                    TableCell(row["label"], key=row["label"]),
+                    TableCell(area, f"{span} (n = {seeds})".strip() if row["area_n"] else ""),
+                    TableCell(formatting.count(row["steps"])),
+                    TableCell(formatting.seconds_text(row["seconds"])),
+                    TableCell(
+                        formatting.NONE if pd.isna(goal) else f"{row['reached']} of {row['of']}"
+                    ),
+                ]
+            )
+    heads = [
+        "*entrant",
+        "mean of the curve",
+        "steps to threshold",
+        "seconds to threshold",
+        "seeds there",
+    ]
+    caption = (
+        "Mean of the curve: the area under a seed's evaluations divided by the steps, with "
+        "a 95 % t-interval; it depends on the budget. To threshold: the first point of "
+        "the grid that is there, median over all seeds; nothing is interpolated, and a lost seed "
+        "was never there."
+    )
+    return Table(caption, heads, rows)
+
+
+def times(found: ReportData) -> Table:
+    """A row for each cell: steps, seconds, seeds in lockstep, device."""
+    rows: Rows = []
+    for env, here in found.cells.groupby("env"):
+        rows.append([TableCell(str(env))])
+        for _, cell in here[here["label"].isin(found.names)].iterrows():
+            few, many = cell["lockstep"], cell["lockstep_most"]
+            asked, step = cell["total_timesteps"], cell["step"]
+            pace = step / cell["seconds_per_seed"] if cell["seconds_per_seed"] > 0 else math.nan
+            ran = cell["total_timesteps"] > 0
+            short = f"{asked - step:,} less than asked" if step < asked else ""
+            rows.append(
+                [
+                    TableCell(cell["label"], key=cell["label"]),
+                    TableCell(f"{step:,}" if ran else formatting.NONE, short),
+                    TableCell(formatting.seconds_text(cell["seconds_per_seed"])),
+                    TableCell(formatting.NONE if math.isnan(pace) else f"{pace:,.0f}"),
+                    TableCell(formatting.seconds_text(cell["seconds"])),
+                    TableCell(
+                        (f"{few}" if few == many else f"{few} to {many}")
+                        if ran
+                        else formatting.NONE
+                    ),
+                    TableCell(cell["device"] or formatting.NONE),
+                ]
+            )
+    heads = [
+        "*entrant",
+        "steps a seed",
+        "time a seed",
+        "steps a second",
+        "time, all seeds",
+        "in lockstep",
+        "*device",
+    ]
+    caption = (
+        "Training time without evaluation. Seeds in lockstep share their program's time: "
+        "that of a seed is its share."
+    )
+    return Table(caption, heads, rows)
+
+
+def accuracies(found: ReportData) -> Iterator[Table]:
+    """A table for each data set: accuracy, what labels would have added, what it cost."""
+    for name, runs in accuracy_table(found.scope.results).groupby("set"):
+        items = int(runs["items"].max())
+        measures = {"accuracy %": "accuracy_"}
+        if (runs["task"] == "Imbalanced").any():
+            measures["G-mean %"] = "g_"
+        rows: Rows = []
+        for _, run in runs.iterrows():
+            gone = {} if run["accuracy_n"] else {"kind": "lost"}
+            row = [
+                TableCell(run["label"]),
+                TableCell(run["network"] or formatting.NONE),
+                TableCell(formatting.of_seeds(run["accuracy_n"], run["of"]), **gone),
+            ]
+            row += [_percent(run, of, items) for of in measures.values()]
+            row += [
+                _gap(run, items),
+                *(_images(run, goal) for goal in GOALS),
+                TableCell(number_text(run["uses"]).replace("-", formatting.NONE)),
+                TableCell(formatting.seconds_text(run["seconds"])),
+            ]
+            rows.append(row)
+        heads = [
+            "*run",
+            "*network",
+            "n",
+            *measures,
+            "gap to labels",
+            *(f"images to {goal} %" for goal in GOALS),
+            "uses of each",
+            "time, all seeds",
+        ]
+        caption = (
+            f"{name}: accuracy on {items:,} test images, mean and 95 % t-interval over "
+            "seeds. Gap: percentage points from the same network trained with labels "
+            "(supervised), Welch's 95 % interval. Images to: seen when validation accuracy "
+            "first was there, median over all seeds, of which a lost one was never there. Runs "
+            "that lost seeds come last."
+        )
+        yield Table(caption, heads, rows)
+
+
+def _percent(run: pd.Series, of: str, items: int) -> TableCell:
+    if not run[f"{of}n"]:
+        return TableCell("no score", kind="lost")
+    text = partial(percent_text, items=items)
+    return TableCell(text(run[f"{of}mean"]), interval_text(run, of, text))
+
+
+def _gap(run: pd.Series, items: int) -> TableCell:
+    if pd.isna(run["gap"]):
+        return TableCell(formatting.NONE, run["gap_why"])
+    cell = {"measure": "test accuracy", "items": items}
+    gap, low, high = (
+        formatting.difference_text(run, cell, n) for n in ("gap", "gap_low", "gap_high")
+    )
+    return TableCell(gap, "no interval" if pd.isna(run["gap_low"]) else f"{low} to {high}")
+
+
+def _images(run: pd.Series, goal: int) -> TableCell:
+    reached = run[f"reached_{goal}"]
+    note = "" if reached == run["of"] else f"{reached} of {run['of']} seeds"
+    return TableCell(formatting.count(run[f"images_{goal}"]), note)
+
+
+def settings(found: ReportData) -> Iterator[Table]:
+    """For each environment the settings in which entrants differ, or differ from defaults."""
+    for env, here in found.cells[found.cells["label"].isin(found.names)].groupby("env"):
+        records = {
+            cell["label"]: record for _, cell in here.iterrows() if (record := found.record(cell))
+        }
+        values = {label: settings_of(record) for label, record in records.items()}
+        changed = {key for r in records.values() for key in (r.run.get("changed") or {})}
+        keys = [
+            key
+            for key in dict.fromkeys(key for v in values.values() for key in v)
+            if key in changed or len({v.get(key) for v in values.values()}) > 1
+        ]
+        if not keys:
+            continue
+        rows = [
+            [TableCell(key), *(_setting(key, values[label], records[label]) for label in values)]
+            for key in keys
+        ]
+        caption = (
+            f"{env}: settings that differ between entrants, or from an agent's default "
+            "(bold). – : the agent has no such setting."
+        )
+        yield Table(caption, ["*setting", *(f"*{label}" for label in values)], rows, folded=True)
+
+
+def _setting(key: str, values: dict[str, str], record: RunRecord) -> TableCell:
+    if key not in values:
+        return TableCell(formatting.NONE, kind="muted")
+    return TableCell(values[key], kind="best" if key in (record.run.get("changed") or {}) else "")
+
+
+def sources(found: ReportData) -> Table:
+    """What results were made with: a row for each combination, and who was made so."""
+    made: dict[tuple[str, ...], list[str]] = {}
+    names: dict[str, None] = {}
+    rows_of: list[tuple[dict[str, Any], str]] = []
+    for key, record in found.scope.records.items():
+        for part in record.parts:
+            about = {
+                **(part.get("versions") or {}),
+                "commit": part.get("commit") or "unknown",
+                "machine": part.get("platform") or "unknown",
+                "device": part.get("device") or "unknown",
+            }
+            names |= dict.fromkeys(about)
+            rows_of.append((about, f"{' '.join(filter(None, key[1:3]))} on {key[0]}"))
+    for about, who in rows_of:
+        made.setdefault(tuple(str(about.get(name, formatting.NONE)) for name in names), []).append(
+            who
+        )
+    rows = [
+        [*map(TableCell, values), TableCell(formatting.some(sorted(set(who)), "runs"))]
+        for values, who in sorted(made.items())
+    ]
+    return Table(
+        "What results were made with; a + marks a commit with changes on top.",
+        [*(f"*{name}" for name in names), "*results of"],
+        rows,
+    )

@@ -1,0 +1,348 @@
+"""The files of runs as tidy DataFrames, readable while a run still writes them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rlbench.common.plain_text import plain_text
+from rlbench.common.safe_write import read_file
+from rlbench.errors import Skipped, UserError
+from rlbench.reporting.statistics.reference_scores import bounds_of
+from rlbench.reporting.tables.completeness import check_complete, check_rows, check_run
+from rlbench.storage.records import check_seal, checksum, corrupt, read_part, read_run
+from rlbench.storage.run_folder import is_locked, seed_ranges, stopped
+
+__all__ = ["RUN", "STATUSES", "Results", "collect", "load"]
+
+STATUSES = ("done", "running", "stopped", "diverged", "failed", "timeout")
+RUN = ["env", "agent", "variant", "digest"]  # what names a run; a seed of it: RUN + ["seed"]
+
+IDENTITY = {**dict.fromkeys(RUN, "str"), "seed": "int64"}
+RUNS = IDENTITY | {
+    "status": "str",
+    "reason": "str",
+    "step": "int64",
+    "total_timesteps": "int64",
+    "n_envs": "int64",
+    "lockstep": "int64",
+    "device": "str",
+    "seconds": "float64",
+    "reward_threshold": "float64",
+    "bound_low": "float64",
+    "bound_high": "float64",
+    "path": "str",
+    "network": "str",
+    "data": "str",
+    "data_digest": "str",
+    "task": "str",
+    "options": "str",
+}
+EVALUATIONS = {
+    "seed": "int64",
+    "step": "int64",
+    "phase": "str",
+    "episode": "int64",
+    "return": "float64",
+    "length": "int64",
+    "eval_seed": "int64",
+    "deterministic": "bool",
+    "epsilon": "float64",
+    "time": "float64",
+    "split": "str",
+    "items": "int64",
+    "accuracy": "float64",
+    "images": "int64",
+    "samples": "int64",
+    "cut": "int64",
+}
+# Columns that came later: what rows mean that were written without them.
+LATER: dict[str, Any] = {
+    "split": "episodes",
+    "items": 1,
+    "accuracy": float("nan"),
+    "images": 0,
+    "samples": 0,
+    "cut": 0,
+}
+LACKING = (tuple(LATER), ("cut",))  # what files of earlier versions lack
+EPISODES = {
+    "seed": "int64",
+    "step": "int64",
+    "episode": "int64",
+    "return": "float64",
+    "length": "int64",
+    "time": "float64",
+}
+METRICS = {"seed": "int64", "step": "int64", "key": "str", "value": "float64"}
+FILES = {"evaluations.csv": EVALUATIONS, "episodes.csv": EPISODES, "metrics.csv": METRICS}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results:
+    """What the runs left behind; steps are environment steps per seed, seconds training time.
+
+    `runs` has one row per run and seed: its status and why, the `step` its part has reached,
+    `seconds` of the program and `lockstep`, the number of seeds that shared it (1 where each seed
+    has a program of its own). The other three are the CSV files of all runs, behind the columns
+    env, agent, variant, digest and seed.
+
+    `network` is the agent's, as text; `data`, `data_digest` and `task` name what a run on image
+    data learned from, `options` the arguments and wrappers of its environment. All are '' where
+    there is none. `bound_low` and `bound_high` are the least and the greatest possible return
+    (`references.bounds_of`), NaN where that is not known.
+    """
+
+    runs: pd.DataFrame
+    evaluations: pd.DataFrame
+    episodes: pd.DataFrame
+    metrics: pd.DataFrame
+    problems: tuple[str, ...] = ()  # what was left out since it is damaged, in a line each
+
+    def __repr__(self) -> str:
+        runs = len(self.runs[RUN].drop_duplicates())
+        return f"Results({runs} runs, {len(self.runs)} seeds, {len(self.evaluations)} evaluations)"
+
+    def tables(self) -> tuple[pd.DataFrame, ...]:
+        """`runs`, `evaluations`, `episodes` and `metrics`."""
+        return self.runs, self.evaluations, self.episodes, self.metrics
+
+    def of(self, tables: Iterable[pd.DataFrame], problems: Iterable[str] = ()) -> Results:
+        """Results of these tables, with the problems of these and some more."""
+        runs, evaluations, episodes, metrics = tables
+        return Results(runs, evaluations, episodes, metrics, (*self.problems, *problems))
+
+
+def load(*paths: str | Path) -> Results:
+    """Read every run at or below the paths: results roots, env, run or part folders.
+
+    A folder `reference` below a path is skipped unless it, or a folder in it, is itself a path.
+    A last line without newline is still being written, and dropped. A damaged file costs the seeds
+    of its part, and a seed that is in two parts is left out: each of these is a warning `Skipped`,
+    and one of the `problems`.
+
+    Raises:
+        UserError: a path holds no run, or nothing of what is there can be read.
+    """
+    results = collect(*paths)
+    if results.runs.empty and results.problems:
+        more = len(results.problems) - 1
+        raise UserError(results.problems[0] + (f" (and {more} more)" if more else ""))
+    warn_of(results.problems)
+    return results
+
+
+def warn_of(problems: Iterable[str]) -> None:
+    """A warning `Skipped` for each, at the line that called whoever calls this."""
+    for problem in problems:
+        warnings.warn(problem, Skipped, stacklevel=3)
+
+
+def collect(*paths: str | Path) -> Results:
+    """`load` without warnings, and also where nothing can be read: see `problems`."""
+    problems: list[str] = []
+    parts = {part.resolve(): part for path in paths for part in _find_parts(Path(path), problems)}
+    read: dict[Path, list[pd.DataFrame]] = {}
+    runs: dict[Path, dict[str, Any] | None] = {}
+    for part in parts.values():
+        home = part.parent
+        try:
+            if home not in runs:
+                runs[home] = None
+                runs[home] = _read_run(home)
+            if run := runs[home]:
+                read[part] = _read_part(part, run)
+        except UserError as error:
+            problems.append(str(error))
+    _leave_out_twins(read, problems)
+    kinds = (RUNS, *(IDENTITY | columns for columns in FILES.values()))
+    tables = [
+        _concat([frames[i] for frames in read.values()], kind) for i, kind in enumerate(kinds)
+    ]
+    table, *others = tables
+    table = table.sort_values([*RUN, "seed"], ignore_index=True)
+    evaluations, episodes, metrics = others
+    return Results(table, evaluations, episodes, metrics, tuple(dict.fromkeys(problems)))
+
+
+def _find_parts(path: Path, problems: list[str]) -> list[Path]:
+    """The part folders at or below a path that was named."""
+    if not path.is_dir():
+        raise UserError(f"{path} is no folder: name a results folder, or a run in it")
+    if (path / "part.json").is_file():
+        return [path]
+    runs = list(_find_runs(path, problems, set()))
+    if not runs and not problems:
+        raise UserError(f"no runs in {path}: name a results folder, or make one with `rlbench run`")
+    found = []
+    for folder in (folder for run in runs for folder in sorted(run.iterdir())):
+        if (folder / "part.json").is_file():
+            found.append(folder)
+        elif any((folder / name).is_file() for name in FILES):
+            problems.append(str(corrupt(folder / "part.json", "it is missing")))
+    return found
+
+
+def _find_runs(folder: Path, problems: list[str], seen: set[Path]) -> Iterator[Path]:
+    if (folder / "run.json").is_file():
+        yield folder
+        return
+    try:
+        children = sorted(child for child in folder.iterdir() if child.is_dir())
+    except OSError as error:
+        problems.append(f"{folder} cannot be read ({error.strerror or error})")
+        return
+    if any((child / "part.json").is_file() for child in children):
+        problems.append(str(corrupt(folder / "run.json", "it is missing")))
+        return
+    for child in children:
+        if child.name != "reference" and (place := child.resolve()) not in seen:
+            seen.add(place)  # a link may lead back
+            yield from _find_runs(child, problems, seen)
+
+
+def _leave_out_twins(read: dict[Path, list[pd.DataFrame]], problems: list[str]) -> None:
+    """Drop seeds that are in two parts from both, since nothing says which is right."""
+    owners: dict[Any, list[Path]] = {}
+    for part, frames in read.items():
+        for key in frames[0][[*RUN, "seed"]].itertuples(index=False, name=None):
+            owners.setdefault(key, []).append(part)
+    twins: dict[tuple[Any, ...], list[int]] = {}
+    for (*run, seed), places in owners.items():
+        if len(places) > 1:
+            twins.setdefault((*run, *places[:2]), []).append(seed)
+            for place in places:
+                read[place] = [frame[frame["seed"] != seed] for frame in read[place]]
+    for (env, agent, variant, number, one, other), seeds in twins.items():
+        named = " ".join(filter(None, (agent, variant, number)))
+        are = "seed {} is" if len(seeds) == 1 else "seeds {} are"
+        problems.append(
+            f"{named} on {env}, {are.format(seed_ranges(seeds))} in {one} and in {other}: keep one "
+            "of them"
+        )
+
+
+def _read_run(folder: Path) -> dict[str, Any]:
+    run = read_run(folder / "run.json")
+    check_run(folder / "run.json", run)
+    return run
+
+
+def _read_part(part: Path, run: dict[str, Any]) -> list[pd.DataFrame]:
+    """The rows of `runs` for one part, and those of its files."""
+    file = part / "part.json"
+    alive = is_locked(part)  # before it is read: a process may end in between
+    record = read_part(file)
+    status = record["status"] if alive else stopped(record["status"])
+    seeds = _seed_rows(part, run, {**record, "status": status})
+    frames = [seeds]
+    for name, columns in FILES.items():
+        content = _content(part / name)
+        rows = _read_rows(part / name, content, columns, seeds)
+        if len(rows):
+            check_rows(part / name, rows)
+        if name == "evaluations.csv":
+            check_complete(part / name, rows, run, record["status"])
+        written = (record.get("checksums") or {}).get(name)
+        if written is not None and checksum(content) != written:
+            raise corrupt(part / name, "its checksum is not that of what was written")
+        for place, field in enumerate(RUN):
+            rows.insert(place, field, seeds[field].iloc[0])
+        frames.append(rows)
+    check_seal(file, record)
+    return frames
+
+
+def _seed_rows(part: Path, run: dict[str, Any], record: dict[str, Any]) -> pd.DataFrame:
+    """The rows of `runs` for one part."""
+    shared = {key: run[key] for key in [*RUN, "total_timesteps", "n_envs"]}
+    shared |= {"reward_threshold": run.get("reward_threshold"), "path": str(part.parent)}
+    bounds = bounds_of(run["env"], run.get("env_kwargs") or {})
+    shared |= dict(zip(("bound_low", "bound_high"), bounds, strict=True))
+    shared |= {"network": run.get("network") or "", **_task(run)}
+    shared |= {key: record.get(key) for key in ("device", "seconds")}
+    each = record.get("seed_seconds")  # where seeds train one after the other
+    shared |= {"step": record["step"], "lockstep": len(record["seeds"]) if each is None else 1}
+    status, reason = record["status"], record["reason"]
+    rows = [
+        {"seed": seed, "status": status[str(seed)], "reason": reason.get(str(seed), "")}
+        | ({} if each is None else {"seconds": each.get(str(seed))})
+        for seed in record["seeds"]
+    ]
+    plain = [
+        {
+            k: plain_text(v) if isinstance(v, str) and k != "path" else v
+            for k, v in {**shared, **row}.items()
+        }
+        for row in rows
+    ]
+    return pd.DataFrame(plain, columns=list(RUNS)).astype(RUNS)
+
+
+def _task(run: dict[str, Any]) -> dict[str, str]:
+    """What a run on image data learned from; options that say the same read the same."""
+    data = run.get("data")
+    if not data:
+        return dict.fromkeys(["data", "data_digest", "task", "options"], "")
+    kwargs = (run.get("env_kwargs") or {}).items()
+    said = [f"{key}={json.dumps(value)}" for key, value in sorted(kwargs) if key != "data"]
+    options = [*said, *run["env"].split("+")[1:]]
+    names = {"data": data["name"], "data_digest": data["digest"], "task": data["variant"]}
+    return names | {"options": " ".join(options)}
+
+
+def _content(file: Path) -> bytes:
+    """The bytes of a file, none where it is not there."""
+    try:
+        return read_file(file) if file.exists() else b""
+    except OSError as error:
+        raise corrupt(file, error.strerror or error) from None
+
+
+def _read_rows(
+    file: Path, content: bytes, columns: dict[str, str], seeds: pd.DataFrame
+) -> pd.DataFrame:
+    """The complete lines of one CSV file; none where it is not."""
+    content = content[: content.rfind(b"\n") + 1]
+    header, _, lines = content.partition(b"\n")
+    first, names = header.decode(errors="replace").rstrip("\r"), list(columns)
+    for lacking in LACKING:
+        older = [name for name in columns if name not in lacking]
+        if first == ",".join(older):
+            names = older
+    if content and first != ",".join(names):
+        raise corrupt(file, f"its first line is not {','.join(columns)!r}")
+    for number, line in enumerate(lines.splitlines(), start=2):
+        if line.count(b",") != len(names) - 1:
+            raise corrupt(file, f"line {number} has not {len(names)} fields")
+    try:
+        types = {name: columns[name] for name in names}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # an infinite integer is no more than a warning
+            rows = pd.read_csv(
+                io.BytesIO(lines), names=names, dtype=types, na_values=["nan"],
+                keep_default_na=False, quoting=csv.QUOTE_NONE,
+            )  # fmt: skip
+    except (ValueError, OverflowError, Warning) as error:
+        raise corrupt(file, error) from None
+    for name in (name for name in names if types[name] == "str"):
+        if (rows[name].isna() | (rows[name] == "")).any():
+            raise corrupt(file, f"a {name} is empty")
+    later = {name: LATER[name] for name in columns if name not in names}
+    rows = rows.assign(**later).astype(columns)
+    if unlisted := set(rows["seed"]) - set(seeds["seed"]):
+        raise corrupt(file, f"seed {min(unlisted)} is not listed in part.json")
+    return rows
+
+
+def _concat(frames: list[pd.DataFrame], columns: dict[str, str]) -> pd.DataFrame:
+    empty = pd.DataFrame(columns=list(columns)).astype(columns)
+    return pd.concat([frame for frame in frames if len(frame)] or [empty], ignore_index=True)

@@ -1,0 +1,240 @@
+"""The JSON files of a store, run.json, part.json and suite.json: one check for all who read them.
+
+A record is written with a checksum over everything else in it. Tables and figures are made only
+from records that still fit theirs; files of earlier versions have none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rlbench.common.plain_text import REASON_LIMIT, plain_text
+from rlbench.common.safe_write import read_file
+from rlbench.errors import UserError
+
+FORMAT = 1
+STATUSES = ("done", "running", "diverged", "failed", "timeout")
+LARGEST = 2**63 - 1  # what an integer column of a table holds
+_Check = Callable[[Any], bool]
+
+
+def corrupt(file: Path, why: object) -> UserError:
+    """The error for a file of a run that cannot be what was written."""
+    said = plain_text(why, REASON_LIMIT)
+    return UserError(f"{file} is corrupt ({said}): restore it, or delete its folder and run again")
+
+
+def checksum(content: bytes) -> str:
+    """16 hexadecimal digits of the SHA-256 of a file, whatever its line ends are."""
+    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()[:16]
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with the checksum that `check_seal` asks for, and text that can be shown."""
+    plain = json.loads(json.dumps(_shown(record)))
+    plain.pop("checksum", None)
+    return {**plain, "checksum": _seal(plain)}
+
+
+def check_seal(file: Path, record: Mapping[str, Any]) -> None:
+    """Refuse a record that was changed after it was written.
+
+    Raises:
+        UserError: its checksum is not that of its content.
+    """
+    plain = {key: value for key, value in record.items() if key != "checksum"}
+    if record.get("checksum", seal := _seal(plain)) != seal:
+        raise UserError(
+            f"{file} was changed after it was written: restore it, or delete its line "
+            '"checksum" to accept the change'
+        )
+
+
+def check_checksum(file: Path) -> None:
+    """Refuse a file of a part that is not what its part.json says was written, if that does.
+
+    Raises:
+        UserError: its content has another checksum.
+    """
+    sums = read_part(file.with_name("part.json")).get("checksums") or {}
+    if file.name in sums and checksum(read_file(file)) != sums[file.name]:
+        raise corrupt(file, "its checksum is not that of what was written")
+
+
+def _seal(plain: Mapping[str, Any]) -> str:
+    return checksum(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode())
+
+
+def read_run(file: Path) -> dict[str, Any]:
+    """A run.json whose fields have the right types.
+
+    Raises:
+        UserError: it cannot be read, or a field is missing or of the wrong type.
+    """
+    run = _read(file)
+    _check_format(file, run)
+    _check(file, run, _RUN, _RUN_MAY)
+    data = run.get("data")
+    if data:
+        _check(file, data, _DATA, {}, "data.")
+    return _shown(run)
+
+
+def read_part(file: Path) -> dict[str, Any]:
+    """A part.json whose fields have the right types, with a `reason` of every seed that has one.
+
+    Raises:
+        UserError: it cannot be read, or a field is missing or of the wrong type.
+    """
+    part = _read(file)
+    _check(file, part, _PART, _PART_MAY)
+    status, seeds = part["status"], part["seeds"]
+    for seed in seeds:
+        if str(seed) not in status:
+            raise corrupt(file, f"its status lacks '{seed}'")
+        if status[str(seed)] not in STATUSES:
+            raise corrupt(file, f"unknown status {status[str(seed)]!r}")
+    part["status"] = {str(seed): status[str(seed)] for seed in seeds}
+    return _shown({**part, "reason": part.get("reason") or {}})
+
+
+def read_suite(file: Path) -> dict[str, Any]:
+    """A suite.json whose fields have the right types.
+
+    Raises:
+        UserError: it cannot be read, or a field is missing or of the wrong type.
+    """
+    suite = _read(file)
+    _check_format(file, suite)
+    _check(file, suite, _SUITE, _SUITE_MAY)
+    for number, cell in enumerate(suite["cells"]):
+        if not isinstance(cell, dict):
+            raise corrupt(file, f"cell {number} is no object")
+        _check(file, cell, _CELL, _CELL_MAY, f"cell {number} ")
+    return suite
+
+
+def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with text that every file and terminal takes, where text is for people."""
+    shown = dict(record)
+    for field in ("variant", "command", "network"):
+        if isinstance(shown.get(field), str):
+            shown[field] = plain_text(shown[field])
+    if reasons := shown.get("reason"):
+        shown["reason"] = {seed: plain_text(why, REASON_LIMIT) for seed, why in reasons.items()}
+    return shown
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(read_file(file))
+        json.dumps(record)  # it may be nested too deeply for this alone
+    except OSError as error:
+        raise corrupt(file, error.strerror or error) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise corrupt(file, error) from None
+    if not isinstance(record, dict):
+        raise corrupt(file, "no JSON object")
+    return record
+
+
+def _check_format(file: Path, record: dict[str, Any]) -> None:
+    if record.get("format") != FORMAT:
+        raise corrupt(file, f"its format is {record.get('format')!r}, known is {FORMAT}")
+
+
+def _check(
+    file: Path,
+    record: Any,
+    fields: Mapping[str, _Check],
+    optional: Mapping[str, _Check],
+    where: str = "",
+) -> None:
+    """Refuse missing fields and wrong types; an optional field may be null."""
+    if not isinstance(record, dict):
+        raise corrupt(file, f"its {where.strip('. ')} is no object")
+    for name in fields:
+        if name not in record:
+            raise corrupt(file, f"{where or 'it '}lacks '{name}'")
+    for name, fits in [*fields.items(), *optional.items()]:
+        value = record.get(name)
+        if (name in fields or value is not None) and not fits(value):
+            raise corrupt(file, f"its {where}{name} is {json.dumps(value)[:60]}")
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
+
+
+def _positive(value: Any) -> bool:
+    return _whole(value) and value > 0
+
+
+def _number(value: Any) -> bool:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= LARGEST
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _duration(value: Any) -> bool:
+    return _number(value) and value >= 0
+
+
+def _object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _seeds(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_whole, value)) and 0 < len(value) == len(set(value))
+
+
+def _each(fits: _Check) -> _Check:
+    return lambda value: isinstance(value, dict) and all(map(fits, value.values()))
+
+
+def _list_of(fits: _Check) -> _Check:
+    return lambda value: isinstance(value, list) and all(map(fits, value))
+
+
+_RUN: dict[str, _Check] = {
+    **dict.fromkeys(["env", "agent", "variant", "digest"], _text),
+    "total_timesteps": _whole,
+    "n_envs": _positive,
+}
+_RUN_MAY: dict[str, _Check] = {
+    **dict.fromkeys(["agent_version", "eval_freq", "final_episodes"], _whole),
+    "eval_episodes": _positive,
+    **dict.fromkeys(["env_kwargs", "config", "changed", "cannot", "identity", "data"], _object),
+    **dict.fromkeys(["preset", "network", "created", "command"], _text),
+    "reward_threshold": _number,
+}
+_DATA: dict[str, _Check] = dict.fromkeys(["name", "digest", "variant"], _text)
+_PART: dict[str, _Check] = {"seeds": _seeds, "status": _each(_text), "step": _whole}
+_PART_MAY: dict[str, _Check] = {
+    **dict.fromkeys(["reason", "versions", "environment", "checksums"], _each(_text)),
+    **dict.fromkeys(["seed_seconds", "time", "compile"], _each(_number)),
+    **dict.fromkeys(["device", "command", "started", "updated", "commit", "platform"], _text),
+    "seconds": _duration,
+    "restarts": _whole,
+}
+_SUITE: dict[str, _Check] = {"name": _text, "cells": lambda value: isinstance(value, list)}
+_SUITE_MAY: dict[str, _Check] = {
+    **dict.fromkeys(["description", "command"], _text),
+    "suite": _object,
+    "commands": _list_of(_text),
+}
+_CELL: dict[str, _Check] = {"env": _text, "agent": _text, "seeds": _seeds}
+_CELL_MAY: dict[str, _Check] = {
+    **dict.fromkeys(["variant", "name", "digest", "folder", "error"], _text),
+    "env_kwargs": _object,
+    "timeout": _duration,
+}

@@ -1,0 +1,414 @@
+"""Where runs are written: append-only CSV, JSON beside it, one writer at a time.
+
+    results/<env>/<agent>-<digest>/
+      run.json                 what was asked for; its digest names the folder
+      seeds-0-4/               a part: seeds that train in lockstep, with one writer
+        part.json              status of each seed, versions, device; once it ends, checksums
+        evaluations.csv  episodes.csv  metrics.csv
+        checkpoint.npz         while it runs: everything, and how long the files were
+        agent.npz              once it is done: the trained agent
+        test.npz               on image data: its answers on the test images, and some of them
+        error.log  output.log  what went wrong, and what a process of its own printed
+      curve.png  curve.svg
+    results/benches/<suite>/   suite.toml and suite.json: what was asked for, cell by cell
+
+A process killed at any instant leaves a folder that loads, and a part that resumes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from rlbench.common.safe_write import clean, open_here, read_file, replace_bytes, replacing
+from rlbench.errors import Busy, CannotWrite, UserError, nearest
+from rlbench.rows import Episode, Evaluation, Metric, Row
+from rlbench.storage.records import FORMAT, checksum, corrupt, read_part, read_run, sealed
+
+if TYPE_CHECKING:
+    pass
+
+LONGEST_NAME = 255  # bytes of a file's or folder's name
+WAIT = 1.0  # seconds: more than it takes a reader to look whether a folder is locked
+FILES: dict[type[Any], str] = {
+    Evaluation: "evaluations.csv",
+    Episode: "episodes.csv",
+    Metric: "metrics.csv",
+}
+
+
+def header(kind: type[Any]) -> str:
+    """First line of the file that holds rows of this kind."""
+    return ",".join("return" if name == "ret" else name for name in kind._fields) + "\n"
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one line where a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(path, error) from None
+
+
+def refuse_link(folder: Path) -> None:
+    """Refuse to write into the folder of a run or part through a symbolic link.
+
+    Raises:
+        UserError: it is one.
+    """
+    if folder.is_symlink():
+        raise UserError(
+            f"{folder} is a symbolic link, and no results are written through it: put a folder in "
+            "its place, or choose another --out"
+        )
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Replace the file as a whole: a reader sees the old text or the new one."""
+    text = json.dumps(sealed(value), indent=2) + "\n"
+    with writing(path):
+        replace_bytes(path, text.encode("utf-8"))
+
+
+def env_folder(env: str) -> str:
+    """An environment's name as one folder name."""
+    return bounded("".join(c if c.isalnum() or c in "-_.," else "_" for c in env))
+
+
+def bounded(name: str) -> str:
+    """A file name that file systems take: a longer one is cut, with a digest of all of it."""
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    end = f"...{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return name.encode()[: LONGEST_NAME - len(end)].decode(errors="ignore") + end
+
+
+def seed_ranges(seeds: Sequence[int]) -> str:
+    """`0-4,7` for (0, 1, 2, 3, 4, 7)."""
+    groups: list[list[int]] = []
+    for seed in sorted(seeds):
+        if groups and seed == groups[-1][-1] + 1:
+            groups[-1].append(seed)
+        else:
+            groups.append([seed])
+    return ",".join(str(g[0]) if len(g) == 1 else f"{g[0]}-{g[-1]}" for g in groups)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, what: str, wait: float = WAIT) -> Iterator[None]:
+    """Be the only writer of a folder.
+
+    Raises:
+        Busy: another process still is after `wait` seconds.
+        UserError: the folder cannot be written to, or is a symbolic link.
+    """
+    refuse_link(folder)
+    try:
+        lock = FileLock(folder / "lock", timeout=wait)
+        lock.acquire()
+    except Timeout:
+        raise Busy(
+            f"{what} is being written by another process; wait for it, or choose another --out"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether another process is the writer of a folder or is about to be (see `Queue`), as far as
+    can be seen from here.
+
+    Needs no more than to read it. Where the system cannot say, it is: nothing is taken for dead.
+    """
+    return _held(folder, unknown=False) or _held(folder / "lock", unknown=True)
+
+
+def _held(path: Path, unknown: bool) -> bool:
+    """Whether a process holds the lock of a file or folder; `unknown` where nobody can say."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return unknown
+    try:
+        # Shared, so that readers do not see each other. It is held for microseconds, and `locked`
+        # waits longer than that.
+        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return unknown
+    finally:
+        os.close(opened)
+    return False
+
+
+class Queue:
+    """Parts that this process is going to compute: readers see them as running, not as stopped.
+
+    Each is marked by a lock of the folder itself, which a process that dies gives back.
+    """
+
+    def __init__(self, folders: Iterable[Path] = ()) -> None:
+        self._opened: dict[Path, int] = {}
+        for folder in folders:
+            self.add(folder)
+
+    def add(self, folder: Path) -> None:
+        """Mark a part; nothing happens where another process has, or the file system cannot."""
+        if folder in self._opened:
+            return
+        with contextlib.suppress(OSError):
+            opened = self._opened[folder] = os.open(folder, os.O_RDONLY)
+            for _ in range(20):  # a reader may look at it just now
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                time.sleep(0.005)
+
+    def remove(self, folder: Path) -> None:
+        """Take the mark away; nothing happens where there is none."""
+        if (opened := self._opened.pop(folder, None)) is not None:
+            os.close(opened)
+
+    def __enter__(self) -> Queue:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for folder in list(self._opened):
+            self.remove(folder)
+
+
+def stopped(status: dict[str, str]) -> dict[str, str]:
+    """The status of seeds of which no process is alive."""
+    return {seed: "stopped" if now == "running" else now for seed, now in status.items()}
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self, identity: dict[str, Any], first: dict[str, Any]) -> None:
+        """Create the folder with `first` as its run.json, or check that it is this run's.
+
+        Raises:
+            UserError: the place cannot be written or holds something else.
+        """
+        refuse_link(self.path)
+        for pattern in ("run.json.*.tmp", "curve.*.tmp"):
+            clean(self.path, pattern)
+        file = self.path / "run.json"
+        if not file.exists():
+            inside = next((p for p in self.path.parents if (p / "run.json").exists()), None)
+            if inside is not None:
+                raise UserError(f"{inside} is a run itself: choose another --out")
+            held = self.path.is_dir() and any(p.suffix != ".tmp" for p in self.path.iterdir())
+            if held and not file.exists():  # else another process has just begun this run
+                raise UserError(f"{self.path} holds something else: choose another --out")
+            try:
+                with writing(self.path):
+                    self.path.mkdir(parents=True, exist_ok=True)
+                write_json(file, {"format": FORMAT, **first, "identity": identity})
+            except CannotWrite as error:
+                raise UserError(
+                    f"cannot write to {self.path}: {error.reason}: choose another --out"
+                ) from None
+            return
+        saved = self.read()
+        if saved.get("identity") != identity:
+            raise UserError(f"{self.path} holds another run: choose another --out")
+        if saved.get("data") != first.get("data"):  # the name of a file says not what is in it
+            raise UserError(
+                f"{self.path} was made with other images than are there now: choose another --out"
+            )
+        if saved.get("teacher", first.get("teacher")) != first.get("teacher"):
+            raise UserError(
+                f"{self.path} learned from other agents than its source holds now: choose another "
+                "--out"
+            )
+
+    def read(self) -> dict[str, Any]:
+        """What its run.json says.
+
+        Raises:
+            UserError: the file is damaged, or of another version.
+        """
+        file = self.path / "run.json"
+        run = read_run(file)
+        if not isinstance(run.get("config"), dict):
+            raise corrupt(file, "it lacks 'config'")
+        return run
+
+    def check(self) -> None:
+        """Refuse to go on where a record is damaged; nothing is wrong where there is none.
+
+        Raises:
+            UserError: a record is damaged.
+        """
+        if (self.path / "run.json").exists():
+            self.read()
+        for part in self.parts():
+            part.read()
+
+    def parts(self) -> list[RunPart]:
+        return [RunPart(file.parent) for file in sorted(self.path.glob("seeds-*/part.json"))]
+
+    def part(self, seeds: Sequence[int]) -> RunPart:
+        return RunPart(self.path / bounded(f"seeds-{seed_ranges(seeds)}"))
+
+
+class RunPart:
+    """Seeds that train in lockstep: their rows, status, checkpoint and trained agent."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint, self.agent = path / "checkpoint.npz", path / "agent.npz"
+        self._files: dict[type[Any], IO[bytes]] = {}
+
+    def read(self) -> dict[str, Any]:
+        """What its part.json says.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        return read_part(self.path / "part.json")
+
+    def read_now(self) -> dict[str, Any]:
+        """What it says, with the status `stopped` for seeds that nobody computes any more."""
+        alive = is_locked(self.path)  # before it is read: a process may end in between
+        part = self.read()
+        return part if alive else {**part, "status": stopped(part["status"])}
+
+    def finished(self) -> bool:
+        return "running" not in self.read()["status"].values()
+
+    def reserve(self, seeds: Sequence[int]) -> None:
+        """Put the part on disk before it is computed: it can be resumed, and is nobody else's."""
+        status = {str(seed): "running" for seed in seeds}
+        self.write_info({"seeds": list(seeds), "status": status, "reason": {}, "step": 0})
+
+    def clear(self) -> None:
+        """Delete what it holds, first that it is a part."""
+        (self.path / "part.json").unlink()
+        for file in self.path.iterdir():
+            if file.name != "lock":
+                file.unlink()
+
+    def cut(self, seeds: Sequence[int]) -> None:
+        """Delete the rows of these seeds, then their names: others are left as they are."""
+        info, gone = self.read(), set(map(str, seeds))
+        whole = info.pop("checksums", None) is not None
+        self.write_info(info)  # without checksums, which do not hold while it is cut
+        for name in FILES.values():
+            path = self.path / name
+            first, *lines = path.read_bytes().splitlines(keepends=True)
+            kept = [line for line in lines if line.partition(b",")[0].decode() not in gone]
+            with writing(path):
+                replace_bytes(path, b"".join([first, *kept]))
+        for key in ("status", "reason"):
+            info[key] = {seed: value for seed, value in info[key].items() if seed not in gone}
+        info["seeds"] = [seed for seed in info["seeds"] if str(seed) not in gone]
+        self.write_info(info | ({"checksums": self.checksums()} if whole else {}))
+
+    def checksums(self) -> dict[str, str]:
+        """Checksums of the files that tables and figures are made of, by name."""
+        paths = [self.path / name for name in (*FILES.values(), "test.npz")]
+        return {path.name: checksum(path.read_bytes()) for path in paths if path.is_file()}
+
+    def write_info(self, info: dict[str, Any]) -> None:
+        refuse_link(self.path)
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / "part.json", info)
+
+    def begin(self, sizes: dict[str, int] | None = None) -> None:
+        """Open the row files: anew, or cut back to `sizes` (bytes) to go on from there."""
+        clean(self.path, "*.tmp")
+        for kind, name in FILES.items():
+            path = self.path / name
+            if path.is_symlink():
+                raise UserError(
+                    f"{path} is a symbolic link, and no rows are written through it: put a "
+                    "file in its place, or run again with --again"
+                )
+            with writing(path):
+                if sizes is None:
+                    kept = header(kind).encode()
+                elif not path.is_file() or path.stat().st_size < sizes[name]:
+                    raise UserError(
+                        f"{path} is shorter than when it was saved: run again with --again"
+                    )
+                else:
+                    kept = read_file(path)[: sizes[name]]
+                if not kept.startswith(header(kind).encode()):
+                    raise UserError(f"{path} was begun by another version: run again with --again")
+                replace_bytes(path, kept)  # a new file: the old one may have another name, too
+                self._files[kind] = open_here(path, "ab")
+
+    def write(self, row: Row) -> None:
+        """Append one row (evaluation, episode or metric)."""
+        line = ",".join(map(str, row)) + "\n"
+        try:
+            self._files[type(row)].write(line.encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            raise CannotWrite(self.path / FILES[type(row)], error) from None
+
+    def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Write a file of arrays, whole or not at all."""
+        path = self.path / name
+        with writing(path), replacing(path) as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    def flush(self) -> dict[str, int]:
+        """Write everything out; bytes of each file, by name."""
+        for kind, file in self._files.items():
+            with writing(self.path / FILES[kind]):
+                file.flush()
+        return {FILES[kind]: file.tell() for kind, file in self._files.items()}
+
+    def close(self) -> None:
+        """Close the row files; what was not flushed may be lost."""
+        for file in self._files.values():
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+def find_run(text: str, out: Path) -> Path:
+    """A run's folder from its path, or from its name or digest below `out`.
+
+    Raises:
+        UserError: none or several fit.
+    """
+    path = Path(text)
+    for folder in (path, path.parent, path.parent.parent) if path.exists() else ():
+        if (folder / "run.json").is_file():
+            return folder
+    runs = [file.parent for file in out.glob("*/*/run.json")] if out.is_dir() else []
+    fits = [
+        r for r in runs if text in {r.name, r.name.rpartition("-")[2], f"{r.parent.name}/{r.name}"}
+    ]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise UserError(f"'{text}' could be {' or '.join(map(str, sorted(fits)))}: give the path")
+    raise UserError(
+        f"no run '{text}' in {out}.{nearest(text, [r.name for r in runs])} (rlbench list runs)"
+    )

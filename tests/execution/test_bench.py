@@ -1,0 +1,282 @@
+"""Benchmarks as real processes: what breaks, hangs or is killed takes nothing else with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import hazards
+import psutil
+import pytest
+from commands import environment, here, table, tables, wait_for
+
+from rlbench.common.number_format import number_text
+from rlbench.experiments import suite_cells
+from rlbench.learning.rng import lane_seed
+from rlbench.reporting.statistics.intervals import mean_interval
+from rlbench.reporting.tables.load import load
+
+HASTY = """
+import sys
+import rlbench.execution.process_pool
+rlbench.execution.process_pool.GRACE = 1.0
+from rlbench.cli.main import main
+main(sys.argv[1:], prog_name="rlbench")
+"""
+HEAD = 'name = "trial"\nseeds = 2\npreset = false\neval_episodes = 1\n'
+
+
+def suite(folder: Path, agents: str, *envs: str, more: str = "") -> Path:
+    file = folder / "trial.toml"
+    tables_of = "".join(f"[[env]]\n{env}\n" for env in envs)
+    file.write_text(f"{HEAD}agents = {agents}\n{more}\n{tables_of}")
+    return file
+
+
+def start(*args: object, cwd: Path, path: Path | None = None) -> subprocess.Popen[bytes]:
+    """`rlbench ARGS` in the background, which kills without much grace."""
+    env = environment()
+    if path:
+        env["PYTHONPATH"] += f"{os.pathsep}{path}"
+    with (cwd / "log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", HASTY, *map(str, args)], cwd=cwd, env=env, stdout=log, stderr=log
+        )
+
+
+def parts(out: Path, agent: str = "*") -> dict[str, dict[str, Any]]:
+    """What part.json says, by environment and folder of the part."""
+    files = out.glob(f"*/{agent}-*/seeds-*/part.json")
+    return {f"{f.parts[-4]}/{f.parts[-2]}": json.loads(f.read_text()) for f in files}
+
+
+def test_every_way_to_go_wrong(tmp_path: Path) -> None:
+    """A crash, a divergence, a hang and a missing environment: each is what it is, the others are
+    done, and nothing is tried again unless one says so."""
+    flag, out = tmp_path / "flag", tmp_path / "out"
+    flag.touch()
+    poison = f'kwargs = {{ victims = [{lane_seed(1, 0)}], how = "nan-reward" }}'
+    file = suite(
+        tmp_path, '["dqn"]',
+        f'id = "probes:Poison"\n{poison}\nsteps = 100',
+        f'id = "hazards:Hang"\nkwargs = {{ file = "{flag}" }}\nsteps = 100\ntimeout = 15',
+        'id = "no_such_module:Env"\nsteps = 100',
+        'id = "probes:Noise"\nsteps = 100',
+    )  # fmt: skip
+    child = start("bench", file, "--jobs", "2", "--out", out, cwd=tmp_path)
+    assert child.wait(120) == 1
+    log = (tmp_path / "log").read_text()
+    assert "Traceback" not in log
+    assert log.count("Warning: dqn on no_such_module:Env") == 1
+    states = {name: set(part["status"].values()) for name, part in parts(out).items()}
+    assert states == {"probes_Poison/seeds-0-1": {"done", "diverged"},
+                      "hazards_Hang/seeds-0-1": {"timeout"},
+                      "probes_Noise/seeds-0-1": {"done"}}  # fmt: skip
+    assert parts(out)["hazards_Hang/seeds-0-1"]["reason"]["1"] == "took longer than its 15 s"
+    assert not list(out.glob("no_such*"))
+    for text in ("1/2, 1 diverged", "0/2, 2 timeout", "0/2, 2 failed", "2/2"):
+        assert text in log
+    runs = load(out).runs
+    assert sorted(runs["status"]) == ["diverged", "done", "done", "done", "timeout", "timeout"]
+
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("part.json")}
+    assert here("bench", file, "--out", out, "--quiet") == 1
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("part.json")} == before
+    flag.unlink()
+    assert here("bench", file, "--out", out, "--quiet", "--again", "timeout") == 1
+    again = parts(out)
+    assert set(again["hazards_Hang/seeds-0-1"]["status"].values()) == {"done"}
+    assert again["probes_Poison/seeds-0-1"]["status"]["1"] == "diverged"
+
+
+def test_a_constructor_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its cells fail, after one wait for all of them; the others go on."""
+    monkeypatch.setattr(suite_cells, "PATIENCE", 1.0)
+    flag, out = tmp_path / "flag", tmp_path / "out"
+    flag.touch()
+    file = suite(
+        tmp_path, '["random", "dqn", "ppo"]',
+        f'id = "hazards:Stuck"\nkwargs = {{ file = "{flag}" }}\nsteps = 50',
+        'id = "probes:Noise"\nagents = ["random"]\nsteps = 50',
+    )  # fmt: skip
+    before = threading.active_count()
+    assert here("bench", file, "--dry-run", "--out", out) == 1
+    assert threading.active_count() == before + 1
+    said = f"random, dqn, ppo on hazards:Stuck file={flag}: its constructor did not return within"
+    assert said in capsys.readouterr().err
+    assert here("bench", file, "--out", out) == 1
+    assert said in capsys.readouterr().err
+    assert set(parts(out)) == {"probes_Noise/seeds-0-1"}
+    flag.unlink()
+    assert here("bench", file, "--out", out, "--quiet") == 0  # negative control: it is made now
+
+
+def test_agents_that_break_their_process(tmp_path: Path) -> None:
+    """An exception, a segmentation fault, an exit: failed with the reason and a log, each alone."""
+    path, out = hazards.install(tmp_path / "installed"), tmp_path / "out"
+    more = "".join(f'[variant.{how}]\nagents = ["hazard"]\nhow = "{how}"\n'
+                   for how in ("raise", "crash", "exit"))  # fmt: skip
+    file = suite(tmp_path, "[]", 'id = "probes:Noise"\nsteps = 100', more=more)
+    child = start("bench", file, "--seeds", "2-2", "--out", out, cwd=tmp_path, path=path)
+    assert child.wait(120) == 1
+    reasons = {}
+    for run in out.glob("*/hazard-*"):
+        record = json.loads((run / "seeds-2" / "part.json").read_text())
+        assert record["status"] == {"2": "failed"}
+        how = json.loads((run / "run.json").read_text())["config"]["how"]
+        reasons[how] = record["reason"]["2"]
+        assert "last words" in (run / "seeds-2" / "output.log").read_text()
+        traced = {"raise": "error.log", "crash": "output.log"}.get(how)
+        assert traced is None or "hazards.py" in (run / "seeds-2" / traced).read_text()
+    assert "ZeroDivisionError: out of coffee" in reasons["raise"]
+    assert "SIGSEGV" in reasons["crash"]
+    assert "exit code 3" in reasons["exit"]
+
+
+SLOW = 'id = "hazards:Slow"\nsteps = 1000'
+
+
+def bench_and_kill(tmp_path: Path, whole: bool) -> tuple[int, Path, Path]:
+    """Kill -9 a bench of two cells, or the worker of its second; code, suite and results."""
+    out = tmp_path / "out"
+    file = suite(tmp_path, '["dqn"]', 'id = "probes:Noise"\nsteps = 60', SLOW)
+    child = start("bench", file, "--out", out, "--jobs", "2", cwd=tmp_path)
+    log = out / "hazards_Slow"
+
+    def ready() -> bool:
+        done = parts(out).get("probes_Noise/seeds-0-1", {}).get("status", {})
+        return set(done.values()) == {"done"} and any(log.glob("*/seeds-*/episodes.csv"))
+
+    wait_for(ready, child, 120)
+    workers = [p for p in psutil.Process(child.pid).children() if "spawn_main" in p.cmdline()[-2]]
+    (child if whole else workers[0]).kill()  # the longest is the first
+    code = child.wait(60)
+    psutil.wait_procs(workers, timeout=60)
+    assert set(parts(out)["hazards_Slow/seeds-0-1"]["status"].values()) == {"running"}
+    return code, file, out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [True, False])
+def test_killed_and_gone_on(tmp_path: Path, whole: bool) -> None:
+    """Kill -9 of everything, or of one worker: what was finished stays, and the same command ends
+    with the rows of a run that nobody disturbed."""
+    code, file, out = bench_and_kill(tmp_path, whole)
+    assert code == (-signal.SIGKILL if whole else 1)
+    assert whole or "killed (SIGKILL); it can go on" in (tmp_path / "log").read_text()
+    (kept,) = out.glob("probes_Noise/*/seeds-0-1/part.json")
+    before = kept.stat().st_mtime_ns
+    assert here("bench", file, "--out", out, "--quiet") == 0
+    assert kept.stat().st_mtime_ns == before
+    if whole:
+        (command,) = [c for c in manifest(out)["commands"] if "Slow" in c]
+        assert here(*command.split()[1:], "--quiet", "--out", tmp_path / "plain") == 0
+        (mine,), (its,) = (o.glob("hazards_Slow/dqn-*") for o in (out, tmp_path / "plain"))
+        assert mine.name == its.name
+        assert tables(mine) == tables(its)
+
+
+def manifest(out: Path) -> dict[str, Any]:
+    return json.loads((out / "benches" / "trial" / "suite.json").read_text())
+
+
+@pytest.mark.slow
+def test_two_at_once(tmp_path: Path) -> None:
+    """Two benchmarks of one suite share the work: both end well, and no seed is there twice."""
+    out = tmp_path / "out"
+    file = suite(tmp_path, '["dqn", "random"]', 'id = "probes:Noise"\nsteps = 300', SLOW)
+    children = [start("bench", file, "--out", out, "--jobs", n, "--seeds", "4", cwd=tmp_path)
+                for n in (1, 2)]  # fmt: skip
+    assert [child.wait(200) for child in children] == [0, 0]
+    runs = load(out).runs
+    assert len(runs) == 16
+    assert set(runs["status"]) == {"done"}
+
+
+@pytest.mark.slow
+def test_no_time_left_for_one_that_hangs(tmp_path: Path) -> None:
+    """`--max-seconds` ends also what gives no sign of life; so does SIGTERM."""
+    (tmp_path / "flag").touch()
+    env = f'id = "hazards:Hang"\nkwargs = {{ file = "{tmp_path / "flag"}" }}\nsteps = 100'
+    file, out = suite(tmp_path, '["dqn"]', env), tmp_path / "out"
+    begun = time.monotonic()
+    child = start("bench", file, "--out", out, "--max-seconds", "12", cwd=tmp_path)
+    assert child.wait(60) == 124
+    assert 12 <= time.monotonic() - begun < 40
+    child = start("bench", file, "--out", out, cwd=tmp_path)
+    (episodes,) = out.glob("*/*/seeds-0-1/metrics.csv")
+    before = episodes.stat().st_mtime_ns
+    wait_for(lambda: episodes.stat().st_mtime_ns > before, child, 60)
+    child.terminate()
+    assert child.wait(60) == 143
+    assert set(parts(out)["hazards_Hang/seeds-0-1"]["status"].values()) == {"running"}
+    assert "the same command goes on" in (tmp_path / "log").read_text()
+
+
+def test_again_leaves_the_others(tmp_path: Path) -> None:
+    """A seed that diverged is computed anew without those that trained beside it."""
+    poison = f'id = "probes:Poison"\nkwargs = {{ victims = [{lane_seed(1, 0)}] }}\nsteps = 100'
+    file, out = suite(tmp_path, '["dqn"]', poison), tmp_path / "out"
+    assert here("bench", file, "--out", out, "--quiet") == 1
+    (run,) = out.glob("probes_Poison/dqn-*")
+    rows = [row for row in table(run, "evaluations") if row["seed"] == "0"]
+    assert here("bench", file, "--out", out, "--quiet", "--again", "failed") == 1
+    found = {name: part["status"] for name, part in parts(out, "dqn").items()}
+    assert found == {
+        "probes_Poison/seeds-0-1": {"0": "done"},
+        "probes_Poison/seeds-1": {"1": "failed"},
+    }
+    assert [row for row in table(run, "evaluations") if row["seed"] == "0"] == rows
+    assert len(load(out).runs) == 2
+
+
+def test_a_bench_ends_with_its_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Means and intervals as the rows say, "-" where there is none, and a command that works."""
+    poison = f"victims = {[lane_seed(seed, 0) for seed in (0, 1)]}"
+    file = suite(tmp_path, '["random", "dqn"]', 'id = "probes:Noise"\nsteps = 60',
+                 f'id = "probes:Poison"\nkwargs = {{ {poison} }}\nsteps = 100')  # fmt: skip
+    out = tmp_path / "out"
+    assert here("bench", file, "--out", out) == 1
+    said = capsys.readouterr().out
+    (run,) = out.glob("probes_Noise/dqn-*")
+    rows = [row for row in table(run, "evaluations") if row["phase"] == "final"]
+    seeds = [[float(row["return"]) for row in rows if row["seed"] == seed] for seed in "01"]
+    means = [sum(returns) / len(returns) for returns in seeds]
+    low, high = mean_interval(means) or (0.0, 0.0)
+    span = f"{number_text(low)} to {number_text(high)}"
+    assert f"{number_text(sum(means) / 2)} [{span}], n = 2 " in said
+    assert re.search(r"^ *dqn .*\], n = 2 +- *$", said, re.MULTILINE)
+    command = re.findall(r"report +rlbench (.*)", said)[0].split()
+    assert here(*command) == 0
+    assert (out / "benches" / "trial" / "report.html").is_file()
+    capsys.readouterr()
+    assert here("bench", file, "--out", out, "--quiet") == 1
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_shards_copied_together_are_the_whole(tmp_path: Path) -> None:
+    """Two machines with a share each; then there is nothing left to do."""
+    file = suite(tmp_path, '["dqn", "random"]', 'id = "probes:Noise"\nsteps = 60',
+                 'id = "probes:Chosen"\nsteps = 60')  # fmt: skip
+    for share in (1, 2):
+        out = tmp_path / str(share)
+        assert here("bench", file, "--shard", f"{share}/2", "--out", out, "--quiet") == 0
+        assert len(list(out.rglob("part.json"))) == 2
+        assert len(manifest(out)["cells"]) == 4
+        shutil.copytree(out, tmp_path / "all", dirs_exist_ok=True)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "all").rglob("part.json")}
+    assert len(before) == 4
+    assert here("bench", file, "--out", tmp_path / "all", "--quiet") == 0
+    assert {p: p.stat().st_mtime_ns for p in before} == before

@@ -1,0 +1,64 @@
+"""Wheel and sdist build, hold everything, and import from an empty directory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_wheel_and_sdist(tmp_path: Path) -> None:
+    built = tmp_path / "dist"
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", str(built), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
+    wheel, sdist = next(built.glob("*.whl")), next(built.glob("*.tar.gz"))
+    names = zipfile.ZipFile(wheel).namelist()
+    envs = ("envs/__init__.py", "envs/catch.py", "envs/cue.py", "envs/wrappers.py")
+    page = "reporting/report/templates/report.html.j2"
+    files = ("agents/dqn.py", *envs, "presets/dqn.toml", "suites/smoke.toml", page, "py.typed")
+    for inside in files:
+        assert f"rlbench/{inside}" in names
+    assert not [name for name in names if name.startswith(("agents/", "envs/", "tests/"))]
+    with tarfile.open(sdist) as file:
+        assert any(name.endswith("/agents/dqn.py") for name in file.getnames())
+    # A venv that sees this environment's packages, but not this checkout.
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=True, system_site_packages=False)
+    python = home / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", str(wheel)], check=True)
+    packages = next(Path(sys.prefix).glob("lib/python*/site-packages"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    code = (
+        "import rlbench, rlbench.agents, rlbench.envs.wrappers; from rlbench.agents import DQN; "
+        "from rlbench import catalog; assert catalog.presets('dqn'); print(rlbench.__file__)"
+    )
+    found = subprocess.run(
+        [python, "-c", f"import sys; sys.path.append({str(packages)!r}); {code}"],
+        cwd=empty,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert str(home) in found.stdout
+
+
+def test_agents_import_from_the_checkout() -> None:
+    code = "from agents import DQN; from rlbench.agents import DQN as Same; print(DQN is Same)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "True"

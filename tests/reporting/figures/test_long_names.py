@@ -1,0 +1,79 @@
+"""Figures have room for any number of runs, and for names of any length."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from image_runs import write_data_run
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.text import Text
+from report_files import write_seeds
+
+from rlbench.reporting.figures.learning_curves import figure
+from rlbench.reporting.report import write_report
+from rlbench.reporting.tables.load import load
+
+LONG = "net_arch=256,256 batch_size=64 train_freq=16 learning_starts=200 exploration_fraction=0.1"
+MANY = 25
+
+
+def names(count: int) -> list[str]:
+    return [f"{LONG} {'o' * 7 * (i % 5)}={i}" for i in range(count)]
+
+
+def legends(part: Figure | SubFigure) -> Iterator[Text]:
+    boxes = [*part.legends, *(axes.get_legend() for axes in part.axes)]
+    yield from (text for box in boxes if box for text in box.get_texts())
+    for row in part.subfigs:
+        yield from (text for box in row.legends for text in box.get_texts())
+
+
+def check(picture: Figure) -> None:
+    """All text is in the figure, and every panel is large enough to be read."""
+    picture.draw_without_rendering()
+    for text in [*legends(picture), *(text for axes in picture.axes for text in axes.texts)]:
+        assert picture.bbox.padded(1).contains(*Text.get_window_extent(text).min), text
+        assert picture.bbox.padded(1).contains(*Text.get_window_extent(text).max), text
+    for axes in picture.axes:
+        assert isinstance(axes, Axes)
+        box = axes.get_window_extent()
+        assert min(box.width, box.height) / picture.dpi > 1.2, "inches"
+
+
+@pytest.mark.parametrize("envs", [1, 2, 4])
+@pytest.mark.parametrize("count", [1, MANY])
+def test_learning_curves(envs: int, count: int, tmp_path: Path) -> None:
+    for env in range(envs):
+        for i, name in enumerate(names(count)):
+            scores = {0: 100.0 + i, 1: 110.0}
+            write_seeds(tmp_path, "dqn", scores, f"E{env}-v0", variant=name, digest=f"{i:08}")
+    picture = figure(load(tmp_path))
+    assert len(list(legends(picture))) == envs * (count + 1)
+    check(picture)
+
+
+@pytest.mark.parametrize("agent", ["dqn", "knn"])
+def test_accuracy_with_curves_and_levels(agent: str, tmp_path: Path) -> None:
+    for i, name in enumerate(names(MANY)):
+        grid = {0: [(0.0, 0.1), (100.0, 0.8)]} if agent == "dqn" else None
+        write_data_run(tmp_path, agent, grid, {0: 0.5 + i / 100}, variant=name)
+    write_data_run(tmp_path, "ppo", {0: [(0, 0.1), (100, 0.8)]}, {0: 0.7})
+    check(figure(load(tmp_path)))
+
+
+def test_final_scores_of_a_report(tmp_path: Path) -> None:
+    """Rows are as high as their names have lines; nothing is left out of a name."""
+    for env in ("CartPole-v1", "Acrobot-v1"):
+        for i, name in enumerate(names(6)):
+            scores = {0: 100.0 + i, 1: 110.0, 2: 115.0}
+            write_seeds(tmp_path, "dqn", scores, env, variant=name, digest=f"{i:08}")
+    page, *_ = write_report([tmp_path], output=tmp_path / "x.html")
+    pictures = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", page.read_text())
+    said = [re.sub(r"<[^>]*>|\s", "", b64decode(picture).decode()) for picture in pictures]
+    squeezed = ["dqn" + name.replace(" ", "") for name in names(6)]
+    assert sum(all(name in text for name in squeezed) for text in said) >= 2  # of each environment

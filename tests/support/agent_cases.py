@@ -1,0 +1,41 @@
+"""Agents with settings that are trained in lockstep and resume tests."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from worlds import World
+
+from rlbench.agents import A2C, DQN, IQN, PPO, PQN, SAC, TD3, Rainbow, Reinforce
+
+REPLAY = {"learning_starts": 12, "batch_size": 8, "buffer_size": 30, "sequence_length": 4,
+          "burn_in": 1, "target_update_interval": 10, "net_arch": (8,)}  # fmt: skip
+
+
+CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "ppo lstm": (PPO, World, {"encoder": "lstm", "normalize_obs": True, "n_envs": 2,
+                              "normalize_reward": True, "frame_stack": 2, "sequence_length": 2}),
+    "ppo box": (PPO, partial(World, "vector", "box6"),
+                {"clip_schedule": "linear", "batch_size": 3}),
+    "pqn gru": (PQN, World, {"encoder": "gru", "normalize_obs": True, "normalize_reward": True,
+                             "frame_stack": 2, "n_envs": 2, "batch_size": 8}),
+    "a2c gru": (A2C, partial(World, "mixed", "multi"), {"encoder": "auto+gru", "n_envs": 2}),
+    "a2c dropout": (A2C, partial(World, "vector", "bits"), {"encoder": "worlds:Dropping+rnn"}),
+    "reinforce": (Reinforce, World, {"encoder": "mlp", "frame_stack": 3, "normalize_reward": True}),
+    "dqn lstm": (DQN, World, {"encoder": "lstm", "n_envs": 2, "normalize_obs": True, **REPLAY}),
+    "dqn frames": (DQN, partial(World, "image"), {"frame_stack": 3, **REPLAY}),
+    "rainbow": (Rainbow, partial(World, "image"),
+                {"frame_stack": 2, "n_envs": 2, "encoder": "cnn", "n_atoms": 5, **REPLAY}),
+    "iqn gru": (IQN, World, {"encoder": "gru", "prioritized": True, "noisy": True, "n_steps": 2,
+                             "dueling": True, "iqn_embedding": 8, **REPLAY}),
+    "sac": (SAC, partial(World, "vector", "box6"),
+            {"n_envs": 2, "normalize_obs": True, "n_steps": 2, "frame_stack": 2,
+             "noise_type": "ornstein-uhlenbeck", **REPLAY}),
+    "td3 lstm": (TD3, partial(World, "vector", "box"),
+                 {"encoder": "lstm", "n_envs": 2, "normalize_obs": True, **REPLAY}),
+    "sac dropout": (SAC, partial(World, "vector", "box"),
+                    {"encoder": "worlds:Dropping+gru", "ent_coef": 0.1, **REPLAY}),
+    "td3 frames": (TD3, partial(World, "image", "box6"), {"frame_stack": 2, **REPLAY}),
+    "dqn dropout": (DQN, World, {"encoder": "worlds:Dropping", **REPLAY}),
+}  # fmt: skip
