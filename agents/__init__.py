@@ -1,6 +1,8 @@
 """Agents: one entrant per file; the file's name is its name on the command line.
 
-`from rlbench.agents import DQN` imports on demand, and importing has no side effects.
+They import `rlbench.learning` and `rlbench.peers`, and are imported on demand:
+`from rlbench.agents import DQN`.
+Start with `dqn.py`.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from rlbench.agents._dqn_config import DQNConfig
+from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms.off_policy import (
     batch_bytes,
     batch_items,
@@ -28,7 +29,7 @@ from rlbench.learning.algorithms.off_policy import (
     updates_due,
 )
 from rlbench.learning.compile.compiled_update import Told
-from rlbench.learning.core.agent_core import Agent, Metrics
+from rlbench.learning.core.agent_core import Metrics
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
 from rlbench.learning.data.prioritized_replay import PrioritizedReplay

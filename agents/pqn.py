@@ -18,9 +18,10 @@ from torch import Tensor
 
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
+from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms.epsilon_greedy import ExplorationConfig
 from rlbench.learning.compile.compiled_update import Told
-from rlbench.learning.core.agent_core import Agent, Metrics
+from rlbench.learning.core.agent_core import Metrics
 from rlbench.learning.data.normalization import Normalizer, RewardScaler
 from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
 from rlbench.learning.data.rollout import Rollout, select

@@ -10,7 +10,8 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbench import config
-from rlbench.learning.core.agent_core import Agent, Metrics
+from rlbench.learning.agent import Agent
+from rlbench.learning.core.agent_core import Metrics
 from rlbench.learning.data.preprocessing import Carry
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.spaces import ObsSpec

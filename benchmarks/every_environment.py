@@ -47,9 +47,11 @@ MORE = {  # arguments for some environments and agents
     "CarRacing-v3": ("--eval-max-steps", "100"),  # it draws each frame
     "sac": ("-p", "net_arch=64,64", "-p", "batch_size=64"),  # 2,000 updates in seconds
 }
-IMPORTED = ("rlbench.cli.main", "rlbench.commands.train", "rlbench.agents.dqn", "rlbench.agents.ppo",
-            "rlbench.agents.sac", "stable_baselines3", "sb3_contrib", "seaborn", "scipy.stats",
-            "matplotlib.pyplot", "mujoco", "Box2D", "sklearn", "torch._dynamo")  # fmt: skip
+IMPORTED = (
+    "rlbench.cli.main", "rlbench.commands.train", "rlbench.agents.dqn", "rlbench.agents.ppo",
+    "rlbench.agents.sac", "stable_baselines3", "sb3_contrib", "seaborn", "scipy.stats",
+    "matplotlib.pyplot", "mujoco", "Box2D", "sklearn", "torch._dynamo",
+)  # fmt: skip
 
 
 class Outcome(NamedTuple):

@@ -2,6 +2,7 @@
 
 Importing this package registers them: `gymnasium.make("rlbench/Cue-v0")`. Those on image data are
 `rlbench/<Variant>-<Data>-v0`, and `rlbench/<Variant>-v0` for `data` of one's own.
+Start with `catch.py`, or with `images/` for images as episodes.
 """
 
 from __future__ import annotations

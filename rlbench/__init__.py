@@ -1,4 +1,8 @@
-"""rlbench: deep-reinforcement-learning benchmarks with honest statistics, many seeds at once."""
+"""Benchmark deep-reinforcement-learning agents: many seeds at once, honest statistics.
+
+Imports nothing heavy: `load` and `Results` are imported when they are used.
+Start with `cli/main.py`, or with docs/architecture.md.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rlbench.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from rlbench.learning.core.agent_core import Agent
+    from rlbench.learning.agent import Agent
 
 ENCODERS = {
     "auto": "by the observation: cnn for its images, vectors as they are, joined by an mlp",
@@ -57,13 +57,11 @@ def agent_class(name: str) -> type[Agent]:
     for point in entry_points(group="rlbench.agents", name=name):
         return point.load()
     module = importlib.import_module(f"rlbench.agents.{name.replace('-', '_')}")
-    from rlbench.learning.core.agent_core import Agent
-
     own = [
         value
         for value in vars(module).values()
         if isinstance(value, type)
-        and issubclass(value, Agent)
+        and hasattr(value, "observe")  # agents alone have it
         and value.__module__ == module.__name__
     ]
     if not own:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from rlbench.common.safe_write import clip_log, replace_bytes
 from rlbench.errors import Busy, CannotWrite, Interrupted, UserError
-from rlbench.execution.jobs import Job, Progress, Stopped, work
+from rlbench.execution.jobs import Job, Progress, Stopped
 from rlbench.execution.reservations import record_failure
 from rlbench.execution.stopping import StopSignal
 from rlbench.storage.run_folder import RunFolder
@@ -40,7 +40,9 @@ def run_job(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> J
     job = job._replace(folder=job.folder.absolute())  # an environment may change the folder
     try:
         with same_folder():
-            return JobOutcome(0 if work(job, report, stop) else 1)
+            from rlbench.execution.worker import compute  # imports torch
+
+            return JobOutcome(0 if compute(job, report, stop) else 1)
     except Stopped as error:
         return JobOutcome(error.code, "stopped")
     except Busy as error:

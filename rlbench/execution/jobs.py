@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from rlbench.errors import UserError
-from rlbench.execution.stopping import StopSignal
 from rlbench.experiments.preflight import run_metadata
 from rlbench.experiments.run import Run
 from rlbench.storage.provenance import command, now
@@ -111,20 +110,3 @@ def _discard(folder: RunFolder, wanted: Sequence[int]) -> None:
     for part in parts:
         with locked(part.path, str(part.path)):
             part.clear()
-
-
-def work(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> bool:
-    """Compute a job to its end; True where every seed came to its end well.
-
-    Raises:
-        Stopped: it was told to stop, or its time was over; it can be resumed.
-    """
-    part = RunFolder(job.folder).part(job.seeds)
-    with locked(part.path, f"{part.path}"):
-        if part.finished():  # by another process, since this job was made
-            return set(part.read()["status"].values()) == {"done"}
-        if stop.code:
-            raise Stopped(stop.code)
-        from rlbench.execution.worker import PartWorker
-
-        return PartWorker(job, part).work(report, stop)

@@ -20,7 +20,7 @@ from rlbench.learning.evaluation.test_artifacts import gallery
 from rlbench.learning.training.schedule import TrainingSchedule, overflow_allowed
 from rlbench.rows import Episode, Evaluation, Heartbeat, Metric, SeedEnded, TestPredictions
 from rlbench.storage.provenance import machine, now
-from rlbench.storage.run_folder import RunPart, writing
+from rlbench.storage.run_folder import RunFolder, RunPart, locked, writing
 
 CHECKPOINT_SECONDS = 10.0  # at most so much work is lost by a kill,
 COMPILING = (
@@ -28,6 +28,21 @@ COMPILING = (
     "rlbench show RUN --time tells what it was worth"
 )
 CHECKPOINT_SHARE = 0.05  # unless saving it would take more than this share of the time
+
+
+def compute(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> bool:
+    """Compute a job to its end; True where every seed came to its end well.
+
+    Raises:
+        Stopped: it was told to stop, or its time was over; it can be resumed.
+    """
+    part = RunFolder(job.folder).part(job.seeds)
+    with locked(part.path, f"{part.path}"):
+        if part.finished():  # by another process, since this job was made
+            return set(part.read()["status"].values()) == {"done"}
+        if stop.code:
+            raise Stopped(stop.code)
+        return PartWorker(job, part).run_to_end(report, stop)
 
 
 class PartWorker:
@@ -65,8 +80,8 @@ class PartWorker:
         self.note = COMPILING if getattr(run.config, "compile", False) else ""
         self.saved_at, self.saving = time.monotonic(), 0.0
 
-    def work(self, report: Callable[[Progress], None], stop: StopSignal) -> bool:
-        """See `rlbench.execution.jobs.work`."""
+    def run_to_end(self, report: Callable[[Progress], None], stop: StopSignal) -> bool:
+        """See `compute`."""
         self._resume()
         view = _ProgressView(self)
         tested: list[TestPredictions] = []

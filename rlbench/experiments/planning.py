@@ -18,7 +18,7 @@ from rlbench.protocol import (
 from rlbench.user_code.working_directory import same_folder
 
 if TYPE_CHECKING:
-    from rlbench.learning.core.agent_core import Agent
+    from rlbench.learning.agent import Agent
     from rlbench.learning.evaluation.episode_limit import StepLimit
 from typing import TYPE_CHECKING
 

@@ -14,7 +14,7 @@ from rlbench.storage.run_folder import seed_ranges
 from rlbench.user_code.working_directory import same_folder
 
 if TYPE_CHECKING:
-    from rlbench.learning.core.agent_core import Agent
+    from rlbench.learning.agent import Agent
 
 
 @same_folder()

@@ -17,7 +17,7 @@ from rlbench.learning import checkpoint, named_objects
 from rlbench.learning.environments import space_json
 
 if TYPE_CHECKING:
-    from rlbench.learning.core.agent_core import Agent
+    from rlbench.learning.agent import Agent
 
 A = TypeVar("A", bound="Agent")
 

@@ -19,7 +19,8 @@ import torch
 from gymnasium import spaces
 
 from rlbench.errors import UserError
-from rlbench.learning.core.agent_core import Agent, Metrics
+from rlbench.learning.agent import Agent
+from rlbench.learning.core.agent_core import Metrics
 from rlbench.learning.data.preprocessing import Carry
 from rlbench.learning.environments.batched_lanes import is_data
 from rlbench.learning.environments.calls import EnvCalls

@@ -18,8 +18,8 @@ from worlds import World
 from rlbench.agents import DQN, KNN, PPO, Clone, Random
 from rlbench.agents.clone import CloneConfig
 from rlbench.errors import UserError
+from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms import teacher as teacher_module
-from rlbench.learning.core.agent_core import Agent
 from rlbench.learning.data.preprocessing import Carry
 from rlbench.learning.environments.make import env_factory
 from rlbench.learning.environments.spaces import ObsSpec

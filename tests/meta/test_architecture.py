@@ -1,4 +1,4 @@
-"""Who may import whom, and that there is one source of randomness."""
+"""The architecture: one home per name, one source of randomness, imports as pyproject.toml says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import ast
 import importlib
 import inspect
 import re
+import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,19 +16,21 @@ import pytest
 from commands import ROOT
 
 from rlbench import registry
-from rlbench.learning.core.agent_core import Agent
+from rlbench.learning.agent import Agent
 
 PACKAGE = ROOT / "rlbench"
-LINKED = [*PACKAGE.glob("agents/*.py"), *PACKAGE.glob("envs/*.py")]  # rglob follows no symlinks
 FILES = sorted(
-    {file for file in PACKAGE.rglob("*.py") if "__pycache__" not in file.parts} | set(LINKED)
+    file
+    for folder in ("rlbench", "agents", "envs")
+    for file in (ROOT / folder).rglob("*.py")
+    if "__pycache__" not in file.parts
 )
 FOREIGN_RANDOM = ("np.random.", "numpy.random.", "torch.rand", "torch.manual_seed", "random.",
                   "torch.default_generator", "torch.cuda.manual_seed")  # fmt: skip
 # A user's own module may draw from global generators, and nothing else can be done about it: this
 # one file seeds them from a stream around every use, and puts them back.
 FORKS = {
-    "global_random.py": {
+    "seeded_generators.py": {
         "torch.random.fork_rng",
         "torch.random.get_rng_state",
         "torch.default_generator.manual_seed",
@@ -40,7 +44,7 @@ FORKS = {
     },
     # Stable-Baselines3 and users' environments draw from global generators: their turns and ours
     # each keep their own.
-    "streams.py": {
+    "global_generators.py": {
         "torch.random.fork_rng",
         "np.random.get_state",
         "np.random.set_state",
@@ -48,136 +52,102 @@ FORKS = {
         "random.setstate",
     },
 }
-PEER = re.compile(r"rlbench\.agents\._?sb3(_|$)")
 STREAMS = ("Generator", "SeedSequence", "PCG64", "default_rng", "BitGenerator", "RandomState")
 
 
-def module_of(file: Path) -> str:
-    parts = file.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def imports(file: Path, only_running: bool = True) -> Iterator[str]:
-    """Modules that a file imports anywhere, except for the type checker only."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    skipped = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) and only_running
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+def imports(file: Path) -> Iterator[str]:
+    """Yield the modules that a file imports anywhere."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
             yield str(node.module)
-            if node.module in {
-                "rlbench",
-                "rlbench.learning",
-                "rlbench.reporting",
-                "rlbench.agents",
-            }:
-                yield from (f"{node.module}.{name.name}" for name in node.names)
-
-
-def within(module: str, *packages: str) -> bool:
-    return any(module == p or module.startswith(p + ".") for p in packages)
 
 
 def foreign(file: Path) -> set[str]:
-    """Top-level names of what a file imports from outside the standard library."""
+    """Return the top-level names that a file imports from outside the standard library."""
     roots = {module.partition(".")[0] for module in imports(file)}
     return roots - set(sys.stdlib_module_names) - {"__future__"}
 
 
-def violations(file: Path) -> list[str]:
-    """Imports that the house's rules forbid."""
-    here, wrong = module_of(file), []
-    for module in imports(file):
-        ours = within(module, "rlbench")
-        bad = within(module, "rlbench.cli.main") and here != "rlbench.__main__"
-        bad |= within(module, "stable_baselines3") and not PEER.match(here)
-        if within(here, "rlbench.reporting"):
-            bad |= within(module, "torch", "rlbench.learning", "rlbench.agents", "rlbench.envs")
-        if within(here, "rlbench.learning"):
-            bad |= within(module, "pandas", "seaborn", "matplotlib", "rlbench.reporting",
-                          "rlbench.agents", "rlbench.experiments.run", "rlbench.storage.run_folder")  # fmt: skip
-        if within(here, "rlbench.envs"):
-            bad |= ours and not within(module, "rlbench.envs")
-        if within(here, "rlbench.agents") and ours:
-            bad |= not within(module, "rlbench.agents", "rlbench.learning", "rlbench.config",
-                              "rlbench.rows", "rlbench.errors") and module != "rlbench"  # fmt: skip
-        if bad:
-            wrong.append(f"{here} imports {module}")
-    return wrong
+def lint_imports(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Check the contracts in a configuration file."""
+    code = "from importlinter.cli import lint_imports_command as main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "--no-cache", *arguments],
+        cwd=cwd, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("file", FILES, ids=module_of)
-def test_imports(file: Path) -> None:
-    assert violations(file) == []
+def test_packages_import_as_pyproject_says() -> None:
+    done = lint_imports()
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_forbidden_imports_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Negative control: each rule broken once."""
-    monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    cases = {
-        "rlbench/reporting/bad.py": "def f():\n    import torch",
-        "rlbench/learning/bad.py": "import pandas as pd",
-        "rlbench/agents/bad.py": "import stable_baselines3.common",
-        "rlbench/agents/sb3x.py": "from stable_baselines3 import DQN",
-        "rlbench/agents/worse.py": "from rlbench.reporting import results",
-        "rlbench/envs/bad.py": "from rlbench import config",
-        "rlbench/experiments/run.py": "from rlbench.cli.main import main",
-    }
-    for name, text in cases.items():
-        file = tmp_path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-        assert violations(file), name
-    harmless = tmp_path / "rlbench/reporting/good.py"
-    harmless.write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\n")
-    assert violations(harmless) == []
+@pytest.mark.parametrize("circle", [False, True])
+def test_a_circle_is_found(circle: bool, tmp_path: Path) -> None:
+    """Negative control of the contract that every package is held to."""
+    for name, text in {
+        "one": "import shop.two" if circle else "",
+        "two": "import shop.one",
+    }.items():
+        (tmp_path / "shop").mkdir(exist_ok=True)
+        (tmp_path / "shop" / "__init__.py").touch()
+        (tmp_path / "shop" / f"{name}.py").write_text(text)
+    (tmp_path / ".importlinter").write_text(
+        "[importlinter]\nroot_package = shop\n"
+        "[importlinter:contract:1]\nname = none\ntype = acyclic_siblings\nancestors = shop\n"
+    )
+    assert lint_imports(cwd=tmp_path).returncode == circle
 
 
 @pytest.mark.parametrize(
     ("name", "allowed"),
     [
-        ("learning/seeds.py", {"numpy"}),
-        ("learning/kernels.py", {"numpy", "torch"}),
-        ("learning/returns.py", {"torch", "rlbench"}),
-        ("learning/nets.py", {"numpy", "torch", "rlbench"}),
-        ("learning/optim.py", {"torch"}),
-        ("reporting/stats.py", {"numpy", "scipy"}),
+        ("learning/rng.py", {"numpy"}),
+        ("learning/compile/dense_kernels.py", {"numpy", "torch"}),
+        ("learning/equations/returns.py", {"torch", "rlbench"}),
+        ("learning/networks/layers.py", {"numpy", "torch", "rlbench"}),
+        ("learning/optim/optimizers.py", {"torch"}),
+        ("reporting/statistics/intervals.py", {"numpy", "scipy"}),
         ("config.py", {"pydantic", "rlbench"}),
         ("rows.py", set()),
     ],
 )
-def test_the_lowest_files_stand_alone(name: str, allowed: set[str]) -> None:
+def test_low_modules_import_little(name: str, allowed: set[str]) -> None:
     assert foreign(PACKAGE / name) <= allowed
 
 
-STATISTICS = ["bootstrap", "comparison", "effects", "efficiency", "profiles", "references",
-              "resampling", "stats"]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", STATISTICS)
-def test_statistics_know_arrays_only(name: str) -> None:
-    """numpy, scipy and each other: no tables, no files, no figures."""
-    file = PACKAGE / "reporting" / f"{name}.py"
-    assert foreign(file) <= {"numpy", "scipy", "rlbench"}
-    ours = {module for module in imports(file) if within(module, "rlbench")}
-    assert ours <= {f"rlbench.reporting.{other}" for other in STATISTICS}
+def test_statistics_import_numpy_and_scipy_only() -> None:
+    for file in (PACKAGE / "reporting" / "statistics").glob("*.py"):
+        assert foreign(file) <= {"numpy", "scipy", "rlbench"}
+        ours = {module for module in imports(file) if module.startswith("rlbench")}
+        assert all(module.startswith("rlbench.reporting.statistics") for module in ours)
 
 
 def test_an_agent_imports_at_most_one_other() -> None:
     for file in (PACKAGE / "agents").glob("[!_]*.py"):
-        others = {module.split(".")[2] for module in imports(file)
-                  if within(module, "rlbench.agents") and re.match(r"[\w.]+\.[^_.]\w*$", module)
-                  and module.count(".") == 2}  # fmt: skip
+        others = {m for m in imports(file) if re.fullmatch(r"rlbench\.agents\.[^_.]\w*", m)}
         assert len(others) <= 1, f"{file.name} imports {others}"
+
+
+def test_public_classes_have_one_home() -> None:
+    """No two public classes share a name."""
+    homes = defaultdict(list)
+    for file in FILES:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].append(str(file.relative_to(ROOT)))
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}
+
+
+def test_packages_say_what_they_hold() -> None:
+    """The first lines of a package: what lives there, what it imports, where to start."""
+    for file in FILES:
+        if file.name == "__init__.py" and file.parent.name not in {"presets", "suites"}:
+            text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+            assert len(text.splitlines()) >= 3, file
 
 
 def test_no_global_generator() -> None:
@@ -218,7 +188,7 @@ def test_every_agent_says_what_it_is(name: str) -> None:
 
 def test_dqn_names_its_paper() -> None:
     assert "Mnih et al. 2015" in registry.agents()["dqn"]
-    text = (PACKAGE / "learning" / "returns.py").read_text()
+    text = (PACKAGE / "learning" / "equations" / "returns.py").read_text()
     assert "van Hasselt" in text
 
 

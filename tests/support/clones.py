@@ -13,7 +13,7 @@ from lockstep import make
 from worlds import World
 
 from rlbench.agents import DQN, PPO, Clone
-from rlbench.learning.core.agent_core import Agent
+from rlbench.learning.agent import Agent
 from rlbench.learning.training.schedule import TrainingSchedule
 from rlbench.learning.training.trainer import Trainer
 from rlbench.rows import Row

@@ -18,12 +18,13 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms.action_noise import ActionNoise
 from rlbench.learning.algorithms.off_policy import batch_bytes, batch_items, replay_for, updates_due
 from rlbench.learning.algorithms.off_policy_actor_critic_config import OffPolicyActorCriticConfig
 from rlbench.learning.algorithms.replayed_batch import ReplayedSequences, ReplayedTransitions
 from rlbench.learning.compile.compiled_update import Told
-from rlbench.learning.core.agent_core import Agent, Metrics
+from rlbench.learning.core.agent_core import Metrics
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
 from rlbench.learning.data.replay import Field, replay_bytes, transition_fields

@@ -16,7 +16,7 @@ from gymnasium import spaces
 
 from rlbench.errors import UserError
 from rlbench.learning import checkpoint, named_objects, serialization
-from rlbench.learning.core.agent_core import Agent
+from rlbench.learning.agent import Agent
 from rlbench.learning.policies.policy import Policy
 
 

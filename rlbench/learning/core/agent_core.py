@@ -1,15 +1,13 @@
-"""The base of all agents: everything but the algorithm.
+"""Build, act, observe and hold the state of S seeds: everything below `learning.agent.Agent`.
 
-An agent is S seeds of one algorithm. A subclass fills in `build`, `act`, `observe`, `policy` and
-`parts`; the base gives it spaces, state, saving, cutting, and an interface shaped like
-Stable-Baselines3's (`learn`, `predict`, `save`, `load`).
+A subclass of `Agent` fills in `build`, `act`, `observe`, `network`, `policy_over` and `parts`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,35 +30,13 @@ from rlbench.learning.networks.layers import Generators
 from rlbench.learning.networks.stack import StackedParameters
 from rlbench.learning.optim.learner import Learner
 from rlbench.learning.policies.policy import Policy
-from rlbench.learning.public_agent import Interface
 from rlbench.learning.rng import generator
-
-if TYPE_CHECKING:
-    from rlbench.learning.training.schedule import TrainerProtocol, TrainingSchedule
 
 Metrics = Mapping[str, Tensor | float]
 
 
-class Agent(Interface, Capabilities):
-    """S seeds of one algorithm in lockstep.
-
-    In a subclass, a loss must not depend on numbers of Python that change during training, such as
-    `self.coef = 1 - progress`: pass them to `learner.step` as tensors, or set `record=false`.
-    Otherwise the change is found and updates go on unrecorded, which is slower (see `programs`).
-
-    Args:
-        env: a Gymnasium id, `package.module:Class`, a function that makes an environment, or an
-            environment (the pattern from which each lane gets its own copy).
-        seeds: how many (5 means 0..4), or which; `seed` is just one.
-        n_envs: environments per seed; the agent's own default where None.
-        device: `auto`, `cpu`, `cuda` or `cuda:i`.
-        verbose: 1 makes `learn` print tables, as in Stable-Baselines3; 0 prints nothing.
-        parameters: fields of `Config`; `rlbench show AGENT` lists them.
-
-    Raises:
-        UserError: an unknown or impossible parameter, an action space that the agent cannot
-            handle, or memory that does not suffice.
-    """
+class AgentCore(Capabilities):
+    """What an agent is without its training loop and files: spaces, networks, policy, state."""
 
     config: Any
     total_timesteps: int | None = None
@@ -247,12 +223,6 @@ class Agent(Interface, Capabilities):
         if self.make_env is None:
             raise UserError("this agent was loaded without an environment: pass env= to load")
         return lanes_for(self.make_env, self.seeds, self.n_envs, self.spec)
-
-    def trainer(self, plan: TrainingSchedule) -> TrainerProtocol:
-        """What trains these seeds as planned, from where the agent stands."""
-        from rlbench.learning.training.trainer import Trainer
-
-        return Trainer(self, plan)
 
     def policy(self, seed: int | None = None) -> Policy:
         """The greedy policy of one seed, or of all of them, frozen as it is now."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from rlbench.learning.core.agent_core import Agent
 from rlbench.learning.evaluation.episode_limit import StepLimit
 from rlbench.learning.evaluation.episodes import Playing, evaluate
 from rlbench.learning.evaluation.image_sweep import SPLITS, SplitPredictions, sweep_split
 from rlbench.learning.policies.policy import Policy
 from rlbench.rows import Evaluation, Heartbeat, Metric, Row, TestPredictions
+
+if TYPE_CHECKING:
+    from rlbench.learning.core.agent_core import AgentCore
 
 Broken = dict[int, tuple[str, str]]  # row of a seed -> status, reason
 
@@ -62,7 +64,7 @@ def episode_rows(
 
 
 def split_rows(
-    agent: Agent,
+    agent: AgentCore,
     phase: str,
     seconds: float,
     images: np.ndarray,

@@ -6,19 +6,21 @@ Figures are drawn from these arrays alone, so that they can be drawn where the d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlbench.learning.core.agent_core import Agent
 from rlbench.learning.environments.batched_lanes import can_batch, flattened
 from rlbench.learning.evaluation.image_sweep import PATIENCE
 from rlbench.rows import TestPredictions
 
+if TYPE_CHECKING:
+    from rlbench.learning.core.agent_core import AgentCore
+
 SHOWN, PATHS = 60, 12  # images that are kept: often wrong ones, and some with what was looked at
 
 
-def gallery(agent: Agent, tested: Sequence[TestPredictions]) -> dict[str, np.ndarray]:
+def gallery(agent: AgentCore, tested: Sequence[TestPredictions]) -> dict[str, np.ndarray]:
     """Arrays by name: predictions (S, n) and labels (n,) of the test split, `shown` (m,) indices of
     the images most seeds got wrong and their `images`; the paths of a moving window, if any."""
     assert agent.make_env is not None
@@ -42,7 +44,7 @@ def gallery(agent: Agent, tested: Sequence[TestPredictions]) -> dict[str, np.nda
     return arrays
 
 
-def _paths(agent: Agent, env: Any, seed: int) -> dict[str, np.ndarray]:
+def _paths(agent: AgentCore, env: Any, seed: int) -> dict[str, np.ndarray]:
     """Where the first seed's policy looks in some test images."""
     count = min(PATHS, len(env.data.splits["test"].labels))
     batch, policy = env.batch([0], count, "test"), agent.policy(seed)

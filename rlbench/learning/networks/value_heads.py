@@ -20,13 +20,13 @@ from rlbench.config import Float, Int
 from rlbench.errors import UserError
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.equations import distributional, losses
+from rlbench.learning.networks.encoders import EncoderConfig
 from rlbench.learning.networks.layers import MLP, Generators, Linear, cache_submodules
 from rlbench.learning.networks.models import QNetwork, perceptron
 from rlbench.learning.networks.noisy import add_noise
-from rlbench.learning.optim.learner import LearnerConfig
 
 
-class HeadConfig(LearnerConfig):
+class HeadConfig(EncoderConfig):
     """Parameters of what action values are made of; those of another distribution hold for
     nothing."""
 

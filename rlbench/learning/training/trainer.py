@@ -5,24 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor
 
-from rlbench.config import whole
-from rlbench.errors import UserError
-from rlbench.learning.core.agent_core import Agent, Metrics
+from rlbench.learning.core.agent_core import AgentCore, Metrics
 from rlbench.learning.environments.batched_lanes import BatchedLanes
-from rlbench.learning.environments.calls import EnvCalls
 from rlbench.learning.environments.lanes import EnvLanes, SeedFailure
-from rlbench.learning.environments.trial import try_environment
 from rlbench.learning.evaluation import evaluation_rows
 from rlbench.learning.evaluation.episodes import PULSE_SECONDS
-from rlbench.learning.networks.encoders import reads
-from rlbench.learning.training import progress_bar as progress_bar_module
-from rlbench.learning.training import training_log
-from rlbench.learning.training.schedule import TrainingSchedule, overflow_allowed
+from rlbench.learning.training.schedule import TrainingSchedule
 from rlbench.learning.training.time_profile import TimeProfile
 from rlbench.rows import Episode, Heartbeat, Metric, Row, SeedEnded
 
@@ -38,7 +31,9 @@ class Trainer:
     seed_seconds: dict[int, float] | None = None
     resume_note = "open episodes began anew: this environment cannot be restored"
 
-    def __init__(self, agent: Agent, plan: TrainingSchedule, lanes: EnvLanes | None = None) -> None:
+    def __init__(
+        self, agent: AgentCore, plan: TrainingSchedule, lanes: EnvLanes | None = None
+    ) -> None:
         self.agent, self.plan = agent, plan
         self.lanes: EnvLanes | BatchedLanes = lanes or agent.lanes()
         self.started = False
@@ -214,69 +209,3 @@ class Trainer:
         if not went_on:
             self.agent.on_env_reset()
         return went_on
-
-
-def learn(
-    agent: Agent,
-    total_timesteps: int,
-    callback: Callable[[Row], Any] | Sequence[Callable[[Row], Any]] | None,
-    eval_freq: int | Literal["auto"] | None,
-    eval_episodes: int,
-    eval_max_steps: int | None,
-    progress_bar: bool,
-    log_interval: int | None,
-) -> None:
-    """See `Agent.learn`."""
-    told: list[Any] = [*callback] if isinstance(callback, list | tuple) else [callback]
-    told = [each for each in told if each is not None]
-    if not all(map(callable, told)):
-        raise UserError(
-            "callback must be a function of one row (see rlbench.rows), or a list of them: "
-            "Stable-Baselines3's callbacks are for its models"
-        )
-    if eval_freq not in (None, "auto"):
-        eval_freq = whole("eval_freq", eval_freq)
-    eval_episodes = whole("eval_episodes", eval_episodes, 1)
-    if eval_max_steps is not None:
-        eval_max_steps = whole("eval_max_steps", eval_max_steps, 1)
-    if log_interval is not None:
-        log_interval = whole("log_interval", log_interval, 1)
-    if eval_freq == "auto":
-        eval_freq = None if agent.keeps_best else 0
-    elif eval_freq == 0 and agent.keeps_best:
-        _LOG.warning("keep_best is ignored with eval_freq=0: the last weights are kept")
-    _try_environment(agent)
-    agent.set_horizon(total_timesteps)
-    plan = TrainingSchedule(
-        int(total_timesteps), eval_freq, eval_episodes, 0, eval_max_steps=eval_max_steps
-    )
-    trainer = agent.trainer(plan)
-    log = training_log.opened(agent, int(total_timesteps), log_interval)
-    try:
-        rows = trainer.rows()
-        with overflow_allowed():
-            for row in progress_bar_module.bar(rows, total_timesteps) if progress_bar else rows:
-                if isinstance(row, SeedEnded) and row.status != "done":
-                    _LOG.warning("seed %s %s: %s", row.seed, row.status, row.reason)
-                if log:
-                    log.take(row)
-                answers = [each(row) for each in told]
-                if any(answer is False for answer in answers):
-                    break
-    finally:
-        trainer.close()
-    if log:
-        log.end(trainer.step)
-    if agent.seeds:
-        agent.before_final_evaluation()
-
-
-def _try_environment(agent: Agent) -> None:
-    """Log what a trial of the environment shows, before the first training."""
-    if agent.make_env is None or agent.tried:
-        return
-    agent.tried, env = True, agent.make_env()
-    normalised = getattr(agent.config, "normalize_obs", False)
-    for note in try_environment(env, agent.make_env, reads(agent.config), normalised):
-        _LOG.warning("%s", note)
-    EnvCalls.close(env)

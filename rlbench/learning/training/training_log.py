@@ -15,7 +15,7 @@ from rlbench.common.plain_text import cut, first_line, plain_text
 from rlbench.rows import Evaluation, Heartbeat, Metric, Row, SeedEnded
 
 if TYPE_CHECKING:
-    from rlbench.learning.core.agent_core import Agent
+    from rlbench.learning.core.agent_core import AgentCore
 
 _LOG = logging.getLogger("rlbench")
 
@@ -26,7 +26,7 @@ _TIMES = ("time/fps", "time/time_elapsed")
 class TrainingLog:
     """Prints rows of training as they pass; it reads them only, so that no number changes."""
 
-    def __init__(self, agent: Agent, total_timesteps: int, interval: int | None) -> None:
+    def __init__(self, agent: AgentCore, total_timesteps: int, interval: int | None) -> None:
         """Print a table each time another `interval` hundredths of training have passed."""
         self.seeds, self.total, self.interval = agent.seeds, total_timesteps, interval
         self.console = console()
@@ -132,7 +132,7 @@ class TrainingLog:
         self.console.print(text, soft_wrap=True, highlight=False)
 
 
-def preset_hint(agent: Agent) -> str:
+def preset_hint(agent: AgentCore) -> str:
     """How to get the tuned parameters of this environment; empty if there are none or they are
     in use."""
     name, cls = agent.name(), type(agent)
@@ -154,7 +154,7 @@ def preset_hint(agent: Agent) -> str:
     )
 
 
-def opened(agent: Agent, total_timesteps: int, interval: int | None) -> TrainingLog | None:
+def opened(agent: AgentCore, total_timesteps: int, interval: int | None) -> TrainingLog | None:
     """The log of an agent with `verbose`; others only put the hint at a preset into the log
     `rlbench`, at level INFO."""
     if agent.verbose:

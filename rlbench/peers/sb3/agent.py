@@ -33,7 +33,7 @@ from gymnasium import spaces
 from pydantic import ValidationError
 
 from rlbench.errors import UserError
-from rlbench.learning.core.agent_core import Agent
+from rlbench.learning.agent import Agent
 from rlbench.learning.environments.batched_lanes import is_data
 from rlbench.learning.environments.global_generators import streams_kept
 from rlbench.learning.hardware.device import pick_device

@@ -1,4 +1,8 @@
-"""A comparative report in one HTML file, with Markdown and tables beside it: from results only."""
+"""A comparative report: one HTML file, with Markdown and tables beside it.
+
+Imports `tables`, `statistics` and `figures`, and `experiments` for what a bench had planned.
+Start with `write_report`, then `report_data.py`.
+"""
 
 from __future__ import annotations
 

@@ -127,8 +127,8 @@ def test_learning_in_an_environment_without_end(agent: Any) -> None:
     assert TrainingSchedule(10_000_000).limit.of(Endless()) == 27_000
 
 
-RUN = ["run", "dqn", "--env", "test_episode_limit:Endless", "-n", "60", "--seeds", "2", "--eval-episodes",
-       "3", "--final-episodes", "12", *TINY]  # fmt: skip
+RUN = ["run", "dqn", "--env", "test_episode_limit:Endless", "-n", "60", "--seeds", "2",
+       "--eval-episodes", "3", "--final-episodes", "12", *TINY]  # fmt: skip
 
 
 def test_a_run_in_an_environment_without_end(

@@ -1,0 +1,192 @@
+"""The base of all agents, with the interface of Stable-Baselines3: learn, predict, save, load."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
+
+from rlbench.config import HABITS, whole
+from rlbench.errors import UserError
+from rlbench.learning import serialization
+from rlbench.learning.core.agent_core import AgentCore
+from rlbench.learning.environments.calls import EnvCalls
+from rlbench.learning.environments.trial import try_environment
+from rlbench.learning.networks.encoders import reads
+from rlbench.learning.training import progress_bar as bars
+from rlbench.learning.training import training_log
+from rlbench.learning.training.schedule import TrainerProtocol, TrainingSchedule, overflow_allowed
+from rlbench.learning.training.trainer import Trainer
+from rlbench.rows import SeedEnded
+from rlbench.user_code.trust import trusting
+
+if TYPE_CHECKING:
+    import torch
+
+_LOG = logging.getLogger("rlbench")
+
+
+def refuse_others(function: str, others: dict[str, Any]) -> None:
+    """Refuse arguments that a function has not, with what there is instead."""
+    for name in others:
+        raise UserError(f"{function} has no argument '{name}'.{HABITS.get(name, '')}")
+
+
+class Agent(AgentCore):
+    """S seeds of one algorithm in lockstep.
+
+    In a subclass, a loss must not depend on numbers of Python that change during training, such as
+    `self.coef = 1 - progress`: pass them to `learner.step` as tensors, or set `record=false`.
+    Otherwise the change is found and updates go on unrecorded, which is slower (see `programs`).
+
+    Args:
+        env: a Gymnasium id, `package.module:Class`, a function that makes an environment, or an
+            environment (the pattern from which each lane gets its own copy).
+        seeds: how many (5 means 0..4), or which; `seed` is just one.
+        n_envs: environments per seed; the agent's own default where None.
+        device: `auto`, `cpu`, `cuda` or `cuda:i`.
+        verbose: 1 makes `learn` print tables, as in Stable-Baselines3; 0 prints nothing.
+        parameters: fields of `Config`; `rlbench show AGENT` lists them.
+
+    Raises:
+        UserError: an unknown or impossible parameter, an action space that the agent cannot
+            handle, or memory that does not suffice.
+    """
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
+        *,
+        eval_freq: int | Literal["auto"] | None = "auto",
+        eval_episodes: int = 10,
+        eval_max_steps: int | None = None,
+        progress_bar: bool = False,
+        log_interval: int | None = None,
+        **others: Any,
+    ) -> Self:
+        """Train for `total_timesteps` env steps per seed; returns self.
+
+        `callback`, or each of a list, gets every row (training episodes, evaluations, metrics,
+        ended seeds, see `rlbench.rows`); training stops when it returns False.
+        `eval_freq` is in env steps per seed; 0 evaluates never, None at ten points; "auto" is None
+        for agents that keep their best weights (`keep_best=true`), since evaluation finds these,
+        else 0. Evaluation cuts an episode after `eval_max_steps`: by default at the environment's
+        own limit, else after a tenth of the steps trained, but 1,000 at least and 27,000 at most.
+        With `verbose=1`, `log_interval` says how often a table is printed: each time so many
+        hundredths of training have passed, 5 by default, which are 20 tables (Stable-Baselines3
+        counts episodes, or rollouts; here seeds train side by side and end theirs at different
+        steps). Every evaluation prints a table of its own.
+        Learning again starts schedules and the training environments anew, with the weights
+        reached. A seed that fails or diverges is cut out, with a warning in the log `rlbench`.
+        """
+        refuse_others("learn", others)
+        told: list[Any] = [*callback] if isinstance(callback, list | tuple) else [callback]
+        told = [each for each in told if each is not None]
+        if not all(map(callable, told)):
+            raise UserError(
+                "callback must be a function of one row (see rlbench.rows), or a list of them: "
+                "Stable-Baselines3's callbacks are for its models"
+            )
+        if eval_freq not in (None, "auto"):
+            eval_freq = whole("eval_freq", eval_freq)
+        eval_episodes = whole("eval_episodes", eval_episodes, 1)
+        if eval_max_steps is not None:
+            eval_max_steps = whole("eval_max_steps", eval_max_steps, 1)
+        if log_interval is not None:
+            log_interval = whole("log_interval", log_interval, 1)
+        if eval_freq == "auto":
+            eval_freq = None if self.keeps_best else 0
+        elif eval_freq == 0 and self.keeps_best:
+            _LOG.warning("keep_best is ignored with eval_freq=0: the last weights are kept")
+        _try_environment(self)
+        self.set_horizon(total_timesteps)
+        plan = TrainingSchedule(
+            int(total_timesteps), eval_freq, eval_episodes, 0, eval_max_steps=eval_max_steps
+        )
+        trainer = self.trainer(plan)
+        log = training_log.opened(self, int(total_timesteps), log_interval)
+        try:
+            rows = trainer.rows()
+            with overflow_allowed():
+                for row in bars.bar(rows, total_timesteps) if progress_bar else rows:
+                    if isinstance(row, SeedEnded) and row.status != "done":
+                        _LOG.warning("seed %s %s: %s", row.seed, row.status, row.reason)
+                    if log:
+                        log.take(row)
+                    answers = [each(row) for each in told]
+                    if any(answer is False for answer in answers):
+                        break
+        finally:
+            trainer.close()
+        if log:
+            log.end(trainer.step)
+        if self.seeds:
+            self.before_final_evaluation()
+        return self
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """Actions of a one-seed agent as Stable-Baselines3 gives them: (action, state)."""
+        if not self.seeds:
+            raise UserError("every seed of this agent failed or diverged: there is nothing left")
+        if len(self.seeds) != 1:
+            raise UserError(
+                f"this agent holds seeds {list(self.seeds)}: "
+                f"use agent.policy(seed={self.seeds[0]}).predict(...)"
+            )
+        return self.live_policy().predict(observation, state, episode_start, deterministic)
+
+    def trainer(self, plan: TrainingSchedule) -> TrainerProtocol:
+        """What trains these seeds as planned, from where the agent stands."""
+        return Trainer(self, plan)
+
+    def save(self, path: str | Path, replay: bool = True) -> Path:
+        """Write all seeds to one file of arrays and JSON: everything that training depends on.
+
+        `replay=False` leaves the replay memory out, for a small file to act with; training that
+        goes on from there begins with an empty one.
+        """
+        return serialization.save(cast(Any, self), path, replay)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        env: Any = None,
+        *,
+        seed: int | None = None,
+        device: str | torch.device = "auto",
+        trust: bool = False,
+        verbose: int = 0,
+        **others: Any,
+    ) -> Self:
+        """Read what `save` wrote; `seed` picks one of the seeds.
+
+        The file holds no code. If it names an encoder of your own, that class is imported: from
+        installed packages, or with `trust=True` from the current folder too.
+
+        Raises:
+            UserError: the file is missing, broken, of another agent, or names an encoder that is
+                not trusted.
+        """
+        refuse_others("load", others)
+        with trusting(trust):
+            return serialization.load(cast(Any, cls), path, env, seed, device, verbose)
+
+
+def _try_environment(agent: Agent) -> None:
+    """Log what a trial of the environment shows, before the first training."""
+    if agent.make_env is None or agent.tried:
+        return
+    agent.tried, env = True, agent.make_env()
+    normalised = getattr(agent.config, "normalize_obs", False)
+    for note in try_environment(env, agent.make_env, reads(agent.config), normalised):
+        _LOG.warning("%s", note)
+    EnvCalls.close(env)
