@@ -144,7 +144,8 @@ WRAPPERS: dict[str, tuple[type[gymnasium.Wrapper[Any, Any, Any, Any]], str]] = {
 
 def channels_last(shape: tuple[int, ...]) -> bool:
     """Whether the channels of an image of three axes are the last, as everywhere in the workbench:
-    height and width are the two equal axes, else channels are the shorter of the outer ones."""
+    height and width are the two equal axes, else channels are the shorter of the outer ones.
+    """
     if shape[0] == shape[1]:
         return True
     return shape[1] != shape[2] and shape[2] < shape[0]

@@ -94,7 +94,8 @@ class Config(BaseModel):
     @classmethod
     def having(cls, name: str, module: str, **defaults: Any) -> type[Self]:
         """The same parameters with other defaults, for an agent that is another's preset: a class
-        to be had by this name in this module, so that other processes find it."""
+        to be had by this name in this module, so that other processes find it.
+        """
         fields: dict[str, Any] = {}
         for field, value in defaults.items():
             info = cls.model_fields[field]

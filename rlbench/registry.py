@@ -73,7 +73,8 @@ def presets(agent: str) -> dict[str, dict[str, Any]]:
     """Tuned parameters of an agent by environment: `n_timesteps` or, on image data, `epochs`
     (passes over the training images), `source`, and its parameters. A table may say for which
     environments it is meant `also`; a file may start from those of another agent, its `base`, but
-    for the parameters that are its `own`."""
+    for the parameters that are its `own`.
+    """
     file = _HERE / "presets" / f"{agent}.toml"
     tables = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     base, own = tables.pop("base", None), tables.pop("own", ())

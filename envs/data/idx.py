@@ -98,4 +98,5 @@ def _header(data: bytes, path: Path) -> tuple[np.dtype[Any], list[int], int]:
 
 
 def md5(data: bytes) -> str:
+    """Return the MD5 checksum of `data`, which published data sets are listed with."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()

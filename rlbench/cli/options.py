@@ -14,6 +14,7 @@ from rlbench.execution.stopping import StopSignal
 
 
 def out(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--out`, the folder of results, to a command."""
     return click.option(
         "--out",
         type=click.Path(path_type=Path),
@@ -59,7 +60,8 @@ def check_parameters(
     agent: str, given: Mapping[str, Any], allowed: Container[str] = _SHORT_FOR_PARAMETERS
 ) -> None:
     """Refuse `-p n_envs=8` and the like: what is an option of the current command, and no
-    parameter of the agent."""
+    parameter of the agent.
+    """
     from rlbench import registry
 
     words = dict(_OTHER_WORDS)

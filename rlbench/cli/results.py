@@ -19,7 +19,6 @@ from rlbench.cli import options
 @options.out
 def plot(runs: tuple[str, ...], output: Path | None, out: Path) -> None:
     """Draw learning curves of one or more RUNs, as PNG and SVG."""
-
     from rlbench.commands.report import plot as plot_
 
     for file in plot_(runs, output, out):
@@ -66,7 +65,6 @@ def show(name: str, spent: bool, out: Path) -> None:
 @options.out
 def compare(runs: tuple[str, ...], output: Path | None, against: Path | None, out: Path) -> None:
     """Compare RUNs in a table: scores with intervals, what they cost, and what labels are worth."""
-
     if against is not None:
         if output is not None:
             raise click.UsageError("-o draws RUNs beside each other: leave out --against")
@@ -95,7 +93,6 @@ def report(paths: tuple[str, ...], baseline: str | None, output: Path | None, ou
     PATH: a bench by its name or folder, or a folder with results in it.  [default: the newest
     bench, else all of --out]
     """
-
     from rlbench.commands.report import report as report_
 
     for file in report_(paths, baseline, output, out):

@@ -135,7 +135,8 @@ def evaluate(
 
 def _change(seeds: Sequence[_Again], now: Bounds, before: Bounds) -> str:
     """What other arguments of the environment do to the same agents, seed by seed, with bounds of
-    their scores now and before."""
+    their scores now and before.
+    """
     from rlbench.reporting.statistics.intervals import difference_bounds, mean_interval
 
     changes = np.array([seed.now - seed.before for seed in seeds])

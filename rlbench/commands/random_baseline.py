@@ -35,7 +35,8 @@ def baseline_of(run: Run) -> Run:
 
 def make_baseline(run: Run, out: Path, news: Console, quiet: bool, stop: StopSignal) -> None:
     """Compute the floor of a run unless it is there. A floor that stops or fails costs nothing:
-    what is left of it is deleted, and the run is as it was."""
+    what is left of it is deleted, and the run is as it was.
+    """
     floor = baseline_of(run)
     if _known(floor, out):
         return

@@ -22,7 +22,8 @@ def compare(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
 
 def compare_against(reference: Path, runs: Sequence[str], out: Path) -> int:
     """Print how runs, or all of `out`, stand against those in `reference`; 1 if one is worse or
-    damaged."""
+    damaged.
+    """
     from rlbench.reporting.report.regressions import print_regressions, regressions
     from rlbench.reporting.tables.load import load
 
@@ -64,7 +65,8 @@ def plot(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
 
 def floor_runs(folder: Path) -> list[Path]:
     """The run of the random agent that is the floor of a run, if there is one: in the same
-    environment with the same arguments, and best under the same limit of steps."""
+    environment with the same arguments, and best under the same limit of steps.
+    """
     run, found = RunFolder(folder).read(), []
     for file in sorted(folder.parent.glob("random-*/run.json")):
         beside = RunFolder(file.parent)

@@ -47,7 +47,7 @@ def print_scores(cells: Sequence[SuiteCell], console: Console) -> None:
 
 
 def _score(seeds: pd.DataFrame, of: int) -> str:
-    """ "482.1 [471.0 to 493.2], n = 9 of 10", or "-" where no seed has a score."""
+    """Format a cell: "482.1 [471.0 to 493.2], n = 9 of 10", or "-" where no seed has a score."""
     if seeds["score"].isna().all():
         return "-"
     scores, text = seeds["score"].dropna(), number_text

@@ -165,14 +165,14 @@ def print_matrix(console: Console, cells: Sequence[SuiteCell], states: Sequence[
 
 
 def summary(ends: States) -> str:
-    """ "10/10", "7/10, 2 running, 1 failed": seeds done, and what the others are."""
+    """Count the seeds that are done and the others by status: "7/10, 2 running, 1 failed"."""
     counts = Counter(state for state, _ in ends.values())
     others = [f"{counts[s]} {s}" for s in STATES if counts[s] and s not in ("done", "missing")]
     return ", ".join([f"{counts['done']}/{len(ends)}", *others])
 
 
 def _reasons(ends: States) -> list[str]:
-    """ "seeds 3-4 failed: out of coffee", for each reason that there is."""
+    """Group seeds by the reason of their failure: "seeds 3-4 failed: out of coffee"."""
     seeds: dict[tuple[str, str], list[int]] = {}
     for seed, end in ends.items():
         if end[1]:

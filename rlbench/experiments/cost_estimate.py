@@ -74,7 +74,8 @@ def _costs(folder: RunFolder) -> list[float]:
 
 def usual_processes(device: str) -> int:
     """Processes at once where nobody says how many: one for each core that this one may use, but
-    one alone where there is a GPU to share."""
+    one alone where there is a GPU to share.
+    """
     import torch
 
     if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
@@ -86,7 +87,8 @@ def usual_processes(device: str) -> int:
 
 def usual_jobs(run: Run, out: Path) -> int:
     """The same for the seeds of a run: as few as do for parts of the same size, and one where it
-    would be done while others start."""
+    would be done while others start.
+    """
     if estimate(run, out).seconds < SHORT:
         return 1
     size = -(-len(run.seeds) // usual_processes(run.device))

@@ -117,6 +117,7 @@ def builtin() -> dict[str, str]:
 
 
 def names() -> list[str]:
+    """List the suites that come with rlbench."""
     return sorted(file.stem for file in _HERE.glob("*.toml"))
 
 

@@ -17,6 +17,7 @@ from rlbench import __version__
 
 
 def now() -> str:
+    """Return the time in UTC as ISO 8601, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 

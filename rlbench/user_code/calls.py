@@ -46,7 +46,8 @@ def as_fault(error: BaseException) -> UserCodeError:
 
 def constructed(make: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Call a constructor of the user's, or import a module: as `guarded`, but ordinary exceptions
-    pass."""
+    pass.
+    """
     try:
         return make(*args, **kwargs)
     except Exception:
@@ -57,7 +58,8 @@ def constructed(make: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
 def _pressed(error: BaseException) -> bool:
     """Whether a person may have pressed Ctrl-C. Where we handle signals ourselves, that raises
-    Interrupted, and a plain KeyboardInterrupt is the user code's own."""
+    Interrupted, and a plain KeyboardInterrupt is the user code's own.
+    """
     if type(error) is not KeyboardInterrupt:
         return isinstance(error, KeyboardInterrupt)
     return signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -66,7 +66,8 @@ def lanes_for(
 
 def flattened(obs: Any, space: spaces.Space[Any]) -> np.ndarray:
     """Batched observations as `ObsSpec` stores single ones: arrays `(S, N, *obs)` as they are, a
-    Dict of them as one vector `(S, N, features)` in the order of the space."""
+    Dict of them as one vector `(S, N, features)` in the order of the space.
+    """
     if not isinstance(space, spaces.Dict):
         return obs
     parts = [obs[name] for name in space.spaces]

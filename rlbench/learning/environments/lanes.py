@@ -218,7 +218,8 @@ class EnvLanes:
 
     def restore(self, state: dict[str, Any]) -> bool:
         """Go on where `state` was taken. False where environments could not be restored: they
-        begin new episodes then, with reset seeds of their own."""
+        begin new episodes then, with reset seeds of their own.
+        """
         self.restart_count = state["life"]
         if any(saved is None for saved in state["envs"]):
             self.restart_count += 1

@@ -144,7 +144,8 @@ _SOURCES = ("gymnasium", "rlbench.envs", "ale_py")  # their ids need no module
 
 def resolved(name: str) -> str:
     """The name with its version: `module:Foo-v1` for `module:Foo`, `CartPole-v1` for
-    `gymnasium:CartPole`. A class or function keeps its name, and so does what is not found."""
+    `gymnasium:CartPole`. A class or function keeps its name, and so does what is not found.
+    """
     module, colon, attribute = name.partition(":")
     if not colon:
         return registered(name) or name
@@ -166,7 +167,8 @@ def full_name(name: str) -> str:
 
 def name_of(env: Any, made: Any) -> str:
     """The name of `env`, as `env_factory` takes it, of which `made` is one: its full id if it has
-    one, else the name of its class."""
+    one, else the name of its class.
+    """
     if isinstance(env, str):
         return full_name(env)
     while type(made) in _MAKE_LAYERS:

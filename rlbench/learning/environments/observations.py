@@ -185,7 +185,8 @@ def _check_values(obs: np.ndarray, dtype: np.dtype[Any], name: str) -> None:
 
 def overstepped(obs: np.ndarray, limits: tuple[np.ndarray, np.ndarray]) -> str:
     """What to say of flattened observations `(n, width)` outside these `bounds`; nothing if none
-    is."""
+    is.
+    """
     low, high = limits
     narrow = obs.astype(np.float32)
     with np.errstate(invalid="ignore"):
@@ -201,7 +202,8 @@ def overstepped(obs: np.ndarray, limits: tuple[np.ndarray, np.ndarray]) -> str:
 
 def bounds(space: spaces.Space[Any]) -> tuple[np.ndarray, np.ndarray] | None:
     """Lowest and highest values of what is stored, flattened; None where no value that the space's
-    dtype holds can overstep them."""
+    dtype holds can overstep them.
+    """
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         return None
     low, high = [], []

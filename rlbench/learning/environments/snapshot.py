@@ -59,7 +59,8 @@ def _owner(value: Any) -> Any:
 
 def _fixed(value: Any, layers: list[Any]) -> bool:
     """What a freshly made environment has alike: spaces that never drew, its spec, its functions,
-    the layer below."""
+    the layer below.
+    """
     if isinstance(value, gymnasium.Space):
         return value._np_random is None
     if isinstance(value, gymnasium.Env) or inspect.ismethod(value):

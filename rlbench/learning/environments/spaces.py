@@ -86,7 +86,8 @@ class ObsSpec:
     @classmethod
     def of(cls, space: spaces.Space[Any], config: Any, exact: bool = False) -> ObsSpec:
         """How an agent of this configuration sees the space. What is normalised is kept exactly
-        until then."""
+        until then.
+        """
         return cls(
             space,
             getattr(config, "frame_stack", 1),
@@ -162,7 +163,8 @@ def is_wide(space: spaces.Space[Any]) -> bool:
 def _channels_last(shape: tuple[int, ...]) -> bool:
     """Whether the channels of an image of three axes are the last: height and width are the two
     equal ones. Where all are equal they are, as Gymnasium has it; else they are the shorter of the
-    outer axes."""
+    outer axes.
+    """
     if shape[0] == shape[1]:
         return True
     return shape[1] != shape[2] and shape[2] < shape[0]

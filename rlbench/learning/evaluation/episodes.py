@@ -27,7 +27,8 @@ USUAL = StepLimit()
 
 class Score(NamedTuple):
     """One evaluation episode of the seed in row `row`; `error` says why it could not be played, and
-    `status` what a seed is whose episode has an error or no finite return."""
+    `status` what a seed is whose episode has an error or no finite return.
+    """
 
     row: int
     episode: int

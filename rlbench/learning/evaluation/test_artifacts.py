@@ -22,7 +22,8 @@ SHOWN, PATHS = 60, 12  # images that are kept: often wrong ones, and some with w
 
 def gallery(agent: AgentCore, tested: Sequence[TestPredictions]) -> dict[str, np.ndarray]:
     """Arrays by name: predictions (S, n) and labels (n,) of the test split, `shown` (m,) indices of
-    the images most seeds got wrong and their `images`; the paths of a moving window, if any."""
+    the images most seeds got wrong and their `images`; the paths of a moving window, if any.
+    """
     assert agent.make_env is not None
     env: Any = agent.make_env()
     inner = env.unwrapped

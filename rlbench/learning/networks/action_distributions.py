@@ -21,7 +21,8 @@ _LOG_2PI = math.log(2.0 * math.pi)
 
 class Categorical:
     """K independent categories with probabilities softmax(logits): Discrete, MultiDiscrete and
-    MultiBinary actions."""
+    MultiBinary actions.
+    """
 
     normal = False  # draws from uniform numbers
     spread = True  # draws actions that differ
@@ -50,7 +51,8 @@ class Categorical:
 
     def sample(self, logits: np.ndarray, uniform: np.ndarray, std: Any = None) -> np.ndarray:
         """Actions `(..., K)` for uniform numbers `(..., K)`, by the inverse of the cumulated
-        probabilities."""
+        probabilities.
+        """
         drawn = []
         for k, part in enumerate(self.parts(logits)):
             cumulated = np.exp(part - part.max(-1, keepdims=True)).cumsum(-1)

@@ -53,7 +53,8 @@ class Critics(Network):
         self, obs: Tensor, action: Tensor, memory: Tensor, first: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Sequences: values (S, C, B T) and memories (S C, B, T, M) after each step, from obs
-        (S, B, T, *seen), action (S, B, T, K), memory (S C, B, M) and first (S, B, T)."""
+        (S, B, T, *seen), action (S, B, T, K), memory (S C, B, M) and first (S, B, T).
+        """
         obs, action, first = self.each(obs), self.each(action), self.each(first)
         features, memories = self.encoder.unroll(obs, memory, first, action)
         return self._values(features.flatten(1, 2)), memories

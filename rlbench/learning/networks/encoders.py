@@ -230,7 +230,8 @@ class Encoder(nn.Module):
         self, obs: Tensor, memory: Tensor, first: Tensor, action: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Sequences: obs (S, B, T, *seen), memory (S, B, M), first (S, B, T) -> features
-        (S, B, T, F) and the memories (S, B, T, M) after each step."""
+        (S, B, T, F) and the memories (S, B, T, M) after each step.
+        """
         assert self.cell is not None
         action = None if action is None else action.flatten(1, 2)
         x = self.static(obs.flatten(1, 2), action).unflatten(1, obs.shape[1:3])

@@ -64,7 +64,8 @@ def _orthogonal(generator: np.random.Generator, n_in: int, n_out: int) -> np.nda
 
 def cache_submodules(module: nn.Module) -> None:
     """Make its parts plain attributes as well: finding one as nn.Module does costs as much as a
-    product of small matrices."""
+    product of small matrices.
+    """
     module.__dict__.update(module._modules)
 
 

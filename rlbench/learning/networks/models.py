@@ -42,7 +42,8 @@ class Network(nn.Module):
 
 class Sizes(NamedTuple):
     """Of one seed's network: parameters, the memory it carries, and how many numbers it computes
-    from one observation."""
+    from one observation.
+    """
 
     parameters: int
     state_size: int
@@ -50,7 +51,8 @@ class Sizes(NamedTuple):
 
     def update(self, items: int, spec: ObsSpec) -> int:
         """Bytes that an update on so many observations takes, roughly: they and their successors
-        as stored and as read, and what is computed of them, kept for gradients, and these."""
+        as stored and as read, and what is computed of them, kept for gradients, and these.
+        """
         return 4 * items * (4 * spec.features + 6 * self.computed)
 
 
@@ -117,7 +119,8 @@ def feature_pair(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Features of observations `(S, B, *seen)`, below the heads, for Q-learning: the online
     network's of obs, the target's of next_obs and, where `double`, the online network's of these,
-    all `(S, B, F)`; gradients go through the first alone."""
+    all `(S, B, F)`; gradients go through the first alone.
+    """
     features = online.encoder.static(obs)
     with torch.no_grad():
         chooser = online.encoder.static(next_obs) if double else None

@@ -55,7 +55,8 @@ class NoisyLinear(nn.Module):
 
 def add_noise(network: nn.Module, sigma: float) -> list[NoisyLinear]:
     """Make all fully connected layers noisy, of the encoder and the heads; convolutions, memories
-    and modules of a user's stay as they are. Returns the layers."""
+    and modules of a user's stay as they are. Returns the layers.
+    """
     made: list[NoisyLinear] = []
     for module in network.modules():
         if isinstance(module, MLP):
@@ -79,7 +80,8 @@ def drawn(draws: RandomStream) -> np.ndarray:
 @contextmanager
 def laid_on(layers: Sequence[NoisyLinear], noise: Any) -> Iterator[None]:
     """Within, the layers have this noise (S, 1, width), an array or a tensor, or what is drawn
-    next; none without any."""
+    next; none without any.
+    """
     if isinstance(noise, RandomStream):
         noise = drawn(noise)
     if noise is not None:

@@ -85,7 +85,8 @@ def _sigmoid(x: Any, tanh: Callable[[Any], Any]) -> Any:
 
 def _cut(x: Any, *widths: int) -> Any:
     """Parts of the last axis. Of tensors by one call, whose gradient is one too: that of a slice is
-    as large as what it was cut from."""
+    as large as what it was cut from.
+    """
     if isinstance(x, Tensor):
         return x.split(widths, -1)
     ends = np.cumsum(widths)
@@ -104,7 +105,7 @@ class RNN(RecurrentCell):
 
 
 class GRU(RecurrentCell):
-    """Gated recurrent unit (Cho et al. 2014), as torch.nn.GRU has it but for one bias:
+    """Gated recurrent unit (Cho et al. 2014), as torch.nn.GRU but with one bias.
 
     r = sigmoid(..); u = sigmoid(..); n = tanh(W x + b + r * (U h)); h' = (1 - u) n + u h.
     """
@@ -125,7 +126,7 @@ class GRU(RecurrentCell):
 
 
 class LSTM(RecurrentCell):
-    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gates of Gers et al. 2000):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gates of Gers et al. 2000).
 
     c' = sigmoid(f) c + sigmoid(i) tanh(g); h' = sigmoid(o) tanh(c'). The memory is [h, c].
     """
@@ -151,7 +152,7 @@ class LSTM(RecurrentCell):
 
 
 def _chrono(generators: Generators, units: int, horizon: int) -> Tensor:
-    """log U(1, horizon - 1): gates that keep for up to so many steps (Tallec & Ollivier 2018)."""
+    """Log U(1, horizon - 1): gates that keep for up to so many steps (Tallec & Ollivier 2018)."""
     draws = np.stack([g.uniform(1.0, horizon - 1, (1, units)) for g in generators])
     return torch.from_numpy(np.log(draws).astype(np.float32))
 

@@ -56,7 +56,8 @@ class Squashed(Gaussian):
 
     def to_env(self, action: np.ndarray) -> np.ndarray:
         """Actions as lanes take them, `(S, N, K) -> (S, N, *action)`: -1 and 1 are the bounds to
-        the last bit, and nothing is beyond them."""
+        the last bit, and nothing is beyond them.
+        """
         share = (1.0 + action.reshape(*action.shape[:-1], *self.shape).astype(np.float64)) / 2.0
         inside = np.clip((1.0 - share) * self.low + share * self.high, self.low, self.high)
         return inside.astype(self.box)
@@ -82,7 +83,8 @@ class SquashedGaussian(Squashed):
 
     def drawn(self, outputs: Tensor, normal: Tensor) -> tuple[Tensor, Tensor]:
         """Actions `(..., K)` for standard normal numbers `(..., K)`, differentiable, and their
-        log-probabilities `(...)` in these units (appendix C, eq. 21)."""
+        log-probabilities `(...)` in these units (appendix C, eq. 21).
+        """
         mean, log_std = outputs.split(self.actions, -1)
         log_std = log_std.clamp(*LOG_STD)
         u = torch.addcmul(mean, log_std.exp(), normal)

@@ -28,7 +28,8 @@ from rlbench.learning.networks.noisy import add_noise
 
 class HeadConfig(EncoderConfig):
     """Parameters of what action values are made of; those of another distribution hold for
-    nothing."""
+    nothing.
+    """
 
     loss: Literal["huber", "mse"] = field(
         "huber", description="loss of the temporal difference (distributions have their own)"
@@ -96,7 +97,8 @@ class Head(nn.Module):
 
     def numbers_at(self, x: Tensor, fraction: Tensor | None = None) -> Tensor:
         """What is learned, from features `(S, B, F) -> (S, B, A, Z)`; by IQN at these fractions
-        (S, B, Z)."""
+        (S, B, Z).
+        """
         return self.combined(x, MLP.forward)
 
     def mean(self, numbers: Any) -> Any:
@@ -119,7 +121,8 @@ class Head(nn.Module):
 
     def outcomes(self, numbers: Tensor) -> tuple[Tensor, Tensor | None]:
         """Of numbers (S, B, Z): values that the return may have, and their probabilities; without
-        these all are alike."""
+        these all are alike.
+        """
         return numbers, None
 
     def loss(
@@ -130,7 +133,8 @@ class Head(nn.Module):
 
     def surprise(self, numbers: Tensor, target: Tensor, loss: Tensor) -> Tensor:
         """By what transitions are prioritised, `(S, B)`: |temporal difference|, or the loss of a
-        distribution (Hessel et al. 2018)."""
+        distribution (Hessel et al. 2018).
+        """
         return loss if self.c.distribution else (target - numbers)[..., 0].abs()
 
 

@@ -24,7 +24,8 @@ class TimeProfile:
 
     def step(self, begun: float, acted: float, stepped: float, update: float) -> None:
         """Take in one step: when it began, an action was chosen and environments had stepped, and
-        the seconds of updates since."""
+        the seconds of updates since.
+        """
         spent = self.seconds
         spent["act"] += acted - begun
         spent["env"] += stepped - acted

@@ -134,7 +134,8 @@ class TrainingLog:
 
 def preset_hint(agent: AgentCore) -> str:
     """How to get the tuned parameters of this environment; empty if there are none or they are
-    in use."""
+    in use.
+    """
     name, cls = agent.name(), type(agent)
     presets = registry.presets(name)
     preset = registry.preset_name(agent.env_name, presets)
@@ -156,7 +157,8 @@ def preset_hint(agent: AgentCore) -> str:
 
 def opened(agent: AgentCore, total_timesteps: int, interval: int | None) -> TrainingLog | None:
     """The log of an agent with `verbose`; others only put the hint at a preset into the log
-    `rlbench`, at level INFO."""
+    `rlbench`, at level INFO.
+    """
     if agent.verbose:
         return TrainingLog(agent, total_timesteps, interval)
     if _LOG.isEnabledFor(logging.INFO) and (hint := preset_hint(agent)):

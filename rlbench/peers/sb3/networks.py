@@ -116,7 +116,8 @@ def turned(spec: ObsSpec, config: Any) -> bool:
 
 def channels_first(env: Any, spec: ObsSpec, config: Any) -> Any:
     """The vectorised environment with images read as we do. The library takes the shortest axis for
-    channels, and leaves alone what is wrapped already."""
+    channels, and leaves alone what is wrapped already.
+    """
     if picture(spec, config) is None:
         return env
     wrapper = importlib.import_module("stable_baselines3.common.vec_env").VecTransposeImage

@@ -78,7 +78,8 @@ class ContinuousOffPolicyPeer(OffPolicyPeer):
 
     def policy_arguments(self) -> dict[str, Any]:
         """As in our networks, the action enters below the fully connected layers, those above
-        convolutions among them; the library's own are further ones."""
+        convolutions among them; the library's own are further ones.
+        """
         chosen = super().policy_arguments()  # type: ignore[misc]  # of Peer
         c: Any = self.config  # type: ignore[attr-defined]
         below = chosen.get("features_extractor_kwargs")

@@ -133,7 +133,7 @@ def _solved(run: pd.Series) -> str:
 
 
 def _seeds(run: pd.Series, of: str = "") -> Text:
-    """ "10", or "8 of 10: 1 running, 1 diverged"."""
+    """Count seeds with a score: "10", or "8 of 10: 1 running, 1 diverged"."""
     text = f"{run[f'{of}n']}"
     if rest := unscored(run, of):
         text += f" of {run['of']}: {rest}"
@@ -141,8 +141,7 @@ def _seeds(run: pd.Series, of: str = "") -> Text:
 
 
 def _percent(run: pd.Series, of: str, items: int) -> Text:
-    """ "97.5 [97.2 to 97.8]" in percent."""
-
+    """Format an accuracy and its interval in percent: "97.5 [97.2 to 97.8]"."""
     if not run[f"{of}n"]:
         return Text("-")
     text = partial(percent_text, items=items)

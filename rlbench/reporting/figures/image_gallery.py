@@ -152,7 +152,7 @@ def _walk(axes: Axes, corners: list[tuple[int, int]], walks: dict[str, Array]) -
 
 
 def _ranges(numbers: list[int]) -> str:
-    """ "1,3-5" for [1, 3, 4, 5]."""
+    """Format numbers as ranges: "1,3-5" for [1, 3, 4, 5]."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

@@ -145,7 +145,7 @@ def _draw_levels(axes: Axes, name: str, heights: Iterable[float], dashes: str) -
 
 
 def _legend(run: pd.Series, line: pd.DataFrame) -> str:
-    """ "dqn, n = 9 to 10 (x: 1 diverged), mean and 95 % t-interval"."""
+    """Describe a curve: "dqn, n = 9 to 10 (x: 1 diverged), mean and 95 % t-interval"."""
     if line.empty:
         return f"{run['label']}, not evaluated yet"
     text = f"{run['label']}, {seeds_text(run, line)}"

@@ -17,6 +17,7 @@ ARROW: Any = {"arrowstyle": "-", "lw": 0.7, "shrinkA": 1, "shrinkB": 0, "relpos"
 
 
 def test_text(run: pd.Series) -> str:
+    """Format a run's test accuracy in percent."""
     if not run["accuracy_n"]:
         return "no test yet"
     return f"test {percent_text(run['accuracy_mean'], run['items'])} %"

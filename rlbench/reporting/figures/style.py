@@ -90,7 +90,7 @@ def draw_band(axes: Axes, line: pd.DataFrame, x: str, color: str, alpha: float) 
 
 
 def seeds_text(run: pd.Series, line: pd.DataFrame) -> str:
-    """ "n = 9 to 10 (x: 1 diverged)": the seeds that a mean is taken over, and those that ended."""
+    """Count the seeds of a mean and those that ended: "n = 9 to 10 (x: 1 diverged)"."""
     few, many = int(line["n"].min()), int(line["n"].max())
     text = f"n = {few}" + (f" to {many}" if few < many else "")
     ended = [f"{run[f'n_{s}']} {s}" for s in BROKEN if run[f"n_{s}"]]

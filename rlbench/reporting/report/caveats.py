@@ -99,7 +99,8 @@ def _two_kinds(found: ReportData) -> Iterator[str]:
 
 def two_groups(scores: Array) -> bool:
     """Whether a gap between scores is wider than all that lies on either side of it; of three or
-    fewer scores nobody can tell."""
+    fewer scores nobody can tell.
+    """
     values = np.sort(scores)
     if values.size < 4:
         return False

@@ -80,11 +80,12 @@ def entrants(cells: pd.DataFrame) -> list[str]:
 
 
 def environments(cells: pd.DataFrame) -> list[str]:
+    """List the environments of the cells, sorted."""
     return sorted(set(cells["env"]))
 
 
 def state_text(cell: Any, short: bool = False) -> str:
-    """ "10 done" or "8 done, 1 diverged, 1 missing"; `short` leaves out what is done."""
+    """Count seeds by status: "8 done, 1 diverged, 1 missing"; `short` leaves out those done."""
     there = [state for state in STATES if cell[f"n_{state}"]]
     if short:
         there = [state for state in there if state != "done"]

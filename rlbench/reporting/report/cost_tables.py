@@ -42,7 +42,8 @@ def point_table(results: Results, seeds: pd.DataFrame) -> pd.DataFrame:
 
 def area_table(points: pd.DataFrame) -> pd.DataFrame:
     """One row per finished seed: env, label, seed, and the mean height of its curve, `area`; NaN
-    where its first or last point is not there."""
+    where its first or last point is not there.
+    """
     done = points[points["status"] == "done"]
     frames = []
     for (env, label), mine in done.groupby(CELL):

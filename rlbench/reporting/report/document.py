@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class TableCell:
     """One cell of a table: its text, what stands below it in small letters, how it is meant, and
-    the entrant whose colour it has. A cell that is alone in its row is a heading."""
+    the entrant whose colour it has. A cell that is alone in its row is a heading.
+    """
 
     text: str
     note: str = ""
@@ -43,7 +44,8 @@ class Picture:
 @dataclass(frozen=True)
 class Figure:
     """Pictures beside each other with a caption, perhaps a title, and the entrants whose colours
-    are in them."""
+    are in them.
+    """
 
     caption: str
     pictures: Sequence[Picture]

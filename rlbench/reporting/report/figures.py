@@ -37,7 +37,8 @@ AXES = {"step": "environment steps per seed", "seconds": "training seconds per s
 
 def looks(found: ReportData) -> Look:
     """A colour and dashes for each entrant, the same in all of the report; the first ones for those
-    in the most environments."""
+    in the most environments.
+    """
     often = found.cells["label"].value_counts()
     return line_styles(sorted(found.names, key=lambda name: (-often[name], name)))
 

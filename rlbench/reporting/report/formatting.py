@@ -25,6 +25,7 @@ def score_text(value: float, cell: Any) -> str:
 
 
 def unit(cell: Any) -> str:
+    """Return the unit of a cell's score: percent for accuracies, none for returns."""
     return " %" if cell["measure"] == ACCURACY else ""
 
 
@@ -59,6 +60,7 @@ def number(value: float, digits: int = 2) -> str:
 
 
 def interval(low: float, high: float, digits: int = 2) -> str:
+    """Format an interval: "0.10 to 0.32"."""
     return "no interval" if pd.isna(low) else f"{number(low, digits)} to {number(high, digits)}"
 
 
@@ -70,6 +72,7 @@ def count(value: float) -> str:
 
 
 def seconds_text(value: float) -> str:
+    """Format seconds: "12 s", or "not reached" where they are infinite."""
     if pd.isna(value):
         return NONE
     if math.isinf(value):
@@ -78,45 +81,45 @@ def seconds_text(value: float) -> str:
 
 
 def p_text(p: float) -> str:
-    """ "p = 0.012", "p < 0.001"; "not tested" where there is none."""
+    """Format a p-value: "p = 0.012", "p < 0.001", or "not tested" where there is none."""
     if pd.isna(p):
         return "not tested"
     return "p < 0.001" if p < 0.001 else f"p = {p:.{3 if p < 0.1 else 2}f}"
 
 
 def minus(text: str) -> str:
-    """With a minus sign that is one."""
+    """Replace a leading hyphen by a minus sign."""
     return text.replace("-", "−") if text.startswith("-") and len(text) > 1 else text
 
 
 def plain(text: str) -> str:
-    """500 for 500.0."""
+    """Drop a trailing ".0": 500 for 500.0."""
     return text.removesuffix(".0")
 
 
 def listing(names: Iterable[object], last: str = "and") -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """Join names: "a", "a and b", "a, b and c"."""
     *rest, end = map(str, names)
     return f"{', '.join(rest)} {last} {end}" if rest else end
 
 
 def some(names: Sequence[str], what: str, most: int = 4) -> str:
-    """Names, or how many there are where they are many."""
+    """Join at most `most` names, and count more: "12 environments"."""
     return listing(names) if len(names) <= most else f"{len(names)} {what}"
 
 
 def of_seeds(n: int, of: int) -> str:
-    """ "10", or "4 of 10" where some seeds have no score."""
+    """Count the seeds with a score: "10", or "4 of 10" where some have none."""
     return f"{n}" if n == of else f"{n} of {of}"
 
 
 def lost_of(lost: int, of: int) -> str:
-    """ "6 of 10 seeds lost"; "" where none was."""
+    """Count lost seeds: "6 of 10 seeds lost", or "" where none was lost."""
     return f"{lost} of {counted(of, 'seed')} lost" if lost else ""
 
 
 def lost_text(pairs: pd.DataFrame) -> str:
-    """ "6 of 10 seeds lost by dqn", for each entrant of these comparisons that lost some."""
+    """List lost seeds by entrant: "6 of 10 seeds lost by dqn"."""
     sides = [zip(pairs[s], pairs[f"lost_{s}"], pairs[f"of_{s}"], strict=True) for s in "ab"]
     lost = sorted({side for side in itertools.chain(*sides) if side[1]})
     each = [f"{lost_of(k, of)} by {name}" for name, k, of in lost]
@@ -124,5 +127,5 @@ def lost_text(pairs: pd.DataFrame) -> str:
 
 
 def counted(n: int, what: str) -> str:
-    """ "1 seed", "3 seeds"."""
+    """Count with a noun: "1 seed", "3 seeds"."""
     return f"{n:,} {what}" + ("" if n == 1 else "s")

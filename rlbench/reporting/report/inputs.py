@@ -214,7 +214,8 @@ def _together(one: Results, other: Results) -> Results:
 
 def _name(key: _Key, run: dict[str, Any], plan: list[dict[str, Any]]) -> _Key:
     """What the report calls a run: arguments of the environment are a part of its name; a variant
-    of a bench is called as there."""
+    of a bench is called as there.
+    """
     env, agent, variant, digest = key
     for row in plan:
         if (row["env"], row["agent"], row["digest"]) == (env, agent, digest):

@@ -25,7 +25,8 @@ NAME = 26  # letters in a line of a name beside a row
 
 class _Rows(NamedTuple):
     """Rows with a name at the left of each, from the bottom, in inches: a long name takes several
-    lines, and its row the height of these."""
+    lines, and its row the height of these.
+    """
 
     texts: list[str]
     places: list[float]  # the middle of each

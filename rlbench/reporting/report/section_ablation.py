@@ -40,7 +40,8 @@ CAPTION = (
 def effects(found: ReportData) -> pd.DataFrame:
     """One row per environment, switch, way to see it, and measure: the columns of
     `inference.comparisons`, of which a is with the switch and b without, behind switch, way and
-    measure. p_holm is adjusted over all rows of a measure."""
+    measure. p_holm is adjusted over all rows of a measure.
+    """
     seeds = found.seeds[[*CELL, "seed", "score", "lost"]]
     areas = seeds.drop(columns="score").merge(
         area_table(found.points), on=[*CELL, "seed"], how="left"
@@ -106,7 +107,7 @@ def _panel(axes: Axes, table: pd.DataFrame, switches: list[str]) -> None:
 
 
 def ends(found: ReportData, env: str) -> str:
-    """ "none 312.0 (n = 10), full 480.2 (n = 10)": between what the switches move."""
+    """Format the ends of an ablation: "none 312.0 (n = 10), full 480.2 (n = 10)"."""
     said = []
     for _, cell in found.cells[found.cells["env"] == env].iterrows():
         if cell["variant"] in (NONE, FULL):

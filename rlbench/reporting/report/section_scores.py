@@ -92,7 +92,8 @@ def score_cell(cell: pd.Series | None, best: float | None) -> TableCell:
 
 def states(found: ReportData) -> Table:
     """How the seeds stand: environments x entrants, or a line for each environment where few meet;
-    runs of the random agent stand together."""
+    runs of the random agent stand together.
+    """
     names = {
         cell["label"]: cell["label"] if cell["label"] in found.names else "random"
         for _, cell in found.cells.iterrows()

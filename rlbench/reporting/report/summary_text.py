@@ -44,7 +44,7 @@ def which(found: ReportData) -> list[str]:
 
 
 def _pair(a: str, b: str, rows: pd.DataFrame) -> str:
-    """ "dqn beats sb3-dqn on 4 of 5 environments (...), and is undecided on 1 (...)." """
+    """Summarise one pair: "dqn beats sb3-dqn on 4 of 5 environments (...); undecided on 1"."""
     envs = {v: list(mine["env"]) for v, mine in rows.groupby("verdict")}
     total = counted(len(rows), "environment")
     seeds = _seeds(rows)
@@ -72,7 +72,7 @@ def _pair(a: str, b: str, rows: pd.DataFrame) -> str:
 
 
 def _environment(env: str, rows: pd.DataFrame, found: ReportData) -> str:
-    """ "CartPole-v1: undecided between a2c, dqn and ppo (n = 10)." """
+    """Summarise an environment: "CartPole-v1: undecided between a2c, dqn and ppo (n = 10)"."""
     beaten: dict[str, list[str]] = {}
     names = sorted({*rows["a"], *rows["b"]})
     scored = {*rows.loc[rows["n_a"] > 0, "a"], *rows.loc[rows["n_b"] > 0, "b"]}

@@ -191,7 +191,8 @@ def matrices(
     seeds: pd.DataFrame, shared: SharedEnvironments, known: dict[str, Scale]
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Normalised scores (seeds, environments) by entrant; -inf where a seed was lost, NaN where it
-    has no score yet."""
+    has no score yet.
+    """
     found = {}
     for name in shared.names:
         mine = seeds[(seeds["label"] == name) & seeds["env"].isin(shared.envs)]
@@ -220,7 +221,8 @@ def aggregates(
     bounds: tuple[list[float], list[float]],
 ) -> pd.DataFrame:
     """One row per entrant and statistic; NaN, and why, where an environment has no score. They are
-    of the seeds with a score: `lost` of `of`, over all environments, were lost."""
+    of the seeds with a score: `lost` of `of`, over all environments, were lost.
+    """
     rows = []
     for name, table in scores.items():
         lost = np.isneginf(table)
@@ -241,7 +243,8 @@ def aggregates(
 
 def profiles(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
     """One row per entrant and normalised score: the share of runs above it, with its band. Lost
-    seeds are above none."""
+    seeds are above none.
+    """
     there = {name: table for name, table in scores.items() if _complete(table)}
     if not there:
         return pd.DataFrame(columns=["label", "threshold", "share", "low", "high", "method"])
@@ -260,7 +263,8 @@ def profiles(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
 
 def improvements(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
     """One row per ordered pair: the probability that a seed of a beats one of b, over all
-    environments alike (Agarwal et al. 2021); a lost seed beats none."""
+    environments alike (Agarwal et al. 2021); a lost seed beats none.
+    """
     rows = []
     able = [name for name, table in scores.items() if _complete(table)]
     for a, b in itertools.combinations(able, 2):

@@ -28,7 +28,8 @@ def tables(found: ReportData) -> dict[str, pd.DataFrame]:
 
 def write(found: ReportData, page: Path) -> list[Path]:
     """Write `page` (.html), its Markdown beside it, and the folder `<stem>-tables`; each file is
-    replaced as a whole. The files, the page first."""
+    replaced as a whole. The files, the page first.
+    """
     html, text = render(found)
     contents = {page: html.encode(), page.with_suffix(".md"): text.encode()}
     folder = page.with_name(f"{page.stem}-tables")

@@ -132,7 +132,8 @@ def _ends(
     scores: Array, statistic: str, bounds: tuple[ArrayLike, ArrayLike]
 ) -> tuple[float, float]:
     """What the statistic can be at least and at most, if every score is within its bounds; those of
-    a task with a score outside are none. Every statistic rises, or falls, with every score."""
+    a task with a score outside are none. Every statistic rises, or falls, with every score.
+    """
     given = np.asarray(np.broadcast_arrays(*bounds, scores[0])[:2], dtype=np.float64)
     known = within(scores, (given[0], given[1])).all(axis=0) & ~np.isnan(given)
     with np.errstate(invalid="ignore"):  # 0 times infinity, where a score does not count

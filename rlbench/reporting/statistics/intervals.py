@@ -77,7 +77,8 @@ def difference_interval(
 def cut(interval: Interval, bounds: Bounds) -> Interval:
     """The part of an interval that is inside the bounds. It covers as often as the whole one, since
     no mean is outside; scores that overstep bounds show that these are not theirs, and then
-    `mean_interval` and `difference_interval` cut nothing."""
+    `mean_interval` and `difference_interval` cut nothing.
+    """
     return Interval(float(np.fmax(interval.low, bounds[0])),
                     float(np.fmin(interval.high, bounds[1])))  # fmt: skip
 

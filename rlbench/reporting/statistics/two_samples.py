@@ -53,7 +53,8 @@ class Comparison(NamedTuple):
     @property
     def p(self) -> float:
         """The p that decides: p_permutation; with lost seeds the larger of it and p_worst, and 1
-        where the two disagree about which is better."""
+        where the two disagree about which is better.
+        """
         if not (self.lost_a or self.lost_b) or math.isnan(self.p_permutation):
             return self.p_permutation
         agree = self.difference * (self.improvement - 0.5) > 0
@@ -190,7 +191,8 @@ def _resampled_wins(
 
 def _welch_t(values: Array, splits: NDArray[np.intp]) -> Array:
     """Size of Welch's t of each split, (n + m,) and (s, n) -> (s,); without spreads the bare
-    difference of means tells splits apart."""
+    difference of means tells splits apart.
+    """
     inside = np.zeros((len(splits), values.size), dtype=bool)
     np.put_along_axis(inside, splits, True, axis=1)
     centred = values - values.mean()

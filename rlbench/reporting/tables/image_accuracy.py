@@ -121,7 +121,8 @@ def _images_to(
     goal: int, grid: pd.DataFrame | None, seeds: int, lost: Set[int]
 ) -> tuple[float, int]:
     """Images seen until validation accuracy was `goal` percent, median over all seeds; how many
-    seeds came so far and were not lost."""
+    seeds came so far and were not lost.
+    """
     if grid is None:
         return math.nan, 0
     there = (grid["accuracy"] >= goal / 100) & ~grid["seed"].isin(lost)

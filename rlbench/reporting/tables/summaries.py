@@ -107,7 +107,7 @@ def percent_text(accuracy: float, items: int) -> str:
 def cut_text(
     low: ArrayLike, high: ArrayLike, bounds: tuple[ArrayLike, ArrayLike], percent: bool = False
 ) -> str:
-    """ "cut at the bounds 0 and 500" of intervals from low to high; "" where none was cut."""
+    """Describe how intervals were clipped: "cut at the bounds 0 and 500", or "" where none was."""
     rows = np.broadcast_arrays(low, high, *bounds)
     ends, limits = np.array(rows, dtype=np.float64).reshape(2, 2, -1)
     found = np.unique(limits[ends == limits])

@@ -69,7 +69,8 @@ def read_answers(run: str | Path) -> Answers:
 
 def confusion_counts(answers: Answers) -> Array:
     """(k, k) images per true and predicted class, mean over the seeds; (k, k + 1) where some
-    answer was no class."""
+    answer was no class.
+    """
     seeds, classes = len(answers.predictions), len(answers.names) - 1
     counts = np.zeros((classes, classes + 1))
     truth = np.broadcast_to(answers.labels, answers.predictions.shape)
