@@ -29,6 +29,10 @@ class SB3PPOLSTMConfig(PeerConfig, PPOConfig):  # type: ignore[misc]  # fields a
         description="sequences reach from where an episode or rollout begins to its end, always",
     )
 
+    def check(self) -> None:
+        """Take any batch size: a minibatch of the library is successive steps, and where it begins
+        inside a sequence it goes on from the memory that was stored there."""
+
     @classmethod
     def usual(cls) -> dict[str, Any]:
         """The library has its layers above the memory."""

@@ -168,7 +168,6 @@ def test_stopped_by_the_clock(tmp_path: Path, whole: Path) -> None:
         (["sb3-dqn", "--env", "CartPole-v1", "-p", "bufer_size=9"], "Did you mean 'buffer_size'"),
         (["sb3-dqn", "--env", "CartPole-v1", "--n-envs", "3"], "must be a multiple or a divisor"),
         (["sb3-dqn", "--env", "Pendulum-v1"], "Agents that can: a2c"),
-        (["sb3-ppo", "--env", "CartPole-v1", "-p", "share_encoder=true"], "share_encoder=true"),
         (["sb3-dqn", "--env", "rlbench/Classify-Digits-v0"], "not images of a data set"),
         (["sb3-dqn", "--env", "rlbench/Catch-v0", "-p", "settings=defaults"], "36 pixels"),
         (["sb3-dqn", "--env", "worlds:World", "--env-kwargs", "action=offset"], "count from 0"),

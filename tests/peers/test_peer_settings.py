@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -12,7 +13,9 @@ from commands import environment
 from rlbench import agents, registry
 from rlbench.errors import UserError
 from rlbench.experiments.planning import plan
+from rlbench.experiments.preflight import preflight
 
+IMAGE_DATA = re.compile(r"rlbench/(Classify|Glimpse|Imbalanced|Retry|Rows|Stream)")
 PEERS = [name for name in registry.agents() if name.startswith("sb3-")]
 
 
@@ -84,11 +87,45 @@ def test_presets_are_those_of_our_agents_and_what_is_missing_is_said() -> None:
     assert again.identity() == own.identity()
 
 
+@pytest.mark.parametrize("peer", PEERS)
+def test_every_preset_can_be_run(peer: str) -> None:
+    """What remains of a preset without the settings that the library lacks fits together."""
+    names = [name for name in registry.presets(peer) if not IMAGE_DATA.match(name)]
+    for name in names:
+        preflight(plan(peer, name, [0]), play=False)
+    assert names
+
+
+@pytest.mark.parametrize("given", [{}, {"settings": "defaults", "net_arch": (64, 64)}])
+@pytest.mark.parametrize("share", [True, False, None])
+def test_vectors_may_share_an_encoder_too(share: bool | None, given: dict[str, Any]) -> None:
+    """Actor and critic have as many parameters as those of ppo with the same setting."""
+    shape: dict[str, Any] = {"share_encoder": share, "head_arch": (8,)}
+    peer = agents.SB3PPO("CartPole-v1", n_envs=1, n_steps=8, batch_size=8, **shape, **given)
+    weights = peer.learn(8).learned[0]["weights"]
+    ours: Any = agents.PPO("CartPole-v1", **shape)
+    # The library lists what is shared several times.
+    counted = {
+        name: value.size
+        for name, value in weights.items()
+        if not (share and name.startswith(("pi_features", "vf_features")))
+    }
+    assert sum(counted.values()) == sum(p.numel() for p in ours.net.parameters())
+
+
+def test_minibatches_of_the_librarys_memory_may_be_shorter_than_sequences() -> None:
+    made = agents.SB3PPOLSTM("CartPole-v1", n_envs=2, n_steps=16, batch_size=5, n_epochs=1)
+    assert made.learn(32).learned[0]["weights"]
+    with pytest.raises(UserError, match="hold no sequence of 16"):  # negative control: ours
+        agents.PPO("CartPole-v1", encoder="lstm", n_steps=16, batch_size=5)
+
+
 def test_the_library_is_imported_only_where_a_model_is_made() -> None:
     code = (
-        "import sys; from rlbench import catalog, run\n"
-        "for name in catalog.agents(): catalog.agent_class(name)\n"
-        "run.plan('sb3-dqn', 'CartPole-v1', [0])\n"
+        "import sys; from rlbench import registry\n"
+        "from rlbench.experiments.planning import plan\n"
+        "for name in registry.agents(): registry.agent_class(name)\n"
+        "plan('sb3-dqn', 'CartPole-v1', [0])\n"
         "sys.exit('stable_baselines3' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), check=False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import torch
 
 from rlbench.errors import UserError
+
+CGROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def readable(count: float) -> str:
@@ -27,16 +30,49 @@ def describe(parts: dict[str, int]) -> str:
 
 
 def available(device: torch.device) -> int:
-    """Free bytes on the device; for a CPU also within the limit of a container."""
+    """Free bytes on the device; for a CPU also within the limits of containers and batch jobs."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    free = int(psutil.virtual_memory().available)
-    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
+    return min([int(psutil.virtual_memory().available), *left_in_cgroups()])
+
+
+def left_in_cgroups() -> Iterator[int]:
+    """Bytes left in each control group (version 1 or 2) that holds this process and has a limit.
+
+    Page cache counts as free: the kernel drops it before it refuses memory.
+    """
+    for folder, names in _cgroups():
+        try:
+            limit, used = (int((folder / name).read_text()) for name in names[:2])
+            words = (folder / "memory.stat").read_text().split()
+            stat = dict(zip(words[::2], words[1::2], strict=True))
+            cache = sum(int(stat[f"{names[2]}{kind}_file"]) for kind in ("active", "inactive"))
+        except (OSError, ValueError, KeyError):
+            continue  # no limit ("max"), or the folder is not visible in a container
+        yield max(limit - used + cache, 0)
+
+
+def _cgroups() -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """Folders of this process's groups up to the root, with their names of limit and usage, and
+    the prefix of entries of `memory.stat` that include the groups below.
+    """
     try:
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
-    except (OSError, ValueError):
-        pass  # no such limit ("max") or no such system
-    return free
+        lines = MEMBERSHIP.read_text().splitlines()
+    except OSError:
+        return  # not Linux
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, names = CGROUPS, ("memory.max", "memory.current", "")
+        elif "memory" in controllers.split(","):
+            root = CGROUPS / "memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+        else:
+            continue
+        own = root / path.lstrip("/")
+        for folder in (own, *own.parents):
+            if folder.is_relative_to(root):
+                yield folder, names
 
 
 OF_PART = {  # what makes a part smaller

@@ -12,6 +12,7 @@ here either, and is said where a preset asks for it. These differ in kind, whate
 - Its target network follows after whole steps of all environments: an interval that these do not
   divide is rounded down.
 - Actions of a Box are not scaled to its bounds, but clipped (SAC and TD3 scale them, as ours do).
+- A minibatch of the recurrent PPO is successive steps, and may begin inside a sequence.
 - Twin critics of SAC and TD3 share their convolutions; the temperature is saved with no weights.
 
 No more than `total_timesteps` env steps per seed are learned from: where the budget ends inside a

@@ -45,23 +45,25 @@ def arguments(spec: ObsSpec, config: Any, actor_critic: bool) -> dict[str, Any]:
         **optimizer(c.optimizer, c.weight_decay, 1e-5 if actor_critic else None),
     }
     cell, own = parse(c.encoder)[1], c.settings == "defaults"
-    below = image is not None or cell is not None  # where the fully connected layers go
+    both = actor_critic and shared(spec, c)
+    below = image is not None or cell is not None or both  # where the fully connected layers go
     if below:
         chosen["features_extractor_class"] = StackedExtractor
         chosen["features_extractor_kwargs"] = {
             "kind": kinds[0] if image else None,
             "arch": arch,
-            "activation": nn.ReLU if own else ACTIVATIONS[c.activation],  # as NatureCNN has
+            # NatureCNN has relu.
+            "activation": nn.ReLU if own and (image or cell) else ACTIVATIONS[c.activation],
         }
     chosen["net_arch"] = list(heads if below else (*arch, *heads))
     if actor_critic:
         chosen |= {"ortho_init": c.ortho_init, "log_std_init": c.log_std_init}
         if below:
-            chosen["share_features_extractor"] = own or shared(spec, c)
+            chosen["share_features_extractor"] = own or both
     if cell is not None:  # what is shared learns from the actor's gradient alone
-        both = shared(spec, c) and not own
+        one = both and not own
         chosen |= {"lstm_hidden_size": c.hidden_size}
-        chosen |= {"shared_lstm": both, "enable_critic_lstm": not both}
+        chosen |= {"shared_lstm": one, "enable_critic_lstm": not one}
     return chosen
 
 
@@ -104,9 +106,6 @@ def check(name: str, space: spaces.Space[Any], config: Any) -> None:
     floats = isinstance(space, spaces.Box) and space.dtype != np.uint8
     if config.normalize_obs and (not floats or image):
         raise UserError(f"normalize_obs is for vectors of real numbers, not {space}: leave it out")
-    alone = not image and parse(config.encoder)[1] is None
-    if alone and getattr(config, "share_encoder", None):
-        raise UserError(f"{name} cannot: share_encoder=true without convolutions or a memory")
 
 
 def turned(spec: ObsSpec, config: Any) -> bool:

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
+import torch
 from commands import here
 from lockstep import make
 from worlds import World
 
 from rlbench.agents import C51, DQN, IQN, PPO, PQN, QRDQN, SAC, Rainbow
 from rlbench.errors import UserError
+from rlbench.learning.hardware import memory_budget
 
 LARGE = "1000000000000"
 CART, PENDULUM = ["--env", "CartPole-v1"], ["--env", "Pendulum-v1"]
@@ -140,3 +143,50 @@ def test_the_largest_part_names_what_to_make_smaller() -> None:
         given: dict[str, Any] = {name: 10**12}
         with pytest.raises(UserError, match=f"or smaller {said}"):
             DQN("CartPole-v1", device="cpu", **given)
+
+
+MB = 10**6
+CACHE = f"anon {50 * MB}\nshmem {10 * MB}\nactive_file {600 * MB}\ninactive_file {300 * MB}\n"
+OWN_FILES = f"active_file 1\ninactive_file 2\ntotal_active_file {MB}\ntotal_inactive_file {MB}\n"
+GROUPS: dict[str, tuple[str, dict[str, tuple[int | str, int, str]], int | None]] = {
+    # /proc/self/cgroup; limit, usage and memory.stat of folders; what is left
+    "a container full of page cache": ("0::/\n", {".": (1000 * MB, 990 * MB, CACHE)}, 910 * MB),
+    "no limit": ("0::/\n", {".": ("max", 990 * MB, CACHE)}, None),
+    "a batch job within a user's limit": (
+        "0::/user/job\n",
+        {"user": (400 * MB, 100 * MB, "active_file 0\ninactive_file 0\n"),
+         "user/job": (900 * MB, 100 * MB, "active_file 0\ninactive_file 0\n")},
+        300 * MB,
+    ),
+    "another's group": ("0::/mine\n", {"other": (MB, 0, CACHE), "mine": ("max", 0, CACHE)}, None),
+    "over its limit": (
+        "0::/\n", {".": (MB, 3 * MB, "active_file 0\ninactive_file 0\n")}, 0
+    ),
+    "version 1": (
+        "5:cpu:/job\n4:hugetlb,memory:/job\n0::/\n",
+        {"memory": (2**63 - 4096, 0, OWN_FILES), "memory/job": (9 * MB, 4 * MB, OWN_FILES)},
+        7 * MB,
+    ),
+    "version 1 in a container, which sees no more than its own": (
+        "4:memory:/docker/abc\n", {"memory": (9 * MB, 4 * MB, OWN_FILES)}, 7 * MB
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_limits_of_containers(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The narrowest limit of this process's groups counts, and page cache is free memory."""
+    member, folders, left = GROUPS[case]
+    (tmp_path / "member").write_text(member)
+    for name, (limit, used, stat) in folders.items():
+        folder = tmp_path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        first = name.partition("/")[0] == "memory"
+        files = ("limit_in_bytes", "usage_in_bytes") if first else ("max", "current")
+        for file, value in zip((*files, "stat"), (limit, used, stat), strict=True):
+            (folder / f"memory.{file}").write_text(f"{value}\n")
+    monkeypatch.setattr(memory_budget, "CGROUPS", tmp_path)
+    monkeypatch.setattr(memory_budget, "MEMBERSHIP", tmp_path / "member")
+    machine = int(psutil.virtual_memory().available)
+    free = memory_budget.available(torch.device("cpu"))
+    assert free == left if left is not None else free == pytest.approx(machine, rel=0.2)
