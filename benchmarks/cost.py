@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from timing import record_at_once, spread
 
+from rlbench import configure_process
 from rlbench.agents import DQN, PPO
 from rlbench.reporting.figures.style import COLORS, DPI, GREY, style
 
@@ -114,6 +115,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.4, help="of one timing")
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
+    configure_process()
     record_at_once()
     with style():
         figure, grid = plt.subplots(2, 2, figsize=(7, 5.4), layout="constrained")

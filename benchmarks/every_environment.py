@@ -40,6 +40,8 @@ from typing import NamedTuple
 
 import gymnasium
 
+from rlbench import configure_process
+
 AGENTS = ("dqn", "ppo", "sac", "sb3-dqn", "sb3-ppo")
 ATARI = "ALE/Pong-v5"
 MORE = {  # arguments for some environments and agents
@@ -169,6 +171,7 @@ def main() -> None:
     for module in IMPORTED:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
+    configure_process()  # before processes are forked
     head = f"| {' | '.join(['environment', *chosen.agents, 'notes'])} |"
     head += "\n" + "|---" * (len(chosen.agents) + 2) + "|"
     rows = rows_of(chosen.markdown)

@@ -22,6 +22,7 @@ import numpy as np
 from timing import interleave, spread
 
 import rlbench.envs  # noqa: F401  # registers rlbench/Classify-v0
+from rlbench import configure_process
 from rlbench.agents import DQN, PPO
 from rlbench.learning.environments.lanes import MakeEnv
 from rlbench.learning.environments.make import env_factory
@@ -79,6 +80,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--lanes", type=int, default=32)
     chosen = parser.parse_args()
+    configure_process()
     kwargs, lanes = {"data": chosen.data}, chosen.lanes
     make = env_factory(ID, kwargs)
     singles = gymnasium.vector.SyncVectorEnv([make] * lanes)

@@ -17,6 +17,7 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 from timing import interleave, per_second, spread
 
+from rlbench import configure_process
 from rlbench.learning.data.replay import Replay, replay_bytes, transition_fields
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.rng import RandomStream
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=300)
     parser.add_argument("--capacity", type=int, default=10_000)
     chosen = parser.parse_args()
-    torch.set_num_threads(1)
+    configure_process()
     spec = ObsSpec(spaces.Box(0, 255, FRAME, np.uint8), stack=STACK)
     own = replay_bytes(1, LARGE, transition_fields(spec, 0, 0.99))
     ours, theirs = filled(chosen.capacity)

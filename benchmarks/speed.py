@@ -25,7 +25,7 @@ from ways import Way, counted, ways
 from whole import processes
 from work import WORK, Work
 
-import rlbench.learning  # noqa: F401  # one torch thread, for Stable-Baselines3 as well
+from rlbench import configure_process
 
 
 def steady(work: Work, taking_part: list[Way], seeds: list[int], steps: int, repeats: int) -> None:
@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("--cleanrl", metavar="FOLDER", help="a clone of CleanRL")
     parser.add_argument("--no-compile", action="store_true", help="leave compile=True out")
     chosen = parser.parse_args()
+    configure_process()  # one torch thread, for Stable-Baselines3 as well
     everyone = ways(chosen.seeds, chosen.cleanrl, not chosen.no_compile)
     for name in chosen.work or (["dqn-10"] if chosen.whole else WORK):
         taking_part = [way for way in everyone if way.able(WORK[name])]

@@ -15,6 +15,7 @@ from typing import Any
 
 from timing import interleave, per_second, spread
 
+from rlbench import configure_process
 from rlbench.agents import DQN
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 10])
     chosen = parser.parse_args()
+    configure_process()
     for seeds in chosen.seeds:
         cases = {name: updates(seeds, settings) for name, settings in VARIANTS.items()}
         speeds = interleave(cases, chosen.updates, chosen.repeats)

@@ -106,8 +106,9 @@ WORK = {
 
 def agent(work: Work, seeds: int, compiled: bool = False) -> Any:
     """Our agent with these settings."""
-    from rlbench import agents
+    from rlbench import agents, configure_process
 
+    configure_process()  # also where this is a process of its own
     extra: dict[str, Any] = {"net_arch": work.net_arch}
     if work.agent == "dqn":
         extra["double"] = False  # the peers have none

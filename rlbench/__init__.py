@@ -1,29 +1,30 @@
 """Benchmark deep-reinforcement-learning agents: many seeds at once, honest statistics.
 
-Imports nothing heavy: `load` and `Results` are imported when they are used.
+Imports nothing heavy, and changes no setting of the process: see `configure_process`.
 Start with `cli/main.py`, or with docs/architecture.md.
 """
 
 from __future__ import annotations
 
-import os
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rlbench.process import configure_process as configure_process
     from rlbench.reporting.tables.load import Results as Results
     from rlbench.reporting.tables.load import load as load
 
 __version__ = "0.1.0"
-__all__ = ["Results", "__version__", "load"]
+__all__ = ["Results", "__version__", "configure_process", "load"]
 
-# MKL rounds by memory position unless told not to; then seed k in a stack differs from seed k
-# alone. The setting costs nothing measurable and must be there before MKL's first product.
-os.environ.setdefault("MKL_CBWR", "AUTO")
+_HOMES = {
+    "Results": "rlbench.reporting.tables.load",
+    "configure_process": "rlbench.process",
+    "load": "rlbench.reporting.tables.load",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"load", "Results"}:
-        from rlbench.reporting.tables import load as load_module
-
-        return getattr(load_module, name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'rlbench' has no attribute '{name}'")

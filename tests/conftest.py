@@ -1,5 +1,8 @@
-"""Tests choose their own folders of results, whatever the user's environment says."""
+"""Tests choose their own folders of results, and train as the command line does."""
 
 import os
 
+import rlbench
+
 os.environ.pop("RLBENCH_OUT", None)
+rlbench.configure_process()

@@ -14,6 +14,7 @@ from rlbench.cli.results import compare, data, list_, plot, report, show
 from rlbench.cli.suites import ablate, bench
 from rlbench.errors import UserError, nearest, skipped_shown
 from rlbench.execution.stopping import StopSignal, leave
+from rlbench.process import configure_process, set_mkl_rounding
 
 
 class _Group(click.Group):
@@ -40,6 +41,7 @@ class _Group(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """A user's mistake ends in one line on stderr and exit code 2, from wherever it comes."""
         try:
+            set_mkl_rounding()  # before anything multiplies
             with skipped_shown():
                 code = super().main(*args, **{**kwargs, "standalone_mode": False})
             leave(code if isinstance(code, int) else 0)
@@ -186,6 +188,7 @@ def run(
     if epochs is not None and steps is not None:
         raise UserError("--epochs and -n both say how long: give one of the two")
 
+    configure_process()
     planned = planning.plan(
         agent,
         env,
@@ -218,6 +221,7 @@ def resume(
     """Go on with a run that was stopped or killed. RUN: its folder, name or digest."""
     from rlbench.commands import train as commands_train
 
+    configure_process()
     return commands_train.resume(run_name, out, device, jobs, stop, quiet, floor)
 
 

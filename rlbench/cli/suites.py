@@ -9,6 +9,7 @@ import click
 from rlbench.cli import options
 from rlbench.errors import UserError
 from rlbench.execution.stopping import StopSignal
+from rlbench.process import configure_process
 
 
 @click.command(short_help="Compute a suite: agents x environments x seeds.")
@@ -49,6 +50,7 @@ def bench(
     from rlbench.commands import bench as workflow  # torch: after what can be said without it
     from rlbench.experiments.cost_estimate import usual_processes
 
+    configure_process()
     workflow.check_names(read, suite)
     how = workflow.Options(device, jobs or usual_processes(device), share, again, quiet)
     if dry_run:
@@ -122,6 +124,7 @@ def ablate(
     from rlbench.commands import ablate as workflow
     from rlbench.experiments.cost_estimate import usual_processes
 
+    configure_process()
     how = workflow.Options(device, jobs or usual_processes(device), quiet=quiet)
     return workflow.ablate(text, chosen, out, how, dry_run, stop)
 

@@ -25,6 +25,7 @@ from rlbench.learning.evaluation.episode_limit import StepLimit
 from rlbench.learning.evaluation.episodes import evaluate as play
 from rlbench.learning.evaluation.image_sweep import sweep_split
 from rlbench.learning.policies.policy import Policy
+from rlbench.process import configure_process
 from rlbench.storage import run_folder
 from rlbench.storage.run_folder import RunFolder, seed_ranges
 
@@ -63,6 +64,7 @@ def evaluate(
     """
     from rlbench.reporting.tables.load import collect, warn_of
 
+    configure_process()
     folder = RunFolder(run_folder.find_run(name, out))
     run = Run.from_json(folder.read(), ())
     make = env_factory(run.env, {**run.env_kwargs, **(changed or {})})

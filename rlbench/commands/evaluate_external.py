@@ -17,6 +17,7 @@ from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.evaluation.episode_limit import StepLimit
 from rlbench.learning.evaluation.episodes import Score, evaluate
 from rlbench.learning.policies.external_policy import ExternalPolicy
+from rlbench.process import configure_process
 from rlbench.protocol import FINAL_EPISODES
 from rlbench.user_code.calls import UserCodeError, guarded
 from rlbench.user_code.imports import import_module
@@ -30,6 +31,7 @@ def score(
     Raises:
         UserError: there is no such thing, it has no `predict`, or that fails.
     """
+    configure_process()
     env = full_id(env)
     make = env_factory(env)
     made = make()

@@ -18,6 +18,7 @@ from rlbench.learning.environments.make import env_factory
 from rlbench.learning.evaluation.episodes import LANES
 from rlbench.learning.evaluation.test_artifacts import gallery
 from rlbench.learning.training.schedule import TrainingSchedule, overflow_allowed
+from rlbench.process import configure_process
 from rlbench.rows import Episode, Evaluation, Heartbeat, Metric, SeedEnded, TestPredictions
 from rlbench.storage.provenance import machine, now
 from rlbench.storage.run_folder import RunFolder, RunPart, locked, writing
@@ -36,6 +37,7 @@ def compute(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> b
     Raises:
         Stopped: it was told to stop, or its time was over; it can be resumed.
     """
+    configure_process()
     part = RunFolder(job.folder).part(job.seeds)
     with locked(part.path, f"{part.path}"):
         if part.finished():  # by another process, since this job was made

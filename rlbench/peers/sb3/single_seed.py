@@ -43,6 +43,7 @@ class SingleSeedRun:
         self.seeds: tuple[int, ...] = (seed,)
         self.make_env = agent.make_env
         self.num_timesteps, self.seconds = 0, 0.0
+        self.threads = torch.get_num_threads()
         self.model: Any = None
         self.rows: list[Row] = []
         self.ends: list[tuple[float, int]] = []  # of episodes in the last step
@@ -52,7 +53,7 @@ class SingleSeedRun:
 
     def learn(self, give: Callable[[Any], None]) -> None:
         """Train to the end; runs in the thread of `handed_over`."""
-        torch.set_num_threads(1)
+        torch.set_num_threads(self.threads)  # a new thread starts from the default
         self.give, every = give, self.plan.every()
         self.clock = self.pulse = time.perf_counter()
         self.model = self._model()
