@@ -142,7 +142,7 @@ def test_stopped_while_downloading(world: World, how: signal.Signals) -> None:
     mirror = world.mirror(train_images_idx3="hangs")
     program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        f"from rlbench import datafiles; data_module.get('mnist', mirrors=[{mirror.url!r}])"
+        f"from rlbench.commands import data; data.get('mnist', mirrors=[{mirror.url!r}])"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program], env=environment(), stderr=subprocess.PIPE

@@ -50,7 +50,7 @@ def test_any_object_is_scored(name: str, capsys: pytest.CaptureFixture[str]) -> 
             total, ended = total + float(reward), over or cut
         expected.append(total)
     Lean.asked.clear()
-    args = ["--agent", f"test_guests:{name}", "--env", "CartPole", "--episodes", "12"]
+    args = ["--agent", f"test_evaluate_external:{name}", "--env", "CartPole", "--episodes", "12"]
     assert here("eval", *args, "--stochastic") == 0
     said = capsys.readouterr().out
     assert f"mean return {np.mean(expected):.1f} +- {np.std(expected, ddof=1):.1f}" in said

@@ -42,6 +42,7 @@ def do(block: str, folder: Path) -> None:
         assert run(command, folder)
 
 
+@pytest.mark.slow
 def test_console_commands_work_in_order(tmp_path: Path) -> None:
     block = blocks("console")[0]
     assert len(block.splitlines()) >= 10
@@ -58,6 +59,7 @@ def test_other_console_commands_work_after_them(tmp_path: Path) -> None:
     assert (tmp_path / "results/benches/smoke/report.html").stat().st_size > 50_000
 
 
+@pytest.mark.slow
 def test_python_snippets_run(tmp_path: Path) -> None:
     run([sys.executable, "-m", "rlbench", *SHORT], tmp_path)
     snippets = blocks("python")

@@ -219,7 +219,7 @@ def test_names_are_printed_as_they_are(
     """Brackets in --out are no markup, and `:snake:` is no emoji."""
     out = tmp_path / "a [red]b[/] :snake: 100% \u00e9 d"
     (tmp_path / "games_x.py").write_text(
-        "from test_entry_points import Base\nclass Snake(Base):\n    pass\n"
+        "from test_accepted_arguments import Base\nclass Snake(Base):\n    pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     args = ["run", "dqn", "--env", "games_x:Snake", *TINY, "-n", "30", "--seeds", "1"]

@@ -204,7 +204,7 @@ def test_documented_loop_is_what_learn_does(kind: Any) -> None:
 
 def test_act_without_a_horizon_says_what_to_do() -> None:
     agent = make()
-    with pytest.raises(UserError, match="begin"):
+    with pytest.raises(UserError, match="set_horizon"):
         agent.act(np.zeros((1, 1, 4), np.float32))
 
 

@@ -70,7 +70,7 @@ def test_a_lookout_comes_back() -> None:
     other.restore(look.state())
     assert other.carry is not None
     assert [part.shape for part in other.carry] == [(1, 2, 2, 2), (1, 2, M)]
-    np.testing.assert_array_equal(other.first, look.episode_start)
+    np.testing.assert_array_equal(other.episode_start, look.episode_start)
 
 
 def test_a_rollout_holds_what_was_seen() -> None:
