@@ -41,13 +41,29 @@ def list_(what: str, out: Path) -> None:
 @click.command(short_help="Show an agent's parameters, a suite, or a run's settings and state.")
 @click.argument("name", metavar="AGENT|SUITE|RUN")
 @click.option("--time", "spent", is_flag=True, help="Where the time of a RUN went.")
+@click.option(
+    "--program", is_flag=True,
+    help="The program that a RUN's updates are replayed by, or why they are not.",
+)  # fmt: skip
+@options.trust
 @options.out
-def show(name: str, spent: bool, out: Path) -> None:
-    """Show every parameter of an AGENT, the file of a SUITE, or what a RUN was and how it ended."""
+def show(name: str, spent: bool, program: bool, out: Path) -> None:
+    """Show every parameter of an AGENT, the file of a SUITE, or what a RUN was and how it ended.
+
+    \b
+    Examples:
+      rlbench show dqn
+      rlbench show CartPole-v1/dqn-1a2b3c4d --time
+      rlbench show CartPole-v1/dqn-1a2b3c4d --program
+    """  # noqa: D301
     from rlbench.commands import inspect as inspect_module
 
+    if spent and program:
+        raise click.UsageError("--time and --program each show one thing: give one of the two")
     if spent:
         inspect_module.show_time_profile(name, out)
+    elif program:
+        inspect_module.show_program(name, out)
     else:
         inspect_module.show(name, out)
 

@@ -115,6 +115,31 @@ def show_time_profile(name: str, out: Path) -> None:
         )
 
 
+def show_program(name: str, out: Path) -> None:
+    """Print the programs that replay the updates of a run's agent, of one seed on a CPU.
+
+    Raises:
+        UserError: there is no such run, or its agent has no updates to record.
+    """
+    from rlbench.experiments.run import Run
+    from rlbench.learning.environments.make import env_factory
+    from rlbench.learning.training.traced_updates import programs
+
+    run = Run.from_json(RunFolder(run_folder.find_run(name, out)).read(), ())
+    # Of what changes no program, what costs time is left out.
+    quick = {"compile": False, "learning_starts": 0}
+    config = run.config.model_copy(
+        update={key: value for key, value in quick.items() if hasattr(run.config, key)}
+    )
+    agent = registry.agent_class(run.agent)(
+        env_factory(run.env, run.env_kwargs), n_envs=run.n_envs, device="cpu", config=config
+    )
+    agent.set_horizon(run.total_timesteps)
+    for objective, program in programs(agent).items():
+        click.echo(f"# {run.agent} on {run.env}: {objective}, for one seed on a CPU")
+        click.echo(program)
+
+
 def _show_agent(name: str) -> None:
     cls = registry.agent_class(name)
     click.echo(f"{name}: {registry.agents()[name]}\n")

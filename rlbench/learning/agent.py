@@ -36,9 +36,11 @@ def refuse_others(function: str, others: dict[str, Any]) -> None:
 class Agent(AgentCore):
     """S seeds of one algorithm in lockstep.
 
-    In a subclass, a loss must not depend on numbers of Python that change during training, such as
-    `self.coef = 1 - progress`: pass them to `learner.step` as tensors, or set `record=false`.
-    Otherwise the change is found and updates go on unrecorded, which is slower (see `programs`).
+    In a subclass, an objective, as `learner.step` takes it, must read nothing that changes but
+    parameters and its arguments, since updates are traced once and then replayed: not
+    `self.coef = 1 - progress`, not the value of a tensor. Pass such numbers to `learner.step` as
+    tensors, or set `record=false`. A change is detected, and updates go on unrecorded, which is
+    slower, with a warning that names it (see `learning/compile`).
 
     Args:
         env: a Gymnasium id, `package.module:Class`, a function that makes an environment, or an

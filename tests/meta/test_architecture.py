@@ -102,6 +102,25 @@ def test_a_circle_is_found(circle: bool, tmp_path: Path) -> None:
     assert lint_imports(cwd=tmp_path).returncode == circle
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_import_from_inside_a_protected_package_is_found(inside: bool, tmp_path: Path) -> None:
+    """Negative control of the contract that protects learning.compile."""
+    (tmp_path / "shop" / "till").mkdir(parents=True)
+    for name, text in {
+        "__init__": "",
+        "till/__init__": "from shop.till.drawer import coins",
+        "till/drawer": "coins = 3",
+        "customer": f"from shop.till{'.drawer' * inside} import coins",
+    }.items():
+        (tmp_path / "shop" / f"{name}.py").write_text(text)
+    (tmp_path / ".importlinter").write_text(
+        "[importlinter]\nroot_package = shop\n"
+        "[importlinter:contract:1]\nname = own\ntype = protected\n"
+        "protected_modules = shop.till.*\nallowed_importers = shop.till\n"
+    )
+    assert lint_imports(cwd=tmp_path).returncode == inside
+
+
 @pytest.mark.parametrize(
     ("name", "allowed"),
     [

@@ -1,10 +1,10 @@
-"""Kernels of our own for CPUs: a layer with its activation, tanh, and their gradients, in numpy.
+"""Kernels for CPUs, in numpy: a layer with its activation, tanh, mean, norm, and their gradients.
 
 numpy calls OpenBLAS with less around it than torch has around MKL: for small networks, and for
 heads of a few outputs above all, products take half the time, and its tanh takes a seventh. Each
 seed is multiplied by a call of its own, so it gets the same bits alone and in company. They are
-operators of torch, which see no gradient themselves, so that recorded updates can call them too.
-On other devices, and where torch's compiler is to fuse them, torch's own are used.
+operators of torch without gradients of their own, so that traces contain them. On other devices,
+and where torch's compiler is to fuse them, torch's own kernels are used.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from torch import Tensor
 
 LIBRARY = torch.library.Library("rlbench", "DEF")
 KERNELS: dict[str, Kernel] = {}  # by name
-_plain = _watched = False
+_torch_only = _tracing = False
 
 
 class Kernel(NamedTuple):
-    """An operator torch.ops.rlbench.NAME that makes one tensor on a CPU."""
+    """An operator torch.ops.rlbench.NAME that returns one tensor on a CPU."""
 
-    shape: Callable[..., tuple[int, ...]]  # of what it makes, from the tensors it is given
-    fill: Callable[..., None]  # (what it makes, the array of that, arrays and other arguments)
+    shape: Callable[..., tuple[int, ...]]  # of the result, from the arguments
+    fill: Callable[..., None]  # (result, the same as an array, arrays and other arguments)
 
-    def __call__(self, *given: Any) -> Tensor:
-        y = given[0].new_empty(self.shape(*given))
+    def __call__(self, *arguments: Any) -> Tensor:
+        y = arguments[0].new_empty(self.shape(*arguments))
         with np.errstate(all="ignore"):  # as torch does
-            self.fill(y, y.numpy(), *(array(x) if isinstance(x, Tensor) else x for x in given))
+            self.fill(y, y.numpy(), *(array(x) if isinstance(x, Tensor) else x for x in arguments))
         return y
 
 
 def _kernel(signature: str, shape: Callable[..., tuple[int, ...]]) -> Callable[..., Any]:
-    """Make a function, the `fill` of a kernel, that operator; `signature` is in torch's form."""
+    """Register a function, the `fill` of a kernel, as an operator with torch's `signature`."""
 
     def define(fill: Callable[..., None]) -> Callable[..., None]:
         name = fill.__name__.lstrip("_")
@@ -51,37 +51,39 @@ def _kernel(signature: str, shape: Callable[..., tuple[int, ...]]) -> Callable[.
 
 @contextmanager
 def torch_kernels_only() -> Iterator[None]:
-    """Within, torch's own kernels are used everywhere."""
-    global _plain
-    before, _plain = _plain, True
+    """Use torch's own kernels everywhere in this context."""
+    global _torch_only
+    before, _torch_only = _torch_only, True
     try:
         yield
     finally:
-        _plain = before
+        _torch_only = before
 
 
 @contextmanager
 def tracing() -> Iterator[None]:
-    """Within, kernels are called as torch's operators, which a recording takes note of; else
-    without torch's machinery around them."""
-    global _watched
-    before, _watched = _watched, True
+    """Call kernels through torch's dispatcher in this context, so that a trace sees them.
+
+    Elsewhere they bypass it.
+    """
+    global _tracing
+    before, _tracing = _tracing, True
     try:
         yield
     finally:
-        _watched = before
+        _tracing = before
 
 
-def _run(name: str, *given: Any) -> Tensor:
-    if not _watched:
-        return KERNELS[name](*given)
-    made: Tensor = getattr(torch.ops.rlbench, name)(*given)
-    return made
+def _run(name: str, *arguments: Any) -> Tensor:
+    if not _tracing:
+        return KERNELS[name](*arguments)
+    result: Tensor = getattr(torch.ops.rlbench, name)(*arguments)
+    return result
 
 
 def use_cpu_kernels(x: Tensor) -> bool:
-    """Whether these kernels are for this tensor."""
-    return x.is_cpu and not _plain
+    """Return whether these kernels are used for this tensor."""
+    return x.is_cpu and not _torch_only
 
 
 def _learns(x: Tensor) -> bool:
@@ -89,17 +91,19 @@ def _learns(x: Tensor) -> bool:
 
 
 def array(x: Tensor) -> np.ndarray:
-    """A tensor as an array that BLAS reads where it is; a copy where its rows are not dense."""
+    """Return a tensor as an array that BLAS can read; a copy where its rows are not dense."""
     x = x.detach() if x.requires_grad else x
     if x.ndim > 1 and (x.stride(-1) != 1 or x.stride(-2) < x.shape[-1]):
         x = x.contiguous()
-    found: np.ndarray = x.numpy()
-    return found
+    values: np.ndarray = x.numpy()
+    return values
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor, activation: str = "") -> Tensor:
-    """activation(x W + b): `(S, B, n_in), (S, n_in, n_out), (S, 1, n_out) -> (S, B, n_out)`;
-    activation is `relu`, `tanh` or empty."""
+    """Return activation(x W + b), where activation is `relu`, `tanh` or empty.
+
+    Shapes: `(S, B, n_in), (S, n_in, n_out), (S, 1, n_out) -> (S, B, n_out)`.
+    """
     if use_cpu_kernels(x):
         if _learns(weight) or _learns(x):
             return _Affine.apply(x, weight, bias, activation)
@@ -115,21 +119,21 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor, activation: str = "") -> Ten
 
 
 def tanh(x: Tensor) -> Tensor:
-    """tanh(x), element by element."""
+    """Return the hyperbolic tangent of every element."""
     if not use_cpu_kernels(x):
         return torch.tanh(x)
     return _Tanh.apply(x) if _learns(x) else _run("tanh", x)
 
 
 def mean(x: Tensor) -> Tensor:
-    """Mean of the last axis, `(..., B) -> (...)`."""
+    """Return the mean of the last axis, `(..., B) -> (...)`."""
     if not use_cpu_kernels(x):
         return x.mean(-1)
     return _Mean.apply(x) if _learns(x) else _run("mean", x)
 
 
 def row_norm(x: Tensor) -> Tensor:
-    """Euclidean norm over the last axis, `(..., P) -> (..., 1)`."""
+    """Return the Euclidean norm over the last axis, `(..., P) -> (..., 1)`; no gradient."""
     if not use_cpu_kernels(x):
         return torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return _run("row_norm", x)
@@ -157,9 +161,9 @@ def _affine(
 
 @_kernel("Tensor grad, Tensor y, str activation", lambda grad, *_: grad.shape)
 def _activation_grad(
-    made: Tensor, out: np.ndarray, grad: np.ndarray, y: np.ndarray, activation: str
+    result: Tensor, out: np.ndarray, grad: np.ndarray, y: np.ndarray, activation: str
 ) -> None:
-    """Gradient of x in y = activation(x), from that of y."""
+    """Compute the gradient of x in y = activation(x), from that of y."""
     if activation == "relu":
         np.copyto(out, np.greater(y, 0.0))
     else:
@@ -170,7 +174,7 @@ def _activation_grad(
 
 @_kernel("Tensor grad, Tensor weight", lambda grad, weight: (*grad.shape[:2], weight.shape[1]))
 def _input_grad(y: Tensor, out: np.ndarray, grad: np.ndarray, weight: np.ndarray) -> None:
-    """Gradient of x in x W, from that of the product."""
+    """Compute the gradient of x in x W, from that of the product."""
     # numpy multiplies a column with a row without BLAS.
     product = np.multiply if grad.shape[2] == 1 else np.matmul
     product(grad, weight.swapaxes(1, 2), out)
@@ -178,13 +182,13 @@ def _input_grad(y: Tensor, out: np.ndarray, grad: np.ndarray, weight: np.ndarray
 
 @_kernel("Tensor grad, Tensor x", lambda grad, x: (grad.shape[0], x.shape[2], grad.shape[2]))
 def _weight_grad(y: Tensor, out: np.ndarray, grad: np.ndarray, x: np.ndarray) -> None:
-    """Gradient of W in x W, from that of the product."""
+    """Compute the gradient of W in x W, from that of the product."""
     np.matmul(x.swapaxes(1, 2), grad, out)
 
 
 @_kernel("Tensor grad", lambda grad: (grad.shape[0], 1, grad.shape[2]))
 def _bias_grad(y: Tensor, out: np.ndarray, grad: np.ndarray) -> None:
-    """Gradient of b in x W + b, from that of the sum."""
+    """Compute the gradient of b in x W + b, from that of the sum."""
     np.matmul(_ones(grad.shape[1]), grad, out)  # three times as fast as a sum
 
 
@@ -217,13 +221,13 @@ class _Affine(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,), (x, weight, y), wanted = grads, ctx.saved_tensors, ctx.needs_input_grad
+        (grad,), (x, weight, y), needed = grads, ctx.saved_tensors, ctx.needs_input_grad
         if ctx.activation:
             grad = _run("activation_grad", grad, y, ctx.activation)
         return (
-            _run("input_grad", grad, weight) if wanted[0] else None,
-            _run("weight_grad", grad, x) if wanted[1] else None,
-            _run("bias_grad", grad) if wanted[2] else None,
+            _run("input_grad", grad, weight) if needed[0] else None,
+            _run("weight_grad", grad, x) if needed[1] else None,
+            _run("bias_grad", grad) if needed[2] else None,
             None,
         )
 

@@ -1,9 +1,9 @@
-"""Which of torch's kernels are the same arithmetic in numpy, bit for bit, and how it is written.
+"""Rules that write torch's elementwise kernels as calls of numpy which give the same bits.
 
-A rule takes the writer and a node of the recorded graph. It emits lines that make the node's value
-in memory of its own and says True; or, where types or shapes are others than it is for, False.
-Sums are not here, nor roots, exp and their kind, which round differently: those that matter are
-kernels of our own, for recorded and other updates alike.
+A rule takes the code generator and a node of the graph. It emits statements that compute the node's
+value in a static buffer and returns True; where it is not made for these types or shapes, it emits
+nothing and returns False. Sums, roots, exp and the like have no rule, since numpy rounds them
+otherwise: those that cost time are kernels of our own, for traced and untraced updates alike.
 """
 
 from __future__ import annotations
@@ -19,102 +19,105 @@ from rlbench.learning.compile.indexing_rules import BOOL, FLOAT, Rule
 def _ufunc(
     function: Any, *before: float, swapped: bool = False, types: Any = frozenset({FLOAT})
 ) -> Rule:
-    """Of numbers that come before the arguments, and these, in their order or the other."""
+    """Return a rule for a ufunc of the numbers `before` and the arguments, which may be swapped."""
 
-    def rule(writer: Any, node: Any) -> bool:
-        if node.kwargs or writer.types(node) != types:
+    def rule(code: Any, node: Any) -> bool:
+        if node.kwargs or code.dtypes(node) != types:
             return False
         values = node.args[::-1] if swapped else node.args
-        writer.put(function, *before, *values, out=writer.buffer(node))
+        code.emit_call(function, *before, *values, out=code.buffer(node))
         return True
 
     return rule
 
 
-def _pow(writer: Any, node: Any) -> bool:
+def _pow(code: Any, node: Any) -> bool:
     x, exponent = node.args
-    if writer.types(node) != {FLOAT} or exponent not in (1, 2):
+    if code.dtypes(node) != {FLOAT} or exponent not in (1, 2):
         return False
-    out = writer.buffer(node)
+    out = code.buffer(node)
     if exponent == 2:
-        writer.put(np.square, x, out=out)
+        code.emit_call(np.square, x, out=out)
     else:
-        writer.copy(out, x)
+        code.emit_copy(out, x)
     return True
 
 
-def _clamp(writer: Any, node: Any) -> bool:
+def _clamp(code: Any, node: Any) -> bool:
     x, low, high = (*node.args, None, None)[:3]
-    if node.kwargs or writer.types(node) != {FLOAT}:
+    if node.kwargs or code.dtypes(node) != {FLOAT}:
         return False
     in_place = node.target._schema.name.endswith("_")
-    if in_place and x.name not in writer.known:
+    if in_place and x.name not in code.static:
         return False
     if in_place:
-        writer.known[node.name] = writer.known[x.name]
-        out = writer.view(x)[0]
+        code.static[node.name] = code.static[x.name]
+        out = code.array_argument(x)[0]
     else:
-        out = writer.buffer(node)
+        out = code.buffer(node)
     for function, bound in ((np.maximum, low), (np.minimum, high)):
         if bound is not None:
-            writer.put(function, x, bound, out=out)
+            code.emit_call(function, x, bound, out=out)
             x = out
     return True
 
 
-def _where(writer: Any, node: Any) -> bool:
+def _where(code: Any, node: Any) -> bool:
     condition, yes, no = node.args
-    if writer.types(node) != {FLOAT, BOOL}:
+    if code.dtypes(node) != {FLOAT, BOOL}:
         return False
-    out = writer.buffer(node)
-    writer.copy(out, no)
-    writer.copy(out, yes, condition)
+    out = code.buffer(node)
+    code.emit_copy(out, no)
+    code.emit_copy(out, yes, condition)
     return True
 
 
-def _masked_fill_(writer: Any, node: Any) -> bool:
+def _masked_fill_(code: Any, node: Any) -> bool:
     x, mask, value = node.args
-    if x.name not in writer.made or not isinstance(value, int | float):
+    if x.name not in code.overwritten or not isinstance(value, int | float):
         return False
-    writer.known[node.name] = writer.known[x.name]
-    writer.copy(writer.view(x)[0], value, mask)
+    code.static[node.name] = code.static[x.name]
+    code.emit_copy(code.array_argument(x)[0], value, mask)
     return True
 
 
-def _cast(writer: Any, node: Any) -> bool:
-    if set(node.kwargs) - {"dtype"} or writer.types(node) != {FLOAT, BOOL}:
+def _cast(code: Any, node: Any) -> bool:
+    if set(node.kwargs) - {"dtype"} or code.dtypes(node) != {FLOAT, BOOL}:
         return False
-    writer.copy(writer.buffer(node), node.args[0])
+    code.emit_copy(code.buffer(node), node.args[0])
     return True
 
 
-def _huber(writer: Any, node: Any) -> bool:
-    """x^2 / 2 where |x| < 1, else |x| - 1/2."""
+def _huber(code: Any, node: Any) -> bool:
+    """Emit x^2 / 2 where |x| < 1, else |x| - 1/2."""
     value, target, *more = node.args
-    if more not in ([0], [0, 1.0]) or node.kwargs or writer.types(node) != {FLOAT}:
+    if more not in ([0], [0, 1.0]) or node.kwargs or code.dtypes(node) != {FLOAT}:
         return False
-    out = writer.buffer(node)
-    shape = writer.value(node).shape
-    size, half, inside = (writer.refer(np.empty(shape, kind)) for kind in ("f", "f", "?"))
-    writer.put(np.subtract, value, target, out=size)
-    writer.put(np.absolute, size, out=size)
-    writer.put(np.less, size, 1.0, out=inside)
-    writer.put(np.subtract, size, 0.5, out=out)
-    writer.put(np.multiply, size, 0.5, out=half)
-    writer.put(np.multiply, half, size, out=half)
-    writer.emit(f"{writer.refer(np.copyto)}({out}, {half}, where={inside})")
+    out = code.buffer(node)
+    shape = code.value(node).shape
+    size, half, inside = (
+        code.name_for(np.empty(shape, kind), f"{node.name}_{name}")
+        for name, kind in (("size", "f"), ("half", "f"), ("inside", "?"))
+    )
+    code.emit_call(np.subtract, value, target, out=size)
+    code.emit_call(np.absolute, size, out=size)
+    code.emit_call(np.less, size, 1.0, out=inside)
+    code.emit_call(np.subtract, size, 0.5, out=out)
+    code.emit_call(np.multiply, size, 0.5, out=half)
+    code.emit_call(np.multiply, half, size, out=half)
+    code.emit(f"{code.name_for(np.copyto)}({out}, {half}, where={inside})")
     return True
 
 
-def _huber_back(writer: Any, node: Any) -> bool:
+def _huber_back(code: Any, node: Any) -> bool:
     grad, value, target, *more = node.args
-    if more not in ([0], [0, 1.0]) or node.kwargs or writer.types(node) != {FLOAT}:
+    if more not in ([0], [0, 1.0]) or node.kwargs or code.dtypes(node) != {FLOAT}:
         return False
-    out = writer.buffer(node)
-    writer.put(np.subtract, value, target, out=out)
-    writer.put(np.maximum, out, -1.0, out=out)
-    writer.put(np.minimum, out, 1.0, out=out)
-    writer.put(np.multiply, out, grad, out=out)
+    out = code.buffer(node)
+    code.emit_call(np.subtract, value, target, out=out)
+    code.emit_call(np.maximum, out, -1.0, out=out)
+    code.emit_call(np.minimum, out, 1.0, out=out)
+    code.emit_call(np.multiply, out, grad, out=out)
     return True
 
 

@@ -1,4 +1,4 @@
-"""Rules of translation for kernels that choose, place or clear numbers: see `translated`."""
+"""Rules for kernels that select, place or clear elements: see `elementwise_rules`."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ FLOAT, BOOL, INT = torch.float32, torch.bool, torch.int64
 
 
 def op_name(node: Any) -> str:
-    """The name of what a node calls, without its library."""
+    """Return the name of the kernel that a node calls, without its library."""
     schema = getattr(node.target, "_schema", None)
     return schema.name.partition("::")[2] if schema else getattr(node.target, "__name__", "")
 
 
-def _argmax(writer: Any, node: Any) -> bool:
+def _argmax(code: Any, node: Any) -> bool:
     x, axis = (*node.args, None)[:2]
-    if axis not in (-1, writer.value(x).ndim - 1) or len(node.args) > 2 or node.kwargs:
+    if axis not in (-1, code.value(x).ndim - 1) or len(node.args) > 2 or node.kwargs:
         return False
-    out = writer.buffer(node)
-    text, names = writer.view(x)
-    writer.emit(f"{text}.argmax(-1, {out})", names)
+    out = code.buffer(node)
+    text, names = code.array_argument(x)
+    code.emit(f"{text}.argmax(-1, {out})", names)
     return True
 
 
-def _flat(writer: Any, shape: Any, axis: int, index: Any) -> str | None:
-    """Text of where in a dense array of this shape lies what an index chooses along an axis, as
-    `gather` and `scatter` have it; None where it chooses several."""
-    chosen = writer.value(index).shape
+def _flat(code: Any, shape: Any, axis: int, index: Any) -> str | None:
+    """Emit the flat positions that an index selects along an axis of a dense array.
+
+    The index is that of `gather` and `scatter`. Returns the name of the positions, or None where
+    the index selects several elements along the axis.
+    """
+    chosen = code.value(index).shape
     axis %= len(shape)
     others = [i for i in range(len(shape)) if i != axis]
     if chosen[axis] != 1 or any(chosen[i] != shape[i] for i in others):
@@ -39,64 +42,65 @@ def _flat(writer: Any, shape: Any, axis: int, index: Any) -> str | None:
     steps = np.cumprod([1, *shape[:0:-1]])[::-1]
     grid = np.indices(chosen)
     offsets = sum(grid[i] * steps[i] for i in others) + np.zeros(chosen, np.int64)
-    found = np.empty(chosen, np.int64)
-    out = writer.refer(found)
-    writer.put(np.multiply, index, int(steps[axis]), out=out)
-    writer.put(np.add, out, writer.refer(offsets), out=out)
+    out = code.name_for(np.empty(chosen, np.int64), f"{index.name}_positions")
+    code.emit_call(np.multiply, index, int(steps[axis]), out=out)
+    code.emit_call(np.add, out, code.name_for(offsets, f"{index.name}_offsets"), out=out)
     return out
 
 
-def _gather(writer: Any, node: Any) -> bool:
+def _gather(code: Any, node: Any) -> bool:
     x, axis, index = node.args[:3]
-    known = writer.known.get(x.name)
-    if known is None or not known.is_contiguous() or writer.types(node) != {FLOAT, INT}:
+    static = code.static.get(x.name)
+    if static is None or not static.is_contiguous() or code.dtypes(node) != {FLOAT, INT}:
         return False
-    at = _flat(writer, known.shape, axis, index)
+    at = _flat(code, static.shape, axis, index)
     if at is None:
         return False
-    source, out = writer.refer(known.numpy().reshape(-1)), writer.buffer(node)
-    writer.emit(f"{source}.take({at}, None, {out}, 'clip')")
+    flat = code.name_for(static.numpy().reshape(-1), f"{x.name}_flat")
+    out = code.buffer(node)
+    code.emit(f"{flat}.take({at}, None, {out}, 'clip')")
     return True
 
 
-def _scatter_add(writer: Any, node: Any) -> bool:
-    """Onto zeros, where no place is chosen twice."""
+def _scatter_add(code: Any, node: Any) -> bool:
+    """Emit a sum onto zeros, where no position is selected twice."""
     x, axis, index, source = node.args
-    if op_name(x) != "new_zeros" or x.name not in writer.made or len(x.users) > 1:
+    if op_name(x) != "new_zeros" or x.name not in code.overwritten or len(x.users) > 1:
         return False
-    at = _flat(writer, writer.value(x).shape, axis, index)
+    at = _flat(code, code.value(x).shape, axis, index)
     if at is None:
         return False
-    writer.known[node.name] = writer.known[x.name]
-    writer.made.add(node.name)
-    text, names = writer.view(source)
-    flat = writer.refer(writer.known[x.name].numpy().reshape(-1))
-    writer.emit(f"{flat}.put({at}, {text}, 'clip')", names)
+    code.static[node.name] = code.static[x.name]
+    code.overwritten.add(node.name)
+    text, names = code.array_argument(source)
+    flat = code.name_for(code.static[x.name].numpy().reshape(-1), f"{x.name}_flat")
+    code.emit(f"{flat}.put({at}, {text}, 'clip')", names)
     return True
 
 
-def _constant(writer: Any, node: Any) -> bool:
-    writer.known[node.name] = node.target(*node.args, **node.kwargs)
+def _constant(code: Any, node: Any) -> bool:
+    code.static[node.name] = node.target(*node.args, **node.kwargs)
     return True
 
 
-def _zeros(writer: Any, node: Any) -> bool:
-    if writer.types(node) != {FLOAT}:
+def _zeros(code: Any, node: Any) -> bool:
+    if code.dtypes(node) != {FLOAT}:
         return False
-    writer.emit(f"{writer.buffer(node)}.fill(0.0)")
+    code.emit(f"{code.buffer(node)}.fill(0.0)")
     return True
 
 
-def _part_of_zeros(writer: Any, node: Any) -> bool:
-    """Gradients of `select` and `slice`: all but the part stays 0."""
-    if writer.types(node) != {FLOAT} or node.name in writer.targets:
+def _part_of_zeros(code: Any, node: Any) -> bool:
+    """Emit gradients of `select` and `slice`: all but the part stays 0."""
+    if code.dtypes(node) != {FLOAT} or node.name in code.destinations:
         return False
     grad, _, axis, *where = node.args
-    writer.buffer(node)
-    made = writer.known[node.name]
-    index: list[Any] = [slice(None)] * made.ndim
+    code.buffer(node)
+    whole = code.static[node.name]
+    index: list[Any] = [slice(None)] * whole.ndim
     index[axis] = where[0] if op_name(node) == "select_backward" else slice(*where)
-    writer.copy(writer.refer(made.numpy()[tuple(index)]), grad)
+    part = code.name_for(whole.numpy()[tuple(index)], f"{node.name}_part")
+    code.emit_copy(part, grad)
     return True
 
 

@@ -1,8 +1,8 @@
-"""What a function of tensors does: torch's kernels in the order of their calls.
+"""Traces: the kernels that a function of tensors calls, in their order.
 
-A trace costs little more than the call that it watches, so it can be made again later and compared.
-Whatever else the function reads is in it: a number, a tensor that it did not make, the choice of a
-kernel.
+A trace costs little more than the call itself, so the function can be traced again later and the
+two compared. Whatever else the function reads shows in it: a number, a tensor that it did not make,
+the choice of a kernel.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Call(NamedTuple):
 
 
 class Trace(TorchDispatchMode):
-    """Runs `function(**inputs)`, keeps its `results` and what it did.
+    """A run of `function(**inputs)`: its `results` and the kernels that it called.
 
-    With `expected`, an earlier trace, `difference` tells the first thing that is not as it was
-    then; it is empty where all is.
+    With `expected`, an earlier trace, `difference` describes the first call that differs; it is
+    empty where none does.
 
     Raises:
-        RuntimeError: the function reads the value of a tensor, on which more may depend.
+        RuntimeError: the function reads the value of a tensor, on which later calls may depend.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Trace(TorchDispatchMode):
         super().__init__()
         self.expected, self.difference = expected, ""
         self.calls: list[Call] = []
-        self.made: list[Any] = []  # what each call returned, with tensors as `Value`
+        self.returned: list[Any] = []  # by each call, with tensors as `Value`
         self.values: list[Tensor] = []  # by number: constants, and the forms of others
         self.constants: set[int] = set()  # numbers of tensors that were there before
         self._known = WeakTensorKeyDictionary()
-        self.inputs = [self._make(tensor) for tensor in inputs.values()]
+        self.inputs = {name: self._make(tensor) for name, tensor in inputs.items()}
         with dense_kernels.tracing(), self:
             self.results = dict(function(**inputs))
         self.outputs = {name: self._find(tensor) for name, tensor in self.results.items()}
@@ -88,11 +88,11 @@ class Trace(TorchDispatchMode):
             self._compare(call, self.expected.calls)
         self.calls.append(call)
         result = kernel(*args, **kwargs)
-        self.made.append(_mapped(result, self._make))
+        self.returned.append(_mapped(result, self._make))
         return result
 
     def _make(self, tensor: Tensor) -> Value:
-        """The number of what was made just now, or changed in place."""
+        """Return the number of a tensor that was made just now, or changed in place."""
         value = self._known.get(tensor)
         if value is None:
             value = self._known[tensor] = Value(len(self.values))
@@ -100,7 +100,7 @@ class Trace(TorchDispatchMode):
         return value
 
     def _find(self, tensor: Tensor) -> Value:
-        """The number of an argument; a tensor that is not known was there before."""
+        """Return the number of an argument; one that is not known is a constant."""
         value = self._known.get(tensor)
         if value is None:
             value = self._known[tensor] = Value(len(self.values))
@@ -113,7 +113,7 @@ class Trace(TorchDispatchMode):
         return value
 
     def _compare(self, call: Call, before: list[Call]) -> None:
-        """Tell how a call differs from the one expected in its place."""
+        """Describe how a call differs from the one expected in its place."""
         old = before[len(self.calls)] if len(self.calls) < len(before) else None
         if call == old:
             return
@@ -122,11 +122,11 @@ class Trace(TorchDispatchMode):
             return
         for a, b in itertools.zip_longest(_leaves(old[1:]), _leaves(call[1:])):
             if a != b and not (a != a and b != b):  # NaN
-                self.difference = f"{_told(a)} became {_told(b)}{_place()}"
+                self.difference = f"{_shown(a)} became {_shown(b)}{_place()}"
                 return
 
     def graph(self) -> fx.Graph:
-        """The same as a graph whose nodes know the form of their value, as `meta["val"]`."""
+        """Return the calls as a graph, with the form of each node in `meta["val"]`."""
         graph, nodes = fx.Graph(), dict[int, fx.Node]()
 
         def node(value: Value) -> fx.Node:
@@ -134,38 +134,39 @@ class Trace(TorchDispatchMode):
                 nodes[value.number] = graph.create_node("get_attr", f"constant{value.number}")
             return nodes[value.number]
 
-        def name(value: Value, made: fx.Node) -> None:
-            nodes[value.number] = made
-            made.meta["val"] = self.values[value.number]
+        def assign(value: Value, result: fx.Node) -> None:
+            nodes[value.number] = result
+            result.meta["val"] = self.values[value.number]
 
-        for i, value in enumerate(self.inputs):
-            name(value, graph.placeholder(f"input{i}"))
-        for call, made in zip(self.calls, self.made, strict=True):
-            given = _mapped(call.args, node, Value), _mapped(call.kwargs, node, Value)
-            called = graph.call_function(call.kernel, *given)
-            if isinstance(made, Value):
-                name(made, called)
-            elif isinstance(made, list | tuple):
-                for i, each in enumerate(made):
+        for key, value in self.inputs.items():
+            assign(value, graph.placeholder(key))
+        for call, result in zip(self.calls, self.returned, strict=True):
+            arguments = _mapped(call.args, node, Value), _mapped(call.kwargs, node, Value)
+            name = call.kernel._schema.name.partition("::")[2]
+            called = graph.create_node("call_function", call.kernel, *arguments, name)
+            if isinstance(result, Value):
+                assign(result, called)
+            elif isinstance(result, list | tuple):
+                for i, each in enumerate(result):
                     if isinstance(each, Value):
-                        name(each, graph.call_function(operator.getitem, (called, i)))
+                        assign(each, graph.call_function(operator.getitem, (called, i)))
         graph.output([node(value) for value in self.outputs.values()])
         graph.eliminate_dead_code()  # gradients that nobody asked for
         return graph
 
     def held(self) -> dict[str, Tensor]:
-        """Constants by the names that nodes of the graph have for them."""
+        """Return constants by the names that nodes of the graph have for them."""
         return {f"constant{number}": self.values[number] for number in self.constants}
 
 
 def _form(tensor: Tensor) -> Tensor:
-    """A tensor of the same shape, layout and type without numbers."""
+    """Return a tensor of the same shape, strides and type without memory."""
     layout = tensor.shape, tensor.stride()
     return torch.empty_strided(*layout, dtype=tensor.dtype, device="meta")
 
 
 def _mapped(value: Any, function: Callable[[Any], Any], kind: Any = Tensor) -> Any:
-    """The same with what is of this kind replaced, in lists, tuples and dictionaries too."""
+    """Apply a function to values of a kind, in lists, tuples and dictionaries too."""
     if isinstance(value, kind):
         return function(value)
     if isinstance(value, list | tuple):
@@ -184,13 +185,15 @@ def _leaves(value: Any) -> list[Any]:
     return [leaf for each in value for leaf in _leaves(each)]
 
 
-def _told(leaf: Any) -> str:
+def _shown(leaf: Any) -> str:
     return "a tensor" if isinstance(leaf, Value) else repr(leaf)
 
 
 def _place() -> str:
-    """` (file.py:12)`, the innermost line outside torch and this folder; empty in gradients, which
-    torch computes."""
+    """Return ` (file.py:12)`, the innermost line outside torch and this package.
+
+    Empty in gradients, which torch computes.
+    """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename

@@ -1,4 +1,8 @@
-"""What a function reads from objects besides its arguments, to see at once when it changes."""
+"""Detect changes of the attributes that an objective reads, such as a coefficient.
+
+A trace holds such numbers as they were: an objective must read nothing that changes but parameters
+and its arguments.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ class Reads:
 
     @contextmanager
     def noting(self) -> Iterator[None]:
-        """Within, take note of attributes that are read."""
+        """Note the attributes that are read in this context."""
         read: list[dict[str, None]] = [{} for _ in self.owners]
         with ExitStack() as stack:
             for owner, names in zip(self.owners, read, strict=True):
@@ -40,18 +44,18 @@ class Reads:
             yield
         for owner, names in zip(self.owners, read, strict=True):
             known = {name for it, name in self.names if it is owner}
-            found = [name for name in names if name not in known and _is_data(owner, name)]
-            self.names += [(owner, name) for name in found]
+            new = [name for name in names if name not in known and _is_data(owner, name)]
+            self.names += [(owner, name) for name in new]
         self.keep()
 
     def keep(self) -> None:
-        """Compare with what holds now from here on."""
+        """Compare with the present values from now on."""
         self._held = [(owner, name, getattr(owner, name, None)) for owner, name in self.names]
         self._contents = [_contents(value) for *_, value in self._held]
         self._mutable = any(isinstance(each, list | bytes) for each in self._contents)
 
     def changed(self) -> str:
-        """The first attribute that has changed, in words; empty where none has."""
+        """Return the first attribute that has changed, in words; empty where none has."""
         if not self._mutable:
             for owner, name, old in self._held:
                 if getattr(owner, name, None) is not old:
@@ -61,15 +65,15 @@ class Reads:
         for (owner, name, old), before in zip(self._held, self._contents, strict=True):
             new = getattr(owner, name, None)
             if _contents(new) != before:
-                told = f"{type(owner).__name__}.{name}"
+                label = f"{type(owner).__name__}.{name}"
                 plain = isinstance(old, _PLAIN) and isinstance(new, _PLAIN)
-                return f"{told} was {old!r} and is {new!r}" if plain else f"{told} has changed"
+                return f"{label} was {old!r} and is {new!r}" if plain else f"{label} has changed"
         return ""
 
 
 @contextmanager
 def _watched(owner: Any, names: dict[str, None]) -> Iterator[None]:
-    """Within, names of attributes that are read from the object are added to `names`."""
+    """Add names of attributes that are read from the object in this context to `names`."""
     kind: Any = type(owner)
 
     def look(self: Any, name: str) -> Any:
@@ -89,14 +93,14 @@ def _watched(owner: Any, names: dict[str, None]) -> Iterator[None]:
 
 
 def _is_data(owner: Any, name: str) -> bool:
-    """Whether it is a value of the object, or a plain one of its class, but no method."""
+    """Return whether it is a value of the object, or a plain one of its class, but no method."""
     if name.startswith("__"):
         return False
     return name in vars(owner) or isinstance(getattr(type(owner), name, owner), _PLAIN)
 
 
 def _contents(value: Any, depth: int = 3) -> Any:
-    """What a value is compared by: equal where it has not changed."""
+    """Return what a value is compared by: equal where it has not changed."""
     if isinstance(value, float):
         return value if value == value else "nan"
     if isinstance(value, _PLAIN):

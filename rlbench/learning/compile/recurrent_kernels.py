@@ -1,9 +1,8 @@
 """Recurrent cells over T steps on CPUs, with their gradients, in numpy: few calls a step.
 
-Sequences lie with time first. What a step's gradient is multiplied by does not depend on later
-steps, so all of it is computed for T steps at once; only what really goes from step to step is in
-the loops. Sigmoids are made of tanh, and half of their argument is taken out of the loops: halving
-is exact.
+Sequences lie with time first. The factors of a step's gradient do not depend on later steps, so
+they are computed for T steps at once; only the recurrence itself is in the loops. Sigmoids are
+computed by tanh, and the halving of their argument is moved out of the loops: halving is exact.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlbench.learning.compile.dense_kernels import LIBRARY, array
+from rlbench.learning.compile.dense_kernels import LIBRARY, array, tanh, use_cpu_kernels
 
 Known = tuple[np.ndarray, ...]
-Keep = Sequence[np.ndarray | None]  # by step: what clears memories, (S, B, 1); None: nothing does
+Keep = Sequence[np.ndarray | None]  # by step: 0 where memory is cleared, (S, B, 1); None: nowhere
 
 
 def _halved(values: np.ndarray, count: int) -> np.ndarray:
-    """Half of the first numbers of the last axis, and the others, as a copy."""
+    """Return a copy with the first `count` elements of the last axis halved."""
     values = values.copy()
     values[..., :count] *= 0.5
     return values
@@ -162,17 +161,17 @@ def _lstm_back(
 
 
 def _back(*sequences: Any) -> Any:
-    """Their steps together, the last one first."""
+    """Iterate over the steps of sequences together, the last one first."""
     return zip(*(sequence[::-1] for sequence in sequences), strict=True)
 
 
 def _before(memory: np.ndarray, after: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """What each step began with, (T, S, B, n)."""
+    """Return the memory that each step began with, (T, S, B, n)."""
     return np.concatenate([memory[None], after[:-1]]) * whole
 
 
 def _weight(before: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Gradient of the weights, from that of their products, (T, S, B, .) both."""
+    """Return the gradient of the weights, from that of their products, (T, S, B, .) both."""
     h, d = (np.ascontiguousarray(x.swapaxes(0, 1)) for x in (before, down))
     seeds = h.shape[0]
     product: np.ndarray = np.matmul(
@@ -187,12 +186,12 @@ HIDDEN = {"rnn": 1, "gru": 1, "lstm": 2}  # of what is known: the memory's parts
 
 
 def _timed(x: Tensor) -> np.ndarray:
-    """(S, B, T, ...) as a copy with time first."""
+    """Return (S, B, T, ...) as a copy with time first."""
     return array(x).transpose(2, 0, 1, *range(3, x.ndim)).copy()
 
 
 def _lanes(x: np.ndarray) -> np.ndarray:
-    """(T, S, B, n) as a view with time behind lanes."""
+    """Return (T, S, B, n) as a view with time behind lanes."""
     return x.transpose(1, 2, 0, 3)
 
 
@@ -226,9 +225,35 @@ LIBRARY.impl("unroll", _unroll, "CPU")
 LIBRARY.impl("unroll_back", _unroll_back, "CPU")
 
 
-class Unroll(torch.autograd.Function):
-    """T steps of a cell: z (S, B, T, G H), memory (S, B, M), first (S, B, T), weight (S, H, G H)
-    -> memories (S, B, T, M) after each step."""
+def unroll(
+    cell: str,
+    step: Callable[..., Tensor],
+    z: Tensor,
+    memory: Tensor,
+    first: Tensor,
+    weight: Tensor,
+) -> Tensor:
+    """Run a recurrent cell over T steps and return its memories after each, `(S, B, T, M)`.
+
+    Args:
+        cell: `rnn`, `gru` or `lstm`.
+        step: one step, `step(z, memory, weight, tanh) -> memory`, for devices other than CPUs.
+        z: inputs times their weights, `(S, B, T, G H)`.
+        memory: what was carried up to the first step, `(S, B, M)`.
+        first: 1 where an episode begins, which clears the memory, `(S, B, T)`.
+        weight: of the memory's own product, `(S, H, G H)`.
+    """
+    if use_cpu_kernels(z):
+        return _Unroll.apply(cell, z, memory, first, weight)
+    keep, after = (1.0 - first).unsqueeze(-1), []
+    for t in range(z.shape[2]):
+        memory = step(z[:, :, t], memory * keep[:, :, t], weight, tanh)
+        after.append(memory)
+    return torch.stack(after, 2)
+
+
+class _Unroll(torch.autograd.Function):
+    """`unroll` on CPUs, with its gradient."""
 
     @staticmethod
     def forward(

@@ -1,4 +1,4 @@
-"""What a function of tensors does, as a graph of kernels, and ways to do it again."""
+"""The trace of an update as a graph of kernels, and the ways to replay it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, fx
 
-from rlbench.learning.compile.codegen import CodeGenerator, alike
+from rlbench.learning.compile.codegen import CodeGenerator, GeneratedUpdate, zeros_in_layout_of
 from rlbench.learning.compile.kernel_trace import Function, Trace
 
 
 class UpdateTrace:
-    """What a function does with tensors of this form, as a graph of kernels.
+    """The kernels that a function calls for tensors of these shapes, as a graph.
 
-    It was run for that, with `results`.
+    The function is run twice for that; `results` are those of the second run.
 
     Raises:
-        RuntimeError: it would not do the same again.
+        RuntimeError: the two runs differ, so that replaying one would not do the same.
     """
 
     def __init__(self, function: Function, inputs: Mapping[str, Tensor]) -> None:
@@ -29,12 +29,12 @@ class UpdateTrace:
         self.graph, self.constants = self.trace.graph(), self.trace.held()
         self.cpu = all(tensor.is_cpu for tensor in inputs.values())
 
-    def straight(self) -> Callable[..., Sequence[Tensor]]:
-        """The kernels one after the other, as Python code without anything between them."""
-        return CodeGenerator(self.graph, self.constants, self.cpu).function()
+    def generated(self) -> GeneratedUpdate:
+        """Return the kernels one after the other, as Python code with nothing between them."""
+        return CodeGenerator(self.graph, self.constants, self.cpu).generate()
 
     def compiled(self) -> Callable[..., Sequence[Tensor]]:
-        """The same by torch's compiler, which fuses kernels: sums are rounded in another order."""
+        """Return the graph compiled by torch, which fuses kernels and rounds sums otherwise."""
         from torch._inductor import config
 
         config.compile_threads = 1  # other processes for it take longer to start than they save
@@ -47,26 +47,28 @@ class UpdateTrace:
 
         return run
 
+    @staticmethod
     @torch.no_grad()
-    def captured(self, examples: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
-        """The kernels as one CUDA graph: one launch for all of them."""
-        straight = self.straight()
-        held = [alike(value) for value in examples]
-        for mine, value in zip(held, examples, strict=True):
-            mine.copy_(value)
+    def captured(
+        call: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor]
+    ) -> Callable[..., Sequence[Tensor]]:
+        """Return a generated update as a CUDA graph, which launches all kernels at once."""
+        buffers = [zeros_in_layout_of(value) for value in examples]
+        for buffer, value in zip(buffers, examples, strict=True):
+            buffer.copy_(value)
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            for _ in range(3):  # libraries choose their kernels; gradients are written anew
-                straight(*held)
+            for _ in range(3):  # libraries choose their kernels; gradients are overwritten
+                call(*buffers)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            outputs = straight(*held)
+            outputs = call(*buffers)
 
         def run(*values: Tensor) -> Sequence[Tensor]:
-            for mine, value in zip(held, values, strict=True):
-                mine.copy_(value)
+            for buffer, value in zip(buffers, values, strict=True):
+                buffer.copy_(value)
             graph.replay()
             return [output.clone() for output in outputs]
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rlbench.learning.compile.dense_kernels import mean as mean
-from rlbench.learning.compile.dense_kernels import row_norm
+from rlbench.learning.compile import mean as mean
+from rlbench.learning.compile import row_norm
 from rlbench.learning.equations.indexing import one_hot, take
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlbench.learning.compile.dense_kernels import mean as mean
+from rlbench.learning.compile import mean as mean
 from rlbench.learning.equations.indexing import take
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlbench.learning.compile.dense_kernels import affine, tanh
+from rlbench.learning.compile import affine, tanh
 
 
 def _relu(x: np.ndarray, out: np.ndarray) -> np.ndarray:

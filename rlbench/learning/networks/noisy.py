@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlbench.learning.compile.dense_kernels import affine
+from rlbench.learning.compile import affine
 from rlbench.learning.networks.layers import MLP, Linear
 from rlbench.learning.rng import RandomStream
 

@@ -2,7 +2,7 @@
 
 A cell keeps M numbers per lane, its memory. `step` is one step of it, with the same text for
 tensors and arrays; `unroll` is T of them, with the memory cleared where an episode begins: on CPUs
-by kernels of our own (`sequences`), which take a fraction of autograd's time for it.
+by kernels in `learning.compile`, which take a fraction of autograd's time for it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlbench.learning.compile.dense_kernels import tanh, use_cpu_kernels
-from rlbench.learning.compile.recurrent_kernels import Unroll
+from rlbench.learning.compile import tanh, unroll
 from rlbench.learning.networks.layers import Generators, Linear, initial
 
 
@@ -59,13 +58,7 @@ class RecurrentCell(nn.Module):
         an episode begins, which clears it.
         """
         z = self.inputs.forward(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
-        if use_cpu_kernels(z):
-            return Unroll.apply(type(self).__name__.lower(), z, memory, first, self.weight)
-        keep, after = (1.0 - first).unsqueeze(-1), []
-        for t in range(z.shape[2]):
-            memory = self.step(z[:, :, t], memory * keep[:, :, t], self.weight, tanh)
-            after.append(memory)
-        return torch.stack(after, 2)
+        return unroll(type(self).__name__.lower(), self.step, z, memory, first, self.weight)
 
     def after(self, x: Tensor, memory: Tensor) -> Tensor:
         """Memories one step after `memory` (S, B, M), from features `x` (S, B, F)."""

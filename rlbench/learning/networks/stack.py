@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlbench.learning.compile.dense_kernels import row_norm
+from rlbench.learning.compile import row_norm
 
 # Every tensor starts on a 64-byte border and every row is a multiple of 32 floats: vectorised
 # kernels then treat each seed alike, wherever it lies in the stack.

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from rlbench.config import Float
 from rlbench.errors import UserError
-from rlbench.learning.compile.compiled_update import CompiledUpdate, Told
+from rlbench.learning.compile import CompiledUpdate, compile_update
+from rlbench.learning.compile.compiled_update import Told
 from rlbench.learning.networks.encoders import EncoderConfig, parse
 from rlbench.learning.networks.stack import StackedParameters
 from rlbench.learning.optim.optimizers import OPTIMIZERS
@@ -76,6 +77,8 @@ class LearnerConfig(EncoderConfig):
 class Learner:
     """A network whose parameters are one matrix, and the optimiser that moves it."""
 
+    warm_up = True  # False: updates are traced at their first call
+
     def __init__(
         self,
         network: nn.Module,
@@ -135,10 +138,18 @@ class Learner:
             return {name: tensor.detach() for name, tensor in told.items()}
 
         # Modules that draw numbers, or are a user's own, may do another thing at every call.
-        record = self.config.record and not self.network.drawing()
+        untraced = "" if self.config.record else "record=false"
+        if self.network.drawing():
+            untraced = "the network has dropout or a module of your own, which may draw numbers"
         owner = getattr(objective, "__self__", self)  # of a method
         owners = [self] if owner is self else [self, owner]
-        return CompiledUpdate(gradient, record, self.config.compile, owners)
+        return compile_update(
+            gradient,
+            untraced=untraced,
+            compiled=self.config.compile,
+            owners=owners,
+            warm_up=self.warm_up,
+        )
 
     def broken(self, loss: Any) -> dict[int, str]:
         """Rows of seeds whose weights or last loss (S,) are not finite, with the reason."""

@@ -51,7 +51,8 @@ def test_the_comparison_can_fail() -> None:
     """The control: a layer whose gradient is a tenth too large."""
     with pytest.raises(AssertionError):
         close(
-            lambda x: dense_kernels.tanh(x) * (1.0 if dense_kernels._plain else 1.1), draw(S, 4, 5)
+            lambda x: dense_kernels.tanh(x) * (1.0 if dense_kernels._torch_only else 1.1),
+            draw(S, 4, 5),
         )
 
 

@@ -103,14 +103,14 @@ def recorded(function: Callable[..., list[Tensor]], given: list[Tensor]) -> Upda
 def compared(name: str, function: Function) -> tuple[bool, bool]:
     """Whether a node of this name was translated, and whether all calls gave torch's numbers."""
     recording = recorded(lambda *given: [function(*given)], drawn(0))
-    writer = CodeGenerator(recording.graph, recording.constants, cpu=True)
-    run = writer.function()
+    code = CodeGenerator(recording.graph, recording.constants, cpu=True)
+    run = code.generate().call
     nodes = [node for node in recording.graph.nodes if op_name(node) == name]
     equal = True
     for seed in (0, 1, 2, 0):
         with torch.inference_mode(), np.errstate(all="ignore"):
             equal &= same(run(*drawn(seed))[0], function(*drawn(seed)))
-    return any(node.name in writer.known for node in nodes), equal
+    return any(node.name in code.static for node in nodes), equal
 
 
 @pytest.mark.parametrize("name", elementwise_rules.RULES)
@@ -147,7 +147,7 @@ def test_what_no_rule_is_for(name: str, function: Any) -> None:
 def test_what_is_returned_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Results do not change with the next call, whether made, given, or views of these."""
     recording = recorded(lambda x, y: [x + y, x, (x * 2)[:, 0], y.mT], drawn(0)[:2])
-    run = CodeGenerator(recording.graph, recording.constants, cpu=True).function()
+    run = CodeGenerator(recording.graph, recording.constants, cpu=True).generate().call
     with torch.inference_mode():
         before = run(*drawn(3)[:2])
         kept = [value.clone() for value in before]
@@ -159,6 +159,6 @@ def test_large_results_are_made_anew() -> None:
     """So that their memory is used again."""
     x = torch.ones(300, 300)
     recording = recorded(lambda x: [(x + 1) * 2], [x])
-    writer = CodeGenerator(recording.graph, recording.constants, cpu=True)
-    assert torch.equal(writer.function()(x)[0], (x + 1) * 2)
-    assert not writer.made
+    code = CodeGenerator(recording.graph, recording.constants, cpu=True)
+    assert torch.equal(code.generate().call(x)[0], (x + 1) * 2)
+    assert not code.overwritten

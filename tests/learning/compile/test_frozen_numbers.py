@@ -255,7 +255,7 @@ def test_an_attribute_that_changes_for_nothing(caplog: pytest.LogCaptureFixture)
     program = started(owner.function, owners=[owner])
     for owner.count in range(40):
         assert torch.equal(program(x=torch.ones(2))["y"], torch.full((2,), 2.0))
-        assert program.record == (owner.count <= compiled_update.ALARMS)
+        assert (not program.untraced) == (owner.count <= compiled_update.ALARMS)
     (said,) = warnings(caplog)
     assert "Counting.count was" in said
 
@@ -322,5 +322,5 @@ def test_an_end_that_is_left_out_is_another_update() -> None:
     copies.clear()
     for value in range(2, 9):
         program(x=torch.full((2,), float(value)))
-    assert not program.record
+    assert program.untraced
     assert target.max() < 4  # found at the next check

@@ -35,12 +35,12 @@ def test_the_same_bits_of_many(number: int) -> None:
 
 
 def _dense(self: CodeGenerator, node: Any) -> str:
-    """Wrong on purpose: memory of the right shape, its rows close together."""
+    """Allocate a wrong buffer on purpose: of the right shape, its rows close together."""
     form = node.meta["val"]
-    made = self.targets.get(node.name, torch.zeros(form.shape, dtype=form.dtype))
-    self.known[node.name] = made
-    self.made.add(node.name)
-    return self.refer(made.numpy())
+    buffer = self.destinations.get(node.name, torch.zeros(form.shape, dtype=form.dtype))
+    self.static[node.name] = buffer
+    self.overwritten.add(node.name)
+    return self.name_for(buffer.numpy())
 
 
 def test_another_layout_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
