@@ -18,14 +18,16 @@ _OWN: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _VARIANTS = ("Classify", "Glimpse", "Imbalanced", "Retry", "Rows", "Stream")
 _DATA = {
-    "": "",  # said by whoever makes it, else digits
+    "": "",  # the `data` argument, by default digits
     "-Digits": "digits",
     "-MNIST": "mnist",
     "-FashionMNIST": "fashion-mnist",
 }
 
 for _name, (_entry, _kwargs) in _OWN.items():
-    if _name not in gymnasium.registry:  # it is there if `envs` and `rlbench.envs` are imported
+    if (
+        _name not in gymnasium.registry
+    ):  # registered twice if both `envs` and `rlbench.envs` are imported
         gymnasium.register(_name, _entry, reward_threshold=0.95, kwargs=_kwargs)
 
 for _variant in _VARIANTS:

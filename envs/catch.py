@@ -1,4 +1,4 @@
-"""Catch: a ball falls, a paddle moves below it; the smallest game that is played from pixels."""
+"""Catch: move a paddle below a falling ball; the smallest game played from pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 
 class Catch(gymnasium.Env[np.ndarray, Any]):
-    """A board of `size` by `size` cells, seen as a grey picture of `pixels` by `pixels`.
+    """Board of `size` x `size` cells, drawn as a grey image of `pixels` x `pixels`.
 
     A ball starts in a uniformly random column of the top row and falls one row a step; a paddle of
     one cell starts in the middle of the bottom row and goes left (0), stays (1) or goes right (2).

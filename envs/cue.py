@@ -1,4 +1,4 @@
-"""Cue: a sign is shown once and asked for many steps later, the smallest test of memory."""
+"""Cue: a sign is shown once and asked for many steps later; the smallest test of memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 
 class Cue(gymnasium.Env[np.ndarray, Any]):
-    """`length` actions an episode, of which only the last one counts.
+    """Episode of `length` actions of which only the last is rewarded.
 
     The first observation shows a cue, +1 or -1 with equal chance, the last one a flag that asks for
     it; everything between is blank. Action 1 names +1, action 0 names -1; the right one gives 1.

@@ -1,4 +1,7 @@
-"""Wrappers that take information away, one that destroys it as a control, and Atari's usual one.
+"""Wrappers that hide information, one that destroys it as a control, and Atari preprocessing.
+
+`WRAPPERS` lists them by name. Their state is plain numbers, arrays and generators; none of them
+changes a reward, or the random stream of the environment inside.
 
 `WRAPPERS` has them by name. Their state is plain numbers, arrays and generators; none of them
 changes a reward, or the random stream of the environment inside.
@@ -27,7 +30,7 @@ VELOCITIES = {
 
 
 class MaskVelocity(gymnasium.ObservationWrapper[Any, Any, Any]):
-    """Velocities read 0, so that they must be inferred from positions over time."""
+    """Velocities replaced by 0, so that they must be inferred from positions over time."""
 
     def __init__(self, env: Any, indices: int | Sequence[int] | None = None) -> None:
         super().__init__(env)
@@ -54,13 +57,13 @@ class MaskVelocity(gymnasium.ObservationWrapper[Any, Any, Any]):
         self.observation_space = _with_zero(box, self.indices)
 
     def observation(self, observation: np.ndarray) -> np.ndarray:
-        masked = observation.copy()  # the environment may hold on to its own
-        masked[self.indices] = 0
-        return masked
+        result = observation.copy()  # the environment may hold on to its own
+        result[self.indices] = 0
+        return result
 
 
 class Noisy(gymnasium.ObservationWrapper[Any, Any, Any]):
-    """A wrapper with a random stream of its own, which the seed given to `reset` determines."""
+    """Wrapper with its own random stream, seeded by the seed passed to `reset`."""
 
     def __init__(self, env: Any) -> None:
         super().__init__(env)
@@ -80,7 +83,7 @@ class Noisy(gymnasium.ObservationWrapper[Any, Any, Any]):
 
 
 class BlankFrames(Noisy):
-    """Each observation is all zeros with some probability: Hausknecht & Stone 2015's flickering."""
+    """Observations that are zeros with some probability: flickering (Hausknecht & Stone 2015)."""
 
     def __init__(self, env: Any, probability: float = 0.5) -> None:
         super().__init__(env)
@@ -96,9 +99,9 @@ class BlankFrames(Noisy):
 
 
 class ShufflePixels(Noisy):
-    """The pixels of each observation change places at random: only their histogram stays.
+    """Observations with their pixels permuted at random: only the histogram is kept.
 
-    A control: what is learned here is not learned from shapes. Channels of a pixel stay together.
+    A control: results here cannot come from shapes. Channels of a pixel stay together.
     """
 
     def __init__(self, env: Any) -> None:
@@ -117,9 +120,9 @@ class ShufflePixels(Noisy):
 
 
 class Atari(AtariPreprocessing):
-    """84 by 84 grey pixels, 4 frames an action, up to 30 idle frames at first (Mnih et al. 2015).
+    """84 x 84 grey pixels, 4 frames per action, up to 30 no-ops at reset (Mnih et al. 2015).
 
-    What Gymnasium's AtariPreprocessing does by default; an episode is a whole game.
+    The defaults of Gymnasium's AtariPreprocessing; an episode is a whole game.
     """
 
     def __init__(self, env: Any) -> None:
@@ -143,8 +146,9 @@ WRAPPERS: dict[str, tuple[type[gymnasium.Wrapper[Any, Any, Any, Any]], str]] = {
 
 
 def channels_last(shape: tuple[int, ...]) -> bool:
-    """Whether the channels of an image of three axes are the last, as everywhere in the workbench:
-    height and width are the two equal axes, else channels are the shorter of the outer ones.
+    """Return whether the channels are the last axis of an image of three axes.
+
+    Height and width are the two equal axes; if none are, channels are the shorter outer axis.
     """
     if shape[0] == shape[1]:
         return True
@@ -158,7 +162,7 @@ def _box(env: Any) -> spaces.Box:
 
 
 def _with_zero(box: spaces.Box, where: Any) -> spaces.Box:
-    """The box, with 0 inside its bounds at some components."""
+    """Extend the bounds of a box to include 0 at some components."""
     low, high = box.low.copy(), box.high.copy()
     low[where], high[where] = np.minimum(low[where], 0), np.maximum(high[where], 0)
     return spaces.Box(low, high, dtype=box.dtype.type)

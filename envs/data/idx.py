@@ -1,4 +1,4 @@
-"""IDX files, the format of MNIST (http://yann.lecun.com/exdb/mnist/), plain or gzipped."""
+"""Reader of plain or gzipped IDX files, the format of MNIST (http://yann.lecun.com/exdb/mnist/)."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ _TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 class Sums(NamedTuple):
-    """MD5 of the gzipped file, and of what is in it: some have compressed the same again."""
+    """MD5 checksums of a gzipped file and of its content: mirrors may recompress the same data."""
 
     gzipped: str
     content: str
 
 
 def read(path: Path, sums: Sums | None = None) -> np.ndarray:
-    """The array in a file, read-only and without a copy; `sums` says which file it must be.
+    """Read the array of an IDX file, read-only and without a copy.
 
-    Raises ValueError where the file cannot be read, is damaged, truncated, no IDX file, or
-    another one than `sums` says.
+    Raises:
+        ValueError: The file cannot be read, is damaged, truncated, no IDX file, or does not match
+            the checksums in `sums`.
     """
     return parse(content(path, sums), path)
 
 
 def content(path: Path, sums: Sums | None = None) -> bytes:
-    """The bytes of a file, decompressed if they are gzipped, whatever the file's name."""
+    """Read the bytes of a file, decompressed if they are gzipped, whatever the file's name."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -50,39 +51,39 @@ def content(path: Path, sums: Sums | None = None) -> bytes:
 
 
 def _unzipped(raw: bytes, path: Path) -> bytes:
-    """What is in a gzipped file, as far as its header says: a small file may hold very much."""
+    """Decompress at most as many bytes as the header declares, as a guard against zip bombs."""
     try:
         with gzip.open(io.BytesIO(raw)) as file:
             start = file.read(_LONGEST)
             try:
-                promised = _header(start, path)[2]
+                size = _header(start, path)[2]
             except ValueError:
-                return start  # no IDX file, which is said by whoever reads on
+                return start  # not an IDX file: parse() raises
             free = psutil.virtual_memory().available
-            if promised > min(_RATIO * len(raw), free):
+            if size > min(_RATIO * len(raw), free):
                 raise ValueError(
-                    f"{path} is damaged or too large: its header promises {promised:,} bytes, "
+                    f"{path} is damaged or too large: its header promises {size:,} bytes, "
                     f"with {len(raw):,} in the file and {free:,} of memory"
                 )
             file.seek(0)
-            return file.read(promised + 1)
+            return file.read(size + 1)
     except (EOFError, OSError, zlib.error, struct.error, MemoryError) as error:
         raise ValueError(f"{path} is truncated or damaged ({error})") from None
 
 
 def parse(data: bytes, path: Path) -> np.ndarray:
-    """The array that the bytes of an IDX file hold; `path` is for messages."""
-    dtype, shape, promised = _header(data, path)
-    if len(data) != promised:
+    """Convert the bytes of an IDX file to an array; `path` is used in error messages."""
+    dtype, shape, size = _header(data, path)
+    if len(data) != size:
         raise ValueError(
-            f"{path} holds {len(data):,} bytes where its header promises {promised:,}: "
-            f"it is {'truncated' if len(data) < promised else 'damaged or another file'}"
+            f"{path} holds {len(data):,} bytes where its header promises {size:,}: "
+            f"it is {'truncated' if len(data) < size else 'damaged or another file'}"
         )
     return np.frombuffer(data, dtype, math.prod(shape), offset=4 + 4 * len(shape)).reshape(shape)
 
 
 def _header(data: bytes, path: Path) -> tuple[np.dtype[Any], list[int], int]:
-    """Type and shape of the array in a file, and the bytes that the whole file has then."""
+    """Return the dtype and shape of the array, and the size of the whole file in bytes."""
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _TYPES or not 1 <= data[3] <= 4:
         begin = data[:4].hex(" ") or "nothing"
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The data sets known by name: their files, where they lie, and where they are downloaded from."""
+"""Data sets known by name: their files, where they are stored, and their download mirrors."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _NETWORK = (
     ssl.SSLError,
 )
 _SECONDS = 20  # without a byte, then the next mirror is tried
-Told = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all if known
+Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all if known
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set in four files of MNIST's names: 60,000 + 10,000 grey images of 28x28."""
+    """Data set in four files named as MNIST's: 60,000 + 10,000 grey images of 28x28."""
 
     name: str
     size: int  # bytes of the download
@@ -95,23 +95,27 @@ SOURCES = {source.name: source for source in (MNIST, FASHION_MNIST)}
 
 
 def folder(source: Source) -> Path:
-    """Where the files of a data set are expected: below RLBENCH_DATA."""
+    """Return the folder where a data set's files are expected: below RLBENCH_DATA."""
     root = Path(os.environ.get("RLBENCH_DATA") or "~/.cache/rlbench").expanduser()
     return root.absolute() / source.name
 
 
 def find(place: Path, file: str) -> Path | None:
-    """A file, gzipped or plain, or None."""
+    """Find a file, gzipped or plain; None if it does not exist."""
     return next((path for path in (place / f"{file}.gz", place / file) if path.is_file()), None)
 
 
 def missing(source: Source, place: Path) -> list[str]:
-    """The files of a data set that are not there."""
+    """List the files of a data set that do not exist."""
     return [f"{file}.gz" for file in source.sums if find(place, file) is None]
 
 
 def read(source: Source, place: Path) -> dict[str, ImagePart]:
-    """Both parts of a data set; ValueError where a file is missing or not the official one."""
+    """Read both parts of a data set.
+
+    Raises:
+        ValueError: A file is missing or is not the official one.
+    """
     absent = missing(source, place)
     if absent:
         raise ValueError(
@@ -119,7 +123,7 @@ def read(source: Source, place: Path) -> dict[str, ImagePart]:
             f"{source.name}` downloads them, or put them there, or set RLBENCH_DATA to the folder "
             f"that holds {source.name}/"
         )
-    found = {}
+    parts = {}
     for split, names in FILES.items():
         paths = [find(place, file) or place / file for file in names]
         try:
@@ -128,12 +132,12 @@ def read(source: Source, place: Path) -> dict[str, ImagePart]:
             )
         except ValueError as error:
             raise ValueError(f"{error}; `rlbench data get {source.name}` replaces it") from None
-        found[split] = part(images, labels, *map(str, paths))
-    return found
+        parts[split] = part(images, labels, *map(str, paths))
+    return parts
 
 
 def fits(path: Path, sums: Sums) -> bool:
-    """Whether a file is the official one."""
+    """Return whether the checksum of a file is the official one."""
     try:
         return bool(idx.content(path, sums))
     except ValueError:
@@ -144,13 +148,15 @@ def download(
     source: Source,
     place: Path,
     mirrors: Sequence[str] | None = None,
-    told: Told = lambda file, done, total: None,
+    progress: Progress = lambda file, done, total: None,
 ) -> list[str]:
-    """Download what is missing or wrong; the names of the files that came.
+    """Download missing or wrong files and return their names.
 
-    A file appears under its name only when it is there as a whole and its checksum fits; whatever
-    happens, no part of one is left. `told` is called as bytes come.
-    Raises ValueError where no mirror has it, with what to do by hand.
+    A file appears under its name only when it is complete and its checksum is right; partial files
+    are deleted. `progress` is called with the file's name, the bytes so far and the bytes in all.
+
+    Raises:
+        ValueError: No mirror has the file, or the folder cannot be written.
     """
     came = []
     for file, sums in source.sums.items():
@@ -158,7 +164,7 @@ def download(
         if path is None or not fits(path, sums):
             try:
                 place.mkdir(parents=True, exist_ok=True)
-                _download(source, f"{file}.gz", place, mirrors or source.mirrors, told)
+                _download(source, f"{file}.gz", place, mirrors or source.mirrors, progress)
             except OSError as error:
                 raise ValueError(
                     f"{place} cannot be written ({error.strerror}); set RLBENCH_DATA to another "
@@ -168,41 +174,43 @@ def download(
     return came
 
 
-def _download(source: Source, file: str, place: Path, mirrors: Sequence[str], told: Told) -> None:
+def _download(
+    source: Source, file: str, place: Path, mirrors: Sequence[str], progress: Progress
+) -> None:
     """Download one file from the first mirror that has it."""
-    failed = []
+    failures = []
     half = place / f".{file}.{os.getpid()}.part"
     for mirror in mirrors:
         url = f"{mirror.rstrip('/')}/{file}"
         try:
-            _copy(url, half, lambda done, total: told(file, done, total))
+            _copy(url, half, lambda received, total: progress(file, received, total))
             if fits(half, source.sums[file.removesuffix(".gz")]):
                 half.replace(place / file)
                 return
-            failed.append(f"{url}: wrong checksum")
+            failures.append(f"{url}: wrong checksum")
         except _NETWORK as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
-                failed.append(f"{url}: HTTP {error.code}")
+                failures.append(f"{url}: HTTP {error.code}")
             else:
-                failed.append(f"{url}: {getattr(error, 'reason', '') or error}")
+                failures.append(f"{url}: {getattr(error, 'reason', '') or error}")
         finally:
             half.unlink(missing_ok=True)
     raise ValueError(
-        f"{file} could not be downloaded ({'; '.join(failed)}): put "
+        f"{file} could not be downloaded ({'; '.join(failures)}): put "
         f"{', '.join(missing(source, place)) or file} into {place} by hand"
     )
 
 
-def _copy(url: str, target: Path, told: Callable[[int, int | None], None]) -> None:
-    """Copy what is at an address into a file."""
+def _copy(url: str, target: Path, progress: Callable[[int, int | None], None]) -> None:
+    """Copy the content of a URL into a file."""
     request = urllib.request.Request(url, headers={"User-Agent": "rlbench"})
     with urllib.request.urlopen(request, timeout=_SECONDS) as answer, target.open("wb") as file:
         length = answer.headers.get("Content-Length")
-        total, done = int(length) if length and length.isdigit() else None, 0
+        total, received = int(length) if length and length.isdigit() else None, 0
         while block := answer.read1(1 << 16):
             file.write(block)
-            done += len(block)
-            told(done, total)
-    if total is not None and done != total:
-        raise http.client.HTTPException(f"it ended after {done:,} of {total:,} bytes")
+            received += len(block)
+            progress(received, total)
+    if total is not None and received != total:
+        raise http.client.HTTPException(f"it ended after {received:,} of {total:,} bytes")

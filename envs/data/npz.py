@@ -1,4 +1,7 @@
-"""Read `.npz` files that may be damaged, or made to do harm.
+"""Read `.npz` files from untrusted sources.
+
+Nothing is unpickled, only the requested arrays are read, and the sizes that headers declare are
+compared with the size of the file before memory is allocated.
 
 Nothing is unpickled, only the arrays asked for are read, and what a header claims is compared with
 what the file can hold before memory is taken.
@@ -25,14 +28,17 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes
 
 
 class Damaged(ValueError):
-    """A file that is no `.npz` file of plain arrays, or not a whole one: why, in one line."""
+    """Error: the file is not a complete `.npz` file of plain arrays.
+
+    The message says why in one line.
+    """
 
 
 class Npz:
-    """The arrays of an open `.npz` file, by name; each is read when it is asked for.
+    """Arrays of an open `.npz` file by name; each is read when it is requested.
 
     Raises:
-        Damaged: by whatever is asked of it, where the file does not hold it.
+        Damaged: The archive or a requested array is not valid.
     """
 
     def __init__(self, archive: zipfile.ZipFile, size: int, most: int) -> None:
@@ -63,7 +69,7 @@ class Npz:
                 return array
 
     def _check_entry(self, name: str, entry: zipfile.ZipInfo) -> None:
-        """Refuse what numpy does not write, and a size that the file cannot hold."""
+        """Reject compression that numpy does not write, and sizes that the file cannot hold."""
         if entry.flag_bits & 1:
             raise Damaged(f"'{name}' is encrypted")
         if entry.compress_type not in _METHODS:
@@ -76,7 +82,7 @@ class Npz:
         self._left -= entry.file_size
 
     def _check_header(self, name: str, entry: zipfile.ZipInfo, stream: IO[bytes]) -> None:
-        """Refuse Python objects, and a shape that does not fit the size."""
+        """Reject Python objects, and shapes that do not fit the size."""
         version = npy.read_magic(stream)
         if version not in ((1, 0), (2, 0)):
             raise Damaged(f"'{name}' is of an unknown version of the format")
@@ -93,16 +99,16 @@ class Npz:
 
 @contextmanager
 def opened(path: Path, most: int | None = None) -> Iterator[Npz]:
-    """Open a `.npz` file; its arrays may take `most` bytes together, by default the free memory.
+    """Open a `.npz` file whose arrays may take `most` bytes together (default: the free memory).
 
     Raises:
-        Damaged: it is none.
-        OSError: it cannot be read.
+        Damaged: The file is not a `.npz` file.
+        OSError: The file cannot be read.
     """
     free = psutil.virtual_memory().available if most is None else most
-    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe that nobody writes to is empty
-    with os.fdopen(opened, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe that nobody writes to is empty
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise Damaged("it is not a regular file")
         size = stream.seek(0, 2)
         with _reading(""):
@@ -113,7 +119,7 @@ def opened(path: Path, most: int | None = None) -> Iterator[Npz]:
 
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
-    """Whatever is raised while bytes become an array says that they are damaged.
+    """Convert any exception that reading raises to Damaged.
 
     What zipfile, zlib and numpy's header raise is not documented: BadZipFile, zlib.error, EOFError,
     NotImplementedError, TokenError, struct.error, MemoryError and RecursionError among others.
@@ -125,5 +131,5 @@ def _reading(what: str) -> Iterator[None]:
     except Damaged:
         raise
     except Exception as error:
-        said: Any = " ".join(f"{what} {type(error).__name__} {error}".split())
-        raise Damaged(said[:200]) from None
+        reason: Any = " ".join(f"{what} {type(error).__name__} {error}".split())
+        raise Damaged(reason[:200]) from None

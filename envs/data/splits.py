@@ -1,4 +1,4 @@
-"""Image data sets: read once, split once for all, shared by every environment of the process."""
+"""Image data sets with fixed splits, read once per process and shared by its environments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_CLASSES = 32_767  # predictions are stored as int16
 
 
 class DataSplit(NamedTuple):
-    """Images and their labels, in the order of the files; both arrays are read-only."""
+    """Images and labels in the order of the files; both arrays are read-only."""
 
     images: np.ndarray  # (n, H, W, C) uint8
     labels: np.ndarray  # (n,) int64, from 0 to classes - 1
@@ -28,7 +28,7 @@ class DataSplit(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set in three splits, "train", "validation" and "test"."""
+    """Data set in three splits: "train", "validation" and "test"."""
 
     name: str
     class_names: tuple[str, ...]
@@ -41,33 +41,33 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of an image."""
+        """Shape (H, W, C) of an image."""
         _, height, width, channels = self.splits["train"].images.shape
         return height, width, channels
 
     def describe(self) -> dict[str, Any]:
-        """What `run.json` says of it: name, digest, number of classes, images of each split."""
+        """Return what `run.json` records: name, digest, number of classes, images per split."""
         sizes = {name: len(split.labels) for name, split in self.splits.items()}
         return {"name": self.name, "digest": self.digest, "classes": self.classes, **sizes}
 
 
 def load(data: str) -> Dataset:
-    """A data set by name ("digits", "mnist", "fashion-mnist") or by the path of the user's own.
+    """Load a data set by name ("digits", "mnist", "fashion-mnist") or by the path of the user's.
 
-    The same object whenever it is asked for again. Files of names are looked for in the folder
-    RLBENCH_DATA (by default ~/.cache/rlbench). A test set that is there is used, and of the other
-    images a fifth, at most 5,000, is for validation; where there is none, 60, 20 and 20 of a
-    hundred images are for training, validation and test. Splits have the same share of each class
-    and never change.
+    Repeated calls return the same object. Named sets are read from the folder RLBENCH_DATA (default
+    ~/.cache/rlbench). If there is a test set it is used, and a fifth of the other images, at most
+    5,000, are for validation; otherwise 60, 20 and 20 % of the images are for training, validation
+    and test. Splits are stratified by class and never change.
 
-    Raises ValueError in one line, with the way out: nothing of that name, a file that is missing,
-    damaged, truncated or another than its name says, labels that do not belong to the images.
+    Raises:
+        ValueError: The name or path does not exist, a file is missing, damaged, truncated or not
+            the official one, or labels do not belong to the images; the message says what to do.
     """
     return _shared(*locate(data))
 
 
 def locate(data: str) -> tuple[str, Path]:
-    """The name of a data set and where its files are; "" where it is the user's own."""
+    """Return the name of a data set ("" for the user's own) and the path of its files."""
     folded = data.strip().lower().replace("_", "-").replace(" ", "-")
     name = "fashion-mnist" if folded == "fashionmnist" else folded
     if name in known_sets.SOURCES:
@@ -86,7 +86,7 @@ def locate(data: str) -> tuple[str, Path]:
 
 
 def read(name: str, place: Path) -> Dataset:
-    """A data set anew from its files; `locate` gives the arguments, `load` shares what it read."""
+    """Read a data set from its files without caching; `locate` returns the arguments."""
     if name == "digits":
         return _made(name, {"train": _digits()})
     if name in known_sets.SOURCES:
@@ -102,7 +102,7 @@ _shared = functools.cache(read)
 
 
 def _digits() -> ImagePart:
-    """The 1,797 digits of scikit-learn: 8x8 pixels from 0 to 16, here to 255."""
+    """Read the 1,797 digits of scikit-learn, 8x8 pixels, rescaled from 0..16 to 0..255."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits().images.astype(np.uint16), load_digits().target
@@ -111,21 +111,25 @@ def _digits() -> ImagePart:
 
 
 def _made(name: str, parts: dict[str, ImagePart], class_names: tuple[str, ...] = ()) -> Dataset:
-    """Classes are numbered in the order of their names, over all parts."""
+    """Number the classes in the order of their names over all parts, and split."""
     every = [part.labels for part in parts.values()]
-    found, numbers = np.unique(np.concatenate(every), return_inverse=True)
+    names_found, numbers = np.unique(np.concatenate(every), return_inverse=True)
     ends = np.cumsum([len(some) for some in every])
     labels = dict(zip(parts, np.split(numbers.astype(np.int64), ends[:-1]), strict=True))
     place, shape = parts["train"].place, parts["train"].images.shape[1:]
-    if not 2 <= len(found) <= _MOST_CLASSES:
-        raise ValueError(f"{place} has {len(found):,} classes; 2 to {_MOST_CLASSES:,} are possible")
+    if not 2 <= len(names_found) <= _MOST_CLASSES:
+        raise ValueError(
+            f"{place} has {len(names_found):,} classes; 2 to {_MOST_CLASSES:,} are possible"
+        )
     for split, part in parts.items():
         if part.images.shape[1:] != shape:
             size, other = ("x".join(map(str, one)) for one in (part.images.shape[1:], shape))
             raise ValueError(f"{part.place} has images of {size}, but {place} of {other}")
         new = np.setdiff1d(labels[split], labels["train"])
         if len(new):
-            raise ValueError(f"{part.place} has a class that {place} lacks: '{found[new[0]]}'")
+            raise ValueError(
+                f"{part.place} has a class that {place} lacks: '{names_found[new[0]]}'"
+            )
     splits = _split(
         {key: DataSplit(part.images, labels[key]) for key, part in parts.items()}, place
     )
@@ -133,31 +137,31 @@ def _made(name: str, parts: dict[str, ImagePart], class_names: tuple[str, ...] =
     for images, numbers in splits.values():
         content.update(numbers.astype("<i8").data)
         content.update(images.data)
-    names = class_names or tuple(str(label) for label in found)
+    names = class_names or tuple(str(label) for label in names_found)
     return Dataset(name, names, splits, content.hexdigest()[:8])
 
 
-def _split(given: dict[str, DataSplit], place: str) -> dict[str, DataSplit]:
-    """All three splits: what is not given is taken from the training images."""
-    images, labels = given["train"]
-    left, splits = np.arange(len(labels)), dict(given)
+def _split(parts: dict[str, DataSplit], place: str) -> dict[str, DataSplit]:
+    """Return all three splits, taking those that are missing from the training images."""
+    images, labels = parts["train"]
+    remaining, splits = np.arange(len(labels)), dict(parts)
     fifth = max(1, (2 * len(labels) + 5) // 10)  # rounded
     sizes = {"test": fifth, "validation": fifth}
-    if "test" in given:
+    if "test" in parts:
         sizes["validation"] = min(fifth, _MOST_VALIDATION)
     for stream, (name, size) in enumerate(sizes.items()):
-        if name in given:
+        if name in parts:
             continue
-        if size >= len(left):
+        if size >= len(remaining):
             raise ValueError(
                 f"{place} has too few images ({len(labels)}): training, validation and test need "
                 "one each"
             )
-        held = stratified(labels[left], size, stream)
-        splits[name] = DataSplit(images[left[held]], labels[left[held]])
-        left = left[~held]
-    if len(left) < len(labels):
-        splits["train"] = DataSplit(images[left], labels[left])
+        mask = stratified(labels[remaining], size, stream)
+        splits[name] = DataSplit(images[remaining[mask]], labels[remaining[mask]])
+        remaining = remaining[~mask]
+    if len(remaining) < len(labels):
+        splits["train"] = DataSplit(images[remaining], labels[remaining])
     for name, split in splits.items():
         splits[name] = DataSplit(*(np.ascontiguousarray(array) for array in split))
         for array in splits[name]:
@@ -166,14 +170,18 @@ def _split(given: dict[str, DataSplit], place: str) -> dict[str, DataSplit]:
 
 
 def stratified(labels: np.ndarray, count: int, stream: int) -> np.ndarray:
-    """(n,) bool, true for `count` of n labels, drawn with the same share of each class.
+    """Draw `count` of n labels with the same share of each class, as a mask (n,) bool.
 
-    Labels are ordered by class, at random within, and every n / count-th is taken: no class is
-    more than one away from its share. Only raw words of a bit generator are used, which NumPy
+    Labels are ordered by class, at random within, and every n / count-th is taken, so each class is
+    at most one away from its share. Only raw words of a bit generator are used, which NumPy
     promises never to change.
+
+    Labels are ordered by class, at random within, and every n / count-th is taken: no class is more
+    than one away from its share. Only raw words of a bit generator are used, which NumPy promises
+    never to change.
     """
     bits = np.random.PCG64(np.random.SeedSequence(0, spawn_key=(stream,)))
     order = np.lexsort((bits.random_raw(len(labels)), labels))
-    chosen = np.zeros(len(labels), bool)
-    chosen[order[np.diff(np.arange(len(labels) + 1) * count // len(labels)) > 0]] = True
-    return chosen
+    mask = np.zeros(len(labels), bool)
+    mask[order[np.diff(np.arange(len(labels) + 1) * count // len(labels)) > 0]] = True
+    return mask

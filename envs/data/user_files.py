@@ -1,4 +1,4 @@
-"""Data sets of the user's own: pairs of IDX files, `.npz` files, folders of images."""
+"""Reader of the user's own data sets: pairs of IDX files, `.npz` files, folders of images."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ _COLOURED = {"P", "PA", "LA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbC
 
 
 def name(path: Path) -> str:
-    """What the data set is called: the stem of a file, the name of a folder."""
+    """Return the data set's name: the stem of a file, or the name of a folder."""
     return path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
 
 
 def read(path: Path) -> dict[str, ImagePart]:
-    """What a file or folder holds: "train", and "validation" and "test" if they are there.
+    """Read the parts of a file or folder: "train", and "validation" and "test" if they exist.
 
-    Raises ValueError in one line, naming the file at fault.
+    Raises:
+        ValueError: One line that names the file at fault.
     """
     if path.is_dir():
         official = any(find(path, file) for pair in FILES.values() for file in pair)
@@ -47,40 +48,40 @@ def read(path: Path) -> dict[str, ImagePart]:
 
 
 def _pair(images: Path, labels: Path) -> ImagePart:
-    """Images and labels from two IDX files."""
+    """Read images and labels from two IDX files."""
     return part(idx.read(images), idx.read(labels), str(images), str(labels))
 
 
 def _labels_of(images: Path) -> Path:
-    """The labels file beside an images file: `a-images-idx3-ubyte.gz`, `a-labels-idx1-ubyte`."""
+    """Find the labels beside an images file: `a-labels-idx1-ubyte` for `a-images-idx3-ubyte.gz`."""
     before, _, after = images.name.rpartition("images")
     plain = f"{before}labels{after.replace('idx3', 'idx1').replace('idx4', 'idx1')}"
     plain = plain.removesuffix(".gz")
-    found = find(images.parent, plain)
-    if found is None:
+    labels = find(images.parent, plain)
+    if labels is None:
         raise ValueError(f"the labels of {images} are missing: put {plain} (or {plain}.gz) there")
-    return found
+    return labels
 
 
 def _idx_folder(folder: Path) -> dict[str, ImagePart]:
-    """The pairs of MNIST's names in a folder; that of the test may be missing."""
-    found = {}
+    """Read the pairs of a folder that are named as MNIST's; the test pair is optional."""
+    parts = {}
     for split, pair in FILES.items():
         images, labels = (find(folder, file) for file in pair)
         if images and labels:
-            found[split] = _pair(images, labels)
+            parts[split] = _pair(images, labels)
         elif images or labels or split == "train":
             missing = pair[1] if images else pair[0]
             raise ValueError(f"{folder} lacks {missing} (or {missing}.gz)")
-    return found
+    return parts
 
 
 def _npz(path: Path) -> dict[str, ImagePart]:
-    """The arrays of a `.npz` file; objects in it are never unpickled."""
+    """Read the arrays of a `.npz` file without unpickling objects."""
     try:
         with npz.opened(path) as file:
             keys = file.names
-            found = {
+            arrays = {
                 split: (x, y, file[x], file[y])
                 for split, pairs in _KEYS.items()
                 for x, y in pairs
@@ -89,20 +90,20 @@ def _npz(path: Path) -> dict[str, ImagePart]:
     except npz.Damaged as error:
         raise ValueError(f"{path} cannot be read as a .npz file ({error})") from None
     lone = {key for pairs in _KEYS.values() for pair in pairs for key in pair} & keys
-    lone -= {key for x, y, _, _ in found.values() for key in (x, y)}
-    if "train" not in found or lone:
+    lone -= {key for x, y, _, _ in arrays.values() for key in (x, y)}
+    if "train" not in arrays or lone:
         raise ValueError(
             f"{path} needs the keys x_train and y_train (and x_test, y_test, x_val, y_val), or "
             f"images and labels; it has {', '.join(sorted(keys)) or 'none'}"
         )
     return {
         split: part(images, labels, f"{path} ({x})", f"{path} ({y})")
-        for split, (x, y, images, labels) in found.items()
+        for split, (x, y, images, labels) in arrays.items()
     }
 
 
 def _image_folder(folder: Path) -> dict[str, ImagePart]:
-    """One sub-folder of images per class, or that under train/ (and test/, validation/)."""
+    """Read one sub-folder of images per class, directly or below train/ (test/, validation/)."""
     inside = {sub.name for sub in _folders(folder)}
     splits = {
         split: folder / name
@@ -120,16 +121,18 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _classes(folder: Path) -> ImagePart:
-    """All images below a folder of classes, in the order of the names of classes and files."""
+    """Read all images below a folder of classes, sorted by the names of classes and files."""
     from PIL import Image
 
-    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    suffixes = {
+        suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN
+    }
     pictures: list[np.ndarray] = []
     labels: list[str] = []
     first = Path()
     for sub in _folders(folder):
         files = sorted(file for file in sub.iterdir()
-                       if file.suffix.lower() in known and file.name[0] != ".")  # fmt: skip
+                       if file.suffix.lower() in suffixes and file.name[0] != ".")  # fmt: skip
         if not files:
             raise ValueError(f"{sub} holds no images; own data is {KINDS}")
         first = first if pictures else files[0]
@@ -151,7 +154,7 @@ def _classes(folder: Path) -> ImagePart:
 
 
 def _picture(file: Path) -> np.ndarray:
-    """(H, W) of a grey image, (H, W, 3) of another one; transparency is dropped."""
+    """Read a grey image as (H, W) and any other as (H, W, 3), without transparency."""
     from PIL import Image
 
     try:

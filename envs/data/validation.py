@@ -1,4 +1,4 @@
-"""Images and labels as files hold them: checked, and brought into one form."""
+"""Validation of images and labels, and conversion to one format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class ImagePart(NamedTuple):
-    """Images and labels that belong together."""
+    """Images and their labels."""
 
     images: np.ndarray  # (n, H, W, C) uint8
     labels: np.ndarray  # (n,) int64 >= 0, bool or text
@@ -16,9 +16,10 @@ class ImagePart(NamedTuple):
 
 
 def part(images: np.ndarray, labels: np.ndarray, images_at: str, labels_at: str) -> ImagePart:
-    """A checked part; `images_at` and `labels_at` name the sources of the two in messages.
+    """Validate images and labels; `images_at` and `labels_at` name their sources in messages.
 
-    Raises ValueError that names the source and says what would be right.
+    Raises:
+        ValueError: Names the source and what is expected of it.
     """
     images, labels = _pixels(images, images_at), _answers(labels, labels_at)
     if len(images) != len(labels):
@@ -29,7 +30,7 @@ def part(images: np.ndarray, labels: np.ndarray, images_at: str, labels_at: str)
 
 
 def _pixels(images: np.ndarray, at: str) -> np.ndarray:
-    """(n, H, W, C) uint8 from grey or coloured images of any kind of number; uint8 is no copy."""
+    """Convert grey or coloured images of any numeric dtype to (n, H, W, C) uint8."""
     if images.ndim == 3:
         images = images[..., None]
     shape = "x".join(map(str, images.shape))
@@ -67,7 +68,7 @@ def _pixels(images: np.ndarray, at: str) -> np.ndarray:
 
 
 def _answers(labels: np.ndarray, at: str) -> np.ndarray:
-    """(n,) labels: whole numbers from 0, or text; (n, 1), as CIFAR-10 has them, will do."""
+    """Validate labels (n,) or (n, 1), as CIFAR-10 has them: integers from 0, or text."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:

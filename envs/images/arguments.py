@@ -1,4 +1,4 @@
-"""Options of environments, checked: each of these gives the value, or a ValueError in one line."""
+"""Checks of environment options: each returns the value or raises ValueError with one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """An option that is a whole number in these bounds."""
+    """Check that an option is an integer within bounds."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise ValueError(f"{name} must be a whole number, got {value!r}")
     if value < least or (most is not None and value > most):
@@ -20,7 +20,7 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
 
 
 def number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
-    """An option that is a finite number in these bounds."""
+    """Check that an option is a finite number within bounds."""
     real = isinstance(value, int | float | np.integer | np.floating)
     if isinstance(value, bool) or not real or not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
@@ -31,7 +31,7 @@ def number(name: str, value: Any, least: float = -math.inf, most: float = math.i
 
 
 def choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
-    """An option that is one of a few."""
+    """Check that an option is one of a few values."""
     if not any(value == c and type(value) is type(c) for c in choices):
         raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
     return value

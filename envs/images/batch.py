@@ -1,7 +1,10 @@
-"""Image classification as an episode, in batches: S rows (seeds) of N lanes in a few array calls.
+"""Batched image classification: S rows (seeds) of N lanes in a few array calls.
 
-`ImageBatch` is what all variants have in common; each is a class of its own, in `classify`,
-`rows`, `glimpse` and `imbalanced`. `rlbench.envs.images.env` makes Gymnasium environments of them.
+`ImageBatch` is the base class of the variants in `classify`, `row_by_row`, `glimpse` and
+`imbalanced`. `rlbench.envs.images.env` makes Gymnasium environments of them.
+
+`ImageBatch` is what all variants have in common; each is a class of its own, in `classify`, `rows`,
+`glimpse` and `imbalanced`. `rlbench.envs.images.env` makes Gymnasium environments of them.
 """
 
 from __future__ import annotations
@@ -20,10 +23,10 @@ Obs = Any  # an array (S, N, ...), or a dict of such arrays
 
 
 class StepOutcome(NamedTuple):
-    """What a step led to in S rows of N lanes; arrays are `(S, N)`.
+    """Result of a step in S rows of N lanes; arrays are `(S, N)`.
 
-    `next_obs` is the true successor; where nothing ended, or nothing new is to be seen, no copy.
-    `label` is privileged: for learners that are told the class, and filled in every step.
+    `next_obs` is the true successor; it is `obs` itself where no lane ended or no new image is
+    shown. `label` is privileged information for supervised learners, and is filled in every step.
     """
 
     obs: Obs  # to act on next: lanes whose episode ended have begun another one
@@ -37,20 +40,23 @@ class StepOutcome(NamedTuple):
 
 
 class ImageBatch:
-    """S x N lanes of one variant on one split of a data set; lanes restart in the step they end.
+    """S x N lanes of one variant on one split of a data set, with autoreset in the same step.
 
-    A row has one random stream, named by an integer of `streams`, and nothing that it does depends
-    on the rows beside it. On the training split a row goes through all images in random order,
-    its lanes sharing one pass; then comes another. On the other splits images come in their order.
+    Each row has its own random stream, named by an integer of `streams`, and does not depend on the
+    other rows. On the training split a row visits all images in random order, shared by its lanes,
+    pass after pass; on the other splits images come in their order.
 
     Options of every variant, for the training split only:
         reward_noise (0.0): standard deviation of normal noise on the reward of every guess.
-        reward_scale (1.0): what reward and noise are multiplied by.
+        reward_scale (1.0): factor of reward and noise.
         label_noise (0.0): share of labels that are replaced by another class, the same ones for
-            every seed. Rewards follow the label then, `right` the truth.
+            every seed. Rewards then follow the wrong label, and `right` the true one.
 
-    `images` (S,) counts the images that were begun, `index` (S, N) are those of the present.
-    A batch must be `reset` before it is stepped. Raises ValueError in one line for what is wrong.
+    `images` (S,) counts the images that were begun; `index` (S, N) are the current ones. A batch
+    must be `reset` before it is stepped.
+
+    Raises:
+        ValueError: An option or argument is not valid.
     """
 
     options: ClassVar[dict[str, Any]] = {
@@ -75,47 +81,47 @@ class ImageBatch:
         kind = type(self).__name__
         for name in options.keys() - self.options.keys():
             raise ValueError(f"{kind} has no option '{name}': it has {', '.join(self.options)}")
-        given = {**self.options, **options}
+        values = {**self.options, **options}
         self.data = load(data)
         if split not in self.data.splits:
             raise ValueError(f"split must be {' or '.join(self.data.splits)}, got {split!r}")
         self.split, self.training = split, split == "train"
         self.lanes = whole("lanes", lanes, 1)
-        noise = number("reward_noise", given["reward_noise"], 0)
-        scale = number("reward_scale", given["reward_scale"])
-        share = number("label_noise", given["label_noise"], 0, 1)
+        noise = number("reward_noise", values["reward_noise"], 0)
+        scale = number("reward_scale", values["reward_scale"])
+        share = number("label_noise", values["label_noise"], 0, 1)
         self.noise = np.float32(noise if self.training else 0.0)
         self.scale = np.float32(scale if self.training else 1.0)
         self.pictures = self.data.splits[split].images  # (n, H, W, C) uint8
         self.truth = self.data.splits[split].labels  # (n,) int64
         self.pool = np.arange(len(self.truth))  # the images of a pass
         self.class_names = self.data.class_names
-        self.prepare(given)
+        self.prepare(values)
         self.labels = self.truth  # what rewards are about
         if self.training and share:
             self.labels = noisy(self.truth, self.pool, len(self.class_names), share)
         self.seed(streams)
         self.obs: Obs = None
 
-    def prepare(self, given: dict[str, Any]) -> None:
-        """Read the variant's options, set its spaces, and change the problem where it does."""
+    def prepare(self, options: dict[str, Any]) -> None:
+        """Read the variant's options, set its spaces, and modify the labels where it does."""
         raise NotImplementedError
 
     def clear(self) -> None:
-        """All lanes begin an episode on the images of `index`."""
+        """Reset the state of all lanes for episodes on the images of `index`."""
 
     def observe(self) -> Obs:
-        """The observation of all lanes as they stand, in new arrays."""
+        """Return the current observation of all lanes in new arrays."""
         raise NotImplementedError
 
     def step(self, action: np.ndarray) -> StepOutcome:
-        """Act `(S, N)` in every lane."""
+        """Apply the actions `(S, N)`, one per lane."""
         raise NotImplementedError
 
     # What is the same for all variants.
 
     def seed(self, streams: Sequence[int]) -> None:
-        """Every row goes to the beginning of its stream; `reset` or `begin` must follow."""
+        """Restart every row's random stream; `reset` or `begin` must follow."""
         self.streams = tuple(int(stream) for stream in streams)
         self.images = np.zeros(len(self.streams), np.int64)
         self.index = np.zeros((len(self.streams), self.lanes), np.int64)
@@ -124,13 +130,13 @@ class ImageBatch:
         self.draws = ImageStream(self.streams, self.lanes)
 
     def reset(self, streams: Sequence[int] | None = None) -> Obs:
-        """New episodes on the next images, of new streams where they are given: `(S, N, *obs)`."""
+        """Begin episodes on the next images, of `streams` if given; returns `(S, N, *obs)`."""
         if streams is not None:
             self.seed(streams)
         return self._start(self.passes.take(self.everyone).reshape(self.index.shape))
 
     def begin(self, index: np.ndarray) -> Obs:
-        """New episodes on these images `(S, N)` of the split; the passes stay where they are."""
+        """Begin episodes on the images `index` (S, N) without advancing the passes."""
         index = np.array(index, np.int64)  # (S, N)
         if index.shape != self.index.shape:
             raise ValueError(f"index must have shape {self.index.shape}, got {index.shape}")
@@ -150,17 +156,17 @@ class ImageBatch:
         return self.obs
 
     def go_on(self, over: np.ndarray) -> None:
-        """Lanes that are `over` (S, N) go on to the next images."""
+        """Advance the lanes in the mask `over` (S, N) to the next images."""
         self.index = self.index.copy()
         self.index[over] = self.passes.take(over)
         self.images = self.images + over.sum(1)
 
     def gather(self) -> np.ndarray:
-        """The images of all lanes `(S, N, H, W, C)`."""
+        """Return the images of all lanes `(S, N, H, W, C)`."""
         return self.pictures.take(self.index, axis=0)
 
     def judge(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Label, reward and whether it is the true class, of a guess in every lane."""
+        """Return the label, the reward, and whether the true class was named, per lane."""
         label = self.labels[self.index]
         right = action == label
         reward = self.worth(right, label)
@@ -173,42 +179,42 @@ class ImageBatch:
         return label, reward, right
 
     def worth(self, right: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """The clean reward float32 of guesses: 1 or -1."""
+        """Return the reward before noise and scale, float32: 1 or -1."""
         return np.where(right, np.float32(1), np.float32(-1))
 
     def unanswered(self) -> StepOutcome:
-        """A step to `obs` in which nothing is answered and nothing ends."""
+        """Return the outcome of a step without an answer or an end; the observation is `obs`."""
         never = np.zeros(self.index.shape, bool)
         reward = np.zeros(self.index.shape, np.float32)
         label = self.labels[self.index]
         return StepOutcome(self.obs, reward, never, never, self.obs, label, never, never)
 
     def notes(self) -> dict[str, np.ndarray]:
-        """What `info` will say of the present images if the next step ends it; `(S, N)` each."""
+        """Return the `info` of the current images for lanes that end next, `(S, N)` each."""
         return {"index": self.index}
 
     @property
     def windows(self) -> np.ndarray | None:
-        """(S, N, 2) top and left of what is seen now, of variants that see a part."""
+        """Top and left of the visible window (S, N, 2), or None without one."""
         return None
 
     def keep_seeds(self, rows: Sequence[int]) -> None:
-        """Go on with these rows only."""
-        chosen = list(rows)
-        self.streams = tuple(self.streams[row] for row in chosen)
+        """Drop all rows but these."""
+        index = list(rows)
+        self.streams = tuple(self.streams[row] for row in index)
         for name in ("images", "index", "everyone", *self.memory):
             value = getattr(self, name)
             if isinstance(value, np.ndarray):
-                setattr(self, name, value[chosen])
-        self.passes.keep_seeds(chosen)
-        self.draws.keep_seeds(chosen)
+                setattr(self, name, value[index])
+        self.passes.keep_seeds(index)
+        self.draws.keep_seeds(index)
         if isinstance(self.obs, dict):
-            self.obs = {name: part[chosen] for name, part in self.obs.items()}
+            self.obs = {name: part[index] for name, part in self.obs.items()}
         elif self.obs is not None:
-            self.obs = self.obs[chosen]
+            self.obs = self.obs[index]
 
     def state(self) -> dict[str, Any]:
-        """Where the batch stands, as arrays and lists with the rows first, dicts and integers."""
+        """Return the state as dicts, integers, and arrays and lists with the rows first."""
         own = {name: getattr(self, name) for name in ("images", "index", *self.memory)}
         return {
             "streams": list(self.streams),
@@ -218,7 +224,7 @@ class ImageBatch:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on exactly where `state` was taken, from a batch of the same kind and lanes."""
+        """Continue exactly from a `state` of a batch of the same kind and lanes."""
         self.seed(state["streams"])
         self.passes.restore(state["passes"])
         self.draws = ImageStream(self.streams, self.lanes, state["draws"])
@@ -228,12 +234,14 @@ class ImageBatch:
 
 
 def noisy(truth: np.ndarray, pool: np.ndarray, classes: int, share: float) -> np.ndarray:
-    """Labels with a share of those in `pool` replaced by any other class, all as likely.
+    """Replace a share of the labels in `pool` by any other class with equal probability.
 
-    What a small share replaces a greater one does too.
+    The labels replaced at a smaller share are among those replaced at a larger one.
     """
     labels = truth.copy()
-    chosen = pool[np.argsort(words("labels", len(pool)), kind="stable")[: round(share * len(pool))]]
-    shift = 1 + words("labels", len(truth), 1)[chosen] % np.uint64(classes - 1)
-    labels[chosen] = (labels[chosen] + shift.astype(np.int64)) % classes
+    replaced_index = pool[
+        np.argsort(words("labels", len(pool)), kind="stable")[: round(share * len(pool))]
+    ]
+    shift = 1 + words("labels", len(truth), 1)[replaced_index] % np.uint64(classes - 1)
+    labels[replaced_index] = (labels[replaced_index] + shift.astype(np.int64)) % classes
     return labels

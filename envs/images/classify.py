@@ -1,4 +1,4 @@
-"""One image, one answer: once (Classify), image after image (Stream), until it is right (Retry)."""
+"""Variants with one answer per image: Classify (once), Stream (many images), Retry (tries)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rlbench.envs.images.batch import ImageBatch, Obs, StepOutcome
 
 
 class Classify(ImageBatch):
-    """An image is named: a contextual bandit, and the MNIST of bsuite (Osband et al. 2020).
+    """Name an image: a contextual bandit, and the MNIST task of bsuite (Osband et al. 2020).
 
     Observation: the image, Box uint8 (H, W, C). Action: its class, Discrete(classes). Reward: 1 if
     it is right, else -1. The episode ends with the first action (terminated); its last observation
@@ -23,7 +23,7 @@ class Classify(ImageBatch):
     which is -0.8 for ten.
     """
 
-    def prepare(self, given: dict[str, Any]) -> None:
+    def prepare(self, options: dict[str, Any]) -> None:
         self.observation_space = spaces.Box(0, 255, self.data.shape, np.uint8)
         self.action_space = spaces.Discrete(len(self.class_names))
 
@@ -31,30 +31,30 @@ class Classify(ImageBatch):
         return self.gather()
 
     def step(self, action: np.ndarray) -> StepOutcome:
-        seen = self.obs
+        last_obs = self.obs
         label, reward, right = self.judge(action)
         self.go_on(self.everyone)
         self.obs = self.observe()
         always, never = np.ones_like(right), np.zeros_like(right)
-        return StepOutcome(self.obs, reward, always, never, seen, label, right, always)
+        return StepOutcome(self.obs, reward, always, never, last_obs, label, right, always)
 
 
 class Stream(Classify):
-    """As Classify, but every step shows another image, and time is up after `length` of them.
+    """Classify with another image every step and `length` steps per episode.
 
     Observation, action and reward are those of Classify. After `length` (100) steps the episode is
     truncated: its last observation is the next image, with which the next episode begins.
 
-    What comes next does not depend on the action. The optimum is `length`; uniform guessing among
-    K classes has an expected return of exactly length (2 / K - 1), which is -80 for ten.
+    What comes next does not depend on the action. The optimum is `length`; uniform guessing among K
+    classes has an expected return of exactly length (2 / K - 1), which is -80 for ten.
     """
 
     options: ClassVar[dict[str, Any]] = {**ImageBatch.options, "length": 100}
     memory = ("time",)
 
-    def prepare(self, given: dict[str, Any]) -> None:
-        super().prepare(given)
-        self.length, self.time = whole("length", given["length"], 1), 0
+    def prepare(self, options: dict[str, Any]) -> None:
+        super().prepare(options)
+        self.length, self.time = whole("length", options["length"], 1), 0
 
     def clear(self) -> None:
         self.time = 0
@@ -70,7 +70,7 @@ class Stream(Classify):
 
 
 class Retry(ImageBatch):
-    """An image is named again and again, until the name is right or `tries` (3) are used up.
+    """Guess an image's class until the guess is right or `tries` (3) guesses are used up.
 
     Observation: Dict of "image", Box uint8 (H, W, C), and "tried", MultiBinary(classes), the
     classes that were guessed. Action: a class, Discrete(classes). Reward: 1 if it is right, else
@@ -84,8 +84,8 @@ class Retry(ImageBatch):
     options: ClassVar[dict[str, Any]] = {**ImageBatch.options, "tries": 3}
     memory = ("tried", "guesses")
 
-    def prepare(self, given: dict[str, Any]) -> None:
-        self.steps = self.tries = whole("tries", given["tries"], 1)
+    def prepare(self, options: dict[str, Any]) -> None:
+        self.steps = self.tries = whole("tries", options["tries"], 1)
         classes = len(self.class_names)
         image = spaces.Box(0, 255, self.data.shape, np.uint8)
         self.observation_space = spaces.Dict({"image": image, "tried": spaces.MultiBinary(classes)})
@@ -100,14 +100,14 @@ class Retry(ImageBatch):
 
     def step(self, action: np.ndarray) -> StepOutcome:
         label, reward, right = self.judge(action)
-        image, tried, guesses = self.obs["image"], self.tried.copy(), self.guesses + 1
-        np.put_along_axis(tried, action[..., None], 1, -1)
+        image, mask, guesses = self.obs["image"], self.tried.copy(), self.guesses + 1
+        np.put_along_axis(mask, action[..., None], 1, -1)
         over = (action == label) | (guesses == self.tries)
-        self.obs = next_obs = {"image": image, "tried": tried}
-        self.tried, self.guesses = tried, guesses
+        self.obs = next_obs = {"image": image, "tried": mask}
+        self.tried, self.guesses = mask, guesses
         if over.any():
             self.go_on(over)
-            self.tried = np.where(over[..., None], np.int8(0), tried)
+            self.tried = np.where(over[..., None], np.int8(0), mask)
             self.guesses = np.where(over, 0, guesses)
             image = image.copy()
             image[over] = self.pictures[self.index[over]]
@@ -116,5 +116,5 @@ class Retry(ImageBatch):
         return StepOutcome(self.obs, reward, over, never, next_obs, label, right & over, over)
 
     def notes(self) -> dict[str, np.ndarray]:
-        """With "tries", how many are used by then."""
+        """Add "tries", the number of guesses used."""
         return {**super().notes(), "tries": self.guesses + 1}

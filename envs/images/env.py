@@ -27,12 +27,12 @@ _FRAME = np.array([255, 64, 0], np.uint8)
 
 
 class ImageEnv(gymnasium.Env[Any, Any]):
-    """One of VARIANTS (see their classes for observation, action, reward, end and options).
+    """One of VARIANTS; their classes document observation, action, reward, end and options.
 
-    `data` is the name of a data set or the path of one's own, `split` "train", "validation" or
-    "test". Equal to a batch of one row and one lane whose stream is the seed of `reset`.
+    `data` is the name of a data set or the path of the user's files, `split` "train", "validation"
+    or "test". Equal to a batch of one row and one lane whose stream is the seed of `reset`.
     `reset(options={"index": i})` begins with image i of the split; without an index the next image
-    comes. `info` has "label", "right" and "index" in the step that ends an episode, and only there.
+    comes. `info` has "label", "right" and "index" in the step that ends an episode only.
     """
 
     metadata: dict[str, Any] = {"render_modes": MODES, "render_fps": 4}
@@ -59,16 +59,16 @@ class ImageEnv(gymnasium.Env[Any, Any]):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Of the answers; those of the data set, but for Imbalanced."""
+        """Names of the answers: the data set's classes, except in Imbalanced."""
         return self.lane.class_names
 
     @property
     def pass_steps(self) -> int:
-        """Steps of one pass over the images of the split; the most, where it depends."""
+        """Number of steps of one pass over the split, or the largest where it varies."""
         return len(self.lane.pool) * self.lane.steps
 
     def use(self, split: str) -> None:
-        """Go over to another split; a reset must follow."""
+        """Switch to another split; a reset must follow."""
         self.lane = self.batch((0,), 1, split)
         self.split = split
         self.begun = False
@@ -77,7 +77,7 @@ class ImageEnv(gymnasium.Env[Any, Any]):
         self._note()
 
     def batch(self, streams: Sequence[int], lanes: int = 1, split: str | None = None) -> ImageBatch:
-        """The batched form with the same options: a row of `lanes` for each of `streams`."""
+        """Return the batched form with the same options: `lanes` lanes for each of `streams`."""
         kind = VARIANTS[self.variant]
         return kind(self.source, split or self.split, streams, lanes, **self.options)
 
@@ -115,21 +115,21 @@ class ImageEnv(gymnasium.Env[Any, Any]):
         return _copied(out.next_obs), float(out.reward[0, 0]), terminated, truncated, info
 
     def _note(self) -> None:
-        """What there is to draw, as long as the episode lasts."""
+        """Draw the current image, since `render` may be called after the lane has moved on."""
         if self.render_mode:
             self.picture = drawn(self.lane, 0)
 
     def render(self) -> Any:
-        """The image (h, w, 3) uint8, enlarged; a frame is around what the agent sees of it."""
+        """Return the enlarged image (h, w, 3) uint8, with a frame around the visible window."""
         return self.picture if self.render_mode else None
 
     def state(self) -> dict[str, Any]:
-        """All that a further step depends on: `restore` goes on from there exactly."""
+        """Return everything that later steps depend on, for `restore`."""
         waiting = self.waiting is not None
         return {"lane": self.lane.state(), "begun": self.begun, "waiting": waiting}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken, of an environment with the same options and split."""
+        """Continue from the `state` of an environment with the same options and split."""
         self.lane.restore(state["lane"])
         self.begun = state["begun"]
         self.waiting = self.lane.obs if state["waiting"] else None
@@ -139,10 +139,10 @@ class ImageEnv(gymnasium.Env[Any, Any]):
 class ImageVectorEnv(VectorEnv[Any, Any, Any]):
     """N lanes of one of VARIANTS that share passes over the images and one random stream.
 
-    Lanes restart in the step in which they end (AutoresetMode.SAME_STEP): what ended is in
-    `info["final_obs"]` and `info["final_info"]`, as of Gymnasium's SyncVectorEnv. Options as of
-    ImageEnv; `reset(options={"index": array})` begins with these images (N,). Observations share
-    memory with earlier ones where nothing has changed: do not write into them.
+    Autoreset mode is SAME_STEP: the last observations and infos are in `info["final_obs"]` and
+    `info["final_info"]`, as in Gymnasium's SyncVectorEnv. Options are those of ImageEnv;
+    `reset(options={"index": array})` begins with these images (N,). Observations may share memory
+    with earlier ones: do not write into them.
     """
 
     def __init__(
@@ -179,42 +179,42 @@ class ImageVectorEnv(VectorEnv[Any, Any, Any]):
         notes = self.batch.notes()
         out = self.batch.step(np.asarray(actions, np.int64)[None])
         terminated, truncated = out.terminated[0], out.truncated[0]
-        ended, info = terminated | truncated, {}
-        if ended.any():
+        over, info = terminated | truncated, {}
+        if over.any():
             final = np.full(self.num_envs, None, object)
-            for lane in np.flatnonzero(ended).tolist():
+            for lane in np.flatnonzero(over).tolist():
                 final[lane] = _of(out.next_obs, 0, lane)
             last: dict[str, np.ndarray] = {}
             for name, values in {"label": out.label, "right": out.right, **notes}.items():
-                last[name] = np.where(ended, values[0], np.zeros_like(values[0]))
-                last[f"_{name}"] = ended
+                last[name] = np.where(over, values[0], np.zeros_like(values[0]))
+                last[f"_{name}"] = over
             info = {"final_obs": final, "final_info": last}
-            info |= {f"_{name}": ended for name in info}
+            info |= {f"_{name}": over for name in info}
         return _of(out.obs, 0), out.reward[0].astype(np.float64), terminated, truncated, info
 
     def render(self) -> Any:
-        """A picture as of ImageEnv for each lane."""
+        """Return one image per lane, as ImageEnv does."""
         if self.render_mode is None:
             return None
         return tuple(drawn(self.batch, lane) for lane in range(self.num_envs))
 
 
 def _copied(obs: Any) -> Any:
-    """The only lane of observations; Gymnasium wants single ones to share nothing with others."""
+    """Copy the observation of the only lane, so that it shares no memory with others."""
     if isinstance(obs, dict):
         return {name: part[0, 0].copy() for name, part in obs.items()}
     return obs[0, 0].copy()
 
 
 def _of(obs: Any, *lane: int) -> Any:
-    """A row, or one lane, of batched observations."""
+    """Index one row, or one lane, of batched observations."""
     if isinstance(obs, dict):
         return {name: part[lane] for name, part in obs.items()}
     return obs[lane]
 
 
 def drawn(batch: ImageBatch, lane: int) -> np.ndarray:
-    """The image of a lane of the first row, with a frame around what is seen of it: (h, w, 3)."""
+    """Draw the image of a lane of the first row with a frame around the window: (h, w, 3)."""
     image = batch.pictures[batch.index[0, lane]]
     channels = image[..., :3] if image.shape[2] >= 3 else image[..., :1].repeat(3, axis=2)
     zoom = max(1, _PICTURE // max(image.shape[:2]))

@@ -1,4 +1,4 @@
-"""An image through a small window that can be moved: active perception."""
+"""Classification of an image through a small movable window: active perception."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rlbench.envs.images.rng import words
 
 
 class Glimpse(ImageBatch):
-    """`glimpses` (4) looks through a square window at an image, which is named at the last one.
+    """Look `glimpses` (4) times at an image through a square window, and name it at the last.
 
     After Mnih et al. 2014. Unlike theirs the window has one scale and discrete places, and the
     class is learned from reward, not from labels. The window has `window` pixels a side (8 for
@@ -52,18 +52,18 @@ class Glimpse(ImageBatch):
     memory: tuple[str, ...] = ("time", "place")
     window: int
 
-    def prepare(self, given: dict[str, Any]) -> None:
+    def prepare(self, options: dict[str, Any]) -> None:
         height, width, channels = self.data.shape
         short = min(height, width)
         window = round(short * 2 / 7) if short >= 28 else max(1, round(short / 3))
-        if given["window"] is not None:
-            window = whole("window", given["window"], 1, short)
+        if options["window"] is not None:
+            window = whole("window", options["window"], 1, short)
         places = math.ceil(max(height, width) / window)
-        if given["places"] is not None:
-            places = whole("places", given["places"], 1)
-        self.steps = whole("glimpses", given["glimpses"], 1)
-        self.look = choice("look", given["look"], ("agent", "random", "scan"))
-        self.canvas = choice("canvas", given["canvas"], (False, True))
+        if options["places"] is not None:
+            places = whole("places", options["places"], 1)
+        self.steps = whole("glimpses", options["glimpses"], 1)
+        self.look = choice("look", options["look"], ("agent", "random", "scan"))
+        self.canvas = choice("canvas", options["canvas"], (False, True))
         self.window, self.time = window, 0
 
         room = np.array([height - window, width - window])  # that the window's corner has
@@ -74,8 +74,8 @@ class Glimpse(ImageBatch):
         self.scan = np.argsort(np.square(spots - 0.5).sum(1).round(6), kind="stable")
         self.shown: np.ndarray | None = None
         if not self.training:  # (n, glimpses): what is drawn, for every image
-            drawn = words("shown", len(self.truth) * self.steps).reshape(-1, self.steps)
-            self.shown = (drawn % np.uint64(len(spots))).astype(np.int64)
+            numbers = words("shown", len(self.truth) * self.steps).reshape(-1, self.steps)
+            self.shown = (numbers % np.uint64(len(spots))).astype(np.int64)
         # Pixels of the window as places in a flat image, from its top left on.
         self.offsets = (np.arange(window)[:, None] * width + np.arange(window)).ravel()
         self.pixels = self.pictures.reshape(-1, channels)  # of all images, a view
@@ -98,7 +98,7 @@ class Glimpse(ImageBatch):
 
     @property
     def windows(self) -> np.ndarray:
-        """(S, N, 2) top and left of the window now."""
+        """Top and left of the window (S, N, 2)."""
         return self.corners[self.place]
 
     def clear(self) -> None:
@@ -109,19 +109,19 @@ class Glimpse(ImageBatch):
             blank = np.zeros((*self.index.shape, height, width, channels + 1), np.uint8)
             self.painted = self._paint(blank)
 
-    def _look(self, wanted: np.ndarray | None) -> None:
-        """The window goes to where it is wanted, or where the option `look` says."""
+    def _look(self, target: np.ndarray | None) -> None:
+        """Move the window to `target`, or as the option `look` says."""
         if self.look == "scan":
             self.place = np.full(self.index.shape, self.scan[self.time % len(self.scan)])
-        elif wanted is not None and self.look == "agent":
-            self.place = wanted % len(self.corners)
+        elif target is not None and self.look == "agent":
+            self.place = target % len(self.corners)
         elif self.shown is not None:
             self.place = self.shown[self.index, self.time]
         else:
             self.place = self.draws.below(len(self.corners))
 
     def _paint(self, canvas: np.ndarray) -> np.ndarray:
-        """The canvas with what is seen now added to it, in place."""
+        """Add the visible pixels to the canvas, in place."""
         flat = canvas.reshape(self.index.size, -1, canvas.shape[-1])
         lanes, spots = np.arange(len(flat))[:, None], self._spots().reshape(len(flat), -1)
         flat[lanes, spots, :-1] = self._patch().reshape(*spots.shape, -1)
@@ -129,12 +129,12 @@ class Glimpse(ImageBatch):
         return canvas
 
     def _spots(self) -> np.ndarray:
-        """(S, N, window ** 2): the window's pixels, as places in a flat image."""
+        """Return the window's pixels (S, N, window ** 2) as indices into a flat image."""
         corner = self.windows @ np.array([self.data.shape[1], 1])
         return corner[..., None] + self.offsets
 
     def _patch(self) -> np.ndarray:
-        """(S, N, window ** 2, C): what is seen through the window."""
+        """Return the visible pixels (S, N, window ** 2, C)."""
         start = self.index * (self.data.shape[0] * self.data.shape[1])
         return self.pixels.take(start[..., None] + self._spots(), axis=0)
 
@@ -154,10 +154,10 @@ class Glimpse(ImageBatch):
                 self.painted = self._paint(self.painted.copy())
             self.obs = self.observe()
             return self.unanswered()
-        seen = self.obs
+        last_obs = self.obs
         label, reward, right = self.judge(action)
         self.go_on(self.everyone)
         self.clear()
         self.obs = self.observe()
         always, never = np.ones_like(right), np.zeros_like(right)
-        return StepOutcome(self.obs, reward, always, never, seen, label, right, always)
+        return StepOutcome(self.obs, reward, always, never, last_obs, label, right, always)

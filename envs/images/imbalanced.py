@@ -1,4 +1,4 @@
-"""Rare against frequent, with rewards scaled by rarity (Lin, Chen & Qi 2019)."""
+"""Rare-class detection with rewards scaled by rarity (Lin, Chen & Qi 2019)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rlbench.envs.images.rng import words
 
 
 class Imbalanced(Classify):
-    """Image after image, the class `positive` (2) against all others, made rare for training.
+    """Detect the class `positive` (2), made rare in training, image after image.
 
     Lin, Chen & Qi 2019, "Deep reinforcement learning for imbalanced classification" (DQNimb). Of
     the training split all negatives are kept, and of the positives round(ratio * negatives), the
@@ -39,38 +39,38 @@ class Imbalanced(Classify):
     }
     memory = ("time",)
 
-    def prepare(self, given: dict[str, Any]) -> None:
+    def prepare(self, options: dict[str, Any]) -> None:
         names = self.class_names
-        positive = whole("positive", given["positive"], 0, len(names) - 1)
-        ratio = number("ratio", given["ratio"], 0, 1)
-        ends = choice("end_on_error", given["end_on_error"], (True, False))
+        positive = whole("positive", options["positive"], 0, len(names) - 1)
+        ratio = number("ratio", options["ratio"], 0, 1)
+        ends = choice("end_on_error", options["end_on_error"], (True, False))
         self.ratio, self.ends = np.float32(ratio), ends and self.training
         self.truth = (self.truth == positive).astype(np.int64)
         self.class_names = (f"not {names[positive]}", names[positive])
         if self.training:
             self.pool = self._rare(ratio)
-        super().prepare(given)
+        super().prepare(options)
 
     def _rare(self, ratio: float) -> np.ndarray:
-        """The images to train on: all negatives, and few positives."""
-        found = np.flatnonzero(self.truth)
-        negatives = len(self.truth) - len(found)
+        """Return the training images: all negatives and `ratio` times as many positives."""
+        positives = np.flatnonzero(self.truth)
+        negatives = len(self.truth) - len(positives)
         count = round(ratio * negatives)
-        if not 1 <= count <= len(found):
+        if not 1 <= count <= len(positives):
             least = math.ceil(1e4 / negatives) / 1e4
-            most = math.floor(1e4 * len(found) / negatives) / 1e4
+            most = math.floor(1e4 * len(positives) / negatives) / 1e4
             raise ValueError(
                 f"ratio={ratio:g} asks for {count} positives to {negatives} negatives, and "
-                f"{self.data.name} has {len(found)} to train on: take a ratio from {least:g} to "
-                f"{most:g}"
+                f"{self.data.name} has {len(positives)} to train on: take a ratio from "
+                f"{least:g} to {most:g}"
             )
-        order = np.argsort(words("kept", len(found)), kind="stable")
-        kept = self.truth == 0
-        kept[found[order[:count]]] = True
-        return np.flatnonzero(kept)
+        order = np.argsort(words("kept", len(positives)), kind="stable")
+        mask = self.truth == 0
+        mask[positives[order[:count]]] = True
+        return np.flatnonzero(mask)
 
     def worth(self, right: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """1 or -1 for positives, `ratio` or -`ratio` for negatives."""
+        """Return 1 or -1 for positives, `ratio` or -`ratio` for negatives."""
         return super().worth(right, label) * np.where(label == 1, np.float32(1), self.ratio)
 
     def clear(self) -> None:
@@ -78,12 +78,12 @@ class Imbalanced(Classify):
 
     def step(self, action: np.ndarray) -> StepOutcome:
         label, reward, right = self.judge(action)
-        missed = (label == 1) & (action != 1) if self.ends else np.zeros_like(right)
+        miss = (label == 1) & (action != 1) if self.ends else np.zeros_like(right)
         time = self.time + 1
-        truncated = (time == len(self.pool)) & ~missed
-        self.time = np.where(missed | truncated, 0, time)
+        truncated = (time == len(self.pool)) & ~miss
+        self.time = np.where(miss | truncated, 0, time)
         self.go_on(self.everyone)
         self.obs = self.observe()
         return StepOutcome(
-            self.obs, reward, missed, truncated, self.obs, label, right, np.ones_like(right)
+            self.obs, reward, miss, truncated, self.obs, label, right, np.ones_like(right)
         )

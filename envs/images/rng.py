@@ -1,8 +1,12 @@
-"""Random numbers of the image environments, each a function of a seed and of a count.
+"""Random numbers of the image environments, each a function of a seed and a count.
 
-A row of a batch has one stream, which its seed names. Its parts are children of one
+Each row of a batch has one stream, named by its seed. Its generators are children of one
 `SeedSequence`, by purpose and number: the third pass over the images, the seventh block of noise.
-So a state is a few counts, and nothing that a row draws depends on the rows beside it.
+So the state is a few counts, and a row does not depend on the rows beside it.
+
+A row of a batch has one stream, which its seed names. Its parts are children of one `SeedSequence`,
+by purpose and number: the third pass over the images, the seventh block of noise. So a state is a
+few counts, and nothing that a row draws depends on the rows beside it.
 """
 
 from __future__ import annotations
@@ -21,24 +25,24 @@ def _bits(stream: int, purpose: str, number: int) -> np.random.PCG64:
 
 
 def generator(stream: int, purpose: str, number: int) -> np.random.Generator:
-    """The `number`-th generator of a row's stream for one of PURPOSES."""
+    """Return generator `number` of a row's stream for one of PURPOSES."""
     return np.random.Generator(_bits(stream, purpose, number))
 
 
 def words(purpose: str, count: int, number: int = 0) -> np.ndarray:
-    """(count,) uint64 that belong to the data and not to a seed.
+    """Return `count` uint64 words that depend on the purpose only, not on a seed.
 
-    Raw words of a bit generator, which NumPy promises never to change: what is chosen by them, say
-    which labels are wrong, is a part of the problem.
+    Raw words of a bit generator, which NumPy promises never to change: what they select, such as
+    the wrong labels, is part of the task.
     """
     return _bits(0, purpose, number).random_raw(count)
 
 
 class Passes:
-    """Which image comes next: whole passes over `pool`, one after the other, for S rows.
+    """Order of the images: complete passes over `pool`, one after the other, for S rows.
 
-    `pool` (m,) are indices of images. Each row visits them in an order of its own, every one once
-    before any comes again; not `shuffled`, all rows take them as they stand.
+    `pool` (m,) are indices of images. Each row visits all of them once per pass, in its own order
+    if `shuffled`, else in the order of `pool`.
     """
 
     def __init__(self, streams: Sequence[int], pool: np.ndarray, shuffled: bool) -> None:
@@ -59,22 +63,22 @@ class Passes:
         rng = generator(self.streams[row], "order", int(self.number[row]))
         self.order[row] = rng.permutation(self.pool)
 
-    def take(self, wanted: np.ndarray) -> np.ndarray:
-        """The next image of every lane that is `wanted` (S, N): its index, by rows and lanes."""
-        count, size = wanted.sum(1), len(self.pool)
-        row = wanted.nonzero()[0]
-        place = (self.place[:, None] + wanted.cumsum(1) - 1)[wanted]
+    def take(self, mask: np.ndarray) -> np.ndarray:
+        """Return the next image index of every lane in the mask (S, N), by rows and lanes."""
+        count, size = mask.sum(1), len(self.pool)
+        row = mask.nonzero()[0]
+        place = (self.place[:, None] + mask.cumsum(1) - 1)[mask]
         self.place = self.place + count
         if (self.place <= size).all():
             return self.order[row, place].astype(np.int64)
         index = np.empty(len(row), np.int64)
-        left = np.arange(len(row))
-        while len(left):  # once for every pass that is touched
-            now = place[left] < size
-            index[left[now]] = self.order[row[left[now]], place[left[now]]]
-            left = left[~now]
-            place[left] -= size
-            for over in np.unique(row[left]):
+        remaining = np.arange(len(row))
+        while len(remaining):  # once for every pass that is touched
+            now = place[remaining] < size
+            index[remaining[now]] = self.order[row[remaining[now]], place[remaining[now]]]
+            remaining = remaining[~now]
+            place[remaining] -= size
+            for over in np.unique(row[remaining]):
                 self.number[over] += 1
                 self.place[over] -= size
                 if self.shuffled:
@@ -82,7 +86,7 @@ class Passes:
         return index
 
     def keep_seeds(self, rows: Sequence[int]) -> None:
-        """Go on with these rows only."""
+        """Drop all rows but these."""
         self.streams = tuple(self.streams[row] for row in rows)
         self.number, self.place, self.order = (
             part[list(rows)] for part in (self.number, self.place, self.order)
@@ -92,15 +96,15 @@ class Passes:
         return {"number": self.number.copy(), "place": self.place.copy()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go on where `state` was taken, of the same streams."""
+        """Continue from a `state` of the same streams."""
         self.number, self.place = np.array(state["number"]), np.array(state["place"])
         self._arrange()
 
 
 class ImageStream:
-    """Random numbers for S rows of N lanes: every call gives a new `(S, N)`.
+    """Random numbers for S rows of N lanes: every call returns a new `(S, N)` array.
 
-    All rows draw at the same calls; `counts` says how often, by purpose, and is all the state.
+    All rows draw at the same calls; `counts`, the number of draws by purpose, is the whole state.
     """
 
     def __init__(
@@ -111,12 +115,12 @@ class ImageStream:
         self.blocks: dict[str, np.ndarray] = {}  # (S, BLOCK, N)
 
     def normal(self) -> np.ndarray:
-        """Standard normal, float32."""
+        """Draw standard normal numbers, float32."""
         shape = (BLOCK, self.lanes)
         return self._next("noise", lambda rng: rng.standard_normal(shape, np.float32))
 
     def below(self, high: int) -> np.ndarray:
-        """Uniform in 0, ..., high - 1, int64; `high` must always be the same."""
+        """Draw int64 uniformly from 0, ..., high - 1; `high` must not change between calls."""
         return self._next("look", lambda rng: rng.integers(high, size=(BLOCK, self.lanes)))
 
     def _next(self, purpose: str, draw: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
@@ -130,6 +134,6 @@ class ImageStream:
         return self.blocks[purpose][:, place]
 
     def keep_seeds(self, rows: Sequence[int]) -> None:
-        """Go on with these rows only."""
+        """Drop all rows but these."""
         self.streams = tuple(self.streams[row] for row in rows)
         self.blocks = {name: block[list(rows)] for name, block in self.blocks.items()}

@@ -1,4 +1,4 @@
-"""An image from top to bottom, one row of pixels a step: naming it needs memory."""
+"""Classification of an image shown row by row: the answer needs memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rlbench.envs.images.batch import ImageBatch, Obs, StepOutcome
 
 
 class Rows(ImageBatch):
-    """The image is shown row by row and named when the last row is there.
+    """Show the image row by row, and name it at the last row.
 
     Observation: row t of the image at step t, Box uint8 (W * C,). Action: a class,
     Discrete(classes); all but the one at the last row are ignored and rewarded with 0. Reward of
-    that one: 1 if it is right, else -1, and the episode ends (terminated); its last observation
-    is the last row again.
+    that one: 1 if it is right, else -1, and the episode ends (terminated); its last observation is
+    the last row again.
 
     The optimum with memory is 1. Uniform guessing among K classes has an expected return of exactly
     2 / K - 1, which is -0.8 for ten; without memory there is only the last row to go by.
@@ -24,7 +24,7 @@ class Rows(ImageBatch):
 
     memory = ("time",)
 
-    def prepare(self, given: dict[str, Any]) -> None:
+    def prepare(self, options: dict[str, Any]) -> None:
         self.steps, width, channels = self.data.shape
         self.observation_space = spaces.Box(0, 255, (width * channels,), np.uint8)
         self.action_space = spaces.Discrete(len(self.class_names))
@@ -42,10 +42,10 @@ class Rows(ImageBatch):
             self.time += 1
             self.obs = self.observe()
             return self.unanswered()
-        seen = self.obs
+        last_obs = self.obs
         label, reward, right = self.judge(action)
         self.go_on(self.everyone)
         self.clear()
         self.obs = self.observe()
         always, never = np.ones_like(right), np.zeros_like(right)
-        return StepOutcome(self.obs, reward, always, never, seen, label, right, always)
+        return StepOutcome(self.obs, reward, always, never, last_obs, label, right, always)

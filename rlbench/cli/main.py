@@ -1,4 +1,4 @@
-"""The command line: parse, call one function, echo. Nothing heavy is imported at module level."""
+"""Command line: parse options, call one function, print the result. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rlbench.process import configure_process, set_mkl_rounding
 
 
 class _Group(click.Group):
-    """Commands with did-you-mean."""
+    """Command group that suggests the nearest command for an unknown one."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in self.commands and not args[0].startswith("-"):
@@ -28,7 +28,7 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse empty words: what an unset shell variable leaves of `--out "$OUT"`."""
+        """Reject empty arguments, as an unset shell variable leaves of `--out "$OUT"`."""
         for before, word in zip(["", *args], args, strict=False):
             if not word or (word.startswith("--") and word.endswith("=")):
                 option = (word or before).rstrip("=")
@@ -39,7 +39,7 @@ class _Group(click.Group):
         return super().parse_args(ctx, args)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """A user's mistake ends in one line on stderr and exit code 2, from wherever it comes."""
+        """Run a command; print a user's mistake as one line on stderr and exit with code 2."""
         try:
             set_mkl_rounding()  # before anything multiplies
             with skipped_shown():
@@ -50,8 +50,8 @@ class _Group(click.Group):
             sys.exit(2)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "rlbench"
-            said = error.format_message().removesuffix(".")
-            click.echo(f"Error: {said} ({command} --help)", err=True)
+            message = error.format_message().removesuffix(".")
+            click.echo(f"Error: {message} ({command} --help)", err=True)
         except (UserError, click.ClickException) as error:
             click.echo(f"Error: {error}", err=True)
         except (click.Abort, KeyboardInterrupt):
@@ -162,19 +162,19 @@ def run(
     from rlbench.storage import run_folder
 
     registry.check_agent(agent)
-    given = config.parse_assignments(parameters)
-    options.check_parameters(agent, given)
+    settings = config.parse_assignments(parameters)
+    options.check_parameters(agent, settings)
     if encoder is not None:
-        if given.get("encoder", encoder) != encoder:
+        if settings.get("encoder", encoder) != encoder:
             raise UserError("--encoder and -p encoder= differ: give one of the two")
-        given["encoder"] = encoder
+        settings["encoder"] = encoder
     if compiled:
-        given["compile"] = True
+        settings["compile"] = True
     if seed is not None and seeds is not None:
-        raise UserError("--seed is one seed, --seeds are several: give one of the two")
-    chosen = config.parse_seeds(seeds if seeds is not None else "5")
+        raise UserError("--seed and --seeds both choose seeds: give one of the two")
+    seed_list = config.parse_seeds(seeds if seeds is not None else "5")
     if seed is not None:
-        chosen = config.read_seeds([seed])
+        seed_list = config.read_seeds([seed])
     steps = None if n_timesteps is None else config.parse_steps(n_timesteps)
     kwargs = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else {}
     if data is not None:
@@ -182,19 +182,19 @@ def run(
             raise UserError("--data and --env-kwargs data= differ: give one of the two")
         kwargs["data"] = planning.known_as(data)
     if source is not None:
-        given["source"] = (
+        settings["source"] = (
             source if Path(source).is_file() else str(run_folder.find_run(source, out))
         )
     if epochs is not None and steps is not None:
-        raise UserError("--epochs and -n both say how long: give one of the two")
+        raise UserError("--epochs and -n both set the length of training: give one of the two")
 
     configure_process()
-    planned = planning.plan(
+    plan = planning.plan(
         agent,
         env,
-        chosen,
+        seed_list,
         wraps=wraps,
-        parameters=given,
+        parameters=settings,
         preset=preset,
         total_timesteps=steps,
         epochs=epochs,
@@ -206,7 +206,7 @@ def run(
         env_kwargs=kwargs,
         device=device,
     )
-    return commands_train.train(planned, out, jobs, stop, quiet, again, floor)
+    return commands_train.train(plan, out, jobs, stop, quiet, again, floor)
 
 
 @main.command()
@@ -265,18 +265,22 @@ def evaluate(
         if run_name is not None or agent is None or env is None:
             raise UserError("give a RUN, or both of --agent package.module:thing and --env ENV")
         if env_kwargs is not None:
-            raise UserError("--env-kwargs changes the environment of a RUN, which --agent has not")
+            raise UserError(
+                "--env-kwargs needs a RUN: it changes the environment of a finished run"
+            )
         from rlbench.commands import evaluate_external
 
         sys.exit(evaluate_external.score(agent, env, episodes, deterministic, eval_max_steps))
     if eval_max_steps is not None:
-        raise UserError("--eval-max-steps is for --agent: a RUN is played as it was")
+        raise UserError(
+            "--eval-max-steps needs --agent: a RUN is evaluated with its own step limit"
+        )
     from rlbench import config
 
-    changed = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else None
+    overrides = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else None
     from rlbench.commands.evaluate import evaluate as evaluate_
 
-    sys.exit(evaluate_(run_name, out, episodes, device, changed, deterministic))
+    sys.exit(evaluate_(run_name, out, episodes, device, overrides, deterministic))
 
 
 for _command in (bench, ablate, plot, compare, report, list_, show, data):

@@ -59,16 +59,14 @@ _SHORT_FOR_PARAMETERS = {"encoder", "compile"}
 def check_parameters(
     agent: str, given: Mapping[str, Any], allowed: Container[str] = _SHORT_FOR_PARAMETERS
 ) -> None:
-    """Refuse `-p n_envs=8` and the like: what is an option of the current command, and no
-    parameter of the agent.
-    """
+    """Reject `-p n_envs=8` and the like, where the name is an option and not a parameter."""
     from rlbench import registry
 
     words = dict(_OTHER_WORDS)
     for parameter in click.get_current_context().command.params:
         if isinstance(parameter, click.Option):
-            for said in (*parameter.opts, *parameter.secondary_opts):
-                words[said.lstrip("-").replace("-", "_")] = said
+            for option in (*parameter.opts, *parameter.secondary_opts):
+                words[option.lstrip("-").replace("-", "_")] = option
     for name, value in given.items():
         if name not in words or name in allowed:
             continue
@@ -92,7 +90,7 @@ trust = click.option(
 
 
 class _Jobs(click.ParamType[int]):
-    """A number of processes; 0 stands for auto."""
+    """Number of processes; 0 means auto."""
 
     name = "number or auto"
 
@@ -105,7 +103,10 @@ class _Jobs(click.ParamType[int]):
 
 
 def progress(command: Callable[..., int]) -> Callable[..., Any]:
-    """Options of every command that trains; it is given `stop`, and returns its exit code."""
+    """Add the options of commands that train.
+
+    The command receives `stop`, returns its exit code.
+    """
 
     @functools.wraps(command)
     def stoppable(*args: Any, max_seconds: float | None, **kwargs: Any) -> int:
@@ -133,4 +134,6 @@ def progress(command: Callable[..., int]) -> Callable[..., Any]:
         ),
         click.option("--quiet", "-q", is_flag=True, help="Print errors only."),
     ]  # fmt: skip
-    return functools.reduce(lambda made, option: option(made), reversed(options), stoppable)
+    return functools.reduce(
+        lambda decorated, option: option(decorated), reversed(options), stoppable
+    )

@@ -1,4 +1,4 @@
-"""Commands that show and draw what is there, without training."""
+"""Commands that show, draw and compare finished runs, and list what is available."""
 
 from __future__ import annotations
 

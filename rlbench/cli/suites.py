@@ -1,4 +1,4 @@
-"""The commands that compute suites."""
+"""Commands that run suites: bench and ablate."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def bench(
 
     read = suites.load(suite)
     share = (1, 1) if shard is None else _share(shard)
-    chosen = read.seeds if seeds is None else config.parse_seeds(seeds)
+    seed_list = read.seeds if seeds is None else config.parse_seeds(seeds)
     from rlbench.commands import bench as workflow  # torch: after what can be said without it
     from rlbench.experiments.cost_estimate import usual_processes
 
@@ -54,9 +54,9 @@ def bench(
     workflow.check_names(read, suite)
     how = workflow.Options(device, jobs or usual_processes(device), share, again, quiet)
     if dry_run:
-        return workflow.dry_run(read, chosen, out, how, stop)
+        return workflow.dry_run(read, seed_list, out, how, stop)
     text = suites.find(suite).read_text(encoding="utf-8")
-    return workflow.bench(read, text, chosen, out, how, stop)
+    return workflow.bench(read, text, seed_list, out, how, stop)
 
 
 @click.command(short_help="Switch parts of an agent on and off: what is each worth?")
@@ -120,13 +120,13 @@ def ablate(
         final_episodes=final_episodes,
         eval_max_steps=eval_max_steps,
     )
-    chosen = config.parse_seeds(seeds)
+    seed_list = config.parse_seeds(seeds)
     from rlbench.commands import ablate as workflow
     from rlbench.experiments.cost_estimate import usual_processes
 
     configure_process()
     how = workflow.Options(device, jobs or usual_processes(device), quiet=quiet)
-    return workflow.ablate(text, chosen, out, how, dry_run, stop)
+    return workflow.ablate(text, seed_list, out, how, dry_run, stop)
 
 
 def _share(text: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""An ablation: its cells computed as a suite, then what each switch is worth."""
+"""The `ablate` command: run the cells as a suite, then estimate the effect of each switch."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ __all__ = ["Options", "ablate"]
 def ablate(
     text: str, seeds: Sequence[int], out: Path, options: Options, dry_run: bool, stop: StopSignal
 ) -> int:
-    """Compute what is missing of the suite in `text` and print and draw effects; the exit code.
+    """Run the missing cells of the suite in `text`, then print and draw effects.
+
+    Returns the exit code.
 
     Raises:
-        UserError: a mistake; nothing has been written then.
+        UserError: The suite is not valid; nothing has been written.
     """
     read = suite.loads(text, "rlbench ablate")
     _check(read, seeds)
@@ -38,15 +40,15 @@ def ablate(
 
     home = bench.home_of(read, out)
     try:
-        found = section_ablation.effects_in(home)
+        effects = section_ablation.effects_in(home)
     except UserError:
-        if code:  # nothing could be run, and why has been said
+        if code:  # nothing could run, and the reason is printed
             return code
         raise
     if not options.quiet:
-        section_ablation.print_effects(found, new_console())
+        section_ablation.print_effects(effects, new_console())
     try:
-        files = section_ablation.save(found, home)
+        files = section_ablation.save(effects, home)
     except OSError as error:
         raise UserError(f"cannot write to {home}: {error.strerror or error}") from None
     if not options.quiet:
@@ -56,18 +58,18 @@ def ablate(
 
 
 def _check(read: Suite, seeds: Sequence[int]) -> None:
-    """Refuse a switch that turns nothing: its two cells would be one run."""
+    """Reject a switch that changes nothing, since its two cells would be the same run."""
     assert read.ablation
     agent, cells = read.ablation.agent, read.ablation.variants()
     for env in read.env:
         runs = {}
-        for cell, given in cells.items():
-            parameters = {key: value for key, value in given.items() if key != "n_envs"}
+        for cell, settings in cells.items():
+            parameters = {key: value for key, value in settings.items() if key != "n_envs"}
             runs[cell] = plan(agent, env.id, seeds, parameters=parameters, preset=read.preset,
                               total_timesteps=0)  # fmt: skip
         for effect in read.ablation.effects():
             if runs[effect.on].config == runs[effect.off].config:
                 raise UserError(
-                    f"--switch {effect.switch} changes nothing of {agent} on {env.id}, which has "
-                    "it so without: give it another value, or take an agent without it"
+                    f"--switch {effect.switch} changes nothing: {agent} on {env.id} has this value "
+                    "already; give it another value"
                 )

@@ -1,4 +1,4 @@
-"""A benchmark: the cells of a suite, computed as far as they are missing, and what came of them."""
+"""The `bench` command: run the missing cells of a suite and print the results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from rlbench.storage.run_folder import RunFolder, write_json
 
 
 class Options(NamedTuple):
-    """How to compute a suite; none of it changes a number."""
+    """How to run a suite; no option changes a result."""
 
     device: str = "auto"
     jobs: int = 1
@@ -46,16 +46,18 @@ class Options(NamedTuple):
 def bench(
     suite: Suite, text: str, seeds: Sequence[int], out: Path, options: Options, stop: StopSignal
 ) -> int:
-    """Compute what is missing of a suite, of which `text` is the file; the exit code.
+    """Run the missing cells of a suite whose file has the content `text`.
+
+    Returns the exit code.
 
     Raises:
-        UserError: a mistake in the suite; nothing has been written then.
+        UserError: The suite is not valid; nothing has been written.
     """
     news, results = new_console(stderr=True), new_console(quiet=options.quiet)
-    planned = _plan(suite, seeds, out, options, news)
-    mine = planning.shard(planned, *options.shard)
+    plan = _plan(suite, seeds, out, options, news)
+    mine = planning.shard(plan, *options.shard)
     home = home_of(suite, out)
-    _write(home, planning.manifest(suite, planned, out, command()), text)
+    _write(home, planning.manifest(suite, plan, out, command()), text)
     for cell in mine:
         if cell.path and not cell.error:
             reopen_seeds(RunFolder(cell.path), cell.seeds, options.again)
@@ -84,7 +86,7 @@ def bench(
 
 
 def check_names(suite: Suite, file: str) -> None:
-    """Refuse a suite from a file that names what is not trusted, before anything is imported."""
+    """Reject untrusted names in a suite file before anything is imported."""
     for agent, _, parameters in suite.entrants():
         named_objects.check(file, agent=agent, encoder=str(parameters.get("encoder", "")))
     for env in suite.env:
@@ -92,72 +94,74 @@ def check_names(suite: Suite, file: str) -> None:
 
 
 def home_of(suite: Suite, out: Path) -> Path:
-    """The folder in which a suite is told, and reported on."""
+    """Return the folder of a suite's manifest and report."""
     return out / "benches" / suite.name
 
 
 def dry_run(
     suite: Suite, seeds: Sequence[int], out: Path, options: Options, stop: StopSignal
 ) -> int:
-    """Print the cells that there are to compute, with rough costs; 1 where one cannot be."""
+    """Print the cells to run with estimated costs; return 1 if a cell cannot run, else 0."""
     from rlbench.reporting.console.tables import print_table, table_of
 
     news, console = new_console(stderr=True), new_console()
-    planned = planning.shard(_plan(suite, seeds, out, options, news), *options.shard)
-    runs = {cell.path: cell.run for cell in planned if cell.run and not cell.error}
-    known = {path: estimate(run, out) for path, run in runs.items()}
+    plan = planning.shard(_plan(suite, seeds, out, options, news), *options.shard)
+    runs = {cell.path: cell.run for cell in plan if cell.run and not cell.error}
+    estimates = {path: estimate(run, out) for path, run in runs.items()}
     guesses = [
-        path for path in known if known[path].source == "a guess" and runs[path].total_timesteps
+        path
+        for path in estimates
+        if estimates[path].source == "a guess" and runs[path].total_timesteps
     ]
     if guesses:
-        news.print(f"trying {len(guesses)} of {len(planned)} cells for some seconds each")
-    tried = calibrate([runs[path] for path in guesses], options.jobs, stop)
-    known |= dict(zip(guesses, tried, strict=True))
-    shown = table_of("*environment", "*agent", "steps", "seeds", "to do", "time", "*from", "memory")
+        news.print(f"trying {len(guesses)} of {len(plan)} cells for some seconds each")
+    calibrations = calibrate([runs[path] for path in guesses], options.jobs, stop)
+    estimates |= dict(zip(guesses, calibrations, strict=True))
+    costs = table_of("*environment", "*agent", "steps", "seeds", "to do", "time", "*from", "memory")
     todo: dict[Path | None, float] = {}  # by run: two cells may be one
     sizes: dict[Path | None, int] = {}
-    for cell in planned:
+    for cell in plan:
         if cell.error or cell.run is None:
-            shown.add_row(Text(cell.env), Text(cell.entrant), "", str(len(cell.seeds)), "", "-",
+            costs.add_row(Text(cell.env), Text(cell.entrant), "", str(len(cell.seeds)), "", "-",
                           "see above")  # fmt: skip
             continue
-        cost, size = known[cell.path], memory(cell.run)
+        cost, size = estimates[cell.path], memory(cell.run)
         missing = sum(
             state in ("missing", "running", "stopped") for state, _ in cell.states().values()
         )
         seconds = cost.of(missing, len(cell.seeds)) if missing else 0.0
         todo[cell.path], sizes[cell.path] = seconds, size * missing // len(cell.seeds)
         time = f"about {duration(seconds)}" if missing else "-"
-        shown.add_row(
+        costs.add_row(
             Text(cell.env), Text(cell.entrant), f"{cell.run.total_timesteps:,}",
             str(len(cell.seeds)), str(missing), time, cost.source, readable(size),
         )  # fmt: skip
-    print_table(console, shown, fold=False)
+    print_table(console, costs, fold=False)
     whole = duration(makespan(list(todo.values()), options.jobs))
     most = readable(sum(sorted(sizes.values())[-options.jobs :]))
     console.print(
-        f" {len(planned)} cells, with --jobs {options.jobs} about {whole} and up to {most} at once "
+        f" {len(plan)} cells, with --jobs {options.jobs} about {whole} and up to {most} at once "
         "besides Python and its libraries",
         highlight=False,
         soft_wrap=True,
     )
-    return 1 if any(cell.error for cell in planned) else 0
+    return 1 if any(cell.error for cell in plan) else 0
 
 
 def _plan(
     suite: Suite, seeds: Sequence[int], out: Path, options: Options, news: Console
 ) -> list[SuiteCell]:
-    """The cells, with a warning for each reason why some cannot be."""
+    """Plan the cells, and warn about those that cannot run with the reason."""
     pick_device(options.device)
-    planned = planning.cells(suite, seeds, options.device, out)
+    plan = planning.cells(suite, seeds, options.device, out)
     wrong: dict[str, list[str]] = {}
-    for cell in planned:
+    for cell in plan:
         if cell.error:
             wrong.setdefault(f"on {cell.env}: {cell.error}", []).append(cell.entrant)
     for reason, entrants in wrong.items():
         news.print(f"Warning: {', '.join(entrants)} {reason}", soft_wrap=True, highlight=False,
                    markup=False)  # fmt: skip
-    return planned
+    return plan
 
 
 def _write(home: Path, manifest: dict[str, object], text: str) -> None:
@@ -171,7 +175,7 @@ def _write(home: Path, manifest: dict[str, object], text: str) -> None:
 
 
 class _Cells(Pool):
-    """The parts of cells in processes: put on disk as they start, and marked where they break."""
+    """Pool of processes for the parts of cells: creates run folders, records failures."""
 
     def __init__(
         self,
@@ -207,15 +211,15 @@ class _Cells(Pool):
 
 
 def _costs(cells: Sequence[SuiteCell], out: Path, jobs: int) -> list[tuple[Job, float]]:
-    """A job for each part that is left to do, with about how many seconds it takes."""
+    """List a job for each remaining part with its estimated seconds."""
     parts: list[tuple[SuiteCell, tuple[int, ...], CostEstimate]] = []
     new: list[tuple[SuiteCell, list[int], CostEstimate]] = []
     for cell in cells:
         assert cell.run
         assert cell.path
         whole = estimate(cell.run, out)
-        unfinished, missing = left(RunFolder(cell.path), cell.seeds)
-        parts += [(cell, seeds, whole) for seeds in unfinished]
+        started, missing = left(RunFolder(cell.path), cell.seeds)
+        parts += [(cell, seeds, whole) for seeds in started]
         if missing:
             new.append((cell, missing, whole))
     estimates = [
@@ -232,6 +236,7 @@ def _costs(cells: Sequence[SuiteCell], out: Path, jobs: int) -> list[tuple[Job, 
 
 
 def _job(cell: SuiteCell, seeds: tuple[int, ...]) -> Job:
+    """Make the job that runs these seeds of a cell."""
     assert cell.run
     assert cell.path
     return Job(cell.run, cell.path, seeds, command=command(), timeout=cell.timeout)

@@ -1,4 +1,4 @@
-"""What `rlbench data` does: list, download and check data sets."""
+"""The `data` commands: list, download and check data sets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rlbench.experiments.planning import _locate
 
 
 def listing() -> str:
-    """A line for each data set with a name: what it is, and where it is or how to get it."""
+    """Describe each named data set in one line: its content, and where it is or how to get it."""
     rows = {"digits": "1,797 images of 8x8, 10 classes; comes with scikit-learn"}
     for name, source in known_sets.SOURCES.items():
         place, absent = (
@@ -41,16 +41,17 @@ def listing() -> str:
 
 
 def get(name: str, quiet: bool = False, mirrors: Sequence[str] | None = None) -> str:
-    """Download the files of a data set that are missing or wrong; a line that says what came.
+    """Download the missing or wrong files of a data set; return a line that lists them.
 
-    Raises UserError, with what to do by hand, where there is nothing to download or no way to.
+    Raises:
+        UserError: The data set cannot be downloaded; says what to do by hand.
     """
-    known, place = _locate(name)
-    if known not in known_sets.SOURCES:
-        offered = " and ".join(known_sets.SOURCES)
-        what = "digits comes with scikit-learn" if known else f"{place} is your own data"
-        raise UserError(f"{what}: only {offered} can be downloaded")
-    source = known_sets.SOURCES[known]
+    set_name, place = _locate(name)
+    if set_name not in known_sets.SOURCES:
+        choices = " and ".join(known_sets.SOURCES)
+        what = "digits comes with scikit-learn" if set_name else f"{place} is your own data"
+        raise UserError(f"{what}: only {choices} can be downloaded")
+    source = known_sets.SOURCES[set_name]
     tasks: dict[str, TaskID] = {}
     bars = Progress(
         TextColumn("{task.description}"),
@@ -62,41 +63,42 @@ def get(name: str, quiet: bool = False, mirrors: Sequence[str] | None = None) ->
         disable=quiet,
     )
 
-    def told(file: str, done: int, total: int | None) -> None:
+    def update(file: str, done: int, total: int | None) -> None:
         if file not in tasks:
             tasks[file] = bars.add_task(file)
         bars.update(tasks[file], completed=done, total=total)
 
     try:
         with bars:
-            came = known_sets.download(source, place, mirrors, told)
+            came = known_sets.download(source, place, mirrors, update)
     except ValueError as error:
         raise UserError(str(error)) from None
     if not came:
-        return f"{known} is in {place} already, and its checksums fit"
-    return f"{known} is in {place} now: {', '.join(came)}"
+        return f"{set_name} is in {place} already, and its checksums fit"
+    return f"{set_name} is in {place} now: {', '.join(came)}"
 
 
 def check(name: str) -> str:
-    """Read a data set anew; its files, checksums, splits and images per class as text.
+    """Read a data set from its files; return its checksums, splits and images per class as text.
 
-    Raises UserError that names the first file at fault.
+    Raises:
+        UserError: A file is missing or not valid; names the first one.
     """
-    known, place = _locate(name)
+    set_name, place = _locate(name)
     try:
-        data = splits.read(known, place)
+        data = splits.read(set_name, place)
     except ValueError as error:
         raise UserError(str(error)) from None
     lines = [f"{data.name} {data.digest}: {data.classes} classes, images of {_shape(data)}"]
-    if known in known_sets.SOURCES:
-        source = known_sets.SOURCES[known]
+    if set_name in known_sets.SOURCES:
+        source = known_sets.SOURCES[set_name]
         paths = [path for file in source.sums if (path := known_sets.find(place, file))]
         width = max(len(str(path)) for path in paths)
         lines += [
             f"{path!s:{width}}  {path.stat().st_size:>12,} bytes  checksum fits" for path in paths
         ]
     else:
-        lines.append("comes with scikit-learn" if known else f"{place}: no checksum is known")
+        lines.append("comes with scikit-learn" if set_name else f"{place}: no checksum is known")
     return "\n".join([*lines, *_table(data)])
 
 
@@ -105,7 +107,7 @@ def _shape(data: Dataset) -> str:
 
 
 def _table(data: Dataset) -> list[str]:
-    """Images per class and split, with a line of sums."""
+    """Format the images per class and split, with a row of sums."""
     rows = [("class", *data.splits)]
     for number, name in enumerate(data.class_names):
         counts = [int((split.labels == number).sum()) for split in data.splits.values()]

@@ -1,4 +1,4 @@
-"""Evaluate the agents of a finished run again, or on other seeds."""
+"""The `eval` command: evaluate the agents of a finished run again, or in a changed environment."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 
 class _Again(NamedTuple):
-    """A seed's final evaluation, played again."""
+    """Repeated final evaluation of one seed."""
 
     seed: int
-    said: str
+    line: str  # for the console
     now: float  # mean return, or accuracy
     before: float  # as recorded; NaN where nothing is
     same: bool  # item by item, of those that are recorded
@@ -51,32 +51,32 @@ def evaluate(
     out: Path,
     episodes: int | None,
     device: str,
-    changed: dict[str, Any] | None = None,
+    overrides: dict[str, Any] | None = None,
     deterministic: bool = True,
 ) -> int:
-    """Play the final evaluation of saved agents again and compare it with the rows; exit code.
+    """Repeat the final evaluation of saved agents and compare it with the recorded rows.
 
-    With `changed` arguments of the environment, or where the policies are not deterministic, there
-    is nothing to be equal to: it says by how much the agents are worse or better.
+    With `overrides` of the environment's arguments, or stochastic policies, scores need not be
+    equal, so the mean change is printed instead. Returns the exit code.
 
     Raises:
-        UserError: there is nothing to play, or the policies have no randomness to play with.
+        UserError: There are no agents to evaluate, or the policies have no randomness.
     """
     from rlbench.reporting.tables.load import collect, warn_of
 
     configure_process()
     folder = RunFolder(run_folder.find_run(name, out))
     run = Run.from_json(folder.read(), ())
-    make = env_factory(run.env, {**run.env_kwargs, **(changed or {})})
+    make = env_factory(run.env, {**run.env_kwargs, **(overrides or {})})
     if run_metadata(run)["data"] != folder.read().get("data"):
         raise UserError(f"{folder.path} was made with other images than are there now")
     agents = [part.agent for part in folder.parts() if part.agent.exists()]
     ends = {int(s): end for part in folder.parts() for s, end in part.read()["status"].items()}
     if not agents and ends and "running" not in ends.values():
-        typed = command_again(replace(run, seeds=tuple(ends)))
+        command = command_again(replace(run, seeds=tuple(ends)))
         why = "its agents were not kept" if "done" in ends.values() else "no seed of it is done"
         raise UserError(
-            f"{folder.path} has no agents to play: {why}. Train again: {typed} --out retrained"
+            f"{folder.path} has no agents to play: {why}. Train again: {command} --out retrained"
         )
     if not agents:
         trust = trust_flag(run)
@@ -87,18 +87,18 @@ def evaluate(
     warn_of(results.problems)
     final = results.evaluations.query("phase == 'final'")
     console = new_console()
-    found: list[_Again] = []
+    repeats: list[_Again] = []
     for file in agents:
         policy = registry.agent_class(run.agent).load(file, make, device=device).policy()
-        drawn = policy.deterministic and not deterministic
-        if drawn and not (how := policy.randomness()):
+        stochastic = policy.deterministic and not deterministic
+        if stochastic and not (how := policy.randomness()):
             raise UserError(
                 f"the policy of {run.agent} has no randomness here and acts the same with "
                 "--stochastic: leave it out"
             )
-        if drawn:
+        if stochastic:
             policy.deterministic = False
-            if not found:
+            if not repeats:
                 console.print(f"stochastic: {how}", highlight=False)
         again = (
             _visited(policy, make, run.limit(), final)
@@ -106,39 +106,37 @@ def evaluate(
             else _played(policy, make, episodes or run.final_episodes, run, final)
         )
         for seed in again:
-            console.print(seed.said, highlight=False)
-            found.append(seed)
-    if changed is not None or drawn:
+            console.print(seed.line, highlight=False)
+            repeats.append(seed)
+    if overrides is not None or stochastic:
         from rlbench.reporting.statistics.reference_scores import ACCURACY_BOUNDS, bounds_of
 
         bounds = [
             ACCURACY_BOUNDS if folder.read().get("data") else bounds_of(run.env, arguments)
-            for arguments in ({**run.env_kwargs, **(changed or {})}, run.env_kwargs)
+            for arguments in ({**run.env_kwargs, **(overrides or {})}, run.env_kwargs)
         ]
-        console.print(_change(found, *bounds), highlight=False, soft_wrap=True)
+        console.print(_change(repeats, *bounds), highlight=False, soft_wrap=True)
         return 0
-    known = results.runs.query("status == 'done'")["seed"]
-    lost = {*known} - {seed.seed for seed in found} | {s.seed for s in found if s.missing}
+    done_seeds = results.runs.query("status == 'done'")["seed"]
+    missing_seeds = {*done_seeds} - {seed.seed for seed in repeats}
+    missing_seeds |= {seed.seed for seed in repeats if seed.missing}
     if not run.final_episodes:
-        said, code = "no final evaluation was recorded: there is nothing to compare with", 0
-    elif not all(seed.same for seed in found):
-        said = "NOT equal to the recorded final evaluation (another device, version or machine?)"
+        verdict, code = "no final evaluation was recorded: there is nothing to compare with", 0
+    elif not all(seed.same for seed in repeats):
+        verdict = "NOT equal to the recorded final evaluation (another device, version or machine?)"
         code = 1
-    elif lost:
-        said = (
-            f"NOT compared: agents or rows of seeds {seed_ranges([*lost])} are missing or damaged"
-        )
+    elif missing_seeds:
+        seeds = seed_ranges([*missing_seeds])
+        verdict = f"NOT compared: agents or rows of seeds {seeds} are missing or damaged"
         code = 1
     else:
-        said, code = "equal to the recorded final evaluation", 0
-    console.print(said, highlight=False, soft_wrap=True)
+        verdict, code = "equal to the recorded final evaluation", 0
+    console.print(verdict, highlight=False, soft_wrap=True)
     return code
 
 
 def _change(seeds: Sequence[_Again], now: Bounds, before: Bounds) -> str:
-    """What other arguments of the environment do to the same agents, seed by seed, with bounds of
-    their scores now and before.
-    """
+    """Format the mean change of scores per seed; `now` and `before` bound the scores."""
     from rlbench.reporting.statistics.intervals import difference_bounds, mean_interval
 
     changes = np.array([seed.now - seed.before for seed in seeds])
@@ -156,35 +154,35 @@ def _change(seeds: Sequence[_Again], now: Bounds, before: Bounds) -> str:
 def _played(
     policy: Policy, make: MakeEnv, episodes: int, run: Run, final: pd.DataFrame
 ) -> Iterator[_Again]:
-    """The first final episodes of every seed, of which those of the run should be recorded."""
-    recorded = final.set_index(["seed", "episode"])["return"].to_dict()
+    """Play the first final episodes of every seed and compare them with the recorded ones."""
+    returns_before = final.set_index(["seed", "episode"])["return"].to_dict()
     returns: dict[int, list[float]] = {seed: [] for seed in policy.seeds}
     for score in play(policy, make, "final", episodes, run.limit()):
         if score is not None:
             returns[policy.seeds[score.row]].append(score.ret)
     for seed, values in returns.items():
-        before = [recorded.get((seed, n), math.nan) for n in range(len(values))]
+        before = [returns_before.get((seed, n), math.nan) for n in range(len(values))]
         same = all(math.isnan(b) or b == value for b, value in zip(before, values, strict=True))
         missing = any(map(math.isnan, before[: run.final_episodes]))
-        said = (
+        line = (
             f"seed {seed}: mean return {mean_text(values)} (standard deviation over "
             f"{len(values)} episodes)"
         )
         before = before[: run.final_episodes]
         past = float(np.mean(before)) if before else math.nan
-        yield _Again(seed, said, float(np.mean(values)), past, same, missing)
+        yield _Again(seed, line, float(np.mean(values)), past, same, missing)
 
 
 def _visited(
     policy: Policy, make: MakeEnv, limit: StepLimit, final: pd.DataFrame
 ) -> Iterator[_Again]:
-    """All test images, by every seed."""
-    recorded = final.set_index("seed")["accuracy"].to_dict()
-    *_, made = sweep_split(policy, make, "test", limit)
-    assert made is not None
-    for seed, right in zip(policy.seeds, made.right, strict=True):
+    """Classify all test images with every seed and compare the accuracy with the recorded one."""
+    accuracy_before = final.set_index("seed")["accuracy"].to_dict()
+    *_, sweep = sweep_split(policy, make, "test", limit)
+    assert sweep is not None
+    for seed, right in zip(policy.seeds, sweep.right, strict=True):
         accuracy = float(right.mean())
-        before = recorded.get(seed, math.nan)
-        said = f"seed {seed}: {100 * accuracy:.2f} % of {len(right):,} test images"
+        before = accuracy_before.get(seed, math.nan)
+        line = f"seed {seed}: {100 * accuracy:.2f} % of {len(right):,} test images"
         unknown = math.isnan(before)
-        yield _Again(seed, said, accuracy, before, unknown or before == accuracy, unknown)
+        yield _Again(seed, line, accuracy, before, unknown or before == accuracy, unknown)

@@ -1,4 +1,4 @@
-"""Agents from anywhere on the sealed episodes: whatever has `predict` as Stable-Baselines3's do."""
+"""Evaluation of external agents, with `predict` as in Stable-Baselines3, on the sealed episodes."""
 
 from __future__ import annotations
 
@@ -26,28 +26,30 @@ from rlbench.user_code.imports import import_module
 def score(
     name: str, env: str, episodes: int | None, deterministic: bool, max_steps: int | None
 ) -> int:
-    """Play the first final episodes with `package.module:thing` and print its score; exit code.
+    """Play the first final episodes with `package.module:thing` and print its score.
+
+    Returns the exit code.
 
     Raises:
-        UserError: there is no such thing, it has no `predict`, or that fails.
+        UserError: The object does not exist, has no `predict`, or fails.
     """
     configure_process()
     env = full_id(env)
     make = env_factory(env)
-    made = make()
-    spec, images = ObsSpec(made.observation_space, exact=True), is_data(made)
-    actions = made.action_space
-    EnvCalls.close(made)
+    env_object = make()
+    spec, images = ObsSpec(env_object.observation_space, exact=True), is_data(env_object)
+    actions = env_object.action_space
+    EnvCalls.close(env_object)
     if images:
         raise UserError(f"--agent plays episodes, and {env} is about images")
     policy = ExternalPolicy((0,), spec, [find(name)], action_space=actions)
     policy.deterministic = deterministic
     try:
         limit, count = StepLimit(max_steps), episodes or FINAL_EPISODES
-        played = guarded(lambda: list(evaluate(policy, make, "final", count, limit)))
+        results = guarded(lambda: list(evaluate(policy, make, "final", count, limit)))
     except UserCodeError as fault:
         raise UserError(f"{name} fails on {env}: {fault.reason()}") from None
-    scores = [each for each in played if isinstance(each, Score)]
+    scores = [each for each in results if isinstance(each, Score)]
     print_line = functools.partial(new_console().print, soft_wrap=True, highlight=False)
     if errors := [each.error for each in scores if each.error]:
         print_line(f"{name} on {env}: {plain_text(errors[0])}")
@@ -65,22 +67,22 @@ def score(
 
 
 def find(name: str) -> Any:
-    """The object that `package.module:thing` names, or that it makes when called."""
+    """Import the object that `package.module:thing` names, and call it if it is a factory."""
     module, _, attribute = name.partition(":")
     if not attribute:
         raise UserError(f"--agent {name}: give package.module:thing")
     try:
-        found: Any = guarded(import_module, module)
+        thing: Any = guarded(import_module, module)
         for part in attribute.split("."):
-            found = getattr(found, part)
-        if isinstance(found, type) or not hasattr(found, "predict"):
-            found = guarded(found)
+            thing = getattr(thing, part)
+        if isinstance(thing, type) or not hasattr(thing, "predict"):
+            thing = guarded(thing)
     except AttributeError as error:
         raise UserError(f"--agent {name}: AttributeError: {error}") from None
     except UserCodeError as fault:
         raise UserError(f"--agent {name}: {fault.reason()}") from None
-    if not callable(getattr(found, "predict", None)):
+    if not callable(getattr(thing, "predict", None)):
         raise UserError(
             f"--agent {name}: it has no predict(obs, state, episode_start, deterministic)"
         )
-    return found
+    return thing

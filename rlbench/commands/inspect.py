@@ -1,4 +1,4 @@
-"""What the command line shows of agents, environments and finished runs, without training."""
+"""The `list` and `show` commands: agents, environments and finished runs, without training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rlbench.storage.run_folder import RunFolder
 
 
 def list_items(what: str, out: Path) -> None:
-    """Print names with a line on each, of whatever `what` names in the plural."""
+    """Print one line per item of a kind, such as "agents" or "runs"."""
     if what == "runs":
         _runs(out)
         return
@@ -47,12 +47,12 @@ def _envs() -> dict[str, str]:
     own_first = sorted(gymnasium.registry, key=lambda name: (not name.startswith("rlbench/"), name))
     for name in own_first:
         spec = gymnasium.registry[name]
-        said = []
+        facts = []
         if spec.max_episode_steps is not None:
-            said.append(f"up to {spec.max_episode_steps} steps")
+            facts.append(f"up to {spec.max_episode_steps} steps")
         if spec.reward_threshold is not None:
-            said.append(f"solved at {spec.reward_threshold:g}")
-        rows[name] = ", ".join(said)
+            facts.append(f"solved at {spec.reward_threshold:g}")
+        rows[name] = ", ".join(facts)
     return rows
 
 
@@ -89,25 +89,23 @@ def show(name: str, out: Path) -> None:
 
 
 def show_time_profile(name: str, out: Path) -> None:
-    """Print where the time of a run went, over all its parts."""
+    """Print where the time of a run went, summed over its parts."""
     from rlbench.reporting.console.tables import print_split
 
     run = RunFolder(run_folder.find_run(name, out))
-    told = [info for part in run.parts() if (info := part.read()).get("time")]
-    if not told:
+    profiles = [info for part in run.parts() if (info := part.read()).get("time")]
+    if not profiles:
         raise UserError(
             f"{run.path.name} does not say where its time went: Stable-Baselines3's and "
             "scikit-learn's agents do not, nor do runs of earlier versions"
         )
     seconds: Counter[str] = Counter()
-    for info in told:
+    for info in profiles:
         seconds.update(info["time"])
-    steps = sum(info["step"] * len(info["seeds"]) for info in told)
+    steps = sum(info["step"] * len(info["seeds"]) for info in profiles)
     print_split(dict(seconds), steps, new_console())
-    for compiled in (info["compile"] for info in told if "compile" in info):
-        cost, before, after = (
-            compiled[key] for key in ("seconds", "update_before", "update_after")
-        )
+    for timing in (info["compile"] for info in profiles if "compile" in info):
+        cost, before, after = (timing[key] for key in ("seconds", "update_before", "update_after"))
         repaid = f"repaid after {cost / (before - after):,.0f} updates" if before > after else ""
         click.echo(
             f"compiled in {cost:.1f} s: an update takes {1e3 * after:.2f} ms instead of "
@@ -145,8 +143,12 @@ def _show_agent(name: str) -> None:
     click.echo(f"{name}: {registry.agents()[name]}\n")
     for field, schema in cls.Config.model_json_schema()["properties"].items():
         default = cls.Config.model_fields[field].default
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default).lower()
-        click.echo(f"{field} = {shown}  ({_type(schema)})\n    {schema.get('description', '')}")
+        text_value = (
+            ",".join(map(str, default)) if isinstance(default, tuple) else str(default).lower()
+        )
+        click.echo(
+            f"{field} = {text_value}  ({_type(schema)})\n    {schema.get('description', '')}"
+        )
     able = " or ".join(kind.__name__ for kind in cls.action_spaces)
     click.echo(f"\nactions: {able}; steps are env steps per seed")
     for env, values in registry.presets(name).items():
@@ -155,7 +157,7 @@ def _show_agent(name: str) -> None:
 
 
 def _type(schema: dict[str, Any]) -> str:
-    """A field's type and bounds: `number > 0`, `adam|sgd`, `number or none`."""
+    """Format a field's type and bounds: `number > 0`, `adam|sgd`, `number or none`."""
     if "anyOf" in schema:
         return " or ".join(_type(part) for part in schema["anyOf"])
     if "enum" in schema:

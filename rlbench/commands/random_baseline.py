@@ -1,5 +1,8 @@
 """The random policy's score beside a run: the floor that learning is measured from.
 
+It is an ordinary run of the agent `random`, computed once per environment with fixed settings, so
+that `rlbench run` and `rlbench bench` share it.
+
 It is an ordinary run of the agent `random`, computed once for each environment, with the same
 settings wherever it comes from, so that `rlbench run` and `rlbench bench` share it.
 """
@@ -34,25 +37,31 @@ def baseline_of(run: Run) -> Run:
 
 
 def make_baseline(run: Run, out: Path, news: Console, quiet: bool, stop: StopSignal) -> None:
-    """Compute the floor of a run unless it is there. A floor that stops or fails costs nothing:
-    what is left of it is deleted, and the run is as it was.
+    """Run the random baseline of a run unless it exists.
+
+    A baseline that stops or fails does not affect the run; its unfinished files are deleted.
     """
     floor = baseline_of(run)
     if _known(floor, out):
         return
     if stop():
-        news.print("no time is left for the random policy, the floor of the curve", soft_wrap=True)
+        news.print(
+            "--max-seconds is over: the random baseline is not scored, so the curve has no floor",
+            soft_wrap=True,
+        )
         return
     part = floor.folder(out).part(SEEDS)
     ours = not (part.path / "part.json").exists()
     try:
         jobs = schedule(floor, out, 1, False)
         if jobs and not quiet:
-            news.print("random policy, for the floor (--no-floor leaves it out)", soft_wrap=True)
+            news.print(
+                "scoring the random policy as a floor (skip it with --no-floor)", soft_wrap=True
+            )
         with display(news, quiet) as watcher:
             ends = run_jobs(jobs, 1, watcher, stop, apart=stop.limited)
         if any(end.code > 2 for end in ends):
-            news.print("stopped before the random policy was scored: no floor is drawn",
+            news.print("stopped before the random policy was scored: the curve has no floor",
                        soft_wrap=True)  # fmt: skip
         for end in ends:
             if end.code == 2 and not end.busy:
@@ -66,17 +75,17 @@ def make_baseline(run: Run, out: Path, news: Console, quiet: bool, stop: StopSig
 
 
 def _known(floor: Run, out: Path) -> bool:
-    """Whether a seed of the random agent is done there, on as many episodes at least."""
+    """Return whether a baseline with at least as many final episodes is done."""
     for file in sorted((out / env_folder(floor.env)).glob(f"{FLOOR}-*/run.json")):
         folder = RunFolder(file.parent)
         try:
-            saved = folder.read()
+            record = folder.read()
             states = {end for part in folder.parts() for end in part.read()["status"].values()}
         except UserError:
             continue
-        same = saved.get("env_kwargs") == floor.env_kwargs
-        same &= (saved.get("identity") or {}).get("eval_max_steps") == floor.eval_max_steps
-        if same and "done" in states and saved.get("final_episodes", 0) >= floor.final_episodes:
+        same = record.get("env_kwargs") == floor.env_kwargs
+        same &= (record.get("identity") or {}).get("eval_max_steps") == floor.eval_max_steps
+        if same and "done" in states and record.get("final_episodes", 0) >= floor.final_episodes:
             return True
     return False
 

@@ -1,4 +1,4 @@
-"""Compare, plot and report finished runs."""
+"""The `compare`, `plot` and `report` commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rlbench.storage.run_folder import RunFolder
 
 
 def compare(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
-    """Print a table of runs beside each other, and draw them where `output` says so; the files."""
+    """Print a table of runs; draw them if `output` is given, and return the files."""
     from rlbench.reporting.console.compare_runs import compare as table
     from rlbench.reporting.tables.load import load
 
@@ -21,8 +21,9 @@ def compare(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
 
 
 def compare_against(reference: Path, runs: Sequence[str], out: Path) -> int:
-    """Print how runs, or all of `out`, stand against those in `reference`; 1 if one is worse or
-    damaged.
+    """Compare runs, or all of `out`, with those in `reference`.
+
+    Returns 1 if a run is worse or damaged, else 0.
     """
     from rlbench.reporting.report.regressions import print_regressions, regressions
     from rlbench.reporting.tables.load import load
@@ -32,14 +33,14 @@ def compare_against(reference: Path, runs: Sequence[str], out: Path) -> int:
     results, before = load(*(paths or [out])), load(reference)
     table = regressions(results, before, only_matched=only_runs)
     print_regressions(table, new_console())
-    damaged = bool(results.problems or before.problems)
-    return int(damaged or (table["verdict"] == "worse").any())
+    problems = bool(results.problems or before.problems)
+    return int(problems or (table["verdict"] == "worse").any())
 
 
 def report(
     paths: Sequence[str], baseline: str | None, output: Path | None, out: Path
 ) -> list[Path]:
-    """Write the report on benches, results or runs; the files written."""
+    """Write the report on benches, results or runs; return the files."""
     from rlbench.reporting.report import write_report
 
     try:
@@ -49,34 +50,38 @@ def report(
 
 
 def plot(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
-    """Draw the learning curves of runs, or what accuracy costs on image data; the files written."""
+    """Draw the learning curves of runs, or accuracy against cost on image data.
+
+    Return the files.
+    """
     from rlbench.reporting.figures.learning_curves import figure, save
     from rlbench.reporting.tables.load import load
 
     folders = [run_folder.find_run(name, out) for name in runs]
     floors = {floor for folder in folders for floor in floor_runs(folder)}
-    drawn = figure(load(*folders, *sorted(floors)))
+    chart = figure(load(*folders, *sorted(floors)))
     target = output or (folders[0] / "curve" if len(folders) == 1 else out / "curves")
     try:
-        return save(drawn, target)
+        return save(chart, target)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror or error}") from None
 
 
 def floor_runs(folder: Path) -> list[Path]:
-    """The run of the random agent that is the floor of a run, if there is one: in the same
-    environment with the same arguments, and best under the same limit of steps.
+    """Find the random baseline of a run: a list of one folder, or none.
+
+    It has the same environment and arguments, and the same step limit if possible.
     """
-    run, found = RunFolder(folder).read(), []
+    run, candidates = RunFolder(folder).read(), []
     for file in sorted(folder.parent.glob("random-*/run.json")):
         beside = RunFolder(file.parent)
         try:
-            saved = beside.read()
+            record = beside.read()
             ends = [end for part in beside.parts() for end in part.read()["status"].values()]
         except UserError:  # it cannot be read
             continue
-        if saved.get("env_kwargs") == run.get("env_kwargs") and ends:
-            alike = saved.get("eval_max_steps") == run.get("eval_max_steps")
-            rank = alike, ends.count("done"), saved.get("final_episodes") or 0
-            found.append((rank, file.parent))
-    return [max(found)[1]] if found else []
+        if record.get("env_kwargs") == run.get("env_kwargs") and ends:
+            alike = record.get("eval_max_steps") == run.get("eval_max_steps")
+            rank = alike, ends.count("done"), record.get("final_episodes") or 0
+            candidates.append((rank, file.parent))
+    return [max(candidates)[1]] if candidates else []

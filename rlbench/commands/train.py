@@ -1,4 +1,4 @@
-"""What the commands that train do: plan, compute, and show what came out."""
+"""The `run` and `resume` commands: check, run the missing seeds, and print a summary."""
 
 from __future__ import annotations
 
@@ -32,22 +32,24 @@ def train(
     again: bool = False,
     floor: bool = True,
 ) -> int:
-    """Compute what is missing of a run, draw it and sum it up; the exit code.
+    """Run the missing seeds, draw the learning curve and print a summary; return the exit code.
 
-    With `floor` the random policy is scored too, unless it was.
+    With `floor` the random policy is scored too, unless it was before.
     """
     news, results = new_console(stderr=True), new_console(quiet=quiet)
-    said = preflight(run, play=jobs < 2)
+    summary = preflight(run, play=jobs < 2)
     jobs = jobs or usual_jobs(run, out)
     todo = schedule(run, out, jobs, again)
     folder = run.folder(out)
     stop.saved = f"go on with: rlbench resume {folder.path}{trust_flag(run)}"
     if not quiet:
-        told = said if todo else f"{said}: all done"
-        news.print(told, soft_wrap=not news.is_terminal, highlight=False)
-        kept = len(run.seeds) - sum(len(job.seeds) for job in todo)
-        if todo and kept > 0:
-            news.print(f"{kept} of {len(run.seeds)} seeds are done already", highlight=False)
+        line = summary if todo else f"{summary}: all done"
+        news.print(line, soft_wrap=not news.is_terminal, highlight=False)
+        finished_count = len(run.seeds) - sum(len(job.seeds) for job in todo)
+        if todo and finished_count > 0:
+            news.print(
+                f"{finished_count} of {len(run.seeds)} seeds are done already", highlight=False
+            )
     with display(news, quiet) as watcher:
         outcomes = run_jobs(todo, jobs, watcher, stop)
     code = _ended(run, folder.path, todo, outcomes, news)
@@ -63,25 +65,25 @@ def train(
 def _ended(
     run: Run, folder: Path, jobs: Sequence[Job], outcomes: Sequence[JobOutcome], news: Console
 ) -> int:
-    """Say what went wrong; the exit code."""
+    """Print what went wrong and return the exit code."""
     wrong = [outcome.reason for outcome in outcomes if outcome.code == 2]
     if wrong and len(wrong) == len(outcomes):
         raise UserError(wrong[0])
     for reason in wrong:
         news.print(f"Error: {reason}", soft_wrap=True, highlight=False, markup=False)
     trust = trust_flag(run)
-    stopped = max((o.code for o in outcomes if o.code > 2), default=0)
-    if stopped:
-        left = seed_ranges([s for job, o in zip(jobs, outcomes, strict=True) if o.code > 2
+    stop_code = max((o.code for o in outcomes if o.code > 2), default=0)
+    if stop_code:
+        remaining = seed_ranges([s for job, o in zip(jobs, outcomes, strict=True) if o.code > 2
                             for s in job.seeds])  # fmt: skip
         hint = f"rlbench resume {folder}{trust}"
-        news.print(f"stopped with seeds {left} unfinished; go on with: {hint}",
+        news.print(f"stopped with seeds {remaining} unfinished; go on with: {hint}",
                    soft_wrap=True, highlight=False)  # fmt: skip
-        return stopped
+        return stop_code
     parts = [part.read()["status"] for part in RunFolder(folder).parts()]
     statuses = {seed: status for part in parts for seed, status in part.items()}
-    failed = any(outcome.code for outcome in outcomes)
-    return 1 if failed or any(statuses.get(str(s)) != "done" for s in run.seeds) else 0
+    any_failed = any(outcome.code for outcome in outcomes)
+    return 1 if any_failed or any(statuses.get(str(s)) != "done" for s in run.seeds) else 0
 
 
 def _summarise(folder: Path, console: Console) -> None:
@@ -114,14 +116,14 @@ def _summarise(folder: Path, console: Console) -> None:
 def resume(
     name: str, out: Path, device: str, jobs: int, stop: StopSignal, quiet: bool, floor: bool = True
 ) -> int:
-    """Go on with every unfinished part of a run; the exit code."""
+    """Run every unfinished part of a run; return the exit code."""
     folder = RunFolder(run_folder.find_run(name, out))
-    saved = folder.read()
+    record = folder.read()
     parts = [part for part in folder.parts() if not part.finished()]
     seeds = [seed for part in parts for seed in part.read()["seeds"]]
     if not seeds:
         raise UserError(f"{folder.path} has nothing left to do; rlbench run trains more seeds")
-    run = Run.from_json(saved, seeds, device)
+    run = Run.from_json(record, seeds, device)
     home = run.folder(folder.path.parent.parent).path
     if home.resolve() != folder.path.resolve():
         raise UserError(f"{folder.path} was moved or renamed: it can go on as {home}")

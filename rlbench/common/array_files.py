@@ -1,6 +1,6 @@
-"""Read array files that may be damaged: those of runs, which know nothing of data sets.
+"""Reader of array files that may be damaged, re-exported for runs.
 
-The code is beside the readers of data sets, which import nothing of rlbench.
+The code is in `envs.data`, because environments import nothing of rlbench.
 """
 
 from __future__ import annotations

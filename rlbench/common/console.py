@@ -1,4 +1,4 @@
-"""Consoles that print text as it is."""
+"""Consoles that print text without interpreting markup."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from rich.console import Console
 
 
 def console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """A console for text from anywhere: `[x]` is no markup and `:snake:` no emoji.
+    """Make a console that prints text as it is: `[x]` is no markup and `:snake:` no emoji.
 
-    Every console of the program is made here, so that names of runs, folders and environments are
-    printed as they are.
+    Use it everywhere, so that names of runs, folders and environments are printed unchanged.
     """
     return Console(stderr=stderr, quiet=quiet, markup=False, emoji=False)

@@ -1,4 +1,4 @@
-"""Write numbers for people."""
+"""Formatting of numbers for people."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 
 def number_text(value: Any, spread: float = math.nan) -> str:
-    """Return a score as people read it: 1,482.1, 9.85, 0.973, 0.0042; "-" for NaN, NA and None.
+    """Format a score: 1,482.1, 9.85, 0.973, 0.0042; "-" for NaN, NA and None.
 
-    With a `spread`, such as a standard deviation, it has two digits of that at least.
+    `spread`, such as a standard deviation, is resolved to at least two digits.
     """
     try:
         value = float(value)
@@ -29,12 +29,12 @@ def number_text(value: Any, spread: float = math.nan) -> str:
 
 
 def _places(size: float) -> int:
-    """Decimal places that show two digits of a number."""
+    """Return the decimal places that show two digits of a number."""
     return 1 - math.floor(math.log10(size))
 
 
 def mean_text(values: Sequence[float]) -> str:
-    """Return the mean of several numbers, with their standard deviation: 9.85 +- 0.42."""
+    """Format the mean and standard deviation of several numbers: 9.85 +- 0.42."""
     mean = statistics.fmean(values)
     if len(values) < 2:
         return number_text(mean)
@@ -43,7 +43,7 @@ def mean_text(values: Sequence[float]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`40 s`, `12 min`, `3 h 20 min`."""
+    """Format a duration: `40 s`, `12 min`, `3 h 20 min`."""
     if seconds < 0.5:
         return "less than 1 s"
     if seconds < 90:

@@ -1,4 +1,4 @@
-"""Make text from outside safe to print, draw and export."""
+"""Sanitising of external text for terminals, figures and files."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _JOINERS = "\u200c\u200d"  # invisible, but part of words and of emoji
 def plain_text(value: object, limit: int | None = None) -> str:
     r"""Return `str(value)` as one line of visible text: safe in terminals, tables and files.
 
-    Use it wherever a name, a reason or a message that others wrote is printed, drawn or stored.
-    Line breaks and tabs become spaces. What is invisible or changes how the rest is shown (escape
-    sequences, control characters, reversed writing, halves of surrogate pairs) becomes its code:
-    ESC is shown as \x1b. Visible text stays as it is, and applying it twice changes nothing.
+    Use it wherever a name, a reason or a message from outside is printed, drawn or stored. Line
+    breaks and tabs become spaces. Invisible characters and those that change how the rest is
+    displayed (escape sequences, control characters, text direction marks, surrogates) become their
+    code: ESC is shown as \x1b. Visible text is unchanged, and the function is idempotent.
 
-    With `limit`, longer text is cut in the middle, so that both its ends can be read.
+    Text longer than `limit` is cut in the middle, so that both ends can be read.
 
-    Rich reads markup ([red]) and emoji codes (:smile:) in strings: print `rich.text.Text`, or pass
-    `markup=False, emoji=False`. HTML, Markdown and CSV are escaped where they are written.
+    Rich interprets markup ([red]) and emoji codes (:smile:) in strings: print `rich.text.Text`, or
+    pass `markup=False, emoji=False`. HTML, Markdown and CSV are escaped where they are written.
     """
     text = str(value)
     if not (text.isascii() and text.isprintable()):
@@ -29,7 +29,7 @@ def plain_text(value: object, limit: int | None = None) -> str:
 
 
 def plain_json(value: Any) -> Any:
-    """Return a value of JSON with every text in it, names included, as `plain_text`."""
+    """Apply `plain_text` to every string in a JSON value, keys included."""
     if isinstance(value, str):
         return plain_text(value)
     if isinstance(value, dict):
@@ -38,7 +38,7 @@ def plain_json(value: Any) -> Any:
 
 
 def cut(text: str, limit: int) -> str:
-    """Cut text to `limit` characters: the middle gives way to a note of how long it was."""
+    """Cut text to `limit` characters; a note in the middle says how long it was."""
     if len(text) <= limit:
         return text
     note = f" [... cut from {len(text):,} characters ...] "
@@ -66,5 +66,5 @@ def _visible(char: str) -> str:
 
 
 def first_line(text: str) -> str:
-    """Return the first line of a text, visible: of an exception, what it says first."""
+    """Return the first line of a text as `plain_text`, such as that of an error message."""
     return plain_text((text.strip().splitlines() or [""])[0])

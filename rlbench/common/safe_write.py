@@ -1,7 +1,8 @@
-"""Write files in folders that other people can write to, too.
+"""Safe file writing in folders that other users can write to.
 
-A file is written beside its place under a new name and then moved there, so a symbolic link in its
-place is replaced and never followed. Files that grow are opened in place, but not through a link.
+A file is written under a temporary name in the same folder and then moved, so a symbolic link in
+its place is replaced and never followed. Files that are appended to are opened without following
+links.
 """
 
 from __future__ import annotations
@@ -22,30 +23,30 @@ LONGEST = 200  # bytes of a file's name that a temporary name repeats
 
 
 def open_here(path: Path, mode: str, flags: int = 0) -> IO[bytes]:
-    """Open a file for bytes, unbuffered with "r+b"; a symbolic link in its place is an OSError."""
+    """Open a file in binary mode without following symbolic links (OSError if it is one)."""
 
-    def opener(name: str, asked: int) -> int:
-        return os.open(name, asked | flags | NO_FOLLOW, 0o666)
+    def opener(name: str, mode_flags: int) -> int:
+        return os.open(name, mode_flags | flags | NO_FOLLOW, 0o666)
 
     buffering = 0 if "+" in mode else -1
     return cast("IO[bytes]", open(path, mode, buffering=buffering, opener=opener))
 
 
 def read_file(path: Path) -> bytes:
-    """Read a whole file; what is none (a folder, a pipe that nobody writes to) is an OSError."""
-    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with os.fdopen(opened, "rb") as file:
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
+    """Read a whole regular file; OSError for folders and pipes."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "It is not a regular file", str(path))
         return file.read()
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Give a new file to write, which then takes the place of `path`, whole or not at all.
+    """Yield a new file that atomically replaces `path` on success.
 
-    It is locked meanwhile, which tells `clean` that its process is alive. A device such as
-    /dev/null is not replaced: an OSError.
+    The temporary file is locked meanwhile, which tells `clean` that its process is alive. Raises
+    OSError where `path` is a device such as /dev/null.
     """
     if path.is_char_device() or path.is_block_device():
         raise OSError(errno.EINVAL, "It is a device", str(path))
@@ -62,55 +63,55 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def replace_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file; see `replacing`."""
+    """Write a whole file atomically; see `replacing`."""
     with replacing(path) as file:
         file.write(content)
 
 
 def renew(path: Path) -> None:
-    """Delete what is in the place of a file that grows, unless it is a file with this name only."""
+    """Delete what is at `path`, unless it is a regular file with a single link."""
     with contextlib.suppress(OSError):
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             path.unlink()
 
 
 def clean(folder: Path, pattern: str) -> None:
-    """Delete temporary files that killed processes left; those being written stay.
+    """Delete temporary files of killed processes, but not those still being written.
 
-    Where the file system has no locks, or somebody else's file cannot be opened, they stay too.
+    Files stay where the file system has no locks, or where they cannot be opened.
     """
     for file in list(folder.glob(pattern)):
         with contextlib.suppress(OSError):
             if file.is_symlink():
                 file.unlink()
             elif file.is_file():
-                with open_here(file, "rb", os.O_NONBLOCK) as opened:
-                    fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                with open_here(file, "rb", os.O_NONBLOCK) as handle:
+                    fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
                     file.unlink()
 
 
 def trim_log(path: Path) -> None:
-    """Cut a log to its last half once it is longer than `LOG_LIMIT`; others may be writing it."""
-    kept = LOG_LIMIT // 2
+    """Cut a log to its last half if it exceeds `LOG_LIMIT`; others may be appending to it."""
+    half = LOG_LIMIT // 2
     with contextlib.suppress(OSError):
         if path.lstat().st_size <= LOG_LIMIT:
             return
         with open_here(path, "r+b", os.O_APPEND) as file:
-            file.seek(-kept, os.SEEK_END)
-            tail = file.read(kept)
+            file.seek(-half, os.SEEK_END)
+            tail = file.read(half)
             file.truncate(0)
-            file.write(f"[cut: a log keeps its last {kept:,} bytes]\n".encode() + tail)
+            file.write(f"[cut: a log keeps its last {half:,} bytes]\n".encode() + tail)
 
 
 def clip_log(text: str) -> bytes:
-    """The text as UTF-8, without its middle where it is longer than `LOG_LIMIT`."""
+    """Encode text as UTF-8, without its middle if it exceeds `LOG_LIMIT` bytes."""
     content = text.encode("utf-8", "backslashreplace")
     if len(content) <= LOG_LIMIT:
         return content
-    kept = LOG_LIMIT // 2
-    cut = f"\n[cut: {len(content) - 2 * kept:,} bytes]\n".encode()
-    return content[:kept] + cut + content[-kept:]
+    half = LOG_LIMIT // 2
+    cut = f"\n[cut: {len(content) - 2 * half:,} bytes]\n".encode()
+    return content[:half] + cut + content[-half:]
 
 
 def _create(path: Path, name: str) -> tuple[Path, int]:

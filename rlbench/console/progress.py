@@ -1,4 +1,4 @@
-"""Progress for people: live bars on a terminal, plain lines elsewhere."""
+"""Progress of jobs: live bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ PAUSE = 30.0  # seconds after which a long evaluation is mentioned again
 
 
 class Display:
-    """What is live as long as it is entered, where anything is."""
+    """Context manager that starts and stops a live display, if there is one."""
 
-    shown: Progress | Live | None = None
+    live: Progress | Live | None = None
 
     def __enter__(self) -> Self:
-        if self.shown:
-            self.shown.start()
+        if self.live:
+            self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.shown:
-            self.shown.stop()
+        if self.live:
+            self.live.stop()
 
 
 class Quiet(Display):
-    """Says nothing, except what went wrong."""
+    """Display that prints errors only."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -51,51 +51,51 @@ class Quiet(Display):
 
     def ended(self, job: Job, outcome: JobOutcome) -> None:
         if outcome.code == 1 and outcome.reason:
-            said = f"{job.title}: {first_line(outcome.reason)}"
-            self.console.print(said, soft_wrap=True, markup=False)
+            message = f"{job.title}: {first_line(outcome.reason)}"
+            self.console.print(message, soft_wrap=True, markup=False)
 
 
 class PlainProgress(Quiet):
-    """A line per evaluation: for logs, pipes and CI."""
+    """Display that prints a line per evaluation: for logs, pipes and CI."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self.told: dict[str, int] = {}
-        self.spoke: dict[str, float] = {}  # when something was last said
+        self.last_step: dict[str, int] = {}  # step of the last score, -1 after a note
+        self.last_line: dict[str, float] = {}  # time of the last line by job
 
     def update(self, job: Job, news: News) -> None:
         now = time.monotonic()
-        if news.doing and now - self.spoke.setdefault(job.title, now) > PAUSE:
-            self.spoke[job.title] = now
+        if news.doing and now - self.last_line.setdefault(job.title, now) > PAUSE:
+            self.last_line[job.title] = now
             where = f"step {news.step:,} of {news.total:,}"
-            self._print(f"{job.title}: {where}, {news.doing}{_left(news)}")
-        if news.note and job.title not in self.told:
+            self._print(f"{job.title}: {where}, {news.doing}{_time_left(news)}")
+        if news.note and job.title not in self.last_step:
             self.console.print(f"{job.title}: {news.note}", soft_wrap=True, markup=False)
-            self.told[job.title] = -1
-        if news.score is None or self.told.get(job.title) == news.score[0]:
+            self.last_step[job.title] = -1
+        if news.score is None or self.last_step.get(job.title) == news.score[0]:
             return
         step, score = news.score
-        self.told[job.title], self.spoke[job.title] = step, now
+        self.last_step[job.title], self.last_line[job.title] = step, now
         self._print(
             f"{job.title}: step {step:,} of {news.total:,}, {score}, {news.rate:,.0f} steps/s"
-            f"{_left(news)}"
+            f"{_time_left(news)}"
         )
 
     def _print(self, line: str) -> None:
         self.console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _left(news: News) -> str:
+def _time_left(news: News) -> str:
     return "" if news.left is None else f", {duration(news.left)} left"
 
 
 class Bars(Quiet):
-    """A live bar per job: steps, return so far over its seeds, steps per second, time left."""
+    """Display with a live bar per job: steps, return, steps per second, time left."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self.tasks: dict[str, TaskID] = {}
-        self.shown = self.bars = Progress(
+        self.live = self.bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
@@ -111,18 +111,20 @@ class Bars(Quiet):
             self.tasks[job.title] = self.bars.add_task(name, total=news.total, said="", left="")
             if news.note:
                 self.bars.console.print(f"{job.title}: {news.note}", markup=False)
-        said = "" if news.episode_return is None else f"return {number_text(news.episode_return)}"
+        text = "" if news.episode_return is None else f"return {number_text(news.episode_return)}"
         if news.score is not None:
-            said += f"  {news.score[1]}"
-        said += f"  {news.rate:,.0f} steps/s"
+            text += f"  {news.score[1]}"
+        text += f"  {news.rate:,.0f} steps/s"
         if news.doing:
-            said = news.doing
-        left = _left(news).lstrip(", ")
-        self.bars.update(self.tasks[job.title], completed=news.step, said=said.strip(), left=left)
+            text = news.doing
+        remaining = _time_left(news).lstrip(", ")
+        self.bars.update(
+            self.tasks[job.title], completed=news.step, said=text.strip(), left=remaining
+        )
 
 
 def display(console: Console, quiet: bool) -> Quiet:
-    """The display that fits: silent, live on a terminal, else lines."""
+    """Choose the display: quiet, live on a terminal, else lines."""
     if quiet:
         return Quiet(console)
     return Bars(console) if console.is_terminal else PlainProgress(console)

@@ -1,4 +1,4 @@
-"""Print what the cells of a suite have scored: agents down, environments across."""
+"""Table of the scores of a suite: agents in rows, environments in columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rlbench.reporting.tables.summaries import BOUNDS, per_seed, percent_text
 
 
 def print_scores(cells: Sequence[SuiteCell], console: Console) -> None:
-    """Print mean scores over the seeds of each cell, with their intervals; nothing without any."""
+    """Print the mean score of each cell over seeds with its interval; nothing without scores."""
     folders = {cell.path for cell in cells if cell.path and any(cell.path.glob("*/part.json"))}
     try:
         seeds = per_seed(load(*sorted(folders))) if folders else None
@@ -57,5 +57,5 @@ def _score(seeds: pd.DataFrame, of: int) -> str:
         text = partial(percent_text, items=int(seeds["items"].max()))
     ends = mean_interval(scores, bounds=bounds)
     span = f" [{text(ends[0])} to {text(ends[1])}]" if ends else ""
-    lost = f" of {of}" if len(scores) < of else ""
-    return f"{text(scores.mean())}{span}, n = {len(scores)}{lost}"
+    missing = f" of {of}" if len(scores) < of else ""
+    return f"{text(scores.mean())}{span}, n = {len(scores)}{missing}"

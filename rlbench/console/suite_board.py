@@ -1,4 +1,4 @@
-"""What has become of a suite's cells: a table of agents and environments, live on a terminal."""
+"""Status table of a suite: agents in rows, environments in columns, live on a terminal."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ COLORS = {"done": "green", "running": "cyan", "stopped": "yellow", "failed": "re
 
 
 class Board(Display):
-    """What is known of all cells, and a line for each part that goes wrong.
+    """Status of all cells, printing a line for each part that fails.
 
-    `costs` are the estimated seconds of each job that is still to do.
+    `costs` are the estimated seconds of each remaining job.
     """
 
     def __init__(self, console: Console, cells: Sequence[SuiteCell], jobs: int) -> None:
         self.console, self.cells, self.jobs = console, cells, jobs
         self.costs: dict[Key, float] = {}
         self.live: dict[Key, Progress] = {}
-        self.begun: dict[Key, tuple[float, int]] = {}  # when, and at which step
-        self.paces: dict[Key, float] = {}  # what a job takes in units of its estimate
+        self.starts: dict[Key, tuple[float, int]] = {}  # time and step
+        self.paces: dict[Key, float] = {}  # time of a job relative to its estimate
         self.look()
 
     def look(self) -> None:
-        """Read the states from the store."""
+        """Read the states from the run folders."""
         self.states = [cell.states() for cell in self.cells]
 
     def update(self, job: Job, progress: Progress) -> None:
         now = time.monotonic()
         if job.key not in self.live:
-            self.begun[job.key] = now, progress.step
+            self.starts[job.key] = now, progress.step
             self.look()
         self.live[job.key] = progress
-        begun, first = self.begun[job.key]
+        start_time, first = self.starts[job.key]
         if progress.step > first and job.key in self.costs:
-            whole = (now - begun) * progress.total / (progress.step - first)
+            whole = (now - start_time) * progress.total / (progress.step - first)
             self.paces[job.key] = whole / self.costs[job.key]
 
     def ended(self, job: Job, outcome: JobOutcome) -> None:
@@ -67,59 +67,59 @@ class Board(Display):
             self.line(job, outcome)
 
     def line(self, job: Job, outcome: JobOutcome) -> None:
-        """How a job has ended, and how much there is left."""
+        """Print how a job ended and how much is left."""
         where = next(i for i, cell in enumerate(self.cells) if cell.path == job.folder)
         ends = {seed: end for seed, end in self.states[where].items() if seed in job.seeds}
-        said = outcome.reason or "; ".join(_reasons(ends)) or "done"
-        done = sum(_worst(states) == "done" for states in self.states)
-        left = self.remaining()
-        hint = "" if left is None else f", about {duration(left)} left"
+        reason = outcome.reason or "; ".join(_reasons(ends)) or "done"
+        cells_done = sum(_worst(states) == "done" for states in self.states)
+        seconds = self.remaining()
+        hint = "" if seconds is None else f", about {duration(seconds)} left"
         self.console.print(
-            f"{self.cells[where].title}, seeds {seed_ranges(job.seeds)}: {first_line(said)} "
-            f"({done} of {len(self.cells)} cells done{hint})",
+            f"{self.cells[where].title}, seeds {seed_ranges(job.seeds)}: {first_line(reason)} "
+            f"({cells_done} of {len(self.cells)} cells done{hint})",
             soft_wrap=True,
             highlight=False,
             markup=False,
         )
 
     def remaining(self) -> float | None:
-        """About how many seconds are left; None while that cannot be said."""
+        """Estimate the seconds left, or None while unknown."""
         if not self.paces or not self.costs:
             return None
         usual = statistics.fmean(self.paces.values())
-        left = [
+        seconds = [
             cost * self.paces.get(key, usual) * (1 - _share(self.live.get(key)))
             for key, cost in self.costs.items()
         ]
-        return max(sum(left) / self.jobs, *left)
+        return max(sum(seconds) / self.jobs, *seconds)
 
 
 class PlainBoard(Board):
-    """A line for each part that ends: for logs, pipes and CI."""
+    """Board that prints a line for each part that ends: for logs, pipes and CI."""
 
     def tell(self, job: Job, outcome: JobOutcome) -> None:
         self.line(job, outcome)
 
 
 class Screen(Board):
-    """A table that is drawn anew four times a second, above which stands what goes wrong."""
+    """Board with a table redrawn four times a second; failures are printed above it."""
 
     def __init__(self, console: Console, cells: Sequence[SuiteCell], jobs: int) -> None:
         super().__init__(console, cells, jobs)
-        self.shown = Live(
+        self.screen = Live(
             console=console, get_renderable=self._picture, refresh_per_second=4, transient=True
         )
 
     def _picture(self) -> Group:
-        left = self.remaining()
+        remaining = self.remaining()
         seeds = [state for states in self.states for state, _ in states.values()]
         running = sum(len(seeds) for _, seeds in self.live)
-        said = f" {seeds.count('done')} of {len(seeds)} seeds done, {running} running"
-        said += "" if left is None else f", about {duration(left)} left"
-        return Group(table(self.cells, self.states, self._shares()), Text(said, style="dim"))
+        line = f" {seeds.count('done')} of {len(seeds)} seeds done, {running} running"
+        line += "" if remaining is None else f", about {duration(remaining)} left"
+        return Group(table(self.cells, self.states, self._shares()), Text(line, style="dim"))
 
     def _shares(self) -> dict[Path, float]:
-        """How far the seeds of a run that run now are, 0 to 1, by its folder."""
+        """Return the progress, 0 to 1, of the running seeds of each run, by its folder."""
         live: dict[Path, list[tuple[int, float]]] = {}
         for (folder, seeds), progress in self.live.items():
             live.setdefault(folder, []).append((len(seeds), _share(progress)))
@@ -130,30 +130,30 @@ class Screen(Board):
 
 
 def board(console: Console, cells: Sequence[SuiteCell], jobs: int, quiet: bool) -> Board:
-    """The board that fits: silent, live on a terminal, else lines."""
+    """Choose the board: quiet, live on a terminal, else lines."""
     kind = Board if quiet else Screen if console.is_terminal else PlainBoard
     return kind(console, cells, jobs)
 
 
 def table(cells: Sequence[SuiteCell], states: Sequence[States], shares: dict[Path, float]) -> Table:
-    """Agents down, environments across: seeds done of all, and what the others are."""
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="")
+    """Make the table of seeds done and of the other seeds' states."""
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="")
     columns = list(dict.fromkeys(cell.env for cell in cells))
-    made.add_column("agent", overflow="fold")
+    grid.add_column("agent", overflow="fold")
     for env in columns:
-        made.add_column(Text(env), overflow="fold")
+        grid.add_column(Text(env), overflow="fold")
     rows: dict[str, dict[str, Text]] = {}
     for cell, ends in zip(cells, states, strict=True):
         share = shares.get(cell.path) if cell.path else None
         text = summary(ends) + ("" if share is None else f" at {100 * share:.0f} %")
         rows.setdefault(cell.entrant, {})[cell.env] = Text(text, style=COLORS[_worst(ends)])
     for entrant, texts in rows.items():
-        made.add_row(Text(entrant), *(texts.get(env, "") for env in columns))
-    return made
+        grid.add_row(Text(entrant), *(texts.get(env, "") for env in columns))
+    return grid
 
 
 def print_matrix(console: Console, cells: Sequence[SuiteCell], states: Sequence[States]) -> None:
-    """The table, and why the seeds that did not come to their end did not."""
+    """Print the table and the reasons of seeds that did not finish."""
     from rlbench.reporting.console.tables import print_table
 
     print_table(console, table(cells, states, {}), fold=True)
@@ -183,10 +183,10 @@ def _reasons(ends: States) -> list[str]:
 
 
 def _worst(ends: States) -> str:
-    """What a cell is: the last state in the order of STATES that one of its seeds has."""
+    """Return the state of a cell: the last in the order of STATES among its seeds."""
     return max((state for state, _ in ends.values()), key=STATES.index)
 
 
 def _share(progress: Progress | None) -> float:
-    """How much of its steps a job has done, 0 to 1."""
+    """Return the share of its steps a job has done, 0 to 1."""
     return progress.step / max(progress.total, 1) if progress else 0.0

@@ -62,7 +62,9 @@ def test_the_floor_is_shown_and_computed_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert here(*RUN, "--out", tmp_path) == 0
-    assert "random policy, for the floor (--no-floor" in capsys.readouterr().err
+    assert (
+        "scoring the random policy as a floor (skip it with --no-floor" in capsys.readouterr().err
+    )
     before = floors(tmp_path)
     assert before
     assert here(*RUN, "-p", "gamma=0.5", "--out", tmp_path) == 0
@@ -186,7 +188,7 @@ def test_no_time_is_left_for_the_floor(tmp_path: Path, capsys: pytest.CaptureFix
 
     planned = plan("dqn", ENV, (0,), total_timesteps=60, preset=False, device="cpu")
     assert train.train(planned, tmp_path, 1, Over(), quiet=False) == 0
-    assert "no time is left for the random policy" in capsys.readouterr().err
+    assert "the random baseline is not scored" in capsys.readouterr().err
     assert not floors(tmp_path)
 
 

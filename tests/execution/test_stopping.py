@@ -137,7 +137,7 @@ def test_time_limit_of_a_floor_that_hangs(tmp_path: Path) -> None:
     child = start(*arguments, cwd=tmp_path, code=SHORT.replace("0.5, 0.0", "5.0, 0.0"))
     assert child.wait(120) == 0
     said = (tmp_path / "log").read_text()
-    assert "stopped before the random policy was scored: no floor is drawn" in said
+    assert "stopped before the random policy was scored: the curve has no floor" in said
     assert "curve" in said
     runs = load(tmp_path / "out").runs
     assert runs[["agent", "status"]].to_numpy().tolist() == [["dqn", "done"]]

@@ -194,7 +194,10 @@ def test_a_damaged_ablation_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--switch", "loss=huber"], "--switch loss changes nothing of dqn on CartPole-v1"),
+        (
+            ["--switch", "loss=huber"],
+            "--switch loss changes nothing: dqn on CartPole-v1 has this value already",
+        ),
         (["--switch", "double,double"], "double is switched twice"),
         (["--switch", "duble"], "Did you mean 'double'?"),
         (["--switch", "noisy=2"], "noisy=2"),

@@ -180,7 +180,7 @@ def test_guests_have_the_limit_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert "mean return 15.0 +- 0.0" in said
     assert "4 of 4 episodes did not end and were cut after 15 steps" in said
     assert here("eval", "somewhere", "--eval-max-steps", "15") == 2
-    assert "a RUN is played as it was" in capsys.readouterr().err
+    assert "a RUN is evaluated with its own step limit" in capsys.readouterr().err
 
 
 class Guest:
