@@ -1,4 +1,4 @@
-"""Typed, validated, documented parameters, and the text forms they arrive in."""
+"""Typed, validated, documented parameters, and parsers of their text forms."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Float = Annotated[float, BeforeValidator(_no_bool)]
 
 
 def _as_list(value: Any) -> Any:
-    """`64` and `"64,64"` are lists too."""
+    """Accept `64` and `"64,64"` as lists."""
     if isinstance(value, str):
         if not value.strip():
             raise ValueError("the value is empty; [] means no layers")
@@ -38,7 +38,7 @@ IntList = Annotated[tuple[Annotated[Int, Field(ge=1)], ...], BeforeValidator(_as
 
 
 def _as_steps(value: Any) -> Any:
-    """`(4, "step")`, as Stable-Baselines3 takes it too, is 4."""
+    """Accept `(4, "step")`, as in Stable-Baselines3, as 4."""
     if isinstance(value, list | tuple) and len(value) == 2 and value[1] == "step":
         return value[0]
     if isinstance(value, list | tuple) and len(value) == 2 and value[1] == "episode":
@@ -52,49 +52,50 @@ MOST_SEEDS = 100_000
 LARGEST_SEED = 2**63 - 1  # seeds are columns of 64-bit integers in tables
 
 
-# Words of Stable-Baselines3 for what is said otherwise here.
+# Arguments of Stable-Baselines3 and what replaces them.
 HABITS = {
-    "policy": " The network is said by encoder=: mlp, cnn, lstm and others; auto is the default",
+    "policy": " The network is set by encoder=: mlp, cnn, lstm and others; auto is the default",
     "policy_kwargs": " Its entries are parameters here, such as net_arch=[64, 64]",
-    "tensorboard_log": " There is none: learn(callback=...) gets every row",
-    "tb_log_name": " There is no TensorBoard log: callback=... gets every row",
-    "reset_num_timesteps": " Learning again starts schedules anew, with the weights reached",
+    "tensorboard_log": " There is no TensorBoard log: learn(callback=...) receives every row",
+    "tb_log_name": " There is no TensorBoard log: learn(callback=...) receives every row",
+    "reset_num_timesteps": " learn() always restarts schedules and keeps the weights",
     "replay_buffer_class": " prioritized=true is a parameter of dqn",
     "use_sde": " There is no state-dependent exploration",
 }
 
 
 class Config(BaseModel):
-    """Base of every agent's parameters: a field is a type, a default, bounds and a description."""
+    """Base of every agent's parameters: a field has a type, default, bounds and description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def build(cls, owner: str, values: dict[str, Any]) -> Self:
-        """Validated parameters; a mistake is told in one line that starts with `owner`."""
+        """Validate parameters; a mistake is a UserError of one line that starts with `owner`."""
         for name in values:
             if name not in cls.model_fields:
                 hint = HABITS.get(name) or nearest(name, cls.model_fields)
                 raise UserError(f"{owner} has no parameter '{name}'.{hint} (rlbench show {owner})")
         try:
-            made = cls(**values)
+            config = cls(**values)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"][:1]) or "configuration"
-            said = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
-            said += cls.reason(name, first["input"])
+            reason = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+            reason += cls.reason(name, first["input"])
             if callable(first["input"]) and first["type"].startswith(("float", "int")):
-                said += ". Functions are not taken: schedules are named, as lr_schedule=linear"
+                reason += ". Functions are not taken: schedules are named, as lr_schedule=linear"
             raise UserError(
-                f"{owner}: {name}={_short(first['input'])}: {said} (rlbench show {owner})"
+                f"{owner}: {name}={_short(first['input'])}: {reason} (rlbench show {owner})"
             ) from None
-        made.check()
-        return made
+        config.check()
+        return config
 
     @classmethod
     def having(cls, name: str, module: str, **defaults: Any) -> type[Self]:
-        """The same parameters with other defaults, for an agent that is another's preset: a class
-        to be had by this name in this module, so that other processes find it.
+        """Make a subclass with other defaults, for an agent that is another one's preset.
+
+        It must be assigned to this name in this module, so that other processes can unpickle it.
         """
         fields: dict[str, Any] = {}
         for field, value in defaults.items():
@@ -107,18 +108,18 @@ class Config(BaseModel):
 
     @classmethod
     def reason(cls, name: str, value: Any) -> str:
-        """Why a value is refused, and the way out, where bounds alone do not say it."""
+        """Explain why a value is refused and what to do, where bounds alone do not say it."""
         return ""
 
     def check(self) -> None:
-        """Refuse parameters that do not go together, with a UserError."""
+        """Reject parameters that do not go together, with a UserError."""
 
     def unused(self) -> dict[str, str]:
-        """Parameters that hold for nothing here, and what replaces them, to be told beforehand."""
+        """Return the parameters that have no effect here, each with what replaces it."""
         return {}
 
     def changed(self) -> dict[str, Any]:
-        """The fields that differ from their declared defaults, as JSON."""
+        """Return the fields that differ from their declared defaults, as JSON."""
         values, plain = self.model_dump(mode="json"), type(self)().model_dump(mode="json")
         return {name: value for name, value in values.items() if value != plain[name]}
 
@@ -129,9 +130,9 @@ def _short(value: Any) -> str:
 
 
 def parse_value(text: str) -> Any:
-    """Parameter text: JSON where it is JSON (`1e5`, `true`), else the text; `none` is null.
+    """Parse parameter text: JSON if it is JSON (`1e5`, `true`), else text; `none` is null.
 
-    What is not finite stays text, so that whoever wanted a number refuses it by its name.
+    Numbers that are not finite stay text, so that validation refuses them by the field's name.
     """
     text = text.strip()
     if text.lower() in {"none", "true", "false"}:
@@ -147,7 +148,7 @@ def _finite(text: str) -> float | str:
 
 
 def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
-    """`["a=1", "b=x"]` -> `{"a": 1, "b": "x"}`."""
+    """Parse `["a=1", "b=x"]` to `{"a": 1, "b": "x"}`."""
     values = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -163,7 +164,7 @@ def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def parse_json_object(text: str, what: str) -> dict[str, Any]:
-    """A JSON object, or `key=value,key=value` for short ones."""
+    """Parse a JSON object, or `key=value,key=value` for short ones."""
     value = parse_value(text)
     if isinstance(value, str):
         value = parse_assignments(part for part in text.split(",") if part.strip())
@@ -175,9 +176,9 @@ def parse_json_object(text: str, what: str) -> dict[str, Any]:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """`5` -> 0..4, `0-9` -> 0..9, `3,7,11` -> these; parts may be mixed as in `0-4,10`."""
+    """Parse seeds: `5` is 0..4, `0-9` is 0..9, `3,7,11` a list; parts mix as in `0-4,10`."""
     wrong = UserError(f"seeds '{text}': give a count (5), a range (0-9) or a list (3,7,11)")
-    listed = "," in text
+    is_list = "," in text
     parts = [part.strip() for part in text.strip().removesuffix(",").split(",")]
     seeds: list[int] = []
     for part in parts:
@@ -187,11 +188,11 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         digits = max(len(low.lstrip("0")), len(high.lstrip("0")))
         if digits > len(str(LARGEST_SEED)) or max(int(low), int(high or 0)) > LARGEST_SEED:
             raise UserError(f"seeds '{text}': the largest seed is 2**63 - 1 = {LARGEST_SEED}")
-        if int(high or low) - (int(low) if dash else 0) > MOST_SEEDS and (dash or not listed):
+        if int(high or low) - (int(low) if dash else 0) > MOST_SEEDS and (dash or not is_list):
             raise UserError(f"seeds '{text}' are more than {MOST_SEEDS:,}")
         if dash:
             seeds.extend(range(int(low), int(high) + 1))
-        elif not listed:
+        elif not is_list:
             seeds.extend(range(int(low)))
         else:
             seeds.append(int(low))
@@ -203,10 +204,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def whole(name: str, value: Any, least: int = 0) -> int:
-    """A whole number of at least `least`: an int of any kind, or a float such as 5e4.
+    """Convert an integer of at least `least`, of any type or a float such as 5e4, to int.
 
     Raises:
-        UserError: it is something else.
+        UserError: The value is not such a number.
     """
     try:
         number = value if isinstance(value, float) else operator.index(value)
@@ -220,10 +221,10 @@ def whole(name: str, value: Any, least: int = 0) -> int:
 
 
 def read_seeds(seeds: Any) -> tuple[int, ...]:
-    """Seeds from a count, from text as `--seeds` takes it, or from a collection of whole numbers.
+    """Parse seeds from a count, from text as `--seeds` takes it, or from a collection of integers.
 
     Raises:
-        UserError: there is none, one is there twice, or something is no seed.
+        UserError: There are none, one occurs twice, or one is not a valid seed.
     """
     if isinstance(seeds, str):
         return parse_seeds(seeds)
@@ -234,31 +235,31 @@ def read_seeds(seeds: Any) -> tuple[int, ...]:
     except TypeError:
         pass  # not one whole number
     try:
-        chosen = list(seeds)
-        if any(isinstance(seed, bool) for seed in chosen):
+        items = list(seeds)
+        if any(isinstance(seed, bool) for seed in items):
             raise TypeError
-        found = tuple(map(operator.index, chosen))
+        numbers = tuple(map(operator.index, items))
     except TypeError:
         raise UserError(
             f"seeds must be a count, a list of whole numbers or text like '0-9', got {seeds!r}"
         ) from None
-    if not found or min(found) < 0 or len(set(found)) < len(found):
-        raise UserError(f"seeds must be different numbers from 0 up, got {list(found)}")
-    if max(found) > LARGEST_SEED:
-        raise UserError(f"seed {max(found)}: the largest seed is 2**63 - 1 = {LARGEST_SEED}")
-    if len(found) > MOST_SEEDS:
-        raise UserError(f"{len(found):,} seeds are more than {MOST_SEEDS:,}")
-    return found
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise UserError(f"seeds must be different numbers from 0 up, got {list(numbers)}")
+    if max(numbers) > LARGEST_SEED:
+        raise UserError(f"seed {max(numbers)}: the largest seed is 2**63 - 1 = {LARGEST_SEED}")
+    if len(numbers) > MOST_SEEDS:
+        raise UserError(f"{len(numbers):,} seeds are more than {MOST_SEEDS:,}")
+    return numbers
 
 
 def digest(identity: dict[str, Any]) -> str:
-    """Eight hexadecimal digits that stand for everything that can move a run's numbers."""
+    """Return eight hex digits that identify everything that can change a run's results."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def parse_steps(text: str) -> int:
-    """A number of steps: `50000`, `50_000` or `5e4`."""
+    """Parse a number of steps: `50000`, `50_000` or `5e4`."""
     value = parse_value(text.replace("_", ""))
     whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
     if not whole or value < 0:

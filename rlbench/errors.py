@@ -1,4 +1,4 @@
-"""What a user did wrong, said in one line."""
+"""Errors for users: one line each."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 
 
 class UserError(Exception):
-    """A user's mistake: one clear line with the way out. The command line exits with 2."""
+    """User's mistake, told in one line with what to do; the command line exits with 2."""
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(line.strip() for line in message.splitlines()))
 
 
 class Busy(UserError):
-    """Another process is at it: nothing is wrong, and it may be tried later."""
+    """Another process computes or writes this; try again later."""
 
 
 class CannotWrite(UserError):
-    """The disk is full, or the folder is gone or read-only: what was computed before is kept."""
+    """The disk is full, or the folder is gone or read-only; earlier results are kept."""
 
     def __init__(self, path: object, error: OSError) -> None:
         self.reason = error.strerror or str(error)
@@ -33,20 +33,20 @@ class CannotWrite(UserError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A person or system sent a signal: not a KeyboardInterrupt that an environment raises."""
+    """Signal from a person or the system, unlike a KeyboardInterrupt that an environment raises."""
 
 
 class Skipped(UserError, UserWarning):
-    """A warning: results were left out because a file of theirs is damaged.
+    """Warning: results were left out because a file is damaged.
 
-    Whoever makes warnings errors, as in `python -W error`, gets it as a UserError.
+    With `python -W error` it is raised as a UserError.
     """
 
 
 @contextlib.contextmanager
 def skipped_shown() -> Iterator[None]:
-    """Print every warning `Skipped` as one line on stderr, each once."""
-    seen = set()
+    """Print every `Skipped` warning as one line on stderr, each once."""
+    messages = set()
     with warnings.catch_warnings():
         show = warnings.showwarning
         warnings.simplefilter("always", Skipped)
@@ -56,16 +56,16 @@ def skipped_shown() -> Iterator[None]:
         ) -> None:
             if not issubclass(category, Skipped):
                 show(message, category, *place, **more)
-            elif str(message) not in seen:
-                seen.add(str(message))
+            elif str(message) not in messages:
+                messages.add(str(message))
                 sys.stderr.write(f"skipped: {message}\n")
 
         warnings.showwarning = shown
         yield
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'dqn'?"`, or nothing where no known word is near."""
-    folded = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
-    return f" Did you mean '{folded[near[0]]}'?" if near else ""
+def nearest(word: str, names: Iterable[str]) -> str:
+    """Suggest a known name: `" Did you mean 'dqn'?"`, or "" if none is similar."""
+    by_lower_case = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.6)
+    return f" Did you mean '{by_lower_case[near[0]]}'?" if near else ""

@@ -1,7 +1,8 @@
-"""Names of agents, environments, encoders and presets, found without importing anything heavy.
+"""Registry of agents, environments, encoders and presets, without heavy imports.
 
-The folder of agents is the registry: `agents/my_agent.py` is `my-agent`, its docstring's first
-line its description. Other packages add agents through the entry point group `rlbench.agents`.
+The folder of agents is the registry: `agents/my_agent.py` is `my-agent`, and the first line of its
+docstring is its description. Other packages add agents through the entry point group
+`rlbench.agents`.
 """
 
 from __future__ import annotations
@@ -35,24 +36,24 @@ _HERE = Path(__file__).parent
 
 @functools.cache
 def agents() -> dict[str, str]:
-    """Agent names and what they are, in one line each."""
-    found = {}
+    """Return the description of each agent by name."""
+    descriptions = {}
     for file in sorted((_HERE / "agents").glob("[!_]*.py")):
         text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-        found[file.stem.replace("_", "-")] = text.partition("\n")[0]
+        descriptions[file.stem.replace("_", "-")] = text.partition("\n")[0]
     for point in entry_points(group="rlbench.agents"):
-        found[point.name] = f"from {point.value}"
-    return found
+        descriptions[point.name] = f"from {point.value}"
+    return descriptions
 
 
 def check_agent(name: str) -> None:
-    """Refuse a name that no agent has."""
+    """Raise UserError for an unknown agent."""
     if name not in agents():
         raise UserError(f"no agent '{name}'.{nearest(name, agents())} (rlbench list agents)")
 
 
 def agent_class(name: str) -> type[Agent]:
-    """The class of an agent by its name; UserError where there is none."""
+    """Import the class of an agent; UserError if it does not exist."""
     check_agent(name)
     for point in entry_points(group="rlbench.agents", name=name):
         return point.load()
@@ -70,10 +71,11 @@ def agent_class(name: str) -> type[Agent]:
 
 
 def presets(agent: str) -> dict[str, dict[str, Any]]:
-    """Tuned parameters of an agent by environment: `n_timesteps` or, on image data, `epochs`
-    (passes over the training images), `source`, and its parameters. A table may say for which
-    environments it is meant `also`; a file may start from those of another agent, its `base`, but
-    for the parameters that are its `own`.
+    """Read an agent's tuned parameters by environment.
+
+    Values are `n_timesteps` or, on image data, `epochs` (passes over the training images),
+    `source`, and parameters. A table applies to the environments in `also` too; a file may start
+    from the presets of another agent, its `base`, except for the parameters listed in `own`.
     """
     file = _HERE / "presets" / f"{agent}.toml"
     tables = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
@@ -83,14 +85,14 @@ def presets(agent: str) -> dict[str, dict[str, Any]]:
             source = f"{values.get('source', '')}, of {env}"
             tables.setdefault(other, {**values, "source": source})
     for env, values in presets(base).items() if base else ():
-        taken = {name: value for name, value in values.items() if name not in own}
+        shared = {name: value for name, value in values.items() if name not in own}
         source = f"taken over from {base}, not tuned for {agent}: {values.get('source', '')}"
-        tables[env] = {**taken, "source": source, **tables.get(env, {})}
+        tables[env] = {**shared, "source": source, **tables.get(env, {})}
     return tables
 
 
 def preset_name(env: str, presets: dict[str, Any]) -> str | None:
-    """The preset of an environment: its own, else that of the one inside its outer wrappers."""
+    """Return the preset for an environment: its own, else that without the outer wrappers."""
     while env not in presets:
         env, plus, _ = env.rpartition("+")
         if not plus:
@@ -99,12 +101,12 @@ def preset_name(env: str, presets: dict[str, Any]) -> str | None:
 
 
 def wrappers() -> dict[str, str]:
-    """Wrappers by name, ours and Gymnasium's, and what they do, in one line each."""
+    """Return the descriptions of rlbench's and Gymnasium's wrappers by name."""
     import gymnasium.wrappers
 
     from rlbench.envs.wrappers import WRAPPERS
 
-    found = {name: text for name, (_, text) in WRAPPERS.items()}
+    descriptions = {name: text for name, (_, text) in WRAPPERS.items()}
     for name in gymnasium.wrappers.__all__:
         try:
             kind = getattr(gymnasium.wrappers, name)
@@ -113,5 +115,5 @@ def wrappers() -> dict[str, str]:
         if isinstance(kind, type):
             takes = ", ".join(list(inspect.signature(kind).parameters)[1:])
             about = (kind.__doc__ or "").strip().partition("\n")[0].replace("``", "")
-            found[name] = f"{about} Takes {takes}." if takes else about
-    return found
+            descriptions[name] = f"{about} Takes {takes}." if takes else about
+    return descriptions

@@ -1,4 +1,4 @@
-"""What training yields: rows, in the order in which they happen. Steps are env steps per seed."""
+"""Rows that training yields, in order of time. Steps are env steps per seed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 
 class Evaluation(NamedTuple):
-    """One evaluation episode, or one visit of all images of a split.
+    """One evaluation episode, or one sweep over all images of a split.
 
     `phase` is `grid` or `final`; `time` is training seconds so far. `split` is `episodes`, or
     `validation` or `test` for image data: then `items` images make one row, with their mean return
-    and `accuracy`. `images` have been seen in training so far; `samples` are the steps that were
-    learned from, counted as often as they were. `cut` episodes, or images, were not ended by the
-    environment but by the step limit of evaluation.
+    and `accuracy`. `images` have been seen in training so far; `samples` counts the steps learned
+    from, with repetition. `cut` episodes, or images, were ended by the step limit of evaluation,
+    not by the environment.
     """
 
     seed: int
@@ -45,7 +45,7 @@ class Episode(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """One number of one seed, under Stable-Baselines3's key."""
+    """Value of a metric of one seed, under Stable-Baselines3's key."""
 
     seed: int
     step: int
@@ -54,7 +54,7 @@ class Metric(NamedTuple):
 
 
 class TestPredictions(NamedTuple):
-    """What a seed answered for every image of the test split, in its order: class numbers (n,)."""
+    """Predicted class of every image of the test split, in its order (n,)."""
 
     seed: int
     step: int
@@ -62,7 +62,7 @@ class TestPredictions(NamedTuple):
 
 
 class SeedEnded(NamedTuple):
-    """A seed came to its end: status `done`, `diverged` or `failed`, with the reason."""
+    """End of a seed: status `done`, `diverged` or `failed`, with the reason."""
 
     seed: int
     step: int
@@ -71,7 +71,7 @@ class SeedEnded(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """A sign of life, several times a second. `safe`: between two steps, state may be saved."""
+    """Sign of life, several times a second; `can_checkpoint` between two steps only."""
 
     step: int
     can_checkpoint: bool

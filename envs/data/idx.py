@@ -44,13 +44,13 @@ def content(path: Path, sums: Sums | None = None) -> bytes:
         raise ValueError(f"{path} cannot be read ({error.strerror})") from None
     if sums and md5(raw) == sums.gzipped:
         return gzip.decompress(raw)
-    data = _unzipped(raw, path) if raw[:2] == b"\x1f\x8b" else raw
+    data = _unzip(raw, path) if raw[:2] == b"\x1f\x8b" else raw
     if sums and md5(data) != sums.content:
         raise ValueError(f"{path} is not the official file of that name (its checksum differs)")
     return data
 
 
-def _unzipped(raw: bytes, path: Path) -> bytes:
+def _unzip(raw: bytes, path: Path) -> bytes:
     """Decompress at most as many bytes as the header declares, as a guard against zip bombs."""
     try:
         with gzip.open(io.BytesIO(raw)) as file:

@@ -63,7 +63,7 @@ def load(data: str) -> Dataset:
         ValueError: The name or path does not exist, a file is missing, damaged, truncated or not
             the official one, or labels do not belong to the images; the message says what to do.
     """
-    return _shared(*locate(data))
+    return _cached_read(*locate(data))
 
 
 def locate(data: str) -> tuple[str, Path]:
@@ -88,17 +88,17 @@ def locate(data: str) -> tuple[str, Path]:
 def read(name: str, place: Path) -> Dataset:
     """Read a data set from its files without caching; `locate` returns the arguments."""
     if name == "digits":
-        return _made(name, {"train": _digits()})
+        return _build(name, {"train": _digits()})
     if name in known_sets.SOURCES:
         source = known_sets.SOURCES[name]
-        return _made(name, known_sets.read(source, place), source.class_names)
+        return _build(name, known_sets.read(source, place), source.class_names)
     try:
-        return _made(user_files.name(place), user_files.read(place))
+        return _build(user_files.name(place), user_files.read(place))
     except OSError as error:
         raise ValueError(f"{error.filename or place} cannot be read ({error.strerror})") from None
 
 
-_shared = functools.cache(read)
+_cached_read = functools.cache(read)
 
 
 def _digits() -> ImagePart:
@@ -110,7 +110,7 @@ def _digits() -> ImagePart:
     return ImagePart(scaled[..., None], labels.astype(np.int64), "digits")
 
 
-def _made(name: str, parts: dict[str, ImagePart], class_names: tuple[str, ...] = ()) -> Dataset:
+def _build(name: str, parts: dict[str, ImagePart], class_names: tuple[str, ...] = ()) -> Dataset:
     """Number the classes in the order of their names over all parts, and split."""
     every = [part.labels for part in parts.values()]
     names_found, numbers = np.unique(np.concatenate(every), return_inverse=True)

@@ -95,7 +95,7 @@ class ImageEnv(gymnasium.Env[Any, Any]):
         else:
             obs = self.lane.reset() if waiting is None else waiting
         self._note()
-        return _copied(obs), {}
+        return _copy_lane(obs), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         if not 0 <= action < self.action_space.n:  # type: ignore[attr-defined]
@@ -112,12 +112,12 @@ class ImageEnv(gymnasium.Env[Any, Any]):
             self.waiting = out.obs
         else:
             self._note()
-        return _copied(out.next_obs), float(out.reward[0, 0]), terminated, truncated, info
+        return _copy_lane(out.next_obs), float(out.reward[0, 0]), terminated, truncated, info
 
     def _note(self) -> None:
         """Draw the current image, since `render` may be called after the lane has moved on."""
         if self.render_mode:
-            self.picture = drawn(self.lane, 0)
+            self.picture = draw(self.lane, 0)
 
     def render(self) -> Any:
         """Return the enlarged image (h, w, 3) uint8, with a frame around the visible window."""
@@ -196,10 +196,10 @@ class ImageVectorEnv(VectorEnv[Any, Any, Any]):
         """Return one image per lane, as ImageEnv does."""
         if self.render_mode is None:
             return None
-        return tuple(drawn(self.batch, lane) for lane in range(self.num_envs))
+        return tuple(draw(self.batch, lane) for lane in range(self.num_envs))
 
 
-def _copied(obs: Any) -> Any:
+def _copy_lane(obs: Any) -> Any:
     """Copy the observation of the only lane, so that it shares no memory with others."""
     if isinstance(obs, dict):
         return {name: part[0, 0].copy() for name, part in obs.items()}
@@ -213,7 +213,7 @@ def _of(obs: Any, *lane: int) -> Any:
     return obs[lane]
 
 
-def drawn(batch: ImageBatch, lane: int) -> np.ndarray:
+def draw(batch: ImageBatch, lane: int) -> np.ndarray:
     """Draw the image of a lane of the first row with a frame around the window: (h, w, 3)."""
     image = batch.pictures[batch.index[0, lane]]
     channels = image[..., :3] if image.shape[2] >= 3 else image[..., :1].repeat(3, axis=2)

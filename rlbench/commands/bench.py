@@ -16,9 +16,9 @@ from rlbench.common.safe_write import clean, replace_bytes
 from rlbench.console import score_table
 from rlbench.console.suite_board import Board, board, print_matrix
 from rlbench.errors import UserError
-from rlbench.execution.attempt import JobOutcome, settled
+from rlbench.execution.attempt import JobOutcome, record_outcome
 from rlbench.execution.calibration import calibrate
-from rlbench.execution.jobs import Job, left
+from rlbench.execution.jobs import Job, remaining_parts
 from rlbench.execution.process_pool import Pool
 from rlbench.execution.reservations import reopen_seeds, reserve_part
 from rlbench.execution.stopping import StopSignal
@@ -66,7 +66,7 @@ def bench(
         share = "" if options.shard == (1, 1) else " of shard {}/{}".format(*options.shard)
         news.print(f"{suite.name}: {len(mine)} cells{share}, {len(states)} seeds, of which "
                    f"{states.count('done')} are done", highlight=False)  # fmt: skip
-    stop.saved = "the same command goes on"
+    stop.on_exit = "the same command goes on"
     with board(news, mine, options.jobs, options.quiet) as watcher, stop.deferring():
         _Cells(mine, out, watcher, stop, options).run()
     stop.finish()
@@ -206,7 +206,7 @@ class _Cells(Pool):
             self.waiting.append(job)  # another process was quicker
             return
         if outcome.code == 2:  # as a failure, so that the same command does not try it again
-            outcome = settled(job, outcome)
+            outcome = record_outcome(job, outcome)
         super().end(job, outcome)
 
 
@@ -218,7 +218,7 @@ def _costs(cells: Sequence[SuiteCell], out: Path, jobs: int) -> list[tuple[Job, 
         assert cell.run
         assert cell.path
         whole = estimate(cell.run, out)
-        started, missing = left(RunFolder(cell.path), cell.seeds)
+        started, missing = remaining_parts(RunFolder(cell.path), cell.seeds)
         parts += [(cell, seeds, whole) for seeds in started]
         if missing:
             new.append((cell, missing, whole))

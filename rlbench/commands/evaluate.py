@@ -101,9 +101,9 @@ def evaluate(
             if not repeats:
                 console.print(f"stochastic: {how}", highlight=False)
         again = (
-            _visited(policy, make, run.limit(), final)
+            _repeat_sweep(policy, make, run.limit(), final)
             if is_data(make())
-            else _played(policy, make, episodes or run.final_episodes, run, final)
+            else _repeat_episodes(policy, make, episodes or run.final_episodes, run, final)
         )
         for seed in again:
             console.print(seed.line, highlight=False)
@@ -151,7 +151,7 @@ def _change(seeds: Sequence[_Again], now: Bounds, before: Bounds) -> str:
     )
 
 
-def _played(
+def _repeat_episodes(
     policy: Policy, make: MakeEnv, episodes: int, run: Run, final: pd.DataFrame
 ) -> Iterator[_Again]:
     """Play the first final episodes of every seed and compare them with the recorded ones."""
@@ -173,7 +173,7 @@ def _played(
         yield _Again(seed, line, float(np.mean(values)), past, same, missing)
 
 
-def _visited(
+def _repeat_sweep(
     policy: Policy, make: MakeEnv, limit: StepLimit, final: pd.DataFrame
 ) -> Iterator[_Again]:
     """Classify all test images with every seed and compare the accuracy with the recorded one."""

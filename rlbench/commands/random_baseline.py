@@ -42,7 +42,7 @@ def make_baseline(run: Run, out: Path, news: Console, quiet: bool, stop: StopSig
     A baseline that stops or fails does not affect the run; its unfinished files are deleted.
     """
     floor = baseline_of(run)
-    if _known(floor, out):
+    if _has_baseline(floor, out):
         return
     if stop():
         news.print(
@@ -74,7 +74,7 @@ def make_baseline(run: Run, out: Path, news: Console, quiet: bool, stop: StopSig
             _delete_unfinished(floor, out)
 
 
-def _known(floor: Run, out: Path) -> bool:
+def _has_baseline(floor: Run, out: Path) -> bool:
     """Return whether a baseline with at least as many final episodes is done."""
     for file in sorted((out / env_folder(floor.env)).glob(f"{FLOOR}-*/run.json")):
         folder = RunFolder(file.parent)

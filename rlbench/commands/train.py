@@ -41,7 +41,7 @@ def train(
     jobs = jobs or usual_jobs(run, out)
     todo = schedule(run, out, jobs, again)
     folder = run.folder(out)
-    stop.saved = f"go on with: rlbench resume {folder.path}{trust_flag(run)}"
+    stop.on_exit = f"go on with: rlbench resume {folder.path}{trust_flag(run)}"
     if not quiet:
         line = summary if todo else f"{summary}: all done"
         news.print(line, soft_wrap=not news.is_terminal, highlight=False)
@@ -52,17 +52,17 @@ def train(
             )
     with display(news, quiet) as watcher:
         outcomes = run_jobs(todo, jobs, watcher, stop)
-    code = _ended(run, folder.path, todo, outcomes, news)
+    code = _report_failures(run, folder.path, todo, outcomes, news)
     if code < 2:
         if floor and run.agent != FLOOR:
-            stop.saved = "the run itself is done"
+            stop.on_exit = "the run itself is done"
             make_baseline(run, out, news, quiet, stop)
         stop.finish()
         _summarise(folder.path, results)
     return code
 
 
-def _ended(
+def _report_failures(
     run: Run, folder: Path, jobs: Sequence[Job], outcomes: Sequence[JobOutcome], news: Console
 ) -> int:
     """Print what went wrong and return the exit code."""

@@ -1,4 +1,4 @@
-"""Run one job and tell how it ended."""
+"""Run one job and report how it ended."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rlbench.user_code.working_directory import same_folder
 
 
 class JobOutcome(NamedTuple):
-    """How a job ended: exit code (0 well, 1 a seed failed, 2 wrong use, else stopped), and why.
+    """How a job ended: exit code (0 success, 1 a seed failed, 2 wrong use, else stopped), and why.
 
-    `status` is what its seeds have come to that could not end themselves, `failed` or `timeout`;
-    empty where they can go on. `busy`: another process computes it.
+    `status` is the final status of seeds that did not record one, `failed` or `timeout`; empty if
+    they can resume. `busy`: another process computes the job.
     """
 
     code: int
@@ -29,14 +29,14 @@ class JobOutcome(NamedTuple):
 
 
 class ProgressObserver(Protocol):
-    """Whoever wants to see progress."""
+    """Interface of displays that receive progress and outcomes."""
 
     def update(self, job: Job, progress: Progress) -> None: ...
     def ended(self, job: Job, outcome: JobOutcome) -> None: ...
 
 
 def run_job(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> JobOutcome:
-    """Do a job and say how it ended. An unforeseen error is kept in the part's error.log."""
+    """Run a job and return its outcome; unexpected errors are written to the part's error.log."""
     job = job._replace(folder=job.folder.absolute())  # an environment may change the folder
     try:
         with same_folder():
@@ -56,12 +56,12 @@ def run_job(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> J
     except BaseException as error:  # SystemExit of an environment, too
         from rlbench.user_code.imports import first_line
 
-        said = f"{type(error).__name__}: {first_line(error)}"
-        return JobOutcome(1, f"{said} ({_log(job)})", "failed")
+        summary = f"{type(error).__name__}: {first_line(error)}"
+        return JobOutcome(1, f"{summary} ({_log(job)})", "failed")
 
 
-def settled(job: Job, outcome: JobOutcome) -> JobOutcome:
-    """Record what became of seeds whose work could not say it itself."""
+def record_outcome(job: Job, outcome: JobOutcome) -> JobOutcome:
+    """Record the status of seeds whose process could not record it."""
     if outcome.status:
         try:
             record_failure(job, outcome.status, outcome.reason)
@@ -71,7 +71,7 @@ def settled(job: Job, outcome: JobOutcome) -> JobOutcome:
 
 
 def _log(job: Job) -> str:
-    """Write the traceback of the error under way to error.log; where it is."""
+    """Write the current traceback to error.log; return a phrase that says where it is."""
     log = RunFolder(job.folder).part(job.seeds).path / "error.log"
     try:
         replace_bytes(log, clip_log(traceback.format_exc()))

@@ -1,4 +1,4 @@
-"""Measure what a step of a run costs, with a short trial."""
+"""Measure the seconds per step of a run with a short trial."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from pathlib import Path
 from rlbench.errors import Interrupted
 from rlbench.execution.jobs import Job, Progress
 from rlbench.execution.stopping import StopSignal
-from rlbench.experiments.cost_estimate import GUESS, TRIAL, CostEstimate, _scaled, lockstep
+from rlbench.experiments.cost_estimate import GUESS, TRIAL, CostEstimate, _total, lockstep
 from rlbench.experiments.run import Run
 from rlbench.storage.run_folder import RunFolder
 
 
 def calibrate(runs: Sequence[Run], processes: int, stop: StopSignal) -> list[CostEstimate]:
-    """From the first seconds of each run, in processes and a folder that are thrown away."""
+    """Estimate costs from the first seconds of each run, in temporary processes and folders."""
     from rlbench.execution.process_pool import Pool
 
-    seen = _Marks()
+    observer = _Marks()
     with tempfile.TemporaryDirectory() as folder, stop.deferring():
         jobs = []
         for number, run in enumerate(runs):
             short = replace(run, eval_freq=0, final_episodes=0)
             jobs.append(Job(short, Path(folder) / str(number), run.seeds, timeout=TRIAL))
             RunFolder(jobs[-1].folder).part(run.seeds).reserve(run.seeds)
-        Pool(jobs, processes, seen, stop).run()
+        Pool(jobs, processes, observer, stop).run()
         if stop():
             raise Interrupted
-    return [_trial(run, seen.marks.get(job.folder, [])) for run, job in zip(runs, jobs)]
+    return [_trial(run, observer.marks.get(job.folder, [])) for run, job in zip(runs, jobs)]
 
 
 class _Marks:
-    """When each job was at which step."""
+    """Observer that records the time and step of each job's progress."""
 
     def __init__(self) -> None:
         self.marks: dict[Path, list[tuple[float, int]]] = {}
@@ -49,6 +49,6 @@ class _Marks:
 def _trial(run: Run, marks: Sequence[tuple[float, int]]) -> CostEstimate:
     middle = len(marks) // 2  # before it nothing may have been learned
     if not marks or marks[-1][1] == marks[middle][1]:
-        return _scaled(GUESS, run, "a guess")
-    spent, steps = (b - a for a, b in zip(marks[middle], marks[-1], strict=True))
-    return _scaled(spent / steps / lockstep(len(run.seeds)), run, "a trial")
+        return _total(GUESS, run, "a guess")
+    seconds, steps = (b - a for a, b in zip(marks[middle], marks[-1], strict=True))
+    return _total(seconds / steps / lockstep(len(run.seeds)), run, "a trial")

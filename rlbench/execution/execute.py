@@ -1,7 +1,7 @@
-"""Where jobs run: in this process one after the other, or in processes of their own.
+"""Run jobs in this process one after the other, or in worker processes.
 
-Which of the two, and how many processes, changes no number: a process runs one torch thread, and
-a seed does not notice which others train beside it.
+Neither this choice nor the number of processes changes results: each process uses one torch thread,
+and a seed does not depend on those trained beside it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from rlbench.execution.attempt import JobOutcome, ProgressObserver, run_job, settled
+from rlbench.execution.attempt import JobOutcome, ProgressObserver, record_outcome, run_job
 from rlbench.execution.jobs import Job
 from rlbench.execution.stopping import StopSignal
 from rlbench.storage.run_folder import Queue
@@ -22,9 +22,9 @@ def run_jobs(
     stop: StopSignal,
     apart: bool = False,
 ) -> list[JobOutcome]:
-    """Do all jobs, at most `processes` at a time; one that fails leaves the others running.
+    """Run all jobs, at most `processes` at a time; a failure does not stop the others.
 
-    With `apart` even a single job gets a process of its own: this one outlives whatever it does.
+    With `apart` even a single job gets its own process, so that this one survives whatever it does.
     """
     with stop.deferring(), Queue(job.part for job in jobs) as queue:
         if apart or (processes > 1 and len(jobs) > 1):
@@ -40,7 +40,7 @@ def run_jobs(
                 continue
             outcome = run_job(job, functools.partial(watcher.update, job), stop)
             if outcome.code == 1:
-                outcome = settled(job, outcome)
+                outcome = record_outcome(job, outcome)
             queue.remove(job.part)
             watcher.ended(job, outcome)
             outcomes.append(outcome)

@@ -1,4 +1,4 @@
-"""Jobs: what is left to do for a run, in parts that a process can compute."""
+"""Jobs: the remaining parts of a run, each computed by one process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Key = tuple[Path, tuple[int, ...]]  # what names a job: its run's folder and its
 
 
 class Job(NamedTuple):
-    """One part to compute: picklable, so that a process of its own can do it."""
+    """One part to compute; picklable, so that it can be sent to another process."""
 
     run: Run
     folder: Path
@@ -32,7 +32,7 @@ class Job(NamedTuple):
 
     @property
     def part(self) -> Path:
-        """The folder of its part."""
+        """Folder of the part."""
         return RunFolder(self.folder).part(self.seeds).path
 
     @property
@@ -41,7 +41,7 @@ class Job(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a job is. `score`: step of the latest evaluation, and what it gave, in words."""
+    """Progress of a job. `score`: the step of the latest evaluation and its result as text."""
 
     step: int
     total: int
@@ -54,7 +54,7 @@ class Progress(NamedTuple):
 
 
 class Stopped(Exception):
-    """A job was stopped before its end; it can be resumed. `code` is the exit code."""
+    """Exception: the job was stopped before its end and can be resumed. `code` is the exit code."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"stopped ({code})")
@@ -62,17 +62,17 @@ class Stopped(Exception):
 
 
 def schedule(run: Run, out: Path, jobs: int, again: bool) -> list[Job]:
-    """What is left to do for a run: unfinished parts, and new parts for seeds that are missing."""
+    """List the jobs of a run: its unfinished parts, and new parts for missing seeds."""
     folder = run.folder(out)
     extra = {"created": now(), "command": command(), **run_metadata(run)}
     folder.open(run.identity(), {**run.to_json(), **extra})
     with locked(folder.path, f"{folder.path}", wait=PATIENCE):  # others do the same
         if again:
             _discard(folder, run.seeds)
-        todo, wanted = left(folder, run.seeds)
-        size = -(-len(wanted) // jobs) or 1
-        for i in range(0, len(wanted), size):
-            seeds = tuple(wanted[i : i + size])
+        todo, missing = remaining_parts(folder, run.seeds)
+        size = -(-len(missing) // jobs) or 1
+        for i in range(0, len(missing), size):
+            seeds = tuple(missing[i : i + size])
             folder.part(seeds).reserve(seeds)
             todo.append(seeds)
     return [
@@ -82,27 +82,31 @@ def schedule(run: Run, out: Path, jobs: int, again: bool) -> list[Job]:
 
 
 def on_recorded_device(run: Run, part: RunPart) -> Run:
-    """A part goes on where it began, unless a device was asked for."""
-    recorded = part.read().get("device")
-    return replace(run, device=recorded) if recorded and run.device == "auto" else run
+    """Keep the device that the part began on, unless another one was requested."""
+    part_device = part.read().get("device")
+    return replace(run, device=part_device) if part_device and run.device == "auto" else run
 
 
-def left(folder: RunFolder, wanted: Sequence[int]) -> tuple[list[tuple[int, ...]], list[int]]:
-    """Seeds of each unfinished part that holds some of those wanted, and those in no part."""
+def remaining_parts(
+    folder: RunFolder, requested: Sequence[int]
+) -> tuple[list[tuple[int, ...]], list[int]]:
+    """Return the seeds of each unfinished part among those requested, and the seeds in no part."""
     parts = {part: tuple(part.read()["seeds"]) for part in folder.parts()}
-    unfinished = [
-        seeds for part, seeds in parts.items() if set(seeds) & set(wanted) and not part.finished()
+    open_parts = [
+        seeds
+        for part, seeds in parts.items()
+        if set(seeds) & set(requested) and not part.finished()
     ]
-    known = {seed for seeds in parts.values() for seed in seeds}
-    return unfinished, [seed for seed in wanted if seed not in known]
+    seeds_in_parts = {seed for seeds in parts.values() for seed in seeds}
+    return open_parts, [seed for seed in requested if seed not in seeds_in_parts]
 
 
-def _discard(folder: RunFolder, wanted: Sequence[int]) -> None:
-    """Delete the parts that hold seeds that are wanted, if they hold no others."""
+def _discard(folder: RunFolder, requested: Sequence[int]) -> None:
+    """Delete the parts of the requested seeds; refuse if they hold other seeds."""
     parts = {part: tuple(part.read()["seeds"]) for part in folder.parts()}
-    parts = {part: seeds for part, seeds in parts.items() if set(seeds) & set(wanted)}
+    parts = {part: seeds for part, seeds in parts.items() if set(seeds) & set(requested)}
     all_seeds = [seed for seeds in parts.values() for seed in seeds]
-    if others := set(all_seeds) - set(wanted):
+    if others := set(all_seeds) - set(requested):
         raise UserError(
             f"--again would also delete seeds {seed_ranges(list(others))}, which were trained "
             f"together with those: name all of --seeds {seed_ranges(all_seeds)}"

@@ -1,8 +1,8 @@
-"""A pool of processes, each with one job: whatever becomes of one, the others go on.
+"""Pool of processes with one job each; the failure of one does not affect the others.
 
-A process that is told to stop and gives no sign of life is killed. One that dies leaves the reason,
-and what it last wrote in `output.log` of its part. Where somebody else killed it, or all of them,
-its part is unfinished and can go on.
+A process that does not react to a stop is killed. If one dies, the reason and its last output are
+in `output.log` of its part. If it was killed from outside, its part is unfinished and can be
+resumed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from rlbench.common.safe_write import open_here, renew, trim_log
 from rlbench.errors import CannotWrite, UserError
-from rlbench.execution.attempt import JobOutcome, ProgressObserver, run_job, settled
+from rlbench.execution.attempt import JobOutcome, ProgressObserver, record_outcome, run_job
 from rlbench.execution.jobs import Job, Key, Progress
 from rlbench.execution.stopping import SIGNALS, StopSignal
 from rlbench.storage.run_folder import Queue, RunFolder
@@ -44,7 +44,7 @@ class _Worker:
     until: float  # it is told to stop at this time,
     last: float = math.inf  # and killed at that
     late: bool = False  # since its own time was over
-    trimmed: float = 0.0  # when its output was last cut to what a log may hold
+    trim_time: float = 0.0  # when its output was last cut to what a log may hold
 
     def stop(self) -> None:
         if self.last == math.inf:
@@ -52,14 +52,14 @@ class _Worker:
             self.process.terminate()
 
     def leave(self) -> None:
-        """Wait until it has ended; what an environment left running in it may keep it."""
+        """Wait until the process ends; kill it if threads of an environment keep it alive."""
         self.process.join(LEAVING)
         self.process.kill()
         self.process.join()
 
 
 class Pool:
-    """Processes with one job each, started as places become free."""
+    """Processes with one job each, started as slots become free."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Pool:
         self.context = multiprocessing.get_context("spawn")
 
     def run(self) -> None:
-        """Do all jobs, or stop as `stop` says; `outcomes` tells of each by its key."""
+        """Run all jobs, or stop when `stop` says so; `outcomes` has the outcome of each by key."""
         try:
             self._run()
         finally:  # out of patience, or out of order
@@ -96,37 +96,37 @@ class Pool:
             self._watch()
 
     def claim(self, job: Job) -> list[Job] | None:
-        """What may start in place of a job that waits; None where it has to wait on."""
+        """Return the jobs to start in place of a waiting job, or None if it must keep waiting."""
         return [job]
 
     def end(self, job: Job, outcome: JobOutcome) -> None:
-        """A job has ended."""
+        """Record the outcome of a job."""
         if outcome.code == 1:
-            outcome = settled(job, outcome)
+            outcome = record_outcome(job, outcome)
         self.queue.remove(job.part)
         self.outcomes[job.key] = outcome
         self.watcher.ended(job, outcome)
 
     def _fill(self) -> None:
-        """Start what waits, as long as there are places; each job is looked at once."""
+        """Start waiting jobs while slots are free, trying each once."""
         for job in list(self.waiting):
             if len(self.running) >= self.processes:
                 return
             over = JobOutcome(0)  # by another process, unless
             try:
-                claimed = self.claim(job)
+                jobs = self.claim(job)
             except UserError as error:
                 status = "" if isinstance(error, CannotWrite) else "failed"
-                claimed, over = [], JobOutcome(2, str(error), status)
-            if claimed is None:
+                jobs, over = [], JobOutcome(2, str(error), status)
+            if jobs is None:
                 continue
             self.waiting.remove(job)
-            if not claimed:
+            if not jobs:
                 self.end(job, over)
-            elif [some.key for some in claimed] == [job.key]:
-                self._start(*claimed)
+            elif [some.key for some in jobs] == [job.key]:
+                self._start(*jobs)
             else:
-                self.waiting[:0] = claimed
+                self.waiting[:0] = jobs
 
     def _start(self, job: Job) -> None:
         self.queue.add(job.part)  # until it holds the lock itself
@@ -143,7 +143,7 @@ class Pool:
         self.running[ours] = _Worker(job, process, _log(job), until)
 
     def _watch(self) -> None:
-        """Stop whoever is to stop, and kill who does not."""
+        """Stop processes whose time is over, and kill those that do not react."""
         now = time.monotonic()
         for worker in self.running.values():
             if now > worker.until:
@@ -152,9 +152,9 @@ class Pool:
                 worker.stop()
             if now > worker.last:
                 worker.process.kill()
-            if now > worker.trimmed + TRIM_SECONDS:
+            if now > worker.trim_time + TRIM_SECONDS:
                 trim_log(worker.log)
-                worker.trimmed = now
+                worker.trim_time = now
 
     def _receive(self, pipe: Connection) -> None:
         worker = self.running[pipe]
@@ -170,8 +170,8 @@ class Pool:
         trim_log(worker.log)
         del self.running[pipe]
         if worker.late and message.code > 2:
-            said = f"took longer than its {worker.job.timeout:g} s"
-            message = JobOutcome(1, said, "timeout")
+            reason = f"took longer than its {worker.job.timeout:g} s"
+            message = JobOutcome(1, reason, "timeout")
         elif message.code > 2 and self.stop():
             message = message._replace(code=self.stop())  # it was told so by another signal
         self.end(worker.job, message)
@@ -187,17 +187,17 @@ class Pool:
 
 
 def _log(job: Job) -> Path:
-    """Where a process of its own prints."""
+    """Return the file that the job's process prints to."""
     return RunFolder(job.folder.absolute()).part(job.seeds).path / "output.log"
 
 
 def _name(code: int) -> str:
-    """`SIGSEGV` for -11, `exit code 3` for 3."""
+    """Name an exit code: `SIGSEGV` for -11, `exit code 3` for 3."""
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def _child(job: Job, pipe: Connection, parent: int) -> None:
-    """A process's main function: one job, its progress and its outcome through the pipe."""
+    """Run one job in this process, sending progress and outcome through the pipe."""
 
     def report(progress: Progress) -> None:
         try:
@@ -219,7 +219,7 @@ def _child(job: Job, pipe: Connection, parent: int) -> None:
 
 
 def _speak_into(log: Path) -> None:
-    """Send what this process and its libraries print to a file, and where it was if it crashes."""
+    """Redirect stdout and stderr to a file, and enable tracebacks of crashes."""
     renew(log)
     with open_here(log, "ab") as file:
         for stream in (1, 2):
@@ -228,7 +228,7 @@ def _speak_into(log: Path) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process some time after its parent, also where an environment hangs."""
+    """End this process some time after its parent, even if an environment hangs."""
     while os.getppid() == parent:
         time.sleep(1.0)
     time.sleep(GRACE)

@@ -1,7 +1,7 @@
-"""Taking seeds of a run one part at a time, beside others who may do the same.
+"""Reserve parts of a run when several benches share a store.
 
-A benchmark has more work than it can begin. It puts a part on disk only when it starts it, so that
-what has not begun is missing and not running, and two benchmarks on one store share the work.
+A part is written to disk only when it starts, so that parts not yet started count as missing and
+two benches on one store share the work.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from rlbench.errors import Busy, UserError
-from rlbench.execution.jobs import Job, left, on_recorded_device
+from rlbench.execution.jobs import Job, on_recorded_device, remaining_parts
 from rlbench.storage.run_folder import RunFolder, RunPart, is_locked, locked
 
 
 def reserve_part(job: Job) -> list[Job] | None:
-    """Put a job on disk, so that nobody else begins its seeds.
+    """Write a part to disk, so that no other process begins its seeds.
 
-    Returns it where it may start; else the jobs that its seeds have become through others in the
-    meantime, none where they are finished; None where another process is at it right now.
+    Returns the job itself if it may start; the jobs that cover its seeds if other processes began
+    some of them, or none if these finished; None while another process is at it.
     """
     folder = RunFolder(job.folder)
     try:
         with locked(folder.path, f"{folder.path}", wait=0):
-            unfinished, missing = left(folder, job.seeds)
-            if unfinished == [job.seeds] and not missing:
+            open_parts, missing = remaining_parts(folder, job.seeds)
+            if open_parts == [job.seeds] and not missing:
                 if is_locked(folder.part(job.seeds).path):
                     return None
-            elif unfinished or len(missing) < len(job.seeds):
-                seeds = [*unfinished, *([tuple(missing)] if missing else [])]
+            elif open_parts or len(missing) < len(job.seeds):
+                seeds = [*open_parts, *([tuple(missing)] if missing else [])]
                 return [job._replace(seeds=some) for some in seeds]
             else:
                 folder.part(job.seeds).reserve(job.seeds)
@@ -37,41 +37,41 @@ def reserve_part(job: Job) -> list[Job] | None:
 
 
 def record_failure(job: Job, status: str, reason: str) -> None:
-    """Say what has become of the seeds of a job whose process could not say it itself."""
+    """Record the status of the seeds of a job whose process could not record it."""
     part = RunFolder(job.folder).part(job.seeds)
     with locked(part.path, f"{part.path}"):
         info = part.read()
-        ended = [seed for seed, now in info["status"].items() if now == "running"]
-        info["status"] |= dict.fromkeys(ended, status)
-        info["reason"] |= dict.fromkeys(ended, reason)
+        seeds = [seed for seed, now in info["status"].items() if now == "running"]
+        info["status"] |= dict.fromkeys(seeds, status)
+        info["reason"] |= dict.fromkeys(seeds, reason)
         part.write_info(info)
 
 
 def reopen_seeds(folder: RunFolder, seeds: Sequence[int], statuses: Collection[str]) -> None:
-    """Let seeds that ended with one of these statuses be computed once more.
+    """Reset seeds that ended with one of these statuses, so that they are computed again.
 
-    Where there is a checkpoint they go on from it. Else they begin anew, and seeds that trained
-    together with them keep what they have: each is what it would have been alone.
+    They resume from the checkpoint if there is one. Otherwise they begin anew, and the seeds that
+    trained beside them keep their results.
     """
     for part in folder.parts():
         info = part.read()
-        ended = [s for s in info["seeds"] if s in seeds and info["status"][str(s)] in statuses]
-        if not ended or not part.finished():
+        matches = [s for s in info["seeds"] if s in seeds and info["status"][str(s)] in statuses]
+        if not matches or not part.finished():
             continue
         with locked(part.path, f"{part.path}"):
             if _resumable(part):
                 info.pop("checksums", None)
-                info["status"] |= {str(seed): "running" for seed in ended}
-                info["reason"] = {k: v for k, v in info["reason"].items() if int(k) not in ended}
+                info["status"] |= {str(seed): "running" for seed in matches}
+                info["reason"] = {k: v for k, v in info["reason"].items() if int(k) not in matches}
                 part.write_info(info)
-            elif len(ended) == len(info["seeds"]):
+            elif len(matches) == len(info["seeds"]):
                 part.clear()
             else:
-                part.cut(ended)
+                part.cut(matches)
 
 
 def _resumable(part: RunPart) -> bool:
-    """Whether there is a checkpoint that can be read."""
+    """Return whether there is a readable checkpoint."""
     from rlbench.learning import checkpoint
 
     try:

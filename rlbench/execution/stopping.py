@@ -1,7 +1,7 @@
 """Stop work at a signal or a time limit, and end a process that does not react.
 
-Work asks `StopSignal` between two steps. An environment that never returns keeps it from asking:
-then a thread ends the process, with the same exit code.
+Work polls `StopSignal` between two steps. If an environment never returns, a thread ends the
+process with the same exit code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LOCKED_UP = 10.0  # seconds after which code is ended that keeps the interpreter
 
 
 class StopSignal:
-    """The exit code to stop with, or 0: 124 after the time limit, 128 + n after signal n.
+    """Exit code to stop with, or 0: 124 after the time limit, 128 + n after signal n.
 
     Outside `deferring`, a signal raises Interrupted at once.
     """
@@ -38,21 +38,23 @@ class StopSignal:
         self, max_seconds: float | None = None, parent: int | None = None, patient: bool = False
     ) -> None:
         self.code = 0
-        self.saved = "nothing has been written"  # what a process that does not react leaves behind
-        begun = time.monotonic()
-        self._until = math.inf if max_seconds is None else begun + max_seconds
-        self._ready = begun + STARTING
+        self.on_exit = (
+            "nothing has been written"  # what a process that does not react leaves behind
+        )
+        start = time.monotonic()
+        self._until = math.inf if max_seconds is None else start + max_seconds
+        self._ready = start + STARTING
         self._parent = parent  # stop when this process is gone
         self._patient = patient  # ignore a second signal
         self._deferring = False
-        self._saving = self._finished = False
-        self._asked = 0.0  # when work last asked
+        self._saving = self._over = False
+        self._last_poll = 0.0  # when work last asked
         self._signal = 0  # exit code after a signal that the main thread may not have seen yet
 
     def __call__(self) -> int:
-        self._asked = time.monotonic()
+        self._last_poll = time.monotonic()
         if not self.code:
-            if self._asked > self._until and not self._finished:
+            if self._last_poll > self._until and not self._over:
                 self.code = 124
             elif self._parent is not None and os.getppid() != self._parent:
                 self.code = 128 + signal.SIGTERM
@@ -60,12 +62,12 @@ class StopSignal:
 
     @property
     def limited(self) -> bool:
-        """Whether there is a time limit."""
+        """True if there is a time limit."""
         return self._until < math.inf
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[StopSignal]:
-        """Receive signals and watch the clock."""
+        """Install signal handlers and start the time limit."""
         before = [signal.signal(number, self._receive) for number in SIGNALS]
         out, into = os.pipe()
         os.set_blocking(into, False)
@@ -90,7 +92,7 @@ class StopSignal:
 
     @contextlib.contextmanager
     def deferring(self) -> Iterator[StopSignal]:
-        """Leave a first signal to work that asks for it; a second one raises."""
+        """Defer the first signal to code that polls; a second one raises Interrupted."""
         self._deferring = True
         try:
             yield self
@@ -99,17 +101,17 @@ class StopSignal:
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:
-        """Allow more time: state is being written."""
+        """Allow more time while state is written."""
         self._saving = True
         try:
             yield
         finally:
-            self._saving, self._asked = False, time.monotonic()
+            self._saving, self._last_poll = False, time.monotonic()
 
     def finish(self) -> None:
-        """End the watch: showing the results takes the time that it takes."""
-        if not self._finished:
-            self._finished = True
+        """Cancel the time limit, since showing results may take longer."""
+        if not self._over:
+            self._over = True
             faulthandler.cancel_dump_traceback_later()
 
     def _receive(self, number: int, _: object) -> None:
@@ -118,37 +120,39 @@ class StopSignal:
             raise Interrupted
 
     def _guard(self, pipe: int) -> None:
-        """End the process if work goes on without asking after it was told to stop."""
-        told = math.inf
+        """End the process if work does not poll for some time after a stop."""
+        stop_time = math.inf
         while True:
             if select.select([pipe], [], [], 0.2)[0]:
-                received = os.read(pipe, 64)
-                if not received:
+                signals = os.read(pipe, 64)
+                if not signals:
                     return
-                for number in set(received) & set(SIGNALS):
+                for number in set(signals) & set(SIGNALS):
                     self._signal = self._signal or 128 + number
             now = time.monotonic()
             over = now > max(self._until, self._ready)
             code = self.code or self._signal or (124 if over else 0)
-            if code and not self._finished:
-                if told == math.inf:
-                    told = now
+            if code and not self._over:
+                if stop_time == math.inf:
+                    stop_time = now
                     faulthandler.cancel_dump_traceback_later()
                 silence = SAVING if self._saving else SILENCE
-                if now - max(told, self._asked) > silence:
+                if now - max(stop_time, self._last_poll) > silence:
                     self._end(code, silence)
 
     def _end(self, code: int, silence: float) -> None:
-        """Say what happened, and end this process without asking anybody."""
+        """Print what happened and end this process immediately."""
         why = "the time limit" if code == 124 else signal.Signals(code - 128).name
-        line = f"Error: ended {silence:g} s after {why}, without a reaction{_place()}; {self.saved}"
+        line = (
+            f"Error: ended {silence:g} s after {why}, without a reaction{_place()}; {self.on_exit}"
+        )
         show_cursor = "\x1b[?25h" if os.isatty(2) else ""
         os.write(2, f"{show_cursor}{line}\n".encode(errors="backslashreplace"))
         os._exit(code)
 
 
 def leave(code: int) -> NoReturn:
-    """Exit, also where user code has left threads running that would be waited for without end."""
+    """Exit, even if non-daemon threads of user code never end."""
     others = [each for each in threading.enumerate() if not each.daemon]
     if len(others) > 1:
         threading.Thread(target=_end_after_main, args=(code,), daemon=True).start()
@@ -156,14 +160,14 @@ def leave(code: int) -> NoReturn:
 
 
 def _end_after_main(code: int) -> None:
-    """End the process some time after its main thread has."""
+    """End the process some time after its main thread."""
     threading.main_thread().join()
     time.sleep(SILENCE)
     os._exit(code)
 
 
 def _place() -> str:
-    """Where the main thread is: ` from step (file.py, line 7)`."""
+    """Describe where the main thread is: ` from step (file.py, line 7)`."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     if frame is None:
         return ""

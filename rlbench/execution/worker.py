@@ -1,4 +1,4 @@
-"""Computing one part: rows go to its files, state to its checkpoint, news to whoever watches."""
+"""Compute one part: write its rows and checkpoints, and report progress."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ CHECKPOINT_SHARE = 0.05  # unless saving it would take more than this share of t
 
 
 def compute(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> bool:
-    """Compute a job to its end; True where every seed came to its end well.
+    """Compute a job to its end; return True if every seed is done.
 
     Raises:
-        Stopped: it was told to stop, or its time was over; it can be resumed.
+        Stopped: A signal or the time limit stopped it; the job can be resumed.
     """
     configure_process()
     part = RunFolder(job.folder).part(job.seeds)
@@ -48,7 +48,7 @@ def compute(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> b
 
 
 class PartWorker:
-    """One process's work on one part, from wherever the part stands."""
+    """Training of one part, from its checkpoint or from the beginning."""
 
     def __init__(self, job: Job, part: RunPart) -> None:
         self.job, self.run, self.part = job, job.run, part
@@ -83,10 +83,10 @@ class PartWorker:
         self.saved_at, self.saving = time.monotonic(), 0.0
 
     def run_to_end(self, report: Callable[[Progress], None], stop: StopSignal) -> bool:
-        """See `compute`."""
+        """Train to the end; see `compute`."""
         self._resume()
         view = _ProgressView(self)
-        tested: list[TestPredictions] = []
+        predictions: list[TestPredictions] = []
         try:
             with overflow_allowed():
                 for row in self.trainer.rows():
@@ -107,13 +107,13 @@ class PartWorker:
                         if row.reason:
                             self.info["reason"][str(row.seed)] = row.reason
                     elif isinstance(row, TestPredictions):
-                        tested.append(row)
+                        predictions.append(row)
                     else:
                         self.part.write(row)
                         view.see(row)
             report(view.progress())
-            if tested:
-                self.part.write_arrays("test.npz", gallery(self.agent, tested))
+            if predictions:
+                self.part.write_arrays("test.npz", gallery(self.agent, predictions))
             self._finish()
         finally:
             self.part.close()
@@ -126,14 +126,14 @@ class PartWorker:
             self.part.begin()
             return
         try:
-            saved = checkpoint.load(self.part.checkpoint)
+            saved_state = checkpoint.load(self.part.checkpoint)
         except UserError as error:
             raise UserError(f"{error}: compute these seeds anew with --again") from None
         try:
-            self.part.begin(saved["sizes"])
-            started, restarts = saved["info"]["started"], saved["info"]["restarts"]
-            self.info |= {key: saved["info"][key] for key in ("status", "reason")}
-            if not self.trainer.restore(saved["trainer"]):
+            self.part.begin(saved_state["sizes"])
+            started, restarts = saved_state["info"]["started"], saved_state["info"]["restarts"]
+            self.info |= {key: saved_state["info"][key] for key in ("status", "reason")}
+            if not self.trainer.restore(saved_state["trainer"]):
                 self.note = self.trainer.resume_note
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(
@@ -147,14 +147,14 @@ class PartWorker:
         return time.monotonic() - self.saved_at > pause
 
     def _save(self) -> None:
-        begun = time.monotonic()
+        start = time.monotonic()
         sizes = self.part.flush()
         tree = {"trainer": self.trainer.state(), "sizes": sizes, "info": self.info}
         with writing(self.part.checkpoint):
             checkpoint.save(self.part.checkpoint, tree)
         self._update()
         self.saved_at = time.monotonic()
-        self.saving = self.saved_at - begun
+        self.saving = self.saved_at - start
 
     def _update(self) -> None:
         self.info |= {
@@ -183,22 +183,22 @@ class PartWorker:
 
 
 class _ProgressView:
-    """What a person wants to see of the rows."""
+    """Progress derived from the rows, for displays."""
 
     def __init__(self, session: PartWorker) -> None:
         self.session = session
         self.recent: dict[int, deque[float]] = {}
         self.scores: dict[tuple[int, bool], list[float]] = {}
         self.on_images = False
-        self.begun, self.first_step = time.monotonic(), session.trainer.step
+        self.start, self.first_step = time.monotonic(), session.trainer.step
         self.seeds = len(session.agent.seeds)
         self.points: set[tuple[int, int]] = set()  # of the grid that were evaluated: seed, step
-        self.doing, self.mark = "", self.begun
+        self.doing, self.mark = "", self.start
         self.evaluating = 0.0  # seconds, of evaluations that took long enough to be seen
         self.since = 0.0  # seconds of the evaluation under way
 
     def tick(self, tick: Heartbeat) -> None:
-        """Take in what is done beside training, and for how long."""
+        """Record what is done besides training, and for how long."""
         now = time.monotonic()
         if self.doing or tick.doing:
             self.evaluating += now - self.mark
@@ -223,35 +223,37 @@ class _ProgressView:
         total = self.session.run.total_timesteps
         step = min(self.session.trainer.step, total)  # all environments step together
         seeds = len(self.session.agent.seeds)
-        spent = max(time.monotonic() - self.begun, 1e-9)
+        seconds = max(time.monotonic() - self.start, 1e-9)
         means = [sum(d) / len(d) for d in self.recent.values() if d]
         last = next(reversed(self.scores), None)
         return Progress(
             step=step,
             total=total,
-            rate=(step - self.first_step) * seeds / spent,
+            rate=(step - self.first_step) * seeds / seconds,
             episode_return=sum(means) / len(means) if means else None,
-            score=None if last is None else (min(last[0], total), self._said(self.scores[last])),
+            score=None
+            if last is None
+            else (min(last[0], total), self._score_text(self.scores[last])),
             note=self.session.note,
             doing=self.doing,
-            left=self._left(step, total, spent),
+            left=self._seconds_left(step, total, seconds),
         )
 
-    def _left(self, step: int, total: int, spent: float) -> float | None:
-        """About how many seconds are left, evaluations included; None while that is unknown."""
-        plan, done, trained = self.session.plan, len(self.points), step - self.first_step
-        if (step < total and trained <= 0) or (plan.every() and not done):
+    def _seconds_left(self, step: int, total: int, seconds: float) -> float | None:
+        """Estimate the seconds left, with evaluations; None while unknown."""
+        plan, points_done, steps_done = self.session.plan, len(self.points), step - self.first_step
+        if (step < total and steps_done <= 0) or (plan.every() and not points_done):
             return None
-        left = (spent - self.evaluating) * (total - step) / max(trained, 1)
-        if done:
+        remaining = (seconds - self.evaluating) * (total - step) / max(steps_done, 1)
+        if points_done:
             grid, final = plan.eval_episodes, plan.final_episodes
             rounds = 1.0 if self.on_images else math.ceil(final / LANES) / math.ceil(grid / LANES)
             points = total // plan.every() - step // plan.every()
-            each = (self.evaluating - self.since) * self.seeds / done
-            left += each * (points + rounds) - self.since
-        return max(left, 0.0)
+            each = (self.evaluating - self.since) * self.seeds / points_done
+            remaining += each * (points + rounds) - self.since
+        return max(remaining, 0.0)
 
-    def _said(self, scores: list[float]) -> str:
+    def _score_text(self, scores: list[float]) -> str:
         mean = sum(scores) / len(scores)
         if self.on_images:
             return f"accuracy {100 * mean:.1f} %"

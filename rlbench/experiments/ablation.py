@@ -1,13 +1,12 @@
-"""Ablations: what each of an agent's switches is worth, by itself and beside all others.
+"""Ablations: the effect of each of an agent's switches, alone and with all others on.
 
     [ablation]                    # in a suite's file
     agent = "dqn"
     switches = ["dueling", "n_steps=3", "distribution=c51+v_min=0+v_max=100"]
     parameters = ["gamma=0.98"]   # of all its cells
 
-A switch is a parameter that is true or has the value given, and otherwise is false or what it is
-without being mentioned. The cells are `full` (all on), `none` (all off), `only KEY` and `without
-KEY`.
+A switch is a parameter that is true or has the given value when on, and is false or the default
+when off. The cells are `full` (all on), `none` (all off), `only KEY` and `without KEY`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ ADDED, REMOVED = "added to none", "kept in full"  # the two ways to see a switch
 
 
 class Effect(NamedTuple):
-    """Two cells that differ in one switch: its effect is that of `on` minus that of `off`."""
+    """Two cells that differ in one switch: the effect is the score of `on` minus that of `off`."""
 
     switch: str
     way: str
@@ -37,7 +36,7 @@ class Effect(NamedTuple):
 
 
 class Ablation(BaseModel):
-    """The ablation of a suite."""
+    """Section [ablation] of a suite file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     agent: str
@@ -58,35 +57,35 @@ class Ablation(BaseModel):
         return switches
 
     def variants(self) -> dict[str, dict[str, Any]]:
-        """Parameters of each cell by its name."""
+        """Return the parameters of each cell by its name."""
         values = {name(switch): read(switch) for switch in self.switches}
-        given = parse_assignments(self.parameters)
-        found = {}
-        for cell, switched in self._cells().items():
-            chosen = dict(given)
+        base = parse_assignments(self.parameters)
+        cell_parameters = {}
+        for cell, on_switches in self._cells().items():
+            parameters = dict(base)
             for key, on in values.items():
-                if key in switched:
-                    chosen |= on
+                if key in on_switches:
+                    parameters |= on
                 elif on[key] is True:
-                    chosen[key] = False
-            found[cell] = chosen
-        return found
+                    parameters[key] = False
+            cell_parameters[cell] = parameters
+        return cell_parameters
 
     def effects(self) -> list[Effect]:
-        """What is compared with what, switch by switch."""
+        """List the pairs of cells to compare, switch by switch."""
         cells = self._cells()
-        names = {switched: cell for cell, switched in reversed(cells.items())}
+        names = {on_switches: cell for cell, on_switches in reversed(cells.items())}
         every = cells[FULL]
-        found = []
+        pairs = []
         for switch in self.switches:
             one = frozenset({name(switch)})
-            found.append(Effect(name(switch), ADDED, names[one], NONE))
+            pairs.append(Effect(name(switch), ADDED, names[one], NONE))
             if len(every) > 1:
-                found.append(Effect(name(switch), REMOVED, FULL, names[every - one]))
-        return found
+                pairs.append(Effect(name(switch), REMOVED, FULL, names[every - one]))
+        return pairs
 
     def _cells(self) -> dict[str, frozenset[str]]:
-        """Which switches are on, by the cell's name, each such set once."""
+        """Return the set of switches that are on, by the cell's name, without duplicate sets."""
         every = frozenset(map(name, self.switches))
         cells = {NONE: frozenset[str](), FULL: every}
         cells |= {f"only {key}": frozenset({key}) for key in map(name, self.switches)}
@@ -99,12 +98,12 @@ def _first(cells: dict[str, frozenset[str]], on: frozenset[str]) -> str:
 
 
 def name(switch: str) -> str:
-    """The parameter after which a switch is called: the first of its own."""
+    """Return the name of a switch: its first parameter."""
     return next(iter(read(switch)))
 
 
 def read(switch: str) -> dict[str, Any]:
-    """Parameters of a switch that is on: `dueling`, `n_steps=3`, `distribution=c51+v_min=0`."""
+    """Parse the parameters of a switch: `dueling`, `n_steps=3`, `distribution=c51+v_min=0`."""
     first, *more = re.split(r"\+(?=[\w-]+=)", switch)  # the value of an encoder may have a +
     return parse_assignments([first if "=" in first else f"{first}=true", *more])
 
@@ -120,25 +119,30 @@ def suite_text(
     final_episodes: int = FINAL_EPISODES,
     eval_max_steps: int | None = None,
 ) -> str:
-    """The file of a suite that is one ablation. Its name stands for all that is in it."""
-    said = {"agent": agent, "switches": list(switches), "parameters": list(parameters)}
+    """Write the suite file of an ablation, named by a digest of its content."""
+    ablation = {"agent": agent, "switches": list(switches), "parameters": list(parameters)}
     fewer = None if final_episodes == FINAL_EPISODES else final_episodes
-    given = {"eval_freq": eval_freq, "final_episodes": fewer, "eval_max_steps": eval_max_steps}
-    how = {"preset": preset} | {key: value for key, value in given.items() if value is not None}
+    options = {"eval_freq": eval_freq, "final_episodes": fewer, "eval_max_steps": eval_max_steps}
+    how = {"preset": preset} | {key: value for key, value in options.items() if value is not None}
     where = [{"id": env} | ({} if steps is None else {"steps": steps}) for env in envs]
-    name = f"ablate-{agent}-{digest({**said, **how, 'env': where})[:6]}"
+    name = f"ablate-{agent}-{digest({**ablation, **how, 'env': where})[:6]}"
     about = f"What switches of {agent} are worth: {', '.join(switches)}"
-    lines = [*_lines({"name": name, "description": about, **how}), "", "[ablation]", *_lines(said)]
+    lines = [
+        *_lines({"name": name, "description": about, **how}),
+        "",
+        "[ablation]",
+        *_lines(ablation),
+    ]
     for env in where:
         lines += ["", "[[env]]", *_lines(env)]
     return "\n".join([*lines, ""])
 
 
 def _lines(table: dict[str, Any]) -> list[str]:
-    """A table of TOML: its texts, numbers and lists are written as JSON writes them."""
+    """Format a table of TOML whose texts, numbers and lists are written as in JSON."""
     return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
 
 
 def split(text: str) -> list[str]:
-    """Switches of one option: commas within a value, as in net_arch=64,64, do not part them."""
+    """Split the switches of one option, but not commas within a value such as net_arch=64,64."""
     return [part.strip() for part in re.split(r",(?=\s*[A-Za-z_])", text) if part.strip()]

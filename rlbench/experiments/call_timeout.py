@@ -1,4 +1,4 @@
-"""Trying what may never return: an environment's constructor that waits for something."""
+"""Call a function with a timeout: an environment's constructor may never return."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ T = TypeVar("T")
 
 
 class CallTimeout:
-    """Makes calls that need one environment, until one has taken too long.
+    """Caller of functions that need one environment, until one exceeds the timeout.
 
-    Such a call is left to itself in its thread, which ends with the process: nothing can stop it.
+    A call that exceeds it is abandoned in its daemon thread, since threads cannot be stopped.
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds, self.lost = seconds, False
+        self.seconds, self.timed_out = seconds, False
 
     def __call__(self, call: Callable[[], T]) -> T:
-        """What the call returns or raises; UserError where it, or one before, did neither."""
+        """Return or raise what the call does; UserError if it, or an earlier one, timed out."""
         answer: Future[T] = Future()
-        if not self.lost:
+        if not self.timed_out:
             thread = threading.Thread(target=_answer, args=(call, answer), daemon=True)
             thread.start()
             thread.join(self.seconds)
-            self.lost = not answer.done()
-        if self.lost:
+            self.timed_out = not answer.done()
+        if self.timed_out:
             raise UserError(f"its constructor did not return within {self.seconds:g} s")
         return answer.result()
 

@@ -1,4 +1,4 @@
-"""How long cells are going to take and how much memory: rough, and only for planning."""
+"""Rough estimates of the seconds and memory that cells take, for planning."""
 
 from __future__ import annotations
 
@@ -26,55 +26,56 @@ TRIAL = 15.0  # seconds that a calibration takes, the start of its process inclu
 
 
 class CostEstimate(NamedTuple):
-    """Seconds for all seeds in one lockstep program, and what they are derived from."""
+    """Seconds for all seeds in one lockstep program, and the source of the estimate."""
 
     seconds: float
     source: str
 
     def of(self, some: int, seeds: int) -> float:
-        """Seconds for a part of `some` out of `seeds` seeds."""
+        """Estimate the seconds for a part of `some` out of `seeds` seeds."""
         return (self.seconds - START) * lockstep(some) / lockstep(seeds) + START
 
 
 def lockstep(seeds: int) -> float:
-    """What so many seeds cost together, in units of one alone."""
+    """Return the cost of so many seeds together, relative to one alone."""
     return 1.0 + EACH * (seeds - 1)
 
 
 def estimate(run: Run, out: Path) -> CostEstimate:
-    """From earlier seeds of the run, else of its agent in its environment, else guessed."""
+    """Estimate from earlier seeds of the run, else of its agent and environment, else a guess."""
     beside = (out / env_folder(run.env)).glob(f"{run.agent}-*")
     folders = [RunFolder(path) for path in beside if (path / "run.json").is_file()]
     same = [folder for folder in folders if folder.path == run.folder(out).path]
     for kind, some in (("this run", same), ("runs like it", folders)):
         if costs := [cost for folder in some for cost in _costs(folder)]:
-            return _scaled(statistics.median(costs), run, kind)
-    return _scaled(GUESS, run, "a guess")
+            return _total(statistics.median(costs), run, kind)
+    return _total(GUESS, run, "a guess")
 
 
-def _scaled(cost: float, run: Run, source: str) -> CostEstimate:
+def _total(cost: float, run: Run, source: str) -> CostEstimate:
     steps = max(run.total_timesteps, 1)
     return CostEstimate(cost * steps * lockstep(len(run.seeds)) + START, source)
 
 
 def _costs(folder: RunFolder) -> list[float]:
-    """Seconds per step of one seed alone, of each part that ran in one go, evaluation included."""
+    """List seconds per step of one seed, evaluation included, of parts that ran without restart."""
     costs = []
     for part in folder.parts():
         try:
             info = part.read()
-            begun, ended = (datetime.fromisoformat(info[key]) for key in ("started", "updated"))
-            spent = (ended - begun).total_seconds()
+            start, end = (datetime.fromisoformat(info[key]) for key in ("started", "updated"))
+            seconds = (end - start).total_seconds()
         except (KeyError, ValueError, TypeError, UserError):
             continue  # another run's, or not begun yet
         if "running" not in info["status"].values() and not info.get("restarts"):
-            costs.append(spent / max(info["step"], 1) / lockstep(len(info["seeds"])))
+            costs.append(seconds / max(info["step"], 1) / lockstep(len(info["seeds"])))
     return costs
 
 
 def usual_processes(device: str) -> int:
-    """Processes at once where nobody says how many: one for each core that this one may use, but
-    one alone where there is a GPU to share.
+    """Return the default number of processes: one per available core.
+
+    A single one if there is a GPU, which processes would share.
     """
     import torch
 
@@ -86,8 +87,9 @@ def usual_processes(device: str) -> int:
 
 
 def usual_jobs(run: Run, out: Path) -> int:
-    """The same for the seeds of a run: as few as do for parts of the same size, and one where it
-    would be done while others start.
+    """Return the default number of processes for the seeds of a run.
+
+    The fewest that give parts of the same size; one for runs shorter than starting more takes.
     """
     if estimate(run, out).seconds < SHORT:
         return 1
@@ -97,7 +99,7 @@ def usual_jobs(run: Run, out: Path) -> int:
 
 @same_folder()
 def memory(run: Run) -> int:
-    """Bytes that all seeds of a run take together, beside Python and its libraries."""
+    """Estimate the bytes of all seeds of a run, without Python and its libraries."""
     from rlbench.learning.environments.calls import EnvCalls
     from rlbench.learning.environments.make import env_factory
     from rlbench.learning.environments.spaces import ObsSpec
@@ -111,10 +113,10 @@ def memory(run: Run) -> int:
 
 
 def split(estimates: Sequence[CostEstimate], seeds: Sequence[int], jobs: int) -> list[int]:
-    """Into how many parts the seeds of each cell go, so that `jobs` processes end soonest.
+    """Choose the number of parts of each cell, so that `jobs` processes end soonest.
 
-    Seeds cost least together, so cells stay whole but for those that would take longer than a
-    fair share of everything, and for some of the shortest, which fill the processes at the end.
+    Seeds cost least together, so cells stay whole, except those longer than a fair share of the
+    total, and some of the shortest, which fill the processes at the end.
     """
     fair = sum(estimate.seconds for estimate in estimates) / jobs
     shortest = sorted(range(len(estimates)), key=lambda i: estimates[i].seconds)
@@ -141,7 +143,7 @@ def _costs_of(
 
 
 def makespan(costs: Sequence[float], jobs: int) -> float:
-    """When the last of so many processes ends that take the longest first."""
+    """Return when the last of `jobs` processes ends if the longest are started first."""
     ends = [0.0] * jobs
     for cost in sorted(costs, reverse=True):
         heapq.heapreplace(ends, ends[0] + cost)

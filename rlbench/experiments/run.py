@@ -1,4 +1,4 @@
-"""A run: what to do, planned and checked before anything is written."""
+"""A run: the settings of one agent on one environment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FLOOR = "random"  # the agent that learning is measured from
 
 @dataclass(frozen=True)
 class Run:
-    """What to do. Everything moves its digest but `seeds`, `device` and what comes after that."""
+    """Settings of a run. All fields before `seeds`, and most others, determine its digest."""
 
     agent: str
     env: str
@@ -46,7 +46,7 @@ class Run:
     cannot: dict[str, Any] = field(default_factory=dict)  # settings that the agent has not
 
     def identity(self) -> dict[str, Any]:
-        """All that can move a number: fields that differ from their defaults, and the version."""
+        """Return what determines results: non-default fields and the agent's version."""
         optional = {
             "env_kwargs": self.env_kwargs,
             "config": self.config.changed(),
@@ -67,7 +67,7 @@ class Run:
         }
 
     def limit(self) -> StepLimit:
-        """How long an evaluation episode may last."""
+        """Return the step limit of evaluation episodes."""
         from rlbench.learning.evaluation.episode_limit import StepLimit
 
         return StepLimit(self.eval_max_steps, default_eval_max_steps(self.total_timesteps))
@@ -99,43 +99,42 @@ class Run:
         }
 
     @classmethod
-    def from_json(cls, saved: dict[str, Any], seeds: Sequence[int], device: str = "auto") -> Run:
-        """The run that a run.json tells of.
+    def from_json(cls, record: dict[str, Any], seeds: Sequence[int], device: str = "auto") -> Run:
+        """Read the run that a run.json describes.
 
         Raises:
-            UserError: it is damaged, of another version of the agent, or names what is not
-                trusted.
+            UserError: The file is damaged, of another agent version, or names untrusted code.
         """
         from rlbench.learning import named_objects
 
         try:
-            named_objects.check("run.json", agent=saved["agent"])
-            agent = registry.agent_class(saved["agent"])
-            if saved["agent_version"] != agent.version:
+            named_objects.check("run.json", agent=record["agent"])
+            agent = registry.agent_class(record["agent"])
+            if record["agent_version"] != agent.version:
                 raise UserError(
-                    f"this run was made with version {saved['agent_version']} of "
-                    f"{saved['agent']}, this is version {agent.version}: run it anew"
+                    f"this run was made with version {record['agent_version']} of "
+                    f"{record['agent']}, this is version {agent.version}: run it anew"
                 )
-            identity = saved["identity"]
-            config = agent.Config.build(saved["agent"], saved["config"])
+            identity = record["identity"]
+            config = agent.Config.build(record["agent"], record["config"])
             encoder = getattr(config, "encoder", "")
-            named_objects.check("run.json", env=saved["env"], encoder=encoder)
+            named_objects.check("run.json", env=record["env"], encoder=encoder)
             return cls(
-                agent=saved["agent"],
-                env=saved["env"],
+                agent=record["agent"],
+                env=record["env"],
                 config=config,
-                total_timesteps=saved["total_timesteps"],
+                total_timesteps=record["total_timesteps"],
                 seeds=tuple(seeds),
-                env_kwargs=saved["env_kwargs"],
-                n_envs=saved["n_envs"],
+                env_kwargs=record["env_kwargs"],
+                n_envs=record["n_envs"],
                 eval_freq=identity.get("eval_freq"),
-                eval_episodes=saved["eval_episodes"],
-                final_episodes=saved["final_episodes"],
+                eval_episodes=record["eval_episodes"],
+                final_episodes=record["final_episodes"],
                 eval_max_steps=identity.get("eval_max_steps"),
                 device=device,
-                variant=saved["variant"],
-                preset=saved["preset"],
-                cannot=saved.get("cannot", {}),
+                variant=record["variant"],
+                preset=record["preset"],
+                cannot=record.get("cannot", {}),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(

@@ -35,7 +35,7 @@ _HERE = Path(__file__).parent.parent / "suites"
 
 
 def _read_seeds(seeds: Any) -> Any:
-    """Seeds as `--seeds` takes them, or a list."""
+    """Parse seeds as `--seeds` takes them, or a list."""
     try:
         return read_seeds(seeds)
     except UserError as error:
@@ -50,7 +50,7 @@ class _Table(BaseModel):
 
 
 class Env(_Table):
-    """An environment, and how long everyone has in it; by default each agent's usual time."""
+    """Environment of a suite with its budget; by default each agent's usual one."""
 
     id: str
     steps: Int | None = Field(None, ge=0, description="env steps per seed")
@@ -62,12 +62,12 @@ class Env(_Table):
 
     @property
     def title(self) -> str:
-        said = [f"{key}={value}" for key, value in self.kwargs.items()]
-        return " ".join(["+".join([self.id, *self.wraps]), *said])
+        arguments = [f"{key}={value}" for key, value in self.kwargs.items()]
+        return " ".join(["+".join([self.id, *self.wraps]), *arguments])
 
 
 class Variant(BaseModel):
-    """Agents once more, with other parameters: all keys but `agents`; `n_envs` may be one."""
+    """Agents with other parameters: all keys but `agents`, and possibly `n_envs`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     agents: tuple[str, ...] = Field(min_length=1)
@@ -78,7 +78,7 @@ class Variant(BaseModel):
 
 
 class Suite(_Table):
-    """What a suite's file says."""
+    """Content of a suite file."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
@@ -97,22 +97,24 @@ class Suite(_Table):
     timeout: Float | None = Field(None, gt=0, description="seconds that a part of a cell may take")
 
     def entrants(self, env: Env | None = None) -> list[tuple[str, str, dict[str, Any]]]:
-        """(agent, name of its variant or "", parameters of that), of all or in an environment."""
+        """List (agent, variant name or "", its parameters), of all or of one environment."""
         plain: list[tuple[str, str, dict[str, Any]]] = [(agent, "", {}) for agent in self.agents]
-        varied = [
+        variants = [
             (agent, name, variant.parameters)
             for name, variant in self.variant.items()
             for agent in variant.agents
         ]
         if self.ablation:
             agent = self.ablation.agent
-            varied += [(agent, name, given) for name, given in self.ablation.variants().items()]
+            variants += [
+                (agent, name, settings) for name, settings in self.ablation.variants().items()
+            ]
         only = env.agents if env else ()
-        return [entrant for entrant in plain + varied if not only or entrant[0] in only]
+        return [entrant for entrant in plain + variants if not only or entrant[0] in only]
 
 
 def builtin() -> dict[str, str]:
-    """Names of the suites that come with rlbench, and what they are."""
+    """Return the descriptions of the suites that come with rlbench, by name."""
     return {name: _read(find(name)).description for name in names()}
 
 
@@ -122,7 +124,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Path:
-    """The file of a suite: one that comes with rlbench, or a path."""
+    """Return the file of a suite that comes with rlbench, or of a path."""
     path = _HERE / f"{name}.toml" if name in names() else Path(name)
     if not path.is_file():
         hint = f"{nearest(name, names())} (rlbench list suites, or the path of a TOML file)"
@@ -131,37 +133,36 @@ def find(name: str) -> Path:
 
 
 def load(name: str) -> Suite:
-    """Read and check a suite, by name or path.
+    """Read and check a suite, by name or path, without making environments.
 
     Raises:
-        UserError: there is none, it is no TOML, or it says what nothing knows. Whether environments
-            can be made is not looked at.
+        UserError: The file does not exist, is not TOML, or has unknown keys, agents or wrappers.
     """
     path = find(name)
-    return _known(_read(path), path.name)
+    return _check_names(_read(path), path.name)
 
 
 def loads(text: str, file: str) -> Suite:
-    """`load` of what a file has in it; mistakes begin with its name."""
-    return _known(_parsed(text, file), file)
+    """Parse a suite file; error messages begin with `file`."""
+    return _check_names(_parse(text, file), file)
 
 
-def _known(suite: Suite, file: str) -> Suite:
-    """The suite, if what it names is there."""
+def _check_names(suite: Suite, file: str) -> Suite:
+    """Check that agents and wrappers exist and nothing is listed twice; return the suite."""
     if not suite.entrants():
         raise UserError(
             f"{file} names no agents: agents = [...], a [variant.NAME] or an [ablation]"
         )
     agents = [agent for agent, _, _ in suite.entrants()]
     wraps = [wrap.partition(":")[0] for env in suite.env for wrap in _own(env.wraps)]
-    for what, words, known in (
+    for what, words, choices in (
         ("agent", agents, registry.agents()),
         ("agent of this suite", [agent for env in suite.env for agent in env.agents], agents),
         ("wrapper", wraps, registry.wrappers() if wraps else {}),
     ):
         for word in words:
-            if word not in known:
-                hint = f"{nearest(word, known)} (rlbench list {what.split()[0]}s)"
+            if word not in choices:
+                hint = f"{nearest(word, choices)} (rlbench list {what.split()[0]}s)"
                 raise UserError(f"{file}: no {what} '{word}'.{hint}")
     titles = [env.title for env in suite.env]
     twice = [f"[[env]] {title}" for title in titles if titles.count(title) > 1]
@@ -176,49 +177,49 @@ def _known(suite: Suite, file: str) -> Suite:
 
 def _read(path: Path) -> Suite:
     try:
-        return _parsed(path.read_text(encoding="utf-8"), path.name)
+        return _parse(path.read_text(encoding="utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
 
 
-def _parsed(text: str, file: str) -> Suite:
+def _parse(text: str, file: str) -> Suite:
     try:
-        return _checked(tomllib.loads(text), file)
+        return _validate(tomllib.loads(text), file)
     except (ValueError, RecursionError) as error:  # also of whole numbers with 5,000 digits
         raise UserError(f"{file} cannot be read: {error}") from None
 
 
 def _own(wraps: Sequence[str]) -> list[str]:
-    """Those that are names of ours, and not `package.module:Class`."""
+    """List the wrappers that are registered names, not `package.module:Class`."""
     pieces = [wrap.split(":") for wrap in wraps]
     modules = [len(piece) > 1 and ("." in piece[0] or piece[1].isidentifier()) for piece in pieces]
     return [wrap for wrap, module in zip(wraps, modules, strict=True) if not module]
 
 
-def _checked(tables: dict[str, Any], file: str) -> Suite:
-    """The tables as a suite, or the first mistake in one line."""
+def _validate(tables: dict[str, Any], file: str) -> Suite:
+    """Validate the tables; the first mistake becomes a UserError of one line."""
     try:
         return Suite(**tables)
     except ValidationError as error:
-        found = error.errors()
-    unknown = [one for one in found if one["type"] == "extra_forbidden"]  # they say most
-    first = [*unknown, *found][0]
-    where, told = list(first["loc"]), [file]
+        errors = error.errors()
+    unknown = [one for one in errors if one["type"] == "extra_forbidden"]  # they say most
+    first = [*unknown, *errors][0]
+    where, position = list(first["loc"]), [file]
     kind: type[BaseModel] = Suite
     if where[0] == "ablation" and len(where) > 1:
-        kind, where, told = Ablation, where[1:], [file, "[ablation]"]
+        kind, where, position = Ablation, where[1:], [file, "[ablation]"]
     elif where[0] == "env" and len(where) > 2:
-        kind, where, told = Env, where[2:], [file, f"[[env]] number {int(where[1]) + 1}"]
+        kind, where, position = Env, where[2:], [file, f"[[env]] number {int(where[1]) + 1}"]
     elif where[0] == "variant" and len(where) > 2:
-        kind, where, told = Variant, where[2:], [file, f"[variant.{where[1]}]"]
+        kind, where, position = Variant, where[2:], [file, f"[variant.{where[1]}]"]
     key = str(where[0])
     if first["type"] == "extra_forbidden":
         raise UserError(
-            f"{': '.join(told)} has no key '{key}'.{nearest(key, kind.model_fields)}"
+            f"{': '.join(position)} has no key '{key}'.{nearest(key, kind.model_fields)}"
             f" (known: {', '.join(kind.model_fields)})"
         )
     if first["type"] == "missing":
-        raise UserError(f"{': '.join(told)} lacks {key}")
-    said = re.sub("^Value error, |Input ", "", first["msg"])
+        raise UserError(f"{': '.join(position)} lacks {key}")
+    reason = re.sub("^Value error, |Input ", "", first["msg"])
     value = json.dumps(first["input"], default=str)
-    raise UserError(f"{': '.join(told)}: {key} = {value[:40]}: {said}")
+    raise UserError(f"{': '.join(position)}: {key} = {value[:40]}: {reason}")

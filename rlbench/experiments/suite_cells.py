@@ -1,4 +1,4 @@
-"""The cells of a suite: each a run of its own in the ordinary store, with what has become of it."""
+"""Cells of a suite: each is an ordinary run, with the state of its seeds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ States = dict[int, tuple[str, str]]  # seed -> its state, and why
 
 @dataclass(frozen=True)
 class SuiteCell:
-    """An agent in an environment. `error`: why it cannot be run; then there may be no `run`."""
+    """Agent on an environment. `error`: why it cannot run; `run` is None if it was not planned."""
 
     env: str  # as the suite calls it
     agent: str
@@ -51,34 +51,35 @@ class SuiteCell:
         return f"{self.entrant} on {self.env}"
 
     def states(self) -> States:
-        """State of each seed: from the store, and `missing` what is not in it."""
-        found = dict.fromkeys(self.seeds, ("missing", ""))
+        """Return the state of each seed from its run folder; `missing` if it is not there."""
+        states = dict.fromkeys(self.seeds, ("missing", ""))
         if self.error:
-            found = dict.fromkeys(self.seeds, ("failed", self.error))
+            states = dict.fromkeys(self.seeds, ("failed", self.error))
         try:
             for part in RunFolder(self.path).parts() if self.path else []:
                 info = part.read_now()
                 for seed in set(info["seeds"]) & set(self.seeds):
-                    found[seed] = info["status"][str(seed)], info["reason"].get(str(seed), "")
+                    states[seed] = info["status"][str(seed)], info["reason"].get(str(seed), "")
         except UserError as error:  # a damaged file
-            found = dict.fromkeys(self.seeds, ("failed", str(error)))
-        return found
+            states = dict.fromkeys(self.seeds, ("failed", str(error)))
+        return states
 
 
 def cells(suite: Suite, seeds: Sequence[int], device: str, out: Path) -> list[SuiteCell]:
-    """All cells of a suite, environment by environment.
+    """Plan all cells of a suite, environment by environment.
+
+    An environment that cannot be made (within `PATIENCE` seconds), or that an agent cannot handle,
+    becomes the `error` of its cells.
 
     Raises:
-        UserError: a parameter that an agent has not, or a value that is none. An environment that
-            cannot be made, or not in `PATIENCE`, or that an agent cannot handle, is the `error` of
-            its cells.
+        UserError: A parameter is unknown or has an invalid value.
     """
-    made = []
+    entries = []
     for env in suite.env:
         patience = CallTimeout(PATIENCE)
         for entrant in suite.entrants(env):
-            made.append(_cell(suite, env, patience, entrant, tuple(seeds), device, out))
-    return made
+            entries.append(_cell(suite, env, patience, entrant, tuple(seeds), device, out))
+    return entries
 
 
 def _cell(
@@ -98,25 +99,25 @@ def _cell(
     try:  # parameters, and nothing else; to know the environment's version may take an import
         patience(partial(plan, agent, env.id, seeds, total_timesteps=0, **options))
     except UserError:
-        if not patience.lost:
+        if not patience.timed_out:
             raise
-    made: Run | None = None
+    run: Run | None = None
     facts: dict[str, Any] = {}
     error = ""
     saturates = registry.agent_class(agent).saturates
     try:
         if agent == FLOOR:  # settings as `rlbench run` has them for the floor
-            measured: dict[str, Any] = {"eval_max_steps": suite.eval_max_steps}
+            evaluation: dict[str, Any] = {"eval_max_steps": suite.eval_max_steps}
             if suite.eval_max_steps is None:
                 limit = partial(baseline_limit, "+".join([env.id, *env.wraps]), kwargs, env.steps)
-                measured = {"eval_max_steps": patience(limit)}
+                evaluation = {"eval_max_steps": patience(limit)}
         else:
-            measured = {
+            evaluation = {
                 "eval_freq": suite.eval_freq,
                 "eval_episodes": suite.eval_episodes,
                 "eval_max_steps": suite.eval_max_steps,
             }
-        planned = partial(
+        make_plan = partial(
             plan,
             agent,
             env.id,
@@ -125,14 +126,14 @@ def _cell(
             epochs=None if saturates else env.epochs,
             n_envs=n_envs,
             final_episodes=suite.final_episodes,
-            **measured,
+            **evaluation,
             env_kwargs=kwargs,
             device=device,
             **options,
         )
-        made = patience(planned)
-        facts = patience(partial(_facts, made))
-        made.folder(out).check()
+        run = patience(make_plan)
+        facts = patience(partial(_facts, run))
+        run.folder(out).check()
     except UserError as reason:
         error = str(reason)
     timeout = suite.timeout if env.timeout is None else env.timeout
@@ -142,9 +143,9 @@ def _cell(
         name=name,
         seeds=seeds,
         timeout=timeout,
-        run=made,
-        path=made.folder(out).path if made else None,
-        command=command_of(made, parameters, suite.preset) if made else "",
+        run=run,
+        path=run.folder(out).path if run else None,
+        command=command_of(run, parameters, suite.preset) if run else "",
         metadata=facts,
         error=error,
     )
@@ -156,7 +157,7 @@ def _facts(run: Run) -> dict[str, Any]:
 
 
 def command_again(run: Run) -> str:
-    """The `rlbench run` that computes a run anew, read from its run.json."""
+    """Return the `rlbench run` command that repeats a run read from its run.json."""
     try:
         usual = plan(run.agent, run.env, run.seeds, total_timesteps=run.total_timesteps)
     except UserError:  # there are parameters that must be given
@@ -167,7 +168,7 @@ def command_again(run: Run) -> str:
 
 
 def command_of(run: Run, parameters: Collection[str], preset: bool) -> str:
-    """The `rlbench run` of a run with these parameters given."""
+    """Return the `rlbench run` command of a run with these parameters."""
     seeds = seed_ranges(run.seeds)
     words = ["rlbench", "run", run.agent, "--env", run.env]
     words += ["--seed" if len(run.seeds) == 1 else "--seeds", seeds]
@@ -189,15 +190,15 @@ def command_of(run: Run, parameters: Collection[str], preset: bool) -> str:
     return shlex.join(words)
 
 
-def manifest(suite: Suite, planned: Sequence[SuiteCell], out: Path, typed: str) -> dict[str, Any]:
-    """What `suite.json` says: the suite, its cells, and how to compute each by itself.
+def manifest(suite: Suite, entries: Sequence[SuiteCell], out: Path, command: str) -> dict[str, Any]:
+    """Return the content of `suite.json`: the suite, its cells, and a command for each.
 
-    A cell's `variant` is what results call it, `name` what the suite calls it.
+    A cell's `variant` is its name in results, `name` its name in the suite.
     """
-    listed = []
-    for cell in planned:
+    records = []
+    for cell in entries:
         run, path = cell.run, cell.path
-        listed.append(
+        records.append(
             {
                 "env": run.env if run else cell.env,
                 "env_kwargs": run.env_kwargs if run else {},
@@ -215,18 +216,18 @@ def manifest(suite: Suite, planned: Sequence[SuiteCell], out: Path, typed: str) 
         "format": 1,
         "name": suite.name,
         "description": suite.description,
-        "command": typed,
+        "command": command,
         "suite": suite.model_dump(mode="json"),
-        "cells": listed,
-        "commands": [cell.command for cell in planned],
+        "cells": records,
+        "commands": [cell.command for cell in entries],
     }
 
 
-def shard(planned: Sequence[SuiteCell], number: int, of: int) -> list[SuiteCell]:
-    """The `number`-th (from 1) of so many shares: dealt in an order drawn from the names."""
+def shard(entries: Sequence[SuiteCell], number: int, of: int) -> list[SuiteCell]:
+    """Return share `number` (from 1) of `of`, dealt in a pseudo-random order of the names."""
 
     def drawn(index: int) -> str:
-        cell = planned[index]
+        cell = entries[index]
         return hashlib.sha256(f"{cell.env}|{cell.agent}|{cell.name}".encode()).hexdigest()
 
-    return [planned[i] for i in sorted(sorted(range(len(planned)), key=drawn)[number - 1 :: of])]
+    return [entries[i] for i in sorted(sorted(range(len(entries)), key=drawn)[number - 1 :: of])]

@@ -1,4 +1,4 @@
-"""With what, when and how results were made."""
+"""Provenance of results: command, time, versions and machine."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def now() -> str:
 
 
 def command() -> str:
-    """What was typed."""
+    """Return the command line, or "from Python"."""
     program = Path(sys.argv[0])
     ours = program.name == "rlbench" or program.parts[-2:] == ("rlbench", "__main__.py")
     return shlex.join(["rlbench", *sys.argv[1:]]) if ours else "from Python"
 
 
 def machine(libraries: Sequence[str] = ()) -> dict[str, Any]:
-    """Versions and commit that results were made with."""
+    """Return the versions, commit and platform that results are made with."""
     names = ("torch", "numpy", "gymnasium", *libraries)
     versions = {"rlbench": __version__, "python": platform.python_version()}
     for name in names:
@@ -47,12 +47,12 @@ def machine(libraries: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """Commit of the checkout that this code runs from, `+` where it has changes; else None."""
+    """Return the commit of this checkout, with `+` if it has changes; None without a checkout."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
             cwd=here,
             capture_output=True,
@@ -62,4 +62,4 @@ def _commit() -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or None
+    return process.stdout.strip() or None

@@ -1,7 +1,7 @@
-"""The JSON files of a store, run.json, part.json and suite.json: one check for all who read them.
+"""Readers and writers of the JSON files run.json, part.json and suite.json.
 
-A record is written with a checksum over everything else in it. Tables and figures are made only
-from records that still fit theirs; files of earlier versions have none.
+A record is written with a checksum of everything else in it. Tables and figures are made only from
+records that match theirs; files of earlier versions have none.
 """
 
 from __future__ import annotations
@@ -24,28 +24,30 @@ _Check = Callable[[Any], bool]
 
 
 def corrupt(file: Path, why: object) -> UserError:
-    """The error for a file of a run that cannot be what was written."""
-    said = plain_text(why, REASON_LIMIT)
-    return UserError(f"{file} is corrupt ({said}): restore it, or delete its folder and run again")
+    """Make the error for a file of a run that is not what was written."""
+    reason = plain_text(why, REASON_LIMIT)
+    return UserError(
+        f"{file} is corrupt ({reason}): restore it, or delete its folder and run again"
+    )
 
 
 def checksum(content: bytes) -> str:
-    """16 hexadecimal digits of the SHA-256 of a file, whatever its line ends are."""
+    """Return 16 hex digits of the SHA-256 of a file, independent of its line ends."""
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()[:16]
 
 
 def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with the checksum that `check_seal` asks for, and text that can be shown."""
-    plain = json.loads(json.dumps(_shown(record)))
+    """Add the checksum that `check_seal` tests, and make text printable."""
+    plain = json.loads(json.dumps(_printable(record)))
     plain.pop("checksum", None)
     return {**plain, "checksum": _seal(plain)}
 
 
 def check_seal(file: Path, record: Mapping[str, Any]) -> None:
-    """Refuse a record that was changed after it was written.
+    """Reject a record that was changed after it was written.
 
     Raises:
-        UserError: its checksum is not that of its content.
+        UserError: The checksum does not match the content.
     """
     plain = {key: value for key, value in record.items() if key != "checksum"}
     if record.get("checksum", seal := _seal(plain)) != seal:
@@ -56,10 +58,10 @@ def check_seal(file: Path, record: Mapping[str, Any]) -> None:
 
 
 def check_checksum(file: Path) -> None:
-    """Refuse a file of a part that is not what its part.json says was written, if that does.
+    """Reject a file of a part that does not match the checksum in part.json, if it has one.
 
     Raises:
-        UserError: its content has another checksum.
+        UserError: The checksum does not match the content.
     """
     sums = read_part(file.with_name("part.json")).get("checksums") or {}
     if file.name in sums and checksum(read_file(file)) != sums[file.name]:
@@ -71,10 +73,10 @@ def _seal(plain: Mapping[str, Any]) -> str:
 
 
 def read_run(file: Path) -> dict[str, Any]:
-    """A run.json whose fields have the right types.
+    """Read a run.json and check the types of its fields.
 
     Raises:
-        UserError: it cannot be read, or a field is missing or of the wrong type.
+        UserError: It cannot be read, or a field is missing or of the wrong type.
     """
     run = _read(file)
     _check_format(file, run)
@@ -82,14 +84,14 @@ def read_run(file: Path) -> dict[str, Any]:
     data = run.get("data")
     if data:
         _check(file, data, _DATA, {}, "data.")
-    return _shown(run)
+    return _printable(run)
 
 
 def read_part(file: Path) -> dict[str, Any]:
-    """A part.json whose fields have the right types, with a `reason` of every seed that has one.
+    """Read a part.json and check the types of its fields; `reason` may be missing.
 
     Raises:
-        UserError: it cannot be read, or a field is missing or of the wrong type.
+        UserError: It cannot be read, or a field is missing or of the wrong type.
     """
     part = _read(file)
     _check(file, part, _PART, _PART_MAY)
@@ -100,14 +102,14 @@ def read_part(file: Path) -> dict[str, Any]:
         if status[str(seed)] not in STATUSES:
             raise corrupt(file, f"unknown status {status[str(seed)]!r}")
     part["status"] = {str(seed): status[str(seed)] for seed in seeds}
-    return _shown({**part, "reason": part.get("reason") or {}})
+    return _printable({**part, "reason": part.get("reason") or {}})
 
 
 def read_suite(file: Path) -> dict[str, Any]:
-    """A suite.json whose fields have the right types.
+    """Read a suite.json and check the types of its fields.
 
     Raises:
-        UserError: it cannot be read, or a field is missing or of the wrong type.
+        UserError: It cannot be read, or a field is missing or of the wrong type.
     """
     suite = _read(file)
     _check_format(file, suite)
@@ -119,15 +121,15 @@ def read_suite(file: Path) -> dict[str, Any]:
     return suite
 
 
-def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with text that every file and terminal takes, where text is for people."""
-    shown = dict(record)
+def _printable(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the text fields of a record printable."""
+    printable = dict(record)
     for field in ("variant", "command", "network"):
-        if isinstance(shown.get(field), str):
-            shown[field] = plain_text(shown[field])
-    if reasons := shown.get("reason"):
-        shown["reason"] = {seed: plain_text(why, REASON_LIMIT) for seed, why in reasons.items()}
-    return shown
+        if isinstance(printable.get(field), str):
+            printable[field] = plain_text(printable[field])
+    if reasons := printable.get("reason"):
+        printable["reason"] = {seed: plain_text(why, REASON_LIMIT) for seed, why in reasons.items()}
+    return printable
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -155,7 +157,7 @@ def _check(
     optional: Mapping[str, _Check],
     where: str = "",
 ) -> None:
-    """Refuse missing fields and wrong types; an optional field may be null."""
+    """Reject missing fields and wrong types; an optional field may be null."""
     if not isinstance(record, dict):
         raise corrupt(file, f"its {where.strip('. ')} is no object")
     for name in fields:

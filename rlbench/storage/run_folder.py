@@ -48,13 +48,13 @@ FILES: dict[type[Any], str] = {
 
 
 def header(kind: type[Any]) -> str:
-    """First line of the file that holds rows of this kind."""
+    """Return the first line of the CSV file for rows of this kind."""
     return ",".join("return" if name == "ret" else name for name in kind._fields) + "\n"
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say in one line where a file cannot be written."""
+    """Convert OSError to CannotWrite."""
     try:
         yield
     except OSError as error:
@@ -62,10 +62,10 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def refuse_link(folder: Path) -> None:
-    """Refuse to write into the folder of a run or part through a symbolic link.
+    """Reject the folder of a run or part that is a symbolic link.
 
     Raises:
-        UserError: it is one.
+        UserError: It is a symbolic link.
     """
     if folder.is_symlink():
         raise UserError(
@@ -75,19 +75,19 @@ def refuse_link(folder: Path) -> None:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Replace the file as a whole: a reader sees the old text or the new one."""
+    """Replace a JSON file atomically."""
     text = json.dumps(sealed(value), indent=2) + "\n"
     with writing(path):
         replace_bytes(path, text.encode("utf-8"))
 
 
 def env_folder(env: str) -> str:
-    """An environment's name as one folder name."""
+    """Return an environment's name as a folder name."""
     return bounded("".join(c if c.isalnum() or c in "-_.," else "_" for c in env))
 
 
 def bounded(name: str) -> str:
-    """A file name that file systems take: a longer one is cut, with a digest of all of it."""
+    """Cut a file name to what file systems allow, with a digest of the whole name."""
     if len(name.encode()) <= LONGEST_NAME:
         return name
     end = f"...{hashlib.sha256(name.encode()).hexdigest()[:8]}"
@@ -95,7 +95,7 @@ def bounded(name: str) -> str:
 
 
 def seed_ranges(seeds: Sequence[int]) -> str:
-    """`0-4,7` for (0, 1, 2, 3, 4, 7)."""
+    """Format seeds as ranges: `0-4,7` for (0, 1, 2, 3, 4, 7)."""
     groups: list[list[int]] = []
     for seed in sorted(seeds):
         if groups and seed == groups[-1][-1] + 1:
@@ -107,11 +107,11 @@ def seed_ranges(seeds: Sequence[int]) -> str:
 
 @contextlib.contextmanager
 def locked(folder: Path, what: str, wait: float = WAIT) -> Iterator[None]:
-    """Be the only writer of a folder.
+    """Hold the write lock of a folder.
 
     Raises:
-        Busy: another process still is after `wait` seconds.
-        UserError: the folder cannot be written to, or is a symbolic link.
+        Busy: Another process holds it for more than `wait` seconds.
+        UserError: The folder cannot be written to, or is a symbolic link.
     """
     refuse_link(folder)
     try:
@@ -130,18 +130,21 @@ def locked(folder: Path, what: str, wait: float = WAIT) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether another process is the writer of a folder or is about to be (see `Queue`), as far as
-    can be seen from here.
+    """Return whether another process writes to a folder or is about to (see `Queue`).
 
-    Needs no more than to read it. Where the system cannot say, it is: nothing is taken for dead.
+    Needs read permission only. If the system cannot tell, the answer is True, so that no live
+    process is taken for dead.
     """
-    return _held(folder, unknown=False) or _held(folder / "lock", unknown=True)
+    return _has_lock(folder, unknown=False) or _has_lock(folder / "lock", unknown=True)
 
 
-def _held(path: Path, unknown: bool) -> bool:
-    """Whether a process holds the lock of a file or folder; `unknown` where nobody can say."""
+def _has_lock(path: Path, unknown: bool) -> bool:
+    """Return whether a process holds the lock of a file or folder.
+
+    `unknown` if it cannot be told.
+    """
     try:
-        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     except OSError:
@@ -149,68 +152,68 @@ def _held(path: Path, unknown: bool) -> bool:
     try:
         # Shared, so that readers do not see each other. It is held for microseconds, and `locked`
         # waits longer than that.
-        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
         return unknown
     finally:
-        os.close(opened)
+        os.close(descriptor)
     return False
 
 
 class Queue:
-    """Parts that this process is going to compute: readers see them as running, not as stopped.
+    """Parts that this process is going to compute, shown as running to readers.
 
-    Each is marked by a lock of the folder itself, which a process that dies gives back.
+    Each is marked by a lock of the folder itself, which is released if the process dies.
     """
 
     def __init__(self, folders: Iterable[Path] = ()) -> None:
-        self._opened: dict[Path, int] = {}
+        self._descriptors: dict[Path, int] = {}
         for folder in folders:
             self.add(folder)
 
     def add(self, folder: Path) -> None:
-        """Mark a part; nothing happens where another process has, or the file system cannot."""
-        if folder in self._opened:
+        """Mark a part, unless another process has or the file system has no locks."""
+        if folder in self._descriptors:
             return
         with contextlib.suppress(OSError):
-            opened = self._opened[folder] = os.open(folder, os.O_RDONLY)
+            descriptor = self._descriptors[folder] = os.open(folder, os.O_RDONLY)
             for _ in range(20):  # a reader may look at it just now
                 with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     return
                 time.sleep(0.005)
 
     def remove(self, folder: Path) -> None:
-        """Take the mark away; nothing happens where there is none."""
-        if (opened := self._opened.pop(folder, None)) is not None:
-            os.close(opened)
+        """Remove the mark of a part, if there is one."""
+        if (descriptor := self._descriptors.pop(folder, None)) is not None:
+            os.close(descriptor)
 
     def __enter__(self) -> Queue:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for folder in list(self._opened):
+        for folder in list(self._descriptors):
             self.remove(folder)
 
 
 def stopped(status: dict[str, str]) -> dict[str, str]:
-    """The status of seeds of which no process is alive."""
+    """Replace the status `running` by `stopped`, for seeds without a live process."""
     return {seed: "stopped" if now == "running" else now for seed, now in status.items()}
 
 
 class RunFolder:
-    """The folder of one run."""
+    """Folder of one run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def open(self, identity: dict[str, Any], first: dict[str, Any]) -> None:
-        """Create the folder with `first` as its run.json, or check that it is this run's.
+        """Create the folder with `first` as its run.json, or check that it holds this run.
 
         Raises:
-            UserError: the place cannot be written or holds something else.
+            UserError: The folder cannot be written or holds something else.
         """
         refuse_link(self.path)
         for pattern in ("run.json.*.tmp", "curve.*.tmp"):
@@ -220,8 +223,8 @@ class RunFolder:
             inside = next((p for p in self.path.parents if (p / "run.json").exists()), None)
             if inside is not None:
                 raise UserError(f"{inside} is a run itself: choose another --out")
-            held = self.path.is_dir() and any(p.suffix != ".tmp" for p in self.path.iterdir())
-            if held and not file.exists():  # else another process has just begun this run
+            occupied = self.path.is_dir() and any(p.suffix != ".tmp" for p in self.path.iterdir())
+            if occupied and not file.exists():  # else another process has just begun this run
                 raise UserError(f"{self.path} holds something else: choose another --out")
             try:
                 with writing(self.path):
@@ -232,24 +235,24 @@ class RunFolder:
                     f"cannot write to {self.path}: {error.reason}: choose another --out"
                 ) from None
             return
-        saved = self.read()
-        if saved.get("identity") != identity:
+        record = self.read()
+        if record.get("identity") != identity:
             raise UserError(f"{self.path} holds another run: choose another --out")
-        if saved.get("data") != first.get("data"):  # the name of a file says not what is in it
+        if record.get("data") != first.get("data"):  # the name of a file says not what is in it
             raise UserError(
                 f"{self.path} was made with other images than are there now: choose another --out"
             )
-        if saved.get("teacher", first.get("teacher")) != first.get("teacher"):
+        if record.get("teacher", first.get("teacher")) != first.get("teacher"):
             raise UserError(
                 f"{self.path} learned from other agents than its source holds now: choose another "
                 "--out"
             )
 
     def read(self) -> dict[str, Any]:
-        """What its run.json says.
+        """Read run.json.
 
         Raises:
-            UserError: the file is damaged, or of another version.
+            UserError: The file is damaged, or of another version.
         """
         file = self.path / "run.json"
         run = read_run(file)
@@ -258,10 +261,10 @@ class RunFolder:
         return run
 
     def check(self) -> None:
-        """Refuse to go on where a record is damaged; nothing is wrong where there is none.
+        """Check the records of the run and its parts, if there are any.
 
         Raises:
-            UserError: a record is damaged.
+            UserError: A record is damaged.
         """
         if (self.path / "run.json").exists():
             self.read()
@@ -276,7 +279,7 @@ class RunFolder:
 
 
 class RunPart:
-    """Seeds that train in lockstep: their rows, status, checkpoint and trained agent."""
+    """Part of a run: seeds trained in lockstep, with rows, status, checkpoint and agent."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -284,15 +287,15 @@ class RunPart:
         self._files: dict[type[Any], IO[bytes]] = {}
 
     def read(self) -> dict[str, Any]:
-        """What its part.json says.
+        """Read part.json.
 
         Raises:
-            UserError: the file is damaged.
+            UserError: The file is damaged.
         """
         return read_part(self.path / "part.json")
 
     def read_now(self) -> dict[str, Any]:
-        """What it says, with the status `stopped` for seeds that nobody computes any more."""
+        """Read part.json, with the status `stopped` for running seeds without a live process."""
         alive = is_locked(self.path)  # before it is read: a process may end in between
         part = self.read()
         return part if alive else {**part, "status": stopped(part["status"])}
@@ -301,35 +304,35 @@ class RunPart:
         return "running" not in self.read()["status"].values()
 
     def reserve(self, seeds: Sequence[int]) -> None:
-        """Put the part on disk before it is computed: it can be resumed, and is nobody else's."""
+        """Write part.json before the part is computed, so that no other process takes the seeds."""
         status = {str(seed): "running" for seed in seeds}
         self.write_info({"seeds": list(seeds), "status": status, "reason": {}, "step": 0})
 
     def clear(self) -> None:
-        """Delete what it holds, first that it is a part."""
+        """Delete the files of the part, part.json first."""
         (self.path / "part.json").unlink()
         for file in self.path.iterdir():
             if file.name != "lock":
                 file.unlink()
 
     def cut(self, seeds: Sequence[int]) -> None:
-        """Delete the rows of these seeds, then their names: others are left as they are."""
-        info, gone = self.read(), set(map(str, seeds))
+        """Delete these seeds and their rows from the part."""
+        info, names = self.read(), set(map(str, seeds))
         whole = info.pop("checksums", None) is not None
         self.write_info(info)  # without checksums, which do not hold while it is cut
         for name in FILES.values():
             path = self.path / name
             first, *lines = path.read_bytes().splitlines(keepends=True)
-            kept = [line for line in lines if line.partition(b",")[0].decode() not in gone]
+            rows = [line for line in lines if line.partition(b",")[0].decode() not in names]
             with writing(path):
-                replace_bytes(path, b"".join([first, *kept]))
+                replace_bytes(path, b"".join([first, *rows]))
         for key in ("status", "reason"):
-            info[key] = {seed: value for seed, value in info[key].items() if seed not in gone}
-        info["seeds"] = [seed for seed in info["seeds"] if str(seed) not in gone]
+            info[key] = {seed: value for seed, value in info[key].items() if seed not in names}
+        info["seeds"] = [seed for seed in info["seeds"] if str(seed) not in names]
         self.write_info(info | ({"checksums": self.checksums()} if whole else {}))
 
     def checksums(self) -> dict[str, str]:
-        """Checksums of the files that tables and figures are made of, by name."""
+        """Return the checksums of the files that tables and figures are made of, by name."""
         paths = [self.path / name for name in (*FILES.values(), "test.npz")]
         return {path.name: checksum(path.read_bytes()) for path in paths if path.is_file()}
 
@@ -340,7 +343,7 @@ class RunPart:
         write_json(self.path / "part.json", info)
 
     def begin(self, sizes: dict[str, int] | None = None) -> None:
-        """Open the row files: anew, or cut back to `sizes` (bytes) to go on from there."""
+        """Open the row files: empty, or truncated to `sizes` (bytes) to resume."""
         clean(self.path, "*.tmp")
         for kind, name in FILES.items():
             path = self.path / name
@@ -351,20 +354,20 @@ class RunPart:
                 )
             with writing(path):
                 if sizes is None:
-                    kept = header(kind).encode()
+                    content = header(kind).encode()
                 elif not path.is_file() or path.stat().st_size < sizes[name]:
                     raise UserError(
                         f"{path} is shorter than when it was saved: run again with --again"
                     )
                 else:
-                    kept = read_file(path)[: sizes[name]]
-                if not kept.startswith(header(kind).encode()):
+                    content = read_file(path)[: sizes[name]]
+                if not content.startswith(header(kind).encode()):
                     raise UserError(f"{path} was begun by another version: run again with --again")
-                replace_bytes(path, kept)  # a new file: the old one may have another name, too
+                replace_bytes(path, content)  # a new file: the old one may have another name, too
                 self._files[kind] = open_here(path, "ab")
 
     def write(self, row: Row) -> None:
-        """Append one row (evaluation, episode or metric)."""
+        """Append one row: an evaluation, episode or metric."""
         line = ",".join(map(str, row)) + "\n"
         try:
             self._files[type(row)].write(line.encode("utf-8", "backslashreplace"))
@@ -372,30 +375,30 @@ class RunPart:
             raise CannotWrite(self.path / FILES[type(row)], error) from None
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Write a file of arrays, whole or not at all."""
+        """Write a file of arrays atomically."""
         path = self.path / name
         with writing(path), replacing(path) as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
     def flush(self) -> dict[str, int]:
-        """Write everything out; bytes of each file, by name."""
+        """Flush the row files; return the bytes of each by name."""
         for kind, file in self._files.items():
             with writing(self.path / FILES[kind]):
                 file.flush()
         return {FILES[kind]: file.tell() for kind, file in self._files.items()}
 
     def close(self) -> None:
-        """Close the row files; what was not flushed may be lost."""
+        """Close the row files; rows that were not flushed may be lost."""
         for file in self._files.values():
             with contextlib.suppress(OSError):
                 file.close()
 
 
 def find_run(text: str, out: Path) -> Path:
-    """A run's folder from its path, or from its name or digest below `out`.
+    """Find a run's folder by its path, or by its name or digest below `out`.
 
     Raises:
-        UserError: none or several fit.
+        UserError: No run matches, or several do.
     """
     path = Path(text)
     for folder in (path, path.parent, path.parent.parent) if path.exists() else ():

@@ -1,4 +1,4 @@
-"""Call code of the user's: what it raises never passes as an exit or an interrupt of our own."""
+"""Calls of user code whose exceptions never exit or interrupt this process."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ T = TypeVar("T")
 
 
 class UserCodeError(Exception):
-    """A call of user code went wrong: the seed ends with `status`, failed or diverged."""
+    """Error: user code failed; the seed ends with `status`, failed or diverged."""
 
     def __init__(self, status: str, what: str, detail: str = "") -> None:
         super().__init__(f"{what}: {detail}" if detail else what)
         self.status, self.what, self.detail = status, what, detail
 
     def reason(self, where: str = "") -> str:
-        """What went wrong, and where if that is said: `ValueError in evaluation: no such door`."""
+        """Format the reason: `ValueError in evaluation: no such door`."""
         what = f"{self.what} {where}" if where else self.what
         return f"{what}: {self.detail}" if self.detail else what
 
 
 def guarded(call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Call the user's code; what it raises becomes a Fault, SystemExit and the like included.
+    """Call user code and convert what it raises, including SystemExit, to UserCodeError.
 
-    Ctrl-C passes, and so does a UserError.
+    Ctrl-C and UserError are raised unchanged.
     """
     try:
         return call(*args, **kwargs)
@@ -37,16 +37,17 @@ def guarded(call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
 
 def as_fault(error: BaseException) -> UserCodeError:
-    """The Fault that an exception of user code becomes; raises one that passes."""
+    """Convert an exception of user code to UserCodeError; raise those that pass unchanged."""
     if isinstance(error, UserCodeError | UserError) or _pressed(error):
         raise error
-    name, said = type(error).__name__, first_line(error)
-    return UserCodeError("failed", name, "" if said == name else said)
+    name, message = type(error).__name__, first_line(error)
+    return UserCodeError("failed", name, "" if message == name else message)
 
 
 def constructed(make: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Call a constructor of the user's, or import a module: as `guarded`, but ordinary exceptions
-    pass.
+    """Call a user's constructor, or import a module; ordinary exceptions pass unchanged.
+
+    Others, such as SystemExit, become a UserError.
     """
     try:
         return make(*args, **kwargs)
@@ -57,8 +58,10 @@ def constructed(make: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
 
 def _pressed(error: BaseException) -> bool:
-    """Whether a person may have pressed Ctrl-C. Where we handle signals ourselves, that raises
-    Interrupted, and a plain KeyboardInterrupt is the user code's own.
+    """Return whether a KeyboardInterrupt may come from Ctrl-C.
+
+    Where rlbench handles signals, Ctrl-C raises Interrupted, and a plain KeyboardInterrupt comes
+    from user code.
     """
     if type(error) is not KeyboardInterrupt:
         return isinstance(error, KeyboardInterrupt)

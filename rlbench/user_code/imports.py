@@ -1,4 +1,4 @@
-"""Objects of the user's, found by `package.module:Name`."""
+"""Imports of user code, also from the current folder."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from rlbench.user_code import trust
 
 
 def import_module(name: str) -> Any:
-    """The module, also one in the current folder, where console scripts do not look.
+    """Import a module, also from the current folder, which console scripts do not search.
 
-    Only then is that folder searched from now on: it must not replace an installed package.
+    The folder is added to the search path only if needed, so that it never replaces an installed
+    package.
     """
     if name not in sys.modules and trust.outside(name):
         sys.path[:] = trust.search_path()
@@ -21,7 +22,7 @@ def import_module(name: str) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, in one line."""
+    """Return the first line of an exception's message."""
     try:
         text = str(error).strip()
     except BaseException as failure:  # its own __str__ fails, or exits

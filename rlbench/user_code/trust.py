@@ -1,4 +1,4 @@
-"""Which modules may be imported because a file names them: see docs/reliability.md."""
+"""Rules for modules that files name: which may be imported; see docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ VARIABLE = "RLBENCH_TRUST"  # of the environment, so that worker processes have 
 
 
 def trusted() -> bool:
-    """Whether the user trusts whatever files name."""
+    """Return whether the user trusts all code that files name."""
     return os.environ.get(VARIABLE, "") not in ("", "0")
 
 
 @contextmanager
 def trusting(on: bool) -> Iterator[None]:
-    """Trust whatever files name within the block; with `on=False` nothing changes."""
+    """Trust all code that files name within the block, if `on`."""
     before = os.environ.get(VARIABLE)
     if on:
         os.environ[VARIABLE] = "1"
@@ -33,35 +33,34 @@ def trusting(on: bool) -> Iterator[None]:
 
 
 def outside(module: str) -> str | None:
-    """The file that importing a module would run, if it is not an installed one; else None.
+    """Return the file that importing a module would run, or None if it is an installed module.
 
-    Installed is what Python finds without looking in the current folder: the standard library,
-    site-packages and PYTHONPATH. A folder without `__init__.py` is never installed. Nothing is
-    imported.
+    Installed is what Python finds without the current folder: the standard library, site-packages
+    and PYTHONPATH. A folder without `__init__.py` is never installed. Nothing is imported.
     """
     top = module.partition(".")[0]
     if top == "rlbench" or not top:
         return None
-    found = _find(top, search_path())
-    if found is None:
+    spec = _find(top, search_path())
+    if spec is None:
         return None
     here = os.path.realpath(os.curdir)
     others = [
         entry for entry in sys.path if Path(entry).is_absolute() and os.path.realpath(entry) != here
     ]
-    installed = _find(top, others)
-    if found.origin and installed and installed.origin == found.origin:
+    installed_spec = _find(top, others)
+    if spec.origin and installed_spec and installed_spec.origin == spec.origin:
         return None
-    return found.origin or str(next(iter(found.submodule_search_locations or ()), top))
+    return spec.origin or str(next(iter(spec.submodule_search_locations or ()), top))
 
 
 def search_path() -> list[str]:
-    """Where modules that a user names are looked for: in the current folder too."""
+    """Return the search path for modules that a user names, with the current folder."""
     return sys.path if "" in sys.path or "." in sys.path else ["", *sys.path]
 
 
 def _find(name: str, path: Sequence[str]) -> ModuleSpec | None:
-    """Where a top-level module would come from."""
+    """Find the spec of a top-level module without importing it."""
     for finder in sys.meta_path:
         look = getattr(finder, "find_spec", None)
         if look and (spec := look(name, path)) is not None:

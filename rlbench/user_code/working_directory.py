@@ -1,4 +1,4 @@
-"""Keep the current folder as it is, whatever user code makes of it."""
+"""Protection of the current folder from user code that changes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def same_folder() -> Iterator[None]:
-    """Return to the current folder in the end: relative paths keep their meaning."""
+    """Restore the current folder at the end, so that relative paths stay valid."""
     before = Path.cwd()
     try:
         yield
