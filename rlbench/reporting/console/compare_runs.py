@@ -1,4 +1,4 @@
-"""The short answer in the terminal: which run is better, by how much, at what cost."""
+"""Comparison of runs in the terminal: scores, differences and cost."""
 
 import math
 from functools import partial
@@ -21,16 +21,18 @@ from rlbench.reporting.tables.image_accuracy import GOALS, accuracy_table
 from rlbench.reporting.tables.load import Results
 from rlbench.reporting.tables.summaries import cut_of, interval_text, overall, percent_text
 
-LOST = "runs that lost seeds come last: means are over the seeds with a score, and flatter them"
+LOST_NOTE = (
+    "runs that lost seeds come last: means are over the seeds with a score, and flatter them"
+)
 Columns = dict[str, list[Text] | list[str]]  # cells by header
 
 
 def compare(results: Results, console: Console) -> None:
-    """Print a table per data set, and one per environment without: in each the best run first.
+    """Print one table per data set, and one per other environment, with the best run first.
 
-    Runs on image data by mean test accuracy, others by mean return; those that lost seeds come
-    last, for their means leave these out. What is not there is a "-", and the column of seeds says
-    why.
+    Runs on image data are ordered by mean test accuracy, others by mean return; those that lost
+    seeds come last, since their means leave these out. Missing values are "-", and the column of
+    seeds says why.
     """
     for name, runs in accuracy_table(results).groupby("set"):
         _print_accuracies(str(name), runs, console)
@@ -64,9 +66,9 @@ def _print_accuracies(name: str, runs: pd.DataFrame, console: Console) -> None:
     others = runs.loc[runs["gap_to"] != "", ["gap_to", "network"]].drop_duplicates()
     to = ", ".join(f"{label} ({network})" for label, network in others.itertuples(index=False))
     bounds = dict.fromkeys(cut_of(runs, of, percent=True) for of in measures.values())
-    said = ", ".join(filter(None, ["95 % t-interval over the seeds", *bounds]))
+    how = ", ".join(filter(None, ["95 % t-interval over the seeds", *bounds]))
     notes = {
-        " and ".join(measures): f"on the test images: mean [{said}]",
+        " and ".join(measures): f"on the test images: mean [{how}]",
         "gap": "percentage points from the same network with labels [95 % Welch interval]"
         + (f": {to}" if to else ""),
         " and ".join(goals): "images seen when validation accuracy first was there, median over "
@@ -74,7 +76,7 @@ def _print_accuracies(name: str, runs: pd.DataFrame, console: Console) -> None:
         "uses": "gradient samples per image seen",
     }
     if runs["lost"].any():
-        notes["seeds"] = LOST
+        notes["seeds"] = LOST_NOTE
     title = f"{name}, {items:,} test images" if items else name
     whole = _table(label | scores | costs)
     if console.is_terminal and width_of(console, whole) > console.width:
@@ -89,17 +91,17 @@ def _print_returns(name: str, runs: pd.DataFrame, console: Console) -> None:
         "*seeds": [_seeds(run) for run in _rows(runs)],
         "*return": [_return(run) for run in _rows(runs)],
         "IQM": [number_text(value) for value in runs["iqm"]],
-        "*solved": [_solved(run) for run in _rows(runs)],
+        "*solved": [_solved_share(run) for run in _rows(runs)],
         "steps": [f"{steps:,}" for steps in runs["step"]],
         "seconds": [number_text(seconds) for seconds in runs["seconds"]],
     }
-    said = ", ".join(filter(None, ["95 % t-interval", cut_of(runs)]))
-    notes = {"return": f"mean over the seeds [{said}]"}
+    how = ", ".join(filter(None, ["95 % t-interval", cut_of(runs)]))
+    notes = {"return": f"mean over the seeds [{how}]"}
     if runs["solved"].notna().any():
         goal = runs["reward_threshold"].dropna().iloc[0]
         notes["solved"] = f"seeds with a return of at least {goal:g}, of those that have ended"
     if runs["lost"].any():
-        notes["seeds"] = LOST
+        notes["seeds"] = LOST_NOTE
     _print(console, name, [_table(columns)], notes)
 
 
@@ -128,7 +130,7 @@ def _return(run: pd.Series) -> Text:
     return Text(f"{number_text(run['mean'])} [{interval_text(run)}]" if run["n"] else "-")
 
 
-def _solved(run: pd.Series) -> str:
+def _solved_share(run: pd.Series) -> str:
     return "-" if pd.isna(run["solved"]) else f"{run['solved']} of {run['ended']}"
 
 
@@ -159,8 +161,8 @@ def _gap(run: pd.Series, items: int) -> Text:
 
 
 def _images_to(goal: int, run: pd.Series) -> Text:
-    images, reached = run[f"images_{goal}"], run[f"reached_{goal}"]
+    images, reach_count = run[f"images_{goal}"], run[f"reached_{goal}"]
     if pd.isna(images):
         return Text("-")
     text = "-" if math.isinf(images) else f"{images:,.0f}"
-    return Text(text if reached == run["of"] else f"{text} ({reached} of {run['of']})")
+    return Text(text if reach_count == run["of"] else f"{text} ({reach_count} of {run['of']})")

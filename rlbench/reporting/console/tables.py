@@ -1,4 +1,4 @@
-"""Tables for people: in a terminal they fold at its edge, elsewhere nothing is folded or cut."""
+"""Tables for the console: folded to the width of a terminal, never cut elsewhere."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -29,9 +29,9 @@ COLORS = {"running": "cyan", "stopped": "yellow", "diverged": "red", "failed": "
 
 
 def print_summary(results: Results, console: Console) -> None:
-    """One table per run: a line per seed, then what the seeds say together.
+    """Print one table per run: a line per seed, then a summary over the seeds.
 
-    Runs on image data say how many of the test images were named right, besides the return.
+    Runs on image data also show the share of test images classified correctly.
     """
     seeds = dict(list(per_seed(results).groupby(RUN)))
     for _, run in overall(results).iterrows():
@@ -57,9 +57,9 @@ def print_summary(results: Results, console: Console) -> None:
 
 
 def print_runs(results: Results, console: Console) -> None:
-    """One line per run: seeds done of all, the step they reached, IQM and the path, never cut.
+    """Print one line per run: seeds done of all, their step, IQM and the full path.
 
-    With the mean accuracy, if there is a run on image data.
+    Also the mean accuracy, if there is a run on image data.
     """
     runs = overall(results)
     accuracy = ["accuracy"] if runs["data"].any() else []
@@ -79,7 +79,7 @@ def print_runs(results: Results, console: Console) -> None:
 
 
 def _verdict(run: pd.Series) -> Iterator[tuple[str, str]]:
-    """What the seeds of a run say together, as lines (name, text)."""
+    """Summarise the seeds of a run as lines (name, text)."""
     if rest := unscored(run):
         yield "seeds", f"{run['n']} of {run['of']} with a final score; {rest}"
     if run["data"]:
@@ -93,8 +93,8 @@ def _verdict(run: pd.Series) -> Iterator[tuple[str, str]]:
     yield name, f"{number_text(run['mean'])}   {_interval(run, interval_text(run))}"
     measures = {"accuracy_": "accuracy", "g_": "G-mean", "": name}
     cuts = [(what, cut_of(run, of, percent=of == "accuracy_")) for of, what in measures.items()]
-    if said := [f"{what} {text}" for what, text in cuts if text]:
-        yield "intervals", "; ".join(said)
+    if notes := [f"{what} {text}" for what, text in cuts if text]:
+        yield "intervals", "; ".join(notes)
     yield "IQM", number_text(run["iqm"])
     if run["cut"]:
         what = "test images were not answered" if run["data"] else "final episodes did not end"
@@ -127,30 +127,32 @@ def _accuracy(run: pd.Series, what: str = "") -> str:
 
 
 def unscored(run: pd.Series, of: str = "") -> str:
-    """Why a run has fewer scores than seeds: "1 running, 1 diverged"; empty where it has not."""
+    """Explain why a run has fewer scores than seeds: "1 running, 1 diverged"; else ""."""
     rest = [f"{run[f'n_{status}']} {status}" for status in COLORS if run[f"n_{status}"]]
-    if lost := run["n_done"] - run[f"{of}n"]:
-        rest.append(f"{lost} done without a score")
+    if missing := run["n_done"] - run[f"{of}n"]:
+        rest.append(f"{missing} done without a score")
     return ", ".join(rest)
 
 
 def worst(run: pd.Series) -> str:
-    """The worst status among the seeds of a run."""
+    """Return the worst status among the seeds of a run."""
     order = ("failed", "diverged", "timeout", "stopped", "running")
     return next((status for status in order if run[f"n_{status}"]), "done")
 
 
 def table_of(*columns: str) -> Table:
-    """A table with one rule; numbers to the right, the columns marked with * to the left."""
+    """Make a table with numbers to the right, and columns marked with * to the left."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="")
     for column in columns:
-        left = column.startswith("*")
-        table.add_column(column.lstrip("*"), justify="left" if left else "right", overflow="fold")
+        is_text = column.startswith("*")
+        table.add_column(
+            column.lstrip("*"), justify="left" if is_text else "right", overflow="fold"
+        )
     return table
 
 
 def print_table(console: Console, table: Table, fold: bool) -> None:
-    """Print a table as wide as it is, or folded at the edge of a terminal."""
+    """Print a table at its full width, or folded at the edge of a terminal."""
     width = width_of(console, table)
     if fold and console.is_terminal and width > console.width:
         _fold(table, width - console.width)
@@ -160,12 +162,12 @@ def print_table(console: Console, table: Table, fold: bool) -> None:
 
 
 def width_of(console: Console, table: Table) -> int:
-    """The width of a table that is not folded."""
+    """Return the width of a table that is not folded."""
     return console.measure(table, options=console.options.update(max_width=10_000)).maximum
 
 
 def _fold(table: Table, excess: int) -> None:
-    """Make columns narrower, the widest first, as long as no word has to be cut."""
+    """Narrow columns, the widest first, as long as no word has to be cut."""
     cells = [[str(cell) for cell in (column.header, *column.cells)] for column in table.columns]
     widths = [max(map(cell_len, column), default=0) for column in cells]
     words = [
@@ -181,15 +183,15 @@ def _fold(table: Table, excess: int) -> None:
 
 
 def print_split(seconds: dict[str, float], steps: int, console: Console) -> None:
-    """What training spent its time on: seconds, their share, and microseconds per env step."""
+    """Print the time that training spent: seconds, share, and microseconds per env step."""
     table = table_of("part", "seconds", "share", "us per env step", "*")
     total = max(sum(seconds.values()), 1e-9)
-    for part, spent in sorted(seconds.items(), key=lambda item: -item[1]):
-        share = spent / total
-        each = f"{1e6 * spent / max(steps, 1):.1f}"
+    for part, time in sorted(seconds.items(), key=lambda item: -item[1]):
+        share = time / total
+        each = f"{1e6 * time / max(steps, 1):.1f}"
         table.add_row(
             Text(plain_text(part)),
-            f"{spent:.1f}",
+            f"{time:.1f}",
             f"{100 * share:.0f} %",
             each,
             "\u2588" * round(30 * share),

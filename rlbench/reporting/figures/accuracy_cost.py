@@ -1,4 +1,4 @@
-"""Accuracy on image data against what it costs: images seen, gradient samples and seconds."""
+"""Accuracy on image data against its cost: images seen, gradient samples and seconds."""
 
 import textwrap
 from typing import Any, NamedTuple
@@ -59,7 +59,7 @@ WIDTH = 10.5  # inches, of a figure
 
 
 class _Curve(NamedTuple):
-    """What is drawn of one run."""
+    """Data of the curve of one run."""
 
     points: pd.DataFrame  # of its seeds
     line: pd.DataFrame  # of their mean
@@ -72,13 +72,15 @@ Entries = list[tuple[Line2D, str]]  # of a legend
 
 
 def accuracy_figure(results: Results, title: str | None = None) -> Figure:
-    """Validation accuracy of runs on image data: a row of panels per data set, one per cost.
+    """Draw validation accuracy of runs on image data: a row of panels per data set, one per cost.
 
-    As in `plots.learning_curve` a seed is a thin line, and their mean a thick one with a band. A
-    diamond is the mean test accuracy of the seeds that are done, at their mean cost; of the agents
-    in `LEVELS` there is only a line at that height. Costs that differ by more than `FAR` have a
-    logarithmic axis, accuracies the logarithm of the error as soon as a mean is `GOOD`. Raises
-    UserError where nothing has been evaluated yet.
+    As in `learning_curve` a seed is a thin line, and the mean a thick one with a band. A diamond is
+    the mean test accuracy of the finished seeds at their mean cost; agents in `LEVELS` have only a
+    line at that height. Costs that differ by more than `FAR` have a logarithmic axis; accuracies
+    have a logarithmic error axis once a mean is `GOOD`.
+
+    Raises:
+        UserError: Nothing has been evaluated yet.
     """
     table, points = accuracy_table(results), validation_points(results)
     points = points.merge(results.runs[[*SEED, "status"]], on=SEED)
@@ -134,7 +136,7 @@ def _curve(
 
 
 def _entries(curves: list[_Curve], levels: pd.DataFrame) -> Entries:
-    """What the legend says: curves, and levels that have no height yet."""
+    """List the entries of the legend: curves, and levels without a height yet."""
     entries = [(Line2D([], [], **c.look, lw=2), c.text) for c in curves]
     for label in levels.loc[levels["accuracy_n"] == 0, "label"]:
         entries.append((Line2D([], [], color=GREY, ls=":"), f"{label}, no test yet"))
@@ -142,7 +144,7 @@ def _entries(curves: list[_Curve], levels: pd.DataFrame) -> Entries:
 
 
 def _shape(entries: Entries) -> tuple[int, int]:
-    """Lines and columns that a legend takes: three columns or two, where there is room."""
+    """Return the rows and columns of a legend: three columns, or two if they do not fit."""
     font = FontProperties(size=mpl.rcParams["legend.fontsize"])
     lines = [text.splitlines() for _, text in entries]
     widths = [
@@ -151,8 +153,8 @@ def _shape(entries: Entries) -> tuple[int, int]:
     ]
     for columns in (3, 2, 1):
         parts = [part for part in np.array_split(np.arange(len(entries)), columns) if part.size]
-        needed = sum(max(widths[i] for i in part) + 45 for part in parts)  # points
-        if needed < 72 * WIDTH or columns == 1:
+        width = sum(max(widths[i] for i in part) + 45 for part in parts)  # points
+        if width < 72 * WIDTH or columns == 1:
             break
     return max((sum(len(lines[i]) for i in part) for part in parts), default=0), columns
 
@@ -161,13 +163,13 @@ def _row(row: SubFigure, curves: list[_Curve], levels: pd.DataFrame, items: int)
     """Draw the panels of one data set with `items` test images."""
     panels = row.subplots(1, len(COSTS), sharey=True)
     means = [c.line["mean"].max() for c in curves] + [c.test["accuracy"] for c in curves]
-    reached = pd.Series([*means, *levels["accuracy_mean"]], dtype="float64").dropna()
+    heights = pd.Series([*means, *levels["accuracy_mean"]], dtype="float64").dropna()
     panels[0].set_ylabel("validation accuracy")
-    if reached.max() >= GOOD:
+    if heights.max() >= GOOD:
         _error_scale(panels[0], items)
         panels[0].set_ylabel("validation accuracy (log of the error)")
-    seen = [*reached, *(y for c in curves for y in c.points["accuracy"])]
-    _limit(panels[0], seen if curves else [0.0, 1.0])
+    all_heights = [*heights, *(y for c in curves for y in c.points["accuracy"])]
+    _limit(panels[0], all_heights if curves else [0.0, 1.0])
     panels[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
     for axes, cost in zip(panels, COSTS, strict=True):
         _panel(axes, cost, curves)
@@ -179,8 +181,8 @@ def _row(row: SubFigure, curves: list[_Curve], levels: pd.DataFrame, items: int)
 def _panel(axes: Axes, cost: str, curves: list[_Curve]) -> None:
     """Draw all curves against one cost."""
     ends = [np.nanmax([c.test[cost], *c.points[cost], 0]) for c in curves]
-    paid = [end for end in ends if end > 0]
-    log = bool(paid) and max(paid) > FAR * min(paid)
+    costs = [end for end in ends if end > 0]
+    log = bool(costs) and max(costs) > FAR * min(costs)
     alpha = 0.18 if len(curves) < 3 else 0.1
     for c in curves:
         points, line = (rows[rows[cost] > 0] if log else rows for rows in (c.points, c.line))
@@ -197,17 +199,17 @@ def _panel(axes: Axes, cost: str, curves: list[_Curve]) -> None:
     if log:
         first = min(x for c in curves for x in [*c.points[cost], c.test[cost]] if x > 0)
         axes.set_xscale("log")
-        axes.set_xlim(first / 1.1, 1.1 * max(paid))
+        axes.set_xlim(first / 1.1, 1.1 * max(costs))
         axes.xaxis.set_minor_formatter(NullFormatter())
-    elif paid:
-        axes.set_xlim(-0.02 * max(paid), 1.02 * max(paid))
+    elif costs:
+        axes.set_xlim(-0.02 * max(costs), 1.02 * max(costs))
     else:
         axes.set_xticks([])
     axes.xaxis.set_major_formatter(FuncFormatter(thousands))
 
 
 def _error_scale(axes: Axes, items: int) -> None:
-    """Accuracies at the logarithm of their error, half an image added: 100 % has a place too."""
+    """Scale accuracies by the logarithm of their error plus half an image, finite at 100 %."""
     half = 0.5 / items if items else 1e-4
 
     def height(accuracy: Any) -> Any:
@@ -222,7 +224,7 @@ def _error_scale(axes: Axes, items: int) -> None:
 
 
 def _limit(axes: Axes, heights: list[float]) -> None:
-    """All heights are seen, with room around; a band may leave the panel."""
+    """Set limits that include all lines with a margin; a band may leave the panel."""
     scale = axes.yaxis.get_transform()
     low, high = scale.transform(np.array([np.nanmin(heights), np.nanmax(heights)]))
     room = max(0.05 * (high - low), 0.01)

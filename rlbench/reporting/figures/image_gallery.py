@@ -1,4 +1,4 @@
-"""What a run on image data got wrong, and where it looked: figures from its `test.npz`."""
+"""Figures of a run's `test.npz`: its mistakes, and where its window moved."""
 
 import math
 import textwrap
@@ -32,10 +32,12 @@ ARROW = " \N{RIGHTWARDS ARROW} "
 
 
 def save_gallery(run: str | Path, folder: str | Path | None = None) -> list[Path]:
-    """Write `confusion`, `mistakes` and `paths` of a run, as PNG and SVG, into its or a folder.
+    """Write `confusion`, `mistakes` and `paths` of a run as PNG and SVG into a folder.
 
-    There are no mistakes where nothing was wrong, and no paths where there is no window. Raises
-    UserError where the run has no answers yet, or where their file is corrupt.
+    The default is the run's folder. Without mistakes, or a window, the figure is left out.
+
+    Raises:
+        UserError: The run has no predictions yet, or their file is corrupt.
     """
     answers = read_answers(run)
     figures = {"confusion": confusion(answers)}
@@ -48,9 +50,9 @@ def save_gallery(run: str | Path, folder: str | Path | None = None) -> list[Path
 
 
 def confusion(answers: Answers) -> Figure:
-    """Images of a class (row) that were taken for a class (column), mean over the seeds.
+    """Draw the images of each class (row) by predicted class (column), mean over the seeds.
 
-    Right answers are blue, wrong ones orange, by their share of the row's images.
+    Correct predictions are blue, wrong ones orange, by their share of the row's images.
     """
     seeds, classes = len(answers.predictions), len(answers.names) - 1
     counts = confusion_counts(answers)
@@ -91,20 +93,27 @@ def confusion(answers: Answers) -> Figure:
 
 
 def mistakes(answers: Answers) -> Figure:
-    """Test images that most seeds got wrong: their class, and what most took them for."""
+    """Draw the test images that most seeds got wrong, with true and most predicted class."""
     wrong = answers.predictions != answers.labels
-    seeds, shown = len(wrong), len(answers.shown)
+    seeds, image_count = len(wrong), len(answers.shown)
+    wrong_count = int(wrong.any(0).sum())
     who = f"some of {seeds} seeds" if seeds > 1 else "the only seed"
     title = (
-        f"{answers.title}: {shown} of the {wrong.any(0).sum():,} test images that {who} got wrong"
+        f"{answers.title}: {image_count} of the {wrong_count:,} test images that {who} got wrong"
         + (", first those that most did" if seeds > 1 else "")
     )
     with style():
-        figure, panels = _grid(shown, COLUMNS, 1.12, 1.5, title)
+        figure, panels = _grid(image_count, COLUMNS, 1.12, 1.5, title)
         for axes, index, image in zip(panels, answers.shown, answers.images, strict=True):
             guess, count = most_common_mistake(answers, int(index))
-            true, said = (_short(answers.names[i], 13) for i in (answers.labels[index], guess))
-            name = true + (ARROW if len(true + said) <= 12 else f"{ARROW.rstrip()}\n") + said
+            true, prediction = (
+                _short(answers.names[i], 13) for i in (answers.labels[index], guess)
+            )
+            name = (
+                true
+                + (ARROW if len(true + prediction) <= 12 else f"{ARROW.rstrip()}\n")
+                + prediction
+            )
             _show(axes, image, int(answers.images.max()))
             axes.set_title(f"{name}\n({count} of {seeds} seed{'s' * (seeds > 1)})", size=7.5)
         freeze_layout(figure)
@@ -112,7 +121,7 @@ def mistakes(answers: Answers) -> Figure:
 
 
 def paths(answers: Answers) -> Figure:
-    """Where a policy put its window, glimpse by glimpse, on some test images."""
+    """Draw the positions of a policy's window, glimpse by glimpse, on some test images."""
     assert answers.paths is not None
     walks, none = answers.paths, len(answers.names) - 1
     title = f"{answers.title}, seed {walks['seed'][0]}: its window, glimpse by glimpse"
@@ -121,11 +130,11 @@ def paths(answers: Answers) -> Figure:
         for i, axes in enumerate(panels):
             _show(axes, walks["path_images"][i], int(walks["path_images"].max()))
             _walk(axes, [(int(row), int(column)) for row, column in walks["paths"][i]], walks)
-            true, said = (int(walks[name][i]) for name in ("path_labels", "path_predictions"))
-            said = said if 0 <= said < none else none
-            names = [_short(answers.names[k], 16) for k in (true, said)]
+            true, prediction = (int(walks[name][i]) for name in ("path_labels", "path_predictions"))
+            prediction = prediction if 0 <= prediction < none else none
+            names = [_short(answers.names[k], 16) for k in (true, prediction)]
             gap = " " if len("".join(names)) < 10 else "\n"
-            color, weight = ("black", "normal") if true == said else (COLORS[3], "bold")
+            color, weight = ("black", "normal") if true == prediction else (COLORS[3], "bold")
             text = f"true {names[0]},{gap}predicted {names[1]}"
             axes.set_title(text, size=9, color=color, weight=weight)
         freeze_layout(figure)
@@ -133,21 +142,21 @@ def paths(answers: Answers) -> Figure:
 
 
 def _walk(axes: Axes, corners: list[tuple[int, int]], walks: dict[str, Array]) -> None:
-    """Numbered squares, from dark to bright, where the window was; corners are row and column."""
+    """Draw numbered squares, from dark to bright, at the window's corners (row, column)."""
     window, last = int(walks["window"]), max(len(corners) - 1, 1)
     colors = [mpl.colormaps["plasma"](0.35 + 0.6 * t / last) for t in range(len(corners))]
-    outlined = [withStroke(linewidth=2.5, foreground="black")]
+    effects = [withStroke(linewidth=2.5, foreground="black")]
     middle = np.array(corners) + (window - 1) / 2
     thin = [withStroke(linewidth=1.8, foreground="black")]
     axes.plot(middle[:, 1], middle[:, 0], color="white", lw=0.8, path_effects=thin)
     for color, (row, column) in zip(colors, corners, strict=True):
         square = Rectangle((column - 0.5, row - 0.5), window, window, fill=False)
-        square.set(edgecolor=color, linewidth=1.8, path_effects=outlined)
+        square.set(edgecolor=color, linewidth=1.8, path_effects=effects)
         axes.add_patch(square)
     for corner in dict.fromkeys(corners):  # a window that stays has all its numbers at once
         times = [t for t, other in enumerate(corners) if other == corner]
         at, color = (corner[1] - 0.2, corner[0] - 0.2), colors[times[-1]]
-        look: Any = {"size": 9, "weight": "bold", "va": "top", "path_effects": outlined}
+        look: Any = {"size": 9, "weight": "bold", "va": "top", "path_effects": effects}
         axes.annotate(_ranges([t + 1 for t in times]), at, color=color, **look)
 
 
@@ -165,7 +174,7 @@ def _ranges(numbers: list[int]) -> str:
 def _grid(
     count: int, columns: int, width: float, height: float, title: str
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with room for so many pictures, sizes in inches, and their axes."""
+    """Make a figure with axes for so many images, sizes in inches."""
     across, down = max(4, min(count, columns)), math.ceil(count / columns)
     figure = Figure(figsize=(across * width, down * height + 0.5), layout="constrained", dpi=DPI)
     figure.suptitle(textwrap.fill(title, int(11 * across * width)))
@@ -174,7 +183,7 @@ def _grid(
 
 
 def _show(axes: Axes, image: Array, brightest: int) -> None:
-    """An image (H, W, C): grey, RGB or RGBA, of other channels their mean."""
+    """Draw an image (H, W, C): grey, RGB or RGBA; other channels are averaged."""
     grey = image.shape[-1] not in (3, 4)
     picture = image.mean(-1) if grey else image
     axes.imshow(picture, cmap="gray", vmin=0, vmax=max(brightest, 1), interpolation="nearest")
@@ -188,5 +197,5 @@ def _short(name: str, length: int) -> str:
 
 
 def _count(count: float) -> str:
-    """A mean number of images: 36, 3.4, 0.3."""
+    """Format a mean number of images: 36, 3.4, 0.3."""
     return f"{count:.0f}" if count >= 99.5 or count == round(count) else f"{count:.1f}"

@@ -1,4 +1,4 @@
-"""Learning curves: tables -> Figure -> files, untouched by matplotlib's global state."""
+"""Learning curves: tables -> Figure -> files, independent of matplotlib's global state."""
 
 import io
 import math
@@ -35,9 +35,10 @@ from rlbench.reporting.tables.summaries import SEED, curve, cut_text, overall
 
 
 def figure(results: Results, title: str | None = None) -> Figure:
-    """What there is to see: `learning_curve`, or `accuracy_figure` for runs on image data.
+    """Draw `learning_curve`, or `accuracy_figure` for runs on image data.
 
-    Raises UserError where there are both, or nothing yet.
+    Raises:
+        UserError: There are runs of both kinds, or nothing to draw yet.
     """
     on_images = results.runs["data"] != ""
     if on_images.any() and not on_images.all():
@@ -50,12 +51,14 @@ def figure(results: Results, title: str | None = None) -> Figure:
 
 
 def learning_curve(results: Results, title: str | None = None) -> Figure:
-    """Evaluation returns over training: one panel per env, one colour per run.
+    """Draw evaluation returns over training: one panel per env, one colour per run.
 
-    Every seed is a thin line, ended by an x where it broke off; their mean is a thick one
-    and its 95 % Student-t interval a band, where there is one (`stats.mean_interval`). The random
-    agent is a floor rather than a curve, unless it is alone. Raises UserError where nothing has
-    been evaluated yet.
+    Every seed is a thin line, ended by an x if it did not finish; the mean is a thick line with its
+    95 % Student-t interval as a band (`intervals.mean_interval`). The random agent is a horizontal
+    line, unless it is alone.
+
+    Raises:
+        UserError: Nothing has been evaluated yet.
     """
     points, runs = curve(results), overall(results)
     if points.empty:
@@ -92,7 +95,7 @@ def learning_curve(results: Results, title: str | None = None) -> Figure:
 
 
 def save(figure: Figure, stem: str | Path) -> list[Path]:
-    """Write stem.png (150 dpi) and stem.svg, whole or not at all; the same bytes every time."""
+    """Write stem.png (150 dpi) and stem.svg atomically; the same figure gives the same bytes."""
     paths = []
     for kind, metadata in {"png": {"Software": None}, "svg": {"Date": None}}.items():
         content = io.BytesIO()
@@ -108,7 +111,7 @@ def save(figure: Figure, stem: str | Path) -> list[Path]:
 def _panel(
     axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Any], letters: int
 ) -> None:
-    """Draw the runs of one env, with names of so many letters a line."""
+    """Draw the runs of one env, with names wrapped at so many characters."""
     is_random = runs["agent"] == "random"
     is_floor = is_random & runs["mean"].notna() & (not is_random.all())
     bands = []
@@ -151,6 +154,6 @@ def _legend(run: pd.Series, line: pd.DataFrame) -> str:
     text = f"{run['label']}, {seeds_text(run, line)}"
     if line["n"].max() > 1:
         text += ", mean" + (" and 95 % t-interval" if line["low"].notna().any() else "")
-        said = cut_text(line["low"], line["high"], (run["bound_low"], run["bound_high"]))
-        text += f", {said}" if said else ""
+        clipping = cut_text(line["low"], line["high"], (run["bound_low"], run["bound_high"]))
+        text += f", {clipping}" if clipping else ""
     return text

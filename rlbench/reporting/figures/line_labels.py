@@ -1,4 +1,4 @@
-"""Names beside the lines of what is trained at once or not at all."""
+"""Labels beside the horizontal lines of agents that have no curve."""
 
 import textwrap
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def test_text(run: pd.Series) -> str:
 
 
 def level_texts(levels: pd.DataFrame) -> list[str]:
-    """What stands beside the lines of levels that have a height."""
+    """Make the labels of the levels that have a height."""
     levels = levels.dropna(subset="accuracy_mean")
     return [
         textwrap.fill(f"{run['label']}, n = {run['accuracy_n']}, {test_text(run)}", 40)
@@ -33,19 +33,19 @@ def level_texts(levels: pd.DataFrame) -> list[str]:
 
 
 def inches(texts: Sequence[str]) -> np.ndarray:
-    """The height of each text, in inches."""
+    """Return the height of each text in inches."""
     return np.array([LINE * (text.count("\n") + 1) for text in texts])
 
 
 def label_reference_lines(axes: Axes, levels: pd.DataFrame) -> None:
-    """Names beside the lines of levels, apart from one another."""
+    """Draw labels beside the lines of levels, without overlap."""
     levels = levels.sort_values("accuracy_mean")
     texts = level_texts(levels)
     low, high = axes.transLimits.inverted().transform([(0, 0), (0, 1)])[:, 1]
-    scaled = axes.yaxis.get_transform().transform(levels["accuracy_mean"].to_numpy())
+    positions = axes.yaxis.get_transform().transform(levels["accuracy_mean"].to_numpy())
     sizes = inches(texts) / max(PANEL, sum(inches(texts)))
     steps = np.cumsum(sizes) - sizes / 2  # texts one above the other, from the bottom
-    places = isotonic_regression((scaled - low) / (high - low) - steps).x if texts else steps
+    places = isotonic_regression((positions - low) / (high - low) - steps).x if texts else steps
     places = np.clip(places, -0.05, 1.05 - sizes.sum()) + steps
     for text, height, place in zip(texts, levels["accuracy_mean"], places, strict=True):
         axes.annotate(

@@ -1,4 +1,4 @@
-"""The house's look of figures, and what all curves have in common."""
+"""Style of figures, and elements that all curves share."""
 
 import math
 import warnings
@@ -32,7 +32,7 @@ STYLE: Any = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The house's look, whatever matplotlibrc and the caller have set, and only in here."""
+    """Apply rlbench's style within the block, independent of matplotlibrc."""
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # drawn as a box
         mpl.rcdefaults()
@@ -41,13 +41,13 @@ def style() -> Iterator[None]:
 
 
 def freeze_layout(figure: Figure) -> None:
-    """Lay out once: every save would do so anew, a little differently."""
+    """Compute the layout once: every save would do so again, slightly differently."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
 
 def line_styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """A colour and dashes for each label, in their order."""
+    """Assign a colour and dashes to each label, in order."""
     return {
         label: {"color": COLORS[i % 10], "linestyle": DASHES[i // 10 % 3]}
         for i, label in enumerate(labels)
@@ -57,10 +57,9 @@ def line_styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
 def means(
     points: pd.DataFrame, y: str, x: Iterable[str] = (), bounds: Bounds = NO_BOUNDS
 ) -> pd.DataFrame:
-    """One row per step: n seeds, the mean of y, and low and high of its interval or NaN, cut at the
-    bounds of y.
+    """Make a table with one row per step: n seeds, mean of y, low and high of its interval or NaN.
 
-    With the means of the columns x over the seeds that are there.
+    Intervals are cut at the bounds of y. Columns x are averaged over the same seeds.
     """
     rows = []
     for step, seeds in points.groupby("step"):
@@ -72,7 +71,7 @@ def means(
 
 
 def draw_seeds(axes: Axes, points: pd.DataFrame, x: str, y: str, color: str) -> None:
-    """A thin line for every seed, ended by an x where it did not come to its end."""
+    """Draw a thin line for every seed, ended by an x if it did not finish."""
     for _, seed in points.groupby("seed"):
         marker = "." if len(seed) == 1 else ""
         axes.plot(seed[x], seed[y], color=color, lw=0.7, marker=marker, alpha=0.4)
@@ -82,7 +81,7 @@ def draw_seeds(axes: Axes, points: pd.DataFrame, x: str, y: str, color: str) -> 
 
 
 def draw_band(axes: Axes, line: pd.DataFrame, x: str, color: str, alpha: float) -> None:
-    """The interval around a mean, as a bar where it is alone."""
+    """Draw the interval around a mean, as an error bar for a single point."""
     axes.fill_between(line[x], line["low"], line["high"], color=color, alpha=alpha, lw=0)
     none = line["low"].isna()
     lone = line[~none & none.shift(1, fill_value=True) & none.shift(-1, fill_value=True)]
@@ -93,17 +92,17 @@ def seeds_text(run: pd.Series, line: pd.DataFrame) -> str:
     """Count the seeds of a mean and those that ended: "n = 9 to 10 (x: 1 diverged)"."""
     few, many = int(line["n"].min()), int(line["n"].max())
     text = f"n = {few}" + (f" to {many}" if few < many else "")
-    ended = [f"{run[f'n_{s}']} {s}" for s in BROKEN if run[f"n_{s}"]]
-    return text + (f" (x: {', '.join(ended)})" if ended else "")
+    failures = [f"{run[f'n_{s}']} {s}" for s in BROKEN if run[f"n_{s}"]]
+    return text + (f" (x: {', '.join(failures)})" if failures else "")
 
 
 def legend_text(text: str) -> str:
-    """A name as an entry of a legend, where one that begins with _ would be left out."""
+    """Escape a name for a legend, which would drop one that begins with _."""
     return f" {text}" if text.startswith("_") else text
 
 
 def thousands(value: float, _position: int | None = None) -> str:
-    """1500 -> 1.5k, 2000000 -> 2M."""
+    """Format a number of steps: 1500 as 1.5k, 2000000 as 2M."""
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:g}{unit}"

@@ -16,15 +16,15 @@ def write_report(
     output: Path | None = None,
     baseline: str | None = None,
 ) -> list[Path]:
-    """Report on the runs at or below the paths; the files written, the page first.
+    """Write the report on the runs at or below the paths; return the files, the page first.
 
     A path is a bench, a results root, the folder of an environment or of a run; without one it is
     the newest bench of `out`, else all of it. `output` is a folder or ends in .html; the default is
     the first path. Differences are tested against `baseline`, an entrant.
 
     Raises:
-        UserError: there is nothing to report on, a file is corrupt, the baseline is no entrant.
-        OSError: the files cannot be written.
+        UserError: There is nothing to report on, a file is corrupt, or the baseline is no entrant.
+        OSError: The files cannot be written.
     """
     from rlbench.reporting.report.inputs import find, scope
     from rlbench.reporting.report.report_data import collect

@@ -1,4 +1,4 @@
-"""What to know before believing a number: made from the facts, each only where it holds."""
+"""Caveats of a report, each shown only if it applies."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from rlbench.reporting.statistics.resampling import Array
 from rlbench.reporting.tables.summaries import cut_text
 
 FEW_SEEDS = 5
-COVERED = 0.9  # intervals that cover less often where one seed in five fails are told of
+LEAST_COVERAGE = 0.9  # intervals that cover less often where one seed in five fails are told of
 SMALL = 1_000  # test images
 
 
-def caveats(found: ReportData) -> list[str]:
-    """All that apply, those that can turn a conclusion over first."""
-    return [line for make in CAVEATS for line in make(found)]
+def caveats(data: ReportData) -> list[str]:
+    """List the caveats that apply, those that can reverse a conclusion first."""
+    return [line for make in CAVEATS for line in make(data)]
 
 
-def _competing(found: ReportData) -> pd.DataFrame:
-    return found.cells[found.cells["label"].isin(found.names)]
+def _competing(data: ReportData) -> pd.DataFrame:
+    return data.cells[data.cells["label"].isin(data.names)]
 
 
-def _lost(found: ReportData) -> Iterator[str]:
-    for _, cell in _competing(found).iterrows():
+def _lost_seeds(data: ReportData) -> Iterator[str]:
+    for _, cell in _competing(data).iterrows():
         each = [f"{cell[f'n_{s}']} {s}" for s in (*STATES[2:], "running") if cell[f"n_{s}"]]
         if empty := cell["n_done"] - cell["n"]:
             each.append(f"{empty} done without a score")
@@ -49,13 +49,13 @@ def _lost(found: ReportData) -> Iterator[str]:
         yield f"{where}: of {counted(cell['of'], 'seed')} {listing(each)}; {end}."
 
 
-def _skipped(found: ReportData) -> Iterator[str]:
-    for problem in found.scope.results.problems:
+def _skipped_files(data: ReportData) -> Iterator[str]:
+    for problem in data.scope.results.problems:
         yield f"Left out: {problem}."
 
 
-def _few(found: ReportData) -> Iterator[str]:
-    cells = _competing(found)
+def _few(data: ReportData) -> Iterator[str]:
+    cells = _competing(data)
     few = cells[(cells["n"] > 0) & (cells["n"] < FEW_SEEDS)]
     if few.empty:
         return
@@ -69,37 +69,38 @@ def _few(found: ReportData) -> Iterator[str]:
     )
 
 
-def _two_kinds(found: ReportData) -> Iterator[str]:
-    cells = _competing(found)
+def _two_kinds(data: ReportData) -> Iterator[str]:
+    cells = _competing(data)
     cells = cells[cells["low"].notna()]
     cover = {n: coverage_of_two_kinds(n) for n in sorted(set(cells["n"]))}
-    cover = {n: share for n, share in cover.items() if share < COVERED}
+    cover = {n: share for n, share in cover.items() if share < LEAST_COVERAGE}
     if not cover:
         return
     each = listing((f"{100 * share:.0f} % at n = {n}" for n, share in cover.items()), "and")
-    said = (
+    text = (
         "95 % intervals of so few seeds assume scores of one kind. Where one seed in five fails, "
         f"they cover the mean in {each} of all cases, since often no such seed is among these."
     )
-    shown = {}
+    examples = {}
     few = cells[cells["n"].isin(list(cover))]
     for _, cell in few.iterrows():
-        own = (found.seeds["env"] == cell["env"]) & (found.seeds["label"] == cell["label"])
-        scores = found.seeds.loc[own, "score"].dropna().to_numpy()
+        own = (data.seeds["env"] == cell["env"]) & (data.seeds["label"] == cell["label"])
+        scores = data.seeds.loc[own, "score"].dropna().to_numpy()
         name = f"{cell['label']} on {cell['env']}"
         if (scores == scores.max()).sum() > 1 or scores.max() == cell["bound_high"]:
-            shown[name] = "at a ceiling"
+            examples[name] = "at a ceiling"
         elif two_groups(scores):
-            shown[name] = "in two groups"
+            examples[name] = "in two groups"
     for what in ("in two groups", "at a ceiling"):
-        if names := sorted(name for name, kind in shown.items() if kind == what):
-            said += f" Scores are {what} here: {some(names, 'cells')}."
-    yield said
+        if names := sorted(name for name, kind in examples.items() if kind == what):
+            text += f" Scores are {what} here: {some(names, 'cells')}."
+    yield text
 
 
 def two_groups(scores: Array) -> bool:
-    """Whether a gap between scores is wider than all that lies on either side of it; of three or
-    fewer scores nobody can tell.
+    """Return whether a gap between scores is wider than the spread on either side of it.
+
+    False for three or fewer scores.
     """
     values = np.sort(scores)
     if values.size < 4:
@@ -109,23 +110,22 @@ def two_groups(scores: Array) -> bool:
     return bool(values[at + 1] - values[at] > 2 * inside)
 
 
-def _bounds(found: ReportData) -> Iterator[str]:
-    said = []
-    for env, here in _competing(found).groupby("env"):
+def _bounds(data: ReportData) -> Iterator[str]:
+    sentences = []
+    for env, here in _competing(data).groupby("env"):
         percent = bool((here["measure"] == ACCURACY).all())
         bounds = here["bound_low"], here["bound_high"]
         if text := cut_text(here["low"], here["high"], bounds, percent):
-            said.append(f"on {env} {text}")
-    if said:
-        yield (
-            f"Intervals that reached beyond what a score can be are cut there: {'; '.join(said)}."
-        )
+            sentences.append(f"on {env} {text}")
+    if sentences:
+        text = "; ".join(sentences)
+        yield f"Intervals that reached beyond what a score can be are cut there: {text}."
 
 
-def _powerless(found: ReportData) -> Iterator[str]:
-    tested = found.pairs[found.pairs["p_holm"].notna()]
-    weak = tested[tested["least_p"] * len(tested) > ALPHA]
-    if len(weak) and len(weak) < len(tested):
+def _powerless(data: ReportData) -> Iterator[str]:
+    tests = data.pairs[data.pairs["p_holm"].notna()]
+    weak = tests[tests["least_p"] * len(tests) > ALPHA]
+    if len(weak) and len(weak) < len(tests):
         envs = some(sorted(set(weak["env"])), "environments")
         yield (
             f"{counted(len(weak), 'comparison')} (on {envs}) had too few seeds to be decided "
@@ -133,42 +133,42 @@ def _powerless(found: ReportData) -> Iterator[str]:
         )
 
 
-def _budgets(found: ReportData) -> Iterator[str]:
-    said = []
-    for env, here in _competing(found).groupby("env"):
+def _budgets(data: ReportData) -> Iterator[str]:
+    sentences = []
+    for env, here in _competing(data).groupby("env"):
         ran = here[here["total_timesteps"] > 0]
         budgets = ran.groupby("total_timesteps")["label"].apply(list)
         if len(budgets) > 1:
             each = ", ".join(f"{listing(names)} {steps:,}" for steps, names in budgets.items())
-            said.append(f"on {env} {each}")
-    if said:
-        yield f"Budgets differ, in steps a seed: {'; '.join(said)}."
+            sentences.append(f"on {env} {each}")
+    if sentences:
+        yield f"Budgets differ, in steps a seed: {'; '.join(sentences)}."
 
 
-def _ceilings(found: ReportData) -> Iterator[str]:
-    cells = _competing(found)
+def _ceilings(data: ReportData) -> Iterator[str]:
+    cells = _competing(data)
     flat = cells[(cells["n"] > 1) & (cells["lowest"] == cells["highest"]) & (cells["lost"] == 0)]
-    said = []
+    sentences = []
     for (env, _), here in flat.groupby(["env", "mean"]):
         score = formatting.plain(
             formatting.score_text(here["mean"].iloc[0], here.iloc[0])
         ) + formatting.unit(here.iloc[0])
-        said.append(f"{listing(here['label'])} on {env} at {score}")
-    if said:
+        sentences.append(f"{listing(here['label'])} on {env} at {score}")
+    if sentences:
         yield (
-            f"All seeds are equal of {'; '.join(said)}: no spread was seen, so there is no "
+            f"All seeds are equal of {'; '.join(sentences)}: no spread was seen, so there is no "
             "interval, and scores at a common limit tell nobody apart."
         )
 
 
-def _cut(found: ReportData) -> Iterator[str]:
-    for _, cell in found.cells[found.cells["cut"] > 0].iterrows():
+def _cut(data: ReportData) -> Iterator[str]:
+    for _, cell in data.cells[data.cells["cut"] > 0].iterrows():
         what = (
             "test images were not answered"
             if cell["measure"] == ACCURACY
             else "episodes did not end"
         )
-        record = found.record(cell)
+        record = data.record(cell)
         steps = record.run.get("eval_max_steps") if record else None
         limit = f"the limit of {steps:,} steps" if steps else "the step limit of evaluation"
         yield (
@@ -177,18 +177,20 @@ def _cut(found: ReportData) -> Iterator[str]:
         )
 
 
-def _presets(found: ReportData) -> Iterator[str]:
-    said = []
-    for env, here in _competing(found).groupby("env"):
-        tuned: dict[bool, list[str]] = {True: [], False: []}
+def _presets(data: ReportData) -> Iterator[str]:
+    sentences = []
+    for env, here in _competing(data).groupby("env"):
+        preset_use: dict[bool, list[str]] = {True: [], False: []}
         for _, cell in here.iterrows():
-            if record := found.record(cell):
-                tuned[bool(record.run.get("preset"))].append(cell["label"])
-        if tuned[True] and tuned[False]:
-            said.append(f"on {env} {listing(tuned[True])}, and not {listing(tuned[False])}")
-    if said:
-        yield f"Settings were tuned for the environment of some only: {'; '.join(said)}."
-    peers = sorted(name for name in found.names if name.startswith("sb3-"))
+            if record := data.record(cell):
+                preset_use[bool(record.run.get("preset"))].append(cell["label"])
+        if preset_use[True] and preset_use[False]:
+            sentences.append(
+                f"on {env} {listing(preset_use[True])}, and not {listing(preset_use[False])}"
+            )
+    if sentences:
+        yield f"Settings were tuned for the environment of some only: {'; '.join(sentences)}."
+    peers = sorted(name for name in data.names if name.startswith("sb3-"))
     if peers:
         yield (
             f"{listing(peers)}: where settings are equal they were tuned with our agents, not "
@@ -196,8 +198,8 @@ def _presets(found: ReportData) -> Iterator[str]:
         )
 
 
-def _times(found: ReportData) -> Iterator[str]:
-    cells = _competing(found)
+def _times(data: ReportData) -> Iterator[str]:
+    cells = _competing(data)
     cells = cells[cells["seconds_per_seed"].notna()]
     machines = sorted({*cells["platform"] + ", " + cells["device"]})
     if len(machines) == 1:
@@ -215,8 +217,8 @@ def _times(found: ReportData) -> Iterator[str]:
         )
 
 
-def _images(found: ReportData) -> Iterator[str]:
-    cells = _competing(found)
+def _images(data: ReportData) -> Iterator[str]:
+    cells = _competing(data)
     cells = cells[(cells["measure"] == ACCURACY) & (cells["n"] > 0) & (cells["items"] < SMALL)]
     for items in sorted(set(cells["items"])):
         envs = some(sorted(set(cells.loc[cells["items"] == items, "env"])), "environments")
@@ -227,16 +229,16 @@ def _images(found: ReportData) -> Iterator[str]:
         )
 
 
-def _seeds(found: ReportData) -> Iterator[str]:
-    for env, here in found.seeds[found.seeds["label"].isin(found.names)].groupby("env"):
+def _seeds(data: ReportData) -> Iterator[str]:
+    for env, here in data.seeds[data.seeds["label"].isin(data.names)].groupby("env"):
         sets = {tuple(sorted(mine["seed"])) for _, mine in here.groupby("label")}
         if len({len(s) for s in sets}) > 1:
             sizes = sorted({len(s) for s in sets})
             yield f"Entrants have different numbers of seeds on {env}: {listing(sizes)}."
 
 
-def _versions(found: ReportData) -> Iterator[str]:
-    parts = [part for record in found.scope.records.values() for part in record.parts]
+def _versions(data: ReportData) -> Iterator[str]:
+    parts = [part for record in data.scope.records.values() for part in record.parts]
     commits = sorted({str(part["commit"]) for part in parts if part.get("commit")})
     if len(commits) > 1:
         yield f"Results are from {len(commits)} commits of rlbench: see what they were made with."
@@ -251,19 +253,19 @@ def _versions(found: ReportData) -> Iterator[str]:
             yield f"Results are from different versions of {name}: {listing(sorted(versions))}."
 
 
-def _aggregates(found: ReportData) -> Iterator[str]:
-    envs, names = found.common.envs, found.common.names
-    if envs and (len(envs) < len(found.envs) or len(names) < len(found.names)):
+def _aggregates(data: ReportData) -> Iterator[str]:
+    envs, names = data.common.envs, data.common.names
+    if envs and (len(envs) < len(data.envs) or len(names) < len(data.names)):
         yield (
-            f"Aggregates are over {len(envs)} of {len(found.envs)} environments and "
-            f"{len(names)} of {len(found.names)} entrants: those that all have in common and "
+            f"Aggregates are over {len(envs)} of {len(data.envs)} environments and "
+            f"{len(names)} of {len(data.names)} entrants: those that all have in common and "
             "whose scores can be normalised."
         )
 
 
 CAVEATS: tuple[Callable[[ReportData], Iterator[str]], ...] = (
-    _lost,
-    _skipped,
+    _lost_seeds,
+    _skipped_files,
     _few,
     _two_kinds,
     _bounds,

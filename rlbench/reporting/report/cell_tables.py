@@ -1,4 +1,4 @@
-"""The facts of a report as tables: one row per seed, and one per cell of environment x entrant."""
+"""Tables of a report's data: one row per seed, and one per cell of environment x entrant."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ _CELLS = {
 
 
 def seed_table(results: Results) -> pd.DataFrame:
-    """One row per run and seed: the columns of `tables.per_seed`, whose `score` is the test
-    accuracy on image data and the mean final return elsewhere, and
+    """Make a table with one row per run and seed.
+
+    The columns are those of `summaries.per_seed`, whose `score` is the test accuracy on image data
+    and the mean final return elsewhere, and
 
     measure      which of the two; bound_low and bound_high are those of this score
     own_seconds  training seconds of the part, divided by the seeds that shared them
@@ -46,20 +48,20 @@ def seed_table(results: Results) -> pd.DataFrame:
 
 
 def cell_table(scope: ReportInputs, seeds: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """One row per environment and entrant, over its seeds:
+    """Make a table with one row per environment and entrant, over its seeds.
 
     n, of, lost              seeds with a score, seeds in all, seeds that ended without a score;
-                             n_done, ..., n_missing how they stand
+                             n_done, ..., n_missing by status
     mean, low, high          of the scores, with a Student-t interval, NaN where there is none; it
-                             is cut at bound_low and bound_high, what a score can be
+                             is cut at bound_low and bound_high, the range of a score
     lowest, highest, iqm     of the scores
-    solved, ended            seeds at or above the reward threshold of those that ended, <NA> where
+    solved, ended            seeds at or above the reward threshold of those that ended, <NA> if
                              there is no threshold; solved_low, solved_high: Clopper-Pearson
     seconds, seconds_per_seed  training time of all parts, and of a seed
     lockstep, lockstep_most  seeds that trained together: in the smallest part, in the largest
-    step, total_timesteps    steps that the slowest seed has come to, of how many
-    cut, played              final episodes or test images, see `tables.overall`
-    why                      how seeds ended that are not done: "seed 3 diverged: loss is nan"
+    step, total_timesteps    steps of the slowest seed, and planned
+    cut, played              final episodes or test images, see `summaries.overall`
+    why                      reasons of the seeds that are not done: "seed 3 diverged: loss is nan"
     """
     rows = []
     by_run: dict[Any, pd.DataFrame] = dict(list(seeds.groupby([*RUN, "label"])))
@@ -74,7 +76,7 @@ def cell_table(scope: ReportInputs, seeds: pd.DataFrame, level: float = 0.95) ->
 
 
 def entrants(cells: pd.DataFrame) -> list[str]:
-    """Labels of what competes, in order; the random agent only where it is alone."""
+    """List the labels of the entrants, in order; the random agent only if it is alone."""
     labels = cells.loc[~cells["floor"], "label"]
     return sorted(set(labels if len(labels) else cells["label"]))
 
@@ -98,7 +100,7 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, Any]:
     bounds = seeds["bound_low"].min(), seeds["bound_high"].max()
     low, high = mean_interval(scores, level, bounds) or (math.nan, math.nan)
     parts = ran if len(ran) else seeds
-    spent = ran["own_seconds"].dropna()
+    times = ran["own_seconds"].dropna()
     row: dict[str, Any] = {
         "measure": first["measure"],
         "n": len(scores),
@@ -113,8 +115,8 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, Any]:
         "highest": scores.max(),
         **dict(zip(BOUNDS, bounds, strict=True)),
         "threshold": seeds["reward_threshold"].max(),
-        "seconds": spent.sum(min_count=1),
-        "seconds_per_seed": spent.mean(),
+        "seconds": times.sum(min_count=1),
+        "seconds_per_seed": times.mean(),
         "lockstep": parts["lockstep"].min(),
         "lockstep_most": parts["lockstep"].max(),
         "step": parts["step"].min(),
@@ -135,12 +137,12 @@ def _summary(seeds: pd.DataFrame, level: float) -> dict[str, Any]:
 
 
 def _ends(seeds: pd.DataFrame) -> list[str]:
-    """How the seeds ended that are not done; those that ended alike are said together."""
+    """Describe how seeds ended that are not done, grouped by reason."""
     rest = seeds[(seeds["status"] != "done") | (seeds["score"].isna())]
-    said = []
+    reasons = []
     for (status, reason), some in rest.groupby(["status", "reason"], sort=False):
         many = "seeds" if len(some) > 1 else "seed"
         which = seed_ranges(some["seed"].tolist())
         state = "done without a score" if status == "done" else status
-        said.append(f"{many} {which} {state}" + (f": {reason}" if reason else ""))
-    return said
+        reasons.append(f"{many} {which} {state}" + (f": {reason}" if reason else ""))
+    return reasons

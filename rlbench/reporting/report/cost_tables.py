@@ -1,4 +1,4 @@
-"""Learning curves as tables, and what a score costs: samples and seconds."""
+"""Learning curves as tables, and the samples and seconds to a score."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _COSTS = {
 
 
 def point_table(results: Results, seeds: pd.DataFrame) -> pd.DataFrame:
-    """One row per seed and point of its grid: env, label, seed, step, value, seconds, status, lost.
+    """Make a table with one row per seed and point of its grid.
 
-    The value is a mean return, or on image data the validation accuracy; seconds are those of the
-    program at that point, divided by the seeds that trained in it.
+    Columns env, label, seed, step, value, seconds, status, lost. The value is a mean return, or on
+    image data the validation accuracy; seconds are those of the program at that point, divided by
+    the seeds that trained in it.
     """
     grid = results.evaluations.query("phase == 'grid'").groupby([*SEED, "step"])
     values = {"return": grid["return"].mean(skipna=False), "accuracy": grid["accuracy"].mean()}
@@ -41,12 +42,13 @@ def point_table(results: Results, seeds: pd.DataFrame) -> pd.DataFrame:
 
 
 def area_table(points: pd.DataFrame) -> pd.DataFrame:
-    """One row per finished seed: env, label, seed, and the mean height of its curve, `area`; NaN
-    where its first or last point is not there.
+    """Make a table with one row per finished seed: env, label, seed, and `area`.
+
+    `area` is the mean height of its curve; NaN if its first or last point is missing.
     """
-    done = points[points["status"] == "done"]
+    finished_points = points[points["status"] == "done"]
     frames = []
-    for (env, label), mine in done.groupby(CELL):
+    for (env, label), mine in finished_points.groupby(CELL):
         values = mine.pivot(index="seed", columns="step", values="value")
         if values.shape[1] > 1:
             areas = area_under_curve(values.columns.to_numpy(), values.to_numpy())
@@ -57,15 +59,15 @@ def area_table(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost_table(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """One row per environment and entrant: what its curves are worth, and when they came so far.
+    """Make a table with one row per environment and entrant: area and first reach of its curves.
 
     area, area_low, area_high, area_n  mean over finished seeds of the mean height of the curve,
                                        with a Student-t interval
     goal                               the reward threshold, or GOAL on image data; NaN without one
-    steps, seconds                     of a seed, when a point of its curve first was there: the
-                                       median over all seeds, inf where half of them were not; a
-                                       seed that was lost later on counts as never there
-    reached, of                        how many seeds came so far, of how many
+    steps, seconds                     of a seed, when a point of its curve first reached the goal:
+                                       the median over all seeds, inf if half of them did not; a
+                                       seed that was lost later counts as not reaching it
+    reached, of                        how many seeds reached it, of how many
     """
     rows = []
     curves: dict[Any, pd.DataFrame] = dict(list(points.groupby(CELL)))
@@ -93,6 +95,6 @@ def _reach(points: pd.DataFrame, goal: float, seeds: int) -> dict[str, float]:
     absent = np.full(seeds - len(values), math.nan)  # seeds without a point of a curve
     row: dict[str, float] = {}
     for name, x in (("steps", values.columns.to_numpy()), ("seconds", times)):
-        found = reach(np.append(first_reach(x, values.to_numpy(), goal), absent))
-        row |= {name: found.median, "reached": found.reached}
+        result = reach(np.append(first_reach(x, values.to_numpy(), goal), absent))
+        row |= {name: result.median, "reached": result.reached}
     return row

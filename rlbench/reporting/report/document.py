@@ -1,4 +1,4 @@
-"""What a report is made of: sections of paragraphs, lists, tables and figures, as plain data."""
+"""Content of a report as plain data: sections of paragraphs, lists, tables and figures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class TableCell:
-    """One cell of a table: its text, what stands below it in small letters, how it is meant, and
-    the entrant whose colour it has. A cell that is alone in its row is a heading.
+    """Cell of a table: its text, small print below, its kind, and the entrant that colours it.
+
+    A cell that is alone in its row is a heading.
     """
 
     text: str
@@ -20,7 +21,7 @@ class TableCell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows below a header; a column whose name begins with * is text and stands to the left."""
+    """Rows below a header; a column whose name begins with * is text, aligned to the left."""
 
     caption: str
     columns: Sequence[str]
@@ -28,13 +29,13 @@ class Table:
     folded: bool = False  # long, and looked at by few
 
     def heads(self) -> list[tuple[str, bool]]:
-        """(name, stands to the left) of the columns."""
+        """Return (name, whether aligned to the left) of the columns."""
         return [(name.removeprefix("*"), name.startswith("*")) for name in self.columns]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG image, in words what is to be seen in it, and perhaps a title."""
+    """SVG image with a text alternative and an optional title."""
 
     svg: bytes
     alt: str
@@ -43,9 +44,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Figure:
-    """Pictures beside each other with a caption, perhaps a title, and the entrants whose colours
-    are in them.
-    """
+    """Pictures beside each other with a caption, an optional title, and the entrants they show."""
 
     caption: str
     pictures: Sequence[Picture]
@@ -56,7 +55,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Points:
-    """A list of sentences; with names before them where there are names."""
+    """List of sentences, each with an optional name before it."""
 
     items: Sequence[str]
     names: Sequence[str] = ()
@@ -64,7 +63,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Code:
-    """Lines to be typed."""
+    """Lines of code to be typed."""
 
     lines: Sequence[str]
 
@@ -74,7 +73,7 @@ Block = str | Table | Figure | Points | Code  # a string is a paragraph
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page with a heading, and a name that links lead to."""
+    """Part of the page with a heading and an anchor."""
 
     name: str
     title: str

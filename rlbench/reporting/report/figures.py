@@ -1,4 +1,4 @@
-"""Figures of a report: Evidence -> SVG, the same bytes every time, with words beside them."""
+"""Figures of a report as SVG with text alternatives; the same data gives the same bytes."""
 
 from __future__ import annotations
 
@@ -35,27 +35,28 @@ SIZE = (4.4, 3.0)  # inches, of one panel
 AXES = {"step": "environment steps per seed", "seconds": "training seconds per seed"}
 
 
-def looks(found: ReportData) -> Look:
-    """A colour and dashes for each entrant, the same in all of the report; the first ones for those
-    in the most environments.
+def looks(data: ReportData) -> Look:
+    """Assign a colour and dashes to each entrant, the same throughout the report.
+
+    Entrants in the most environments come first.
     """
-    often = found.cells["label"].value_counts()
-    return line_styles(sorted(found.names, key=lambda name: (-often[name], name)))
+    often = data.cells["label"].value_counts()
+    return line_styles(sorted(data.names, key=lambda name: (-often[name], name)))
 
 
 def svg(drawing: Drawing) -> bytes:
-    """The figure as a file; text stays text, so that it is small and sharp."""
+    """Render a figure as SVG; text stays text, so that it is small and sharp."""
     content = io.BytesIO()
     with style(), mpl.rc_context({"svg.fonttype": "none"}):
         drawing.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
     return content.getvalue()
 
 
-def curves(found: ReportData) -> Iterator[Figure]:
-    """Per environment: what the entrants score over steps, and over seconds."""
-    look = looks(found)
-    for env in found.envs:
-        points = found.points[(found.points["env"] == env) & found.points["label"].isin(look)]
+def curves(data: ReportData) -> Iterator[Figure]:
+    """Draw the scores of the entrants over steps and over seconds, per environment."""
+    look = looks(data)
+    for env in data.envs:
+        points = data.points[(data.points["env"] == env) & data.points["label"].isin(look)]
         if points.empty:
             continue
         names = sorted(set(points["label"]))
@@ -66,24 +67,24 @@ def curves(found: ReportData) -> Iterator[Figure]:
         pictures = []
         for x, about in AXES.items():
             alt = f"Learning curves on {env} against {about}: {ends}."
-            pictures.append(Picture(_panel(found, env, points, x, look), alt))
+            pictures.append(Picture(_panel(data, env, points, x, look), alt))
         yield Figure("", pictures, names, title=env)
 
 
-def _panel(found: ReportData, env: str, points: pd.DataFrame, x: str, look: Look) -> bytes:
+def _panel(data: ReportData, env: str, points: pd.DataFrame, x: str, look: Look) -> bytes:
     with style():
         drawing = Drawing(figsize=SIZE, layout="constrained")
         axes = drawing.add_subplot()
         lines = {
-            str(name): means(mine, "value", ["seconds"], _bounds(found, env, str(name)))
+            str(name): means(mine, "value", ["seconds"], _bounds(data, env, str(name)))
             for name, mine in points.groupby("label")
         }
         for name, line in lines.items():
             draw_seeds(axes, points[points["label"] == name], x, "value", look[name]["color"])
             marker = "o" if len(line) <= 25 else ""
             axes.plot(line[x], line["mean"], **look[name], lw=2, marker=marker, ms=3, zorder=3)
-        levels = {"--": found.cells.loc[found.cells["env"] == env, "threshold"].max()}
-        floor = found.floor(env)
+        levels = {"--": data.cells.loc[data.cells["env"] == env, "threshold"].max()}
+        floor = data.floor(env)
         if floor is not None and floor["label"] not in look:
             levels[":"] = floor["mean"]
         for dashes, height in levels.items():
@@ -98,7 +99,7 @@ def _panel(found: ReportData, env: str, points: pd.DataFrame, x: str, look: Look
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.xaxis.set_major_formatter(FuncFormatter(thousands))
         on_images = any(
-            formatting.unit(c) for _, c in found.cells[found.cells["env"] == env].iterrows()
+            formatting.unit(c) for _, c in data.cells[data.cells["env"] == env].iterrows()
         )
         axes.set(xlabel=AXES[x], ylabel="validation accuracy" if on_images else "return")
         if on_images:
@@ -108,19 +109,19 @@ def _panel(found: ReportData, env: str, points: pd.DataFrame, x: str, look: Look
     return svg(drawing)
 
 
-def _bounds(found: ReportData, env: str, label: str) -> Bounds:
-    """The bounds of an entrant's scores in an environment."""
-    cell = found.cell(env, label)
+def _bounds(data: ReportData, env: str, label: str) -> Bounds:
+    """Return the bounds of an entrant's scores in an environment."""
+    cell = data.cell(env, label)
     return NO_BOUNDS if cell is None else (cell["bound_low"], cell["bound_high"])
 
 
-def profiles(found: ReportData) -> Picture:
-    """Share of runs above each normalised score."""
-    look, half = looks(found), []
+def profiles(data: ReportData) -> Picture:
+    """Draw the share of runs above each normalised score."""
+    look, half = looks(data), []
     with style():
         drawing = Drawing(figsize=(5.2, 3.2), layout="constrained")
         axes = drawing.add_subplot()
-        for name, mine in found.profiles.groupby("label"):
+        for name, mine in data.profiles.groupby("label"):
             axes.plot(mine["threshold"], mine["share"], **look[str(name)], lw=2)
             draw_band(axes, mine, "threshold", look[str(name)]["color"], alpha=0.1)
             above = mine.loc[mine["threshold"] <= 0.5, "share"].iloc[-1]
@@ -132,9 +133,9 @@ def profiles(found: ReportData) -> Picture:
     return Picture(svg(drawing), f"Performance profiles. Runs above 0.5: {', '.join(half)}.")
 
 
-def on_images(found: ReportData) -> Picture:
-    """Accuracy against images, gradient samples and seconds."""
+def on_images(data: ReportData) -> Picture:
+    """Draw accuracy against images, gradient samples and seconds."""
     alt = "Validation accuracy against images seen, gradient samples and training seconds; the "
     alt += "numbers are in the table."
-    drawing = accuracy_figure(found.scope.results)
+    drawing = accuracy_figure(data.scope.results)
     return Picture(svg(drawing), alt)

@@ -1,4 +1,4 @@
-"""Numbers and names as people read them."""
+"""Formatting of numbers and names in reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NONE = "–"  # where there is nothing to say
 
 
 def score_text(value: float, cell: Any) -> str:
-    """A return, or an accuracy in percent, as fine as so many images are."""
+    """Format a return, or an accuracy in percent to the resolution of the images."""
     if pd.isna(value):
         return NONE
     if cell["measure"] == ACCURACY:
@@ -30,7 +30,7 @@ def unit(cell: Any) -> str:
 
 
 def span_text(cell: Any) -> str:
-    """The interval of a cell's mean; "10 of 10 at 500", or why there is none."""
+    """Format the interval of a cell's mean, or "10 of 10 at 500", or why there is none."""
     if pd.notna(cell["low"]):
         return f"{score_text(cell['low'], cell)} to {score_text(cell['high'], cell)}"
     if cell["n"] >= 2 and cell["lowest"] == cell["highest"]:
@@ -39,7 +39,7 @@ def span_text(cell: Any) -> str:
 
 
 def difference_text(pair: Any, cell: Any, name: str = "difference") -> str:
-    """A difference of scores with its sign; in percentage points on image data."""
+    """Format a difference of scores with its sign; in percentage points on image data."""
     value = pair[name]
     if pd.isna(value):
         return NONE
@@ -53,7 +53,7 @@ def difference_text(pair: Any, cell: Any, name: str = "difference") -> str:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """A share, an effect, a normalised score; "–" where there is none."""
+    """Format a share, an effect or a normalised score; "–" if it is NaN."""
     if pd.isna(value):
         return NONE
     return minus(f"{round(value, digits) + 0.0:.{digits}f}")  # no -0.00
@@ -65,7 +65,7 @@ def interval(low: float, high: float, digits: int = 2) -> str:
 
 
 def count(value: float) -> str:
-    """Steps: 50,000; never where half of the seeds did not come so far."""
+    """Format steps: 50,000, or "not reached" where they are infinite."""
     if pd.isna(value):
         return NONE
     return "not reached" if math.isinf(value) else f"{value:,.0f}"
@@ -121,8 +121,8 @@ def lost_of(lost: int, of: int) -> str:
 def lost_text(pairs: pd.DataFrame) -> str:
     """List lost seeds by entrant: "6 of 10 seeds lost by dqn"."""
     sides = [zip(pairs[s], pairs[f"lost_{s}"], pairs[f"of_{s}"], strict=True) for s in "ab"]
-    lost = sorted({side for side in itertools.chain(*sides) if side[1]})
-    each = [f"{lost_of(k, of)} by {name}" for name, k, of in lost]
+    entrants = sorted({side for side in itertools.chain(*sides) if side[1]})
+    each = [f"{lost_of(k, of)} by {name}" for name, k, of in entrants]
     return listing(each) if each else ""
 
 

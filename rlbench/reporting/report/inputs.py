@@ -1,4 +1,4 @@
-"""What a report is about: the runs below the paths, and what a bench had planned besides."""
+"""Inputs of a report: the runs below the paths, and the cells that a bench planned."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Key = tuple[str, ...]  # a run: its values of RUN
 
 
 class RunRecord(NamedTuple):
-    """The JSON files of a run: what was asked for, and how each part was made."""
+    """JSON files of a run: its settings, and the provenance of each part."""
 
     run: dict[str, Any]
     parts: list[dict[str, Any]]
@@ -31,12 +31,12 @@ class RunRecord(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ReportInputs:
-    """Results, where `env` says the arguments of the environment too and `variant` does not: what
-    has the same `env` may be compared.
+    """Results where `env` includes its arguments and `variant` does not.
 
-    `planned` are results with a row of `runs` for every seed of a bench that is not there: status
-    "missing", or "failed" where it could not be planned, with the reason. `records` are by the
-    runs' values of RUN. `effects` are those of ablations, whose cells go by their labels.
+    Rows with the same `env` may be compared. `planned` are results with a row of `runs` for every
+    planned seed of a bench: status "missing", or "failed" if it could not be planned, with the
+    reason. `records` are by the runs' values of RUN. `effects` are those of ablations, whose cells
+    have their labels.
     """
 
     title: str
@@ -49,17 +49,16 @@ class ReportInputs:
 
 
 def find(paths: Sequence[str | Path], out: Path) -> list[Path]:
-    """Folders to report on: a bench may go by its name; the newest one where none is said, else
-    all of `out`.
+    """Find the folders to report on: paths, bench names, or by default the newest bench or `out`.
 
     Raises:
-        UserError: a path that is none.
+        UserError: A path does not exist.
     """
     benches = {path.parent.name: path for path in sorted(out.glob("benches/*/suite.json"))}
     if not paths:
         newest = max(benches.values(), key=lambda file: file.stat().st_mtime, default=None)
         return [newest.parent if newest else out]
-    found = []
+    folders = []
     for path in map(Path, paths):
         if path.is_file() and path.name in ("suite.json", "run.json", "part.json"):
             path = path.parent
@@ -68,17 +67,17 @@ def find(paths: Sequence[str | Path], out: Path) -> list[Path]:
         if not path.is_dir():
             hint = nearest(str(path), benches)
             raise UserError(f"no folder and no bench '{path}'.{hint} (name results, or a bench)")
-        found.append(path)
-    return found
+        folders.append(path)
+    return folders
 
 
 def scope(folders: Sequence[Path]) -> ReportInputs:
     """Read the runs at or below the folders, or those that the suite.json in them planned.
 
-    A run of the random agent that stands beside a run is its floor, and read as well.
+    The random baseline beside a run is read as well.
 
     Raises:
-        UserError: there is nothing to report on, or a file is corrupt.
+        UserError: There is nothing to report on, or a file is corrupt.
     """
     benches = [folder for folder in folders if (folder / "suite.json").is_file()]
     suites, problems = _suites(benches)
@@ -101,7 +100,7 @@ def scope(folders: Sequence[Path]) -> ReportInputs:
     runs = results.runs[[*RUN, "path"]].drop_duplicates(RUN)
     records = {tuple(key): _record(Path(path)) for *key, path in runs.values.tolist()}
     names = {key: _name(key, record.run, plan) for key, record in records.items()}
-    results = results.of(_renamed(table, names) for table in results.tables())
+    results = results.of(_with_names(table, names) for table in results.tables())
     return ReportInputs(
         title=", ".join(suite["name"] for suite in suites.values()) or folders[0].resolve().name,
         about=" ".join(suite.get("description") or "" for suite in suites.values()).strip(),
@@ -114,7 +113,7 @@ def scope(folders: Sequence[Path]) -> ReportInputs:
 
 
 def _suites(benches: Iterable[Path]) -> tuple[dict[Path, dict[str, Any]], list[str]]:
-    """What the suite.json in each folder says, and why that of others cannot be read."""
+    """Read the suite.json in each folder, and list those that cannot be read with the reason."""
     suites: dict[Path, dict[str, Any]] = {}
     problems = []
     for folder in benches:
@@ -137,7 +136,7 @@ def _record(run: Path) -> RunRecord:
 def _readable(
     files: Iterable[Path], read: Callable[[Path], dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """What is in files, but for those that are damaged: `load` has named them."""
+    """Read files except those that are damaged, which `load` has reported."""
     for file in sorted(files):
         try:
             yield read(file)
@@ -146,12 +145,12 @@ def _readable(
 
 
 def _effects(folder: Path, suite: dict[str, Any]) -> list[Effect]:
-    """What an ablation compares, by the labels of its cells."""
-    said = (suite.get("suite") or {}).get("ablation")
-    if not said:
+    """Return the effects of an ablation, by the labels of its cells."""
+    section = (suite.get("suite") or {}).get("ablation")
+    if not section:
         return []
     try:
-        ablation = Ablation.model_validate(said)
+        ablation = Ablation.model_validate(section)
     except ValueError:
         raise corrupt(folder / "suite.json", "its ablation is none") from None
     return [
@@ -161,7 +160,7 @@ def _effects(folder: Path, suite: dict[str, Any]) -> list[Effect]:
 
 
 def _plan(folder: Path, suite: dict[str, Any]) -> list[dict[str, Any]]:
-    """The seeds of a bench: identity, where their run is to be, and why it could not be planned."""
+    """List the planned seeds of a bench: identity, run folder, and why one was not planned."""
     out = folder.parent.parent
     rows = []
     for cell in suite["cells"]:
@@ -175,11 +174,11 @@ def _plan(folder: Path, suite: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _without_unplanned(results: Results, plan: list[dict[str, Any]]) -> Results:
-    """Of a bench's runs only the seeds that it planned: others may have been added since."""
-    wanted = {(Path(row["path"]).resolve(), row["seed"]) for row in plan if row["path"]}
-    folders = {path for path, _ in wanted}
+    """Keep the seeds that the bench planned: others may have been added since."""
+    wanted_seeds = {(Path(row["path"]).resolve(), row["seed"]) for row in plan if row["path"]}
+    folders = {path for path, _ in wanted_seeds}
     keep = [
-        (folder := Path(path).resolve()) not in folders or (folder, seed) in wanted
+        (folder := Path(path).resolve()) not in folders or (folder, seed) in wanted_seeds
         for path, seed in results.runs[["path", "seed"]].itertuples(index=False)
     ]
     seeds = results.runs.loc[keep, [*RUN, "seed"]]
@@ -187,8 +186,8 @@ def _without_unplanned(results: Results, plan: list[dict[str, Any]]) -> Results:
 
 
 def _floors(runs: pd.DataFrame) -> list[Path]:
-    """Runs of the random agent beside runs, where none of them is one; with the same arguments."""
-    found = set()
+    """Find the random baselines of runs, with the same arguments."""
+    baselines = set()
     for path in runs["path"].drop_duplicates():
         folder, agents = Path(path), runs.loc[runs["path"].map(_parent) == _parent(path), "agent"]
         if FLOOR not in set(agents):
@@ -196,8 +195,8 @@ def _floors(runs: pd.DataFrame) -> list[Path]:
             for file in folder.parent.glob(f"{FLOOR}-*/run.json"):
                 for floor in _readable([file], read_run):
                     if floor.get("env_kwargs") == arguments:
-                        found.add(file.parent)
-    return sorted(path for path in found if any(path.glob("*/part.json")))
+                        baselines.add(file.parent)
+    return sorted(path for path in baselines if any(path.glob("*/part.json")))
 
 
 def _parent(path: str) -> Path:
@@ -213,27 +212,28 @@ def _together(one: Results, other: Results) -> Results:
 
 
 def _name(key: _Key, run: dict[str, Any], plan: list[dict[str, Any]]) -> _Key:
-    """What the report calls a run: arguments of the environment are a part of its name; a variant
-    of a bench is called as there.
+    """Return the report's name of a run, which includes the environment's arguments.
+
+    A variant of a bench keeps the bench's name for it.
     """
     env, agent, variant, digest = key
     for row in plan:
         if (row["env"], row["agent"], row["digest"]) == (env, agent, digest):
             variant = row["variant"]
-    said = [f"{name}={_plain(value)}" for name, value in (run.get("env_kwargs") or {}).items()]
-    for text in said:
+    arguments = [f"{name}={_plain(value)}" for name, value in (run.get("env_kwargs") or {}).items()]
+    for text in arguments:
         variant = f" {variant} ".replace(f" {text} ", " ").strip()
-    return (f"{env} ({', '.join(said)})" if said else env, agent, variant, digest)
+    return (f"{env} ({', '.join(arguments)})" if arguments else env, agent, variant, digest)
 
 
 def _plain(value: Any) -> str:
-    """As `rlbench run` puts a value into a variant."""
+    """Format a value as `rlbench run` does in a variant."""
     if isinstance(value, list):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
-def _renamed(table: pd.DataFrame, names: dict[_Key, _Key]) -> pd.DataFrame:
+def _with_names(table: pd.DataFrame, names: dict[_Key, _Key]) -> pd.DataFrame:
     keys = pd.DataFrame([[*key, *name] for key, name in names.items()], dtype="str")
     keys.columns = [*RUN, *(f"new_{name}" for name in RUN)]
     merged = table.merge(keys, on=RUN, how="left", validate="many_to_one")
@@ -243,16 +243,18 @@ def _renamed(table: pd.DataFrame, names: dict[_Key, _Key]) -> pd.DataFrame:
 
 
 def _with_missing(results: Results, plan: list[dict[str, Any]]) -> Results:
-    """With a row of `runs` for every seed that was planned and is not there."""
+    """Add a row of `runs` for every planned seed that does not exist."""
     runs = results.runs
     by_path: dict[Any, list[str]] = {
         Path(path).resolve(): name for *name, path in runs[[*RUN, "path"]].values.tolist()
     }
-    done = {(Path(path).resolve(), seed) for path, seed in runs[["path", "seed"]].values.tolist()}
+    existing = {
+        (Path(path).resolve(), seed) for path, seed in runs[["path", "seed"]].values.tolist()
+    }
     rows = []
     for row in plan:
         folder = Path(row["path"]).resolve() if row["path"] else None
-        if (folder, row["seed"]) in done:
+        if (folder, row["seed"]) in existing:
             continue
         blank: dict[str, Any] = {name: 0 if kind == "int64" else "" for name, kind in RUNS.items()}
         blank |= dict.fromkeys(["seconds", "reward_threshold", *BOUNDS], float("nan"))
@@ -267,22 +269,22 @@ def _with_missing(results: Results, plan: list[dict[str, Any]]) -> Results:
         rows.append(blank)
     if not rows:
         return results
-    added = pd.DataFrame(rows, columns=list(RUNS)).astype(RUNS)
-    added = added.drop_duplicates([*RUN, "seed"])  # of two benches with the same cell
-    together = pd.concat([runs, added], ignore_index=True)
+    missing_rows = pd.DataFrame(rows, columns=list(RUNS)).astype(RUNS)
+    missing_rows = missing_rows.drop_duplicates([*RUN, "seed"])  # of two benches with the same cell
+    together = pd.concat([runs, missing_rows], ignore_index=True)
     return replace(results, runs=together.sort_values([*RUN, "seed"], ignore_index=True))
 
 
 def _commands(suites: list[dict[str, Any]], records: Any) -> list[str]:
-    """What to type to make the runs again, each once."""
-    planned = [str(line) for suite in suites for line in suite.get("commands") or []]
-    typed = [str(record.run.get("command") or "") for record in records]
-    said = [str(suite["command"]) for suite in suites if suite.get("command")]
-    return [*dict.fromkeys(filter(None, said + (planned or typed)))]
+    """List the commands that repeat the runs, each once."""
+    cell_commands = [str(line) for suite in suites for line in suite.get("commands") or []]
+    run_commands = [str(record.run.get("command") or "") for record in records]
+    bench_commands = [str(suite["command"]) for suite in suites if suite.get("command")]
+    return [*dict.fromkeys(filter(None, bench_commands + (cell_commands or run_commands)))]
 
 
 def settings_of(record: RunRecord) -> dict[str, str]:
-    """The settings of a run as text, by name: its parameters, and how long and how it ran."""
+    """Return a run's settings as text by name: its parameters, and how long and how it ran."""
     names = ("total_timesteps", "n_envs", "eval_freq", "eval_episodes", "final_episodes",
              "eval_max_steps", "preset")  # fmt: skip
     about = {name: record.run[name] for name in names if record.run.get(name) is not None}

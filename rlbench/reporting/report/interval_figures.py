@@ -1,4 +1,4 @@
-"""Figures of estimates and their intervals, a row for each entrant: Evidence -> SVG."""
+"""Figures of estimates and their intervals, a row for each entrant."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ NAME = 26  # letters in a line of a name beside a row
 
 
 class _Rows(NamedTuple):
-    """Rows with a name at the left of each, from the bottom, in inches: a long name takes several
-    lines, and its row the height of these.
+    """Rows with a name at the left of each, from the bottom, in inches.
+
+    A long name takes several lines, and its row is as high as these.
     """
 
     texts: list[str]
@@ -34,11 +35,11 @@ class _Rows(NamedTuple):
 
     @classmethod
     def of(cls, names: Sequence[str] | pd.Series) -> _Rows:
-        found = [textwrap.fill(name, NAME) for name in names]
-        heights = [max(0.34, 0.16 * (text.count("\n") + 1) + 0.1) for text in found]
+        labels = [textwrap.fill(name, NAME) for name in names]
+        heights = [max(0.34, 0.16 * (text.count("\n") + 1) + 0.1) for text in labels]
         tops = list(accumulate(heights))
         places = [top - height / 2 for top, height in zip(tops, heights, strict=True)]
-        return cls(found, places, tops[-1])
+        return cls(labels, places, tops[-1])
 
     def name(self, axes: Axes) -> None:
         axes.set_yticks(self.places, self.texts)
@@ -47,24 +48,24 @@ class _Rows(NamedTuple):
         sns.despine(ax=axes, left=True)
 
 
-def dots(found: ReportData) -> Iterator[Picture]:
-    """Per environment: the score of every seed, with mean and interval."""
-    look = looks(found)
-    for env in found.envs:
-        cells = found.cells[(found.cells["env"] == env) & found.cells["label"].isin(look)]
+def dots(data: ReportData) -> Iterator[Picture]:
+    """Draw the score of every seed, with mean and interval, per environment."""
+    look = looks(data)
+    for env in data.envs:
+        cells = data.cells[(data.cells["env"] == env) & data.cells["label"].isin(look)]
         cells = cells[::-1].reset_index(drop=True)  # the first one on top
         if not cells["n"].any():
             continue
-        said = "; ".join(_said(cell) for _, cell in cells[::-1].iterrows())
-        alt = f"Final scores on {env}, a dot for each seed: {said}."
+        description = "; ".join(_description(cell) for _, cell in cells[::-1].iterrows())
+        alt = f"Final scores on {env}, a dot for each seed: {description}."
         with style():
             rows = _Rows.of([_name(cell) for _, cell in cells.iterrows()])
             drawing = Drawing(figsize=(SIZE[0], 0.5 + rows.height), layout="constrained")
             axes = drawing.add_subplot()
             for place, (_, cell) in zip(rows.places, cells.iterrows(), strict=True):
                 color = look[cell["label"]]["color"]
-                mine = found.seeds[
-                    (found.seeds["env"] == env) & (found.seeds["label"] == cell["label"])
+                mine = data.seeds[
+                    (data.seeds["env"] == env) & (data.seeds["label"] == cell["label"])
                 ]
                 scores = mine["score"].dropna()
                 axes.plot(
@@ -74,7 +75,7 @@ def dots(found: ReportData) -> Iterator[Picture]:
                     _no_score(axes, place)
                     continue
                 _estimate(axes, place, cell["mean"], cell["low"], cell["high"], color)
-            _levels(axes, found, env, cells)
+            _levels(axes, data, env, cells)
             rows.name(axes)
             axes.xaxis.set_major_locator(MaxNLocator(5))
             if formatting.unit(cells.iloc[0]):
@@ -83,7 +84,7 @@ def dots(found: ReportData) -> Iterator[Picture]:
         yield Picture(svg(drawing), alt, env)
 
 
-def _said(cell: pd.Series) -> str:
+def _description(cell: pd.Series) -> str:
     if not cell["n"]:
         return f"{cell['label']} has no score"
     score = formatting.score_text(cell["mean"], cell) + formatting.unit(cell)
@@ -91,9 +92,9 @@ def _said(cell: pd.Series) -> str:
 
 
 def _name(cell: pd.Series) -> str:
-    """An entrant, and how many seeds it lost."""
-    lost = formatting.lost_of(cell["lost"], cell["of"])
-    return f"{cell['label']} ({lost})" if lost else cell["label"]
+    """Label an entrant with the number of seeds it lost."""
+    lost_count = formatting.lost_of(cell["lost"], cell["of"])
+    return f"{cell['label']} ({lost_count})" if lost_count else cell["label"]
 
 
 def _no_score(axes: Axes, place: float) -> None:
@@ -102,17 +103,17 @@ def _no_score(axes: Axes, place: float) -> None:
     )
 
 
-def aggregates(found: ReportData) -> Picture:
-    """A panel for each aggregate, a row for each entrant."""
-    look = looks(found)
-    names = sorted(set(found.aggregates["label"]), reverse=True)
-    said = []
+def aggregates(data: ReportData) -> Picture:
+    """Draw a panel for each aggregate, a row for each entrant."""
+    look = looks(data)
+    names = sorted(set(data.aggregates["label"]), reverse=True)
+    descriptions = []
     with style():
         places = _Rows.of(names)
         drawing = Drawing(figsize=(10, 0.8 + places.height), layout="constrained")
         panels = drawing.subplots(1, len(STATISTICS), sharey=True)
         for axes, statistic in zip(panels, STATISTICS, strict=True):
-            rows = found.aggregates[found.aggregates["statistic"] == statistic].set_index("label")
+            rows = data.aggregates[data.aggregates["statistic"] == statistic].set_index("label")
             for place, name in zip(places.places, names, strict=True):
                 row = rows.loc[name]
                 if pd.notna(row["value"]):
@@ -124,19 +125,21 @@ def aggregates(found: ReportData) -> Picture:
             each = ", ".join(
                 f"{name} {formatting.number(rows.loc[name, 'value'])}" for name in names[::-1]
             )
-            said.append(f"{statistic}: {each}")
+            descriptions.append(f"{statistic}: {each}")
             places.name(axes)
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.set_title(statistic, fontsize="medium")
         freeze_layout(drawing)
-    return Picture(svg(drawing), f"Aggregate normalised scores with intervals. {'; '.join(said)}.")
+    return Picture(
+        svg(drawing), f"Aggregate normalised scores with intervals. {'; '.join(descriptions)}."
+    )
 
 
-def _levels(axes: Axes, found: ReportData, env: str, cells: pd.DataFrame) -> None:
-    """Threshold and floor, where they do not squeeze the scores to a point."""
+def _levels(axes: Axes, data: ReportData, env: str, cells: pd.DataFrame) -> None:
+    """Return threshold and floor, unless they would squeeze the scores to a point."""
     low, high = axes.get_xlim()
     span = high - low if cells["lowest"].min() < cells["highest"].max() else float("inf")
-    floor = found.floor(env)
+    floor = data.floor(env)
     levels = {"--": cells["threshold"].max()}
     if floor is not None and floor["label"] not in set(cells["label"]):
         levels[":"] = floor["mean"]

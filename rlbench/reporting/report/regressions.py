@@ -1,4 +1,4 @@
-"""Runs against earlier ones: which got worse, and which of that is more than chance."""
+"""Comparison of runs with earlier ones: which are significantly worse."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ COLORS = {"worse": "red", "better": "green", "missing": "cyan"}
 
 
 def regressions(current: Results, reference: Results, only_matched: bool = False) -> pd.DataFrame:
-    """One row per run of the reference: how the run of today stands against it.
+    """Make a table with one row per run of the reference, compared with the run of today.
 
-    A run is found by its digest, else by agent, variant and environment: then `said` tells that
+    Runs are matched by digest, else by agent, variant and environment: then `said` says that
     settings differ. Verdicts:
 
-    equal      the rows of the final evaluation of all seeds in common are identical, and the same
-               of them were lost
+    equal      the rows of the final evaluation of all common seeds are identical, and the same
+               seeds were lost
     better, worse   p_holm < 0.05 in a two-sided permutation test of Welch's t, which with lost
                seeds must also hold with these ranked worst (`Comparison.p`), adjusted over all
-               rows that are tested (Holm 1979); "worse" also where a larger share of seeds than
+               rows that are tested (Holm 1979); "worse" also if a larger share of seeds than
                before was lost: diverged, failed, timed out or without a score
-    undecided  neither; `said` tells where so few seeds could decide nothing
+    undecided  neither; `said` says if so few seeds could not decide
     missing    no run, several, or none of its seeds has a score yet
 
     Raises:
-        UserError: nothing in common; or, with `only_matched`, a run that nothing is known of.
+        UserError: Nothing in common; or, with `only_matched`, a run without a match.
     """
     now, before = seed_table(current), seed_table(reference)
     runs_now: dict[Any, pd.DataFrame] = dict(list(now.groupby(RUN)))
@@ -50,10 +50,10 @@ def regressions(current: Results, reference: Results, only_matched: bool = False
     rows, used = [], set()
     earlier: dict[Any, pd.DataFrame] = dict(list(before.groupby(RUN)))
     for key, old in earlier.items():
-        found = _matches(key, list(runs_now), digests)
-        used.update(found)
-        if found or not only_matched:
-            rows.append(_row(key, old, [runs_now[k] for k in found], current, reference))
+        matches = _matches(key, list(runs_now), digests)
+        used.update(matches)
+        if matches or not only_matched:
+            rows.append(_row(key, old, [runs_now[k] for k in matches], current, reference))
     unknown = [key for key in runs_now if key not in used] if only_matched else []
     if unknown or not used:
         env, agent, variant, _ = (unknown or list(runs_now))[0]
@@ -63,19 +63,19 @@ def regressions(current: Results, reference: Results, only_matched: bool = False
         )
     table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
     table["p_holm"] = holm(table["p"])
-    tested = int(table["p"].notna().sum())
+    test_count = int(table["p"].notna().sum())
     for i, row in table[table["verdict"] == ""].iterrows():
         if row["p_holm"] < ALPHA:
             table.loc[i, "verdict"] = "better" if row["difference"] > 0 else "worse"
             continue
         table.loc[i, "verdict"] = "undecided"
-        if least_p(row["n_before"], row["n_now"]) * tested > ALPHA:
+        if least_p(row["n_before"], row["n_now"]) * test_count > ALPHA:
             table.loc[i, "said"] = "; ".join(filter(None, [row["said"], "too few seeds to decide"]))
     return table
 
 
 def _matches(key: Any, now: list[Any], digests: set[Any]) -> list[Any]:
-    """The runs of today that may be the one of the reference."""
+    """List the runs of today that may match the one of the reference."""
     env, agent, variant, digest = key
     same = [k for k in now if (k[0], k[1], k[3]) == (env, agent, digest)]
     free = [k for k in now if (k[0], k[1], k[3]) not in digests]
@@ -83,48 +83,52 @@ def _matches(key: Any, now: list[Any], digests: set[Any]) -> list[Any]:
 
 
 def _row(
-    key: Any, old: pd.DataFrame, found: list[pd.DataFrame], current: Results, reference: Results
+    key: Any, old: pd.DataFrame, matches: list[pd.DataFrame], current: Results, reference: Results
 ) -> dict[str, Any]:
     row: dict[str, Any] = dict(zip(RUN, key, strict=True))
     row |= {"measure": old["measure"].iloc[0], "items": old["items"].max(), "verdict": "missing"}
     row |= {"n_before": old["score"].notna().sum(), "before": old["score"].mean(), "n_now": 0}
     row |= {"now": "", "said": ""}
-    if len(found) != 1:
+    if len(matches) != 1:
         names = (
-            formatting.listing((mine["digest"].iloc[0] for mine in found), "or") if found else ""
+            formatting.listing((mine["digest"].iloc[0] for mine in matches), "or")
+            if matches
+            else ""
         )
-        return row | {"said": f"could be {names}: name one" if found else "no such run"}
-    (new,) = found
-    said = [] if new["digest"].iloc[0] == key[3] else ["settings differ"]
+        return row | {"said": f"could be {names}: name one" if matches else "no such run"}
+    (new,) = matches
+    remarks = [] if new["digest"].iloc[0] == key[3] else ["settings differ"]
     states = new.loc[new["score"].isna(), "status"].value_counts()
-    said += [f"{number} of {len(new)} {status}" for status, number in sorted(states.items())]
+    remarks += [f"{number} of {len(new)} {status}" for status, number in sorted(states.items())]
     row |= {"now": new["digest"].iloc[0], "n_now": new["score"].notna().sum()}
     if before := formatting.lost_of(int(old["lost"].sum()), len(old)):
-        said.append(f"{before} before")
-    row |= {"after": new["score"].mean(), "said": "; ".join(said)}
+        remarks.append(f"{before} before")
+    row |= {"after": new["score"].mean(), "said": "; ".join(remarks)}
     if new["lost"].mean() > old["lost"].mean():
         return row | {"verdict": "worse"}
     if not row["n_now"] or not row["n_before"]:
         return row
-    lost = [frame.set_index("seed")["lost"] for frame in (old, new)]
-    common = lost[0].index.intersection(lost[1].index)
+    lost_flags = [frame.set_index("seed")["lost"] for frame in (old, new)]
+    common = lost_flags[0].index.intersection(lost_flags[1].index)
     same = _identical(key, tuple(new[RUN].iloc[0]), current, reference)
-    if same and lost[0][common].equals(lost[1][common]):
-        said.append(f"identical rows of {formatting.counted(same, 'seed')}")
+    if same and lost_flags[0][common].equals(lost_flags[1][common]):
+        remarks.append(f"identical rows of {formatting.counted(same, 'seed')}")
         return row | {
             "verdict": "equal",
             "difference": row["after"] - row["before"],
-            "said": "; ".join(said),
+            "said": "; ".join(remarks),
         }
     sizes = int(new["lost"].sum()), int(old["lost"].sum())
     bounds = old["bound_low"].min(), old["bound_high"].max()
-    tested = compare(new["score"], old["score"], stream("against", *key), lost=sizes, bounds=bounds)
-    row |= {name: getattr(tested, name) for name in ("difference", "low", "high")}
-    return row | {"p": tested.p, "verdict": ""}
+    comparison = compare(
+        new["score"], old["score"], stream("against", *key), lost=sizes, bounds=bounds
+    )
+    row |= {name: getattr(comparison, name) for name in ("difference", "low", "high")}
+    return row | {"p": comparison.p, "verdict": ""}
 
 
 def _identical(old: Any, new: Any, current: Results, reference: Results) -> int:
-    """The number of seeds in common if their final rows are the same in both, else 0."""
+    """Return the number of common seeds if their final rows are equal in both, else 0."""
     tables = []
     for key, results in ((old, reference), (new, current)):
         rows = results.evaluations.query("phase == 'final'")
@@ -137,9 +141,9 @@ def _identical(old: Any, new: Any, current: Results, reference: Results) -> int:
 
 
 def print_regressions(table: pd.DataFrame, console: Console) -> None:
-    """A line for each run, those that got worse first."""
+    """Print a line for each run, those that are worse first."""
     order = ["worse", "missing", "undecided", "better", "equal"]
-    shown = table_of(
+    grid = table_of(
         "*run", "*env", "before", "now", "n", "difference", "*95 % interval", "p", "*verdict"
     )
     ranks = table["verdict"].map(order.index)
@@ -147,7 +151,7 @@ def print_regressions(table: pd.DataFrame, console: Console) -> None:
         ends = [formatting.difference_text(row, row, end) for end in ("low", "high")]
         verdict = Text(row["verdict"], style=COLORS.get(row["verdict"], ""))
         verdict.append(f": {row['said']}" if row["said"] else "", style="")
-        shown.add_row(
+        grid.add_row(
             Text(f"{row['agent']} {row['variant']}".rstrip()),
             Text(row["env"]),
             formatting.score_text(row["before"], row),
@@ -160,15 +164,15 @@ def print_regressions(table: pd.DataFrame, console: Console) -> None:
             else formatting.p_text(row["p_holm"]).removeprefix("p "),
             verdict,
         )
-    print_table(console, shown, fold=True)
-    counts, tested = table["verdict"].value_counts(), int(table["p"].notna().sum())
+    print_table(console, grid, fold=True)
+    counts, test_count = table["verdict"].value_counts(), int(table["p"].notna().sum())
     number = formatting.listing(
         f"{counts[verdict]} {verdict}" for verdict in order if verdict in counts
     )
-    said = f"{number}. n: seeds, before and now."
-    if tested:
-        said += (
+    note = f"{number}. n: seeds, before and now."
+    if test_count:
+        note += (
             " Intervals are Welch's, p is that of a permutation test of his t, adjusted over "
-            f"{formatting.counted(tested, 'run')} (Holm)."
+            f"{formatting.counted(test_count, 'run')} (Holm)."
         )
-    console.print(f"\n {said}", soft_wrap=True, highlight=False)
+    console.print(f"\n {note}", soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""Evidence -> sections -> one page of HTML, and the same in Markdown."""
+"""Render a report's data as sections, one HTML page, and the same in Markdown."""
 
 from __future__ import annotations
 
@@ -38,57 +38,57 @@ DOTS = (
 )
 
 
-def sections(found: ReportData) -> Iterator[Section]:
-    """The parts of the page, without those that have nothing to say."""
-    yield Section("summary", "Summary", [summary(found), section_scores.glance(found)])
-    if warnings := caveats(found):
+def sections(data: ReportData) -> Iterator[Section]:
+    """List the sections of the page, without empty ones."""
+    yield Section("summary", "Summary", [summary(data), section_scores.glance(data)])
+    if warnings := caveats(data):
         yield Section("caveats", "What to keep in mind", [Points(warnings)])
-    yield Section("states", "What ran", [section_scores.states(found), *_reasons(found)])
-    pictures = list(interval_figures.dots(found))
+    yield Section("states", "What ran", [section_scores.states(data), *_reasons(data)])
+    pictures = list(interval_figures.dots(data))
     dots = [Figure(DOTS, pictures)] if pictures else []
-    yield Section("scores", "Final scores", [*dots, section_scores.scores(found)])
-    if found.scope.effects:
-        yield Section("switches", "Switches", [*_switches(found)])
-    if len(found.pairs):
+    yield Section("scores", "Final scores", [*dots, section_scores.scores(data)])
+    if data.scope.effects:
+        yield Section("switches", "Switches", [*_switches(data)])
+    if len(data.pairs):
         yield Section(
-            "comparisons", "Comparisons", [_chosen(found), section_scores.comparisons(found)]
+            "comparisons", "Comparisons", [_selection_text(data), section_scores.comparisons(data)]
         )
-    if drawn := list(figures.curves(found)):
-        yield Section("curves", "Learning curves", [KEY, *drawn])
-    if len(found.aggregates):
-        yield together(found)
-    yield Section("efficiency", "Sample efficiency", [section_costs.efficiency(found)])
-    yield Section("time", "Time", [section_costs.times(found)])
-    if (found.cells["measure"] == ACCURACY).any():
-        yield Section("images", "Image data", [*_accuracy(found), *section_costs.accuracies(found)])
-    if shown := list(section_costs.settings(found)):
-        yield Section("settings", "Settings", [*shown])
-    made = (
+    if curve_figures := list(figures.curves(data)):
+        yield Section("curves", "Learning curves", [KEY, *curve_figures])
+    if len(data.aggregates):
+        yield together(data)
+    yield Section("efficiency", "Sample efficiency", [section_costs.efficiency(data)])
+    yield Section("time", "Time", [section_costs.times(data)])
+    if (data.cells["measure"] == ACCURACY).any():
+        yield Section("images", "Image data", [*_accuracy(data), *section_costs.accuracies(data)])
+    if setting_tables := list(section_costs.settings(data)):
+        yield Section("settings", "Settings", [*setting_tables])
+    source_tables = (
         f"Everything random in this report is drawn with seed {SEED}: the same results give the "
         f"same bytes. Made by rlbench {__version__}."
     )
     again: list[Block] = [
         "The runs:",
-        Code(found.scope.commands),
-        section_costs.sources(found),
-        made,
+        Code(data.scope.commands),
+        section_costs.sources(data),
+        source_tables,
     ]
     yield Section("sources", "How to make it again", again)
 
 
-def _reasons(found: ReportData) -> Iterator[Points]:
-    """Why seeds are not done."""
-    rows = found.cells[found.cells["why"] != ""]
+def _reasons(data: ReportData) -> Iterator[Points]:
+    """List why seeds are not done."""
+    rows = data.cells[data.cells["why"] != ""]
     lines = [f"{cell['label']} on {cell['env']}: {cell['why']}" for _, cell in rows.iterrows()]
     if lines:
         yield Points(lines)
 
 
-def _chosen(found: ReportData) -> str:
-    """How the tested comparisons were chosen."""
-    kind = found.family.kind
+def _selection_text(data: ReportData) -> str:
+    """Describe how the tested comparisons were chosen."""
+    kind = data.family.kind
     if kind == "baseline":
-        return f"Tested is every entrant against the baseline, {found.family.pairs[0][1]}."
+        return f"Tested is every entrant against the baseline, {data.family.pairs[0][1]}."
     if kind == "switches":
         return "Tested is each switch of the ablation, with it against without it."
     if kind == "peers":
@@ -102,40 +102,40 @@ def _chosen(found: ReportData) -> str:
     )
 
 
-def _switches(found: ReportData) -> Iterator[Block]:
-    table = section_ablation.effects(found)
-    block = section_ablation.effect_table(found, table)
+def _switches(data: ReportData) -> Iterator[Block]:
+    table = section_ablation.effects(data)
+    block = section_ablation.effect_table(data, table)
     if table["difference"].notna().any():
-        said = "; ".join(f"{env}: {section_ablation.ends(found, env)}" for env in found.envs)
+        description = "; ".join(f"{env}: {section_ablation.ends(data, env)}" for env in data.envs)
         picture = Picture(
-            figures.svg(section_ablation.figure(found, table)),
-            f"Effect of each switch, the numbers are in the table. {said}.",
+            figures.svg(section_ablation.figure(data, table)),
+            f"Effect of each switch, the numbers are in the table. {description}.",
         )
         yield Figure(section_ablation.CAPTION, [picture], wide=True)
     yield block
 
 
-def _accuracy(found: ReportData) -> Iterator[Figure]:
-    """What accuracy costs, as soon as anything has been evaluated."""
-    if found.scope.results.evaluations["split"].isin(["validation", "test"]).any():
+def _accuracy(data: ReportData) -> Iterator[Figure]:
+    """Make the section on what accuracy costs, if anything has been evaluated."""
+    if data.scope.results.evaluations["split"].isin(["validation", "test"]).any():
         about = "Accuracy against what it costs; colours are those of its own legend."
-        yield Figure(about, [figures.on_images(found)], wide=True)
+        yield Figure(about, [figures.on_images(data)], wide=True)
 
 
-def render(found: ReportData) -> tuple[str, str]:
-    """The page, and its text in Markdown."""
-    cells = found.cells[found.cells["label"].isin(found.names)]
+def render(data: ReportData) -> tuple[str, str]:
+    """Return the page as HTML and as Markdown."""
+    cells = data.cells[data.cells["label"].isin(data.names)]
     facts = [
-        formatting.counted(len(found.envs), "environment"),
-        formatting.counted(len(found.names), "entrant"),
+        formatting.counted(len(data.envs), "environment"),
+        formatting.counted(len(data.names), "entrant"),
         formatting.counted(int(cells["of"].sum()), "seed"),
     ]
-    given = {
-        "title": found.scope.title,
-        "about": found.scope.about,
+    context = {
+        "title": data.scope.title,
+        "about": data.scope.about,
         "facts": facts,
-        "sections": list(sections(found)),
-        "keys": {name: _css(look) for name, look in figures.looks(found).items()},
+        "sections": list(sections(data)),
+        "keys": {name: _css(look) for name, look in figures.looks(data).items()},
     }
     templates = Environment(
         loader=PackageLoader("rlbench.reporting.report"),
@@ -153,12 +153,12 @@ def render(found: ReportData) -> tuple[str, str]:
         "fence": _fence,
     }
     templates.filters |= filters
-    html = templates.get_template("report.html.j2").render(given)
-    return html, templates.get_template("report.md.j2").render(given)
+    html = templates.get_template("report.html.j2").render(context)
+    return html, templates.get_template("report.md.j2").render(context)
 
 
 def _css(look: dict[str, Any]) -> str:
-    """The line of an entrant, as the border of a short box."""
+    """Return an entrant's line style as a CSS border."""
     place = figures.DASHES.index(look["linestyle"])
     return f"3px {('solid', 'dashed', 'dotted')[place]} {look['color']}"
 
@@ -168,14 +168,14 @@ def _base64(svg: bytes) -> str:
 
 
 def _md(text: object) -> str:
-    """Text in a cell or a sentence of Markdown, which shows it as it is."""
-    said = " ".join(plain_text(text).split())
-    said = re.sub(r"[\\`*_|<>\[\]#$~&]", r"\\\g<0>", said)
-    said = re.sub(r"^[-+=]", r"\\\g<0>", said)
-    return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", said)
+    """Escape text for a cell or sentence of Markdown."""
+    line = " ".join(plain_text(text).split())
+    line = re.sub(r"[\\`*_|<>\[\]#$~&]", r"\\\g<0>", line)
+    line = re.sub(r"^[-+=]", r"\\\g<0>", line)
+    return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", line)
 
 
 def _fence(lines: Sequence[str]) -> str:
-    """A fence that none of these lines of code can end."""
+    """Return a fence longer than any in these lines of code."""
     ticks = re.findall("`+", "".join(lines))
     return "`" * max(3, 1 + max(map(len, ticks), default=0))

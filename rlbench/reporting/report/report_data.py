@@ -1,4 +1,4 @@
-"""All that a report says, gathered once: what ran, how it scored, who is better, at what cost."""
+"""Data of a report, collected once: runs, scores, comparisons and costs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rlbench.reporting.tables.load import RUN
 
 @dataclass(frozen=True, eq=False)
 class ReportData:
-    """Tables by what they are about; their columns are told where they are made."""
+    """Tables by topic; their columns are documented where they are made."""
 
     scope: ReportInputs
     seeds: pd.DataFrame
@@ -43,22 +43,22 @@ class ReportData:
         return environments(self.cells)
 
     def cell(self, env: str, label: str) -> pd.Series | None:
-        """A row of `cells`; None where nobody meant the entrant to run there."""
+        """Return a row of `cells`, or None if the entrant was not planned there."""
         rows = self.cells[(self.cells["env"] == env) & (self.cells["label"] == label)]
         return None if rows.empty else rows.iloc[0]
 
     def record(self, cell: pd.Series) -> RunRecord | None:
-        """The files of a cell's run; None where nothing of it is there."""
+        """Return the files of a cell's run, or None if there are none."""
         return self.scope.records.get(tuple(cell[RUN]))
 
     def floor(self, env: str) -> pd.Series | None:
-        """The row of `cells` of the random agent, of the run with the most seeds."""
+        """Return the row of `cells` of the random agent's run with the most seeds."""
         rows = self.cells[(self.cells["env"] == env) & self.cells["floor"]]
         return None if rows.empty else rows.sort_values(["n", "digest"]).iloc[-1]
 
 
 def collect(scope: ReportInputs, baseline: str | None = None) -> ReportData:
-    """Raises UserError where the baseline is no entrant."""
+    """Compute all tables; UserError if the baseline is no entrant."""
     seeds = seed_table(scope.planned)
     cells = cell_table(scope, seeds)
     family = tests_and_aggregates.family(cells, baseline, scope.effects)

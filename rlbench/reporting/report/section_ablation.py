@@ -1,4 +1,4 @@
-"""What each switch of an ablation is worth: a table of effects, a figure, and both as text."""
+"""Section on ablations: a table and a figure of the effect of each switch."""
 
 from __future__ import annotations
 
@@ -37,22 +37,23 @@ CAPTION = (
 )
 
 
-def effects(found: ReportData) -> pd.DataFrame:
-    """One row per environment, switch, way to see it, and measure: the columns of
-    `inference.comparisons`, of which a is with the switch and b without, behind switch, way and
-    measure. p_holm is adjusted over all rows of a measure.
+def effects(data: ReportData) -> pd.DataFrame:
+    """Make a table with one row per environment, switch, way to compare it, and measure.
+
+    The columns are those of `tests_and_aggregates.comparisons` (a with the switch, b without),
+    behind switch, way and measure. p_holm is adjusted over all rows of a measure.
     """
-    seeds = found.seeds[[*CELL, "seed", "score", "lost"]]
+    seeds = data.seeds[[*CELL, "seed", "score", "lost"]]
     areas = seeds.drop(columns="score").merge(
-        area_table(found.points), on=[*CELL, "seed"], how="left"
+        area_table(data.points), on=[*CELL, "seed"], how="left"
     )
-    chosen = ComparisonFamily(
-        list(dict.fromkeys((e.on, e.off) for e in found.scope.effects)), "switches"
+    tests = ComparisonFamily(
+        list(dict.fromkeys((e.on, e.off) for e in data.scope.effects)), "switches"
     )
-    pairs = pd.DataFrame(found.scope.effects).rename(columns={"on": "a", "off": "b"})
+    pairs = pd.DataFrame(data.scope.effects).rename(columns={"on": "a", "off": "b"})
     tables = []
     for measure, scores in {SCORE: seeds, AREA: areas.rename(columns={"area": "score"})}.items():
-        table = comparisons(scores, found.cells, chosen)
+        table = comparisons(scores, data.cells, tests)
         tables.append(pairs.merge(table, on=["a", "b"]).assign(measure=measure))
     return pd.concat(tables, ignore_index=True).sort_values(
         ["env", "measure"], kind="stable", ignore_index=True
@@ -60,13 +61,13 @@ def effects(found: ReportData) -> pd.DataFrame:
 
 
 def effects_in(home: Path) -> tuple[ReportData, pd.DataFrame]:
-    """What is known of the ablation in a bench's folder."""
-    found = collect(scope([home]))
-    return found, effects(found)
+    """Compute the effects of the ablation in a bench's folder."""
+    data = collect(scope([home]))
+    return data, effects(data)
 
 
-def figure(found: ReportData, table: pd.DataFrame) -> Figure:
-    """A row of two panels per environment: effects on the final score, and on the curve's mean."""
+def figure(data: ReportData, table: pd.DataFrame) -> Figure:
+    """Draw a row of two panels per environment: effects on the final score, and on the area."""
     envs, switches = list(table["env"].unique()), list(table["switch"].unique())
     with style():
         height = 1.0 + 0.42 * len(switches)
@@ -77,10 +78,10 @@ def figure(found: ReportData, table: pd.DataFrame) -> Figure:
                 mine = table[(table["env"] == env) & (table["measure"] == measure)]
                 _panel(axes, mine, switches)
                 axes.set_xlabel(f"effect on the {measure}")
-                if _on_images(found, env):
+                if _on_images(data, env):
                     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g}"))
                     axes.set_xlabel(f"effect on the {measure}, percentage points")
-            row[0].set_title(f"{env}: {ends(found, env)}", loc="left", fontsize="medium")
+            row[0].set_title(f"{env}: {ends(data, env)}", loc="left", fontsize="medium")
         handles, names = panels[0][0].get_legend_handles_labels()
         drawing.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
         freeze_layout(drawing)
@@ -106,24 +107,24 @@ def _panel(axes: Axes, table: pd.DataFrame, switches: list[str]) -> None:
     sns.despine(ax=axes, left=True)
 
 
-def ends(found: ReportData, env: str) -> str:
+def ends(data: ReportData, env: str) -> str:
     """Format the ends of an ablation: "none 312.0 (n = 10), full 480.2 (n = 10)"."""
-    said = []
-    for _, cell in found.cells[found.cells["env"] == env].iterrows():
+    descriptions = []
+    for _, cell in data.cells[data.cells["env"] == env].iterrows():
         if cell["variant"] in (NONE, FULL):
             score = formatting.score_text(cell["mean"], cell) + formatting.unit(cell) * bool(
                 cell["n"]
             )
             seeds = formatting.of_seeds(cell["n"], cell["of"])
-            said.append(f"{cell['variant']} {score} (n = {seeds})")
-    return ", ".join(sorted(said, reverse=True))
+            descriptions.append(f"{cell['variant']} {score} (n = {seeds})")
+    return ", ".join(sorted(descriptions, reverse=True))
 
 
-def effect_table(found: ReportData, table: pd.DataFrame) -> Table:
-    """The effects as a block of the report."""
+def effect_table(data: ReportData, table: pd.DataFrame) -> Table:
+    """Make the table of effects for the report."""
     rows = []
     for env, here in table.groupby("env"):
-        rows += [[TableCell(f"{env} ({ends(found, str(env))})")], *_rows(found, here)]
+        rows += [[TableCell(f"{env} ({ends(data, str(env))})")], *_rows(data, here)]
     caption = (
         "Effects with Welch's 95 % intervals; p of a two-sided permutation test, adjusted over all "
         "effects on the same measure (Holm), with lost seeds ranked worst where there are any."
@@ -131,13 +132,13 @@ def effect_table(found: ReportData, table: pd.DataFrame) -> Table:
     return Table(caption, HEADS, rows)
 
 
-def _rows(found: ReportData, effects: pd.DataFrame) -> Iterator[list[TableCell]]:
-    """A row for each switch and way to see it, of the effects in one environment."""
+def _rows(data: ReportData, effects: pd.DataFrame) -> Iterator[list[TableCell]]:
+    """Make a row for each switch and way to compare it in one environment."""
     for (switch, way), both in effects.groupby(["switch", "way"], sort=False):
         row = [TableCell(str(switch)), TableCell(str(way))]
         for measure in (SCORE, AREA):
             effect = both[both["measure"] == measure].iloc[0]
-            text, span, p = _words(found, effect)
+            text, span, p = _words(data, effect)
             row += [
                 TableCell(text, span, kind="best" * (effect["verdict"] in ("a", "b"))),
                 TableCell(p),
@@ -147,14 +148,14 @@ def _rows(found: ReportData, effects: pd.DataFrame) -> Iterator[list[TableCell]]
 
 
 def print_effects(result: tuple[ReportData, pd.DataFrame], console: Console) -> None:
-    """The same in a terminal."""
-    found, table = result
+    """Print the table of effects in a terminal."""
+    data, table = result
     for env, here in table.groupby("env"):
-        console.print(Text(f" {env}: {ends(found, str(env))}", style="bold"), soft_wrap=True)
-        shown = table_of(*HEADS)
-        for row in _rows(found, here):
-            shown.add_row(*(Text(f"{c.text} [{c.note}]" if c.note else c.text) for c in row))
-        print_table(console, shown, fold=True)
+        console.print(Text(f" {env}: {ends(data, str(env))}", style="bold"), soft_wrap=True)
+        grid = table_of(*HEADS)
+        for row in _rows(data, here):
+            grid.add_row(*(Text(f"{c.text} [{c.note}]" if c.note else c.text) for c in row))
+        print_table(console, grid, fold=True)
         console.print()
     console.print(
         " with the switch minus without, mean [Welch's 95 % interval]; p: permutation test, "
@@ -165,20 +166,20 @@ def print_effects(result: tuple[ReportData, pd.DataFrame], console: Console) -> 
 
 
 def save(result: tuple[ReportData, pd.DataFrame], home: Path) -> list[Path]:
-    """Write the figure and the table of effects beside the suite; the files."""
-    found, table = result
+    """Write the figure and the table of effects beside the suite; return the files."""
+    data, table = result
     if table["difference"].isna().all():
         return []
     file = home / "effects.csv"
     first = ["env", "switch", "way", "measure"]
     columns = [*first, *table.columns.difference(first, sort=False)]
     replace_bytes(file, to_csv(table[columns]))
-    return [file, *learning_curves.save(figure(found, table), home / "effects")]
+    return [file, *learning_curves.save(figure(data, table), home / "effects")]
 
 
-def _words(found: ReportData, effect: pd.Series) -> tuple[str, str, str]:
-    """The difference, its interval, and p, as text."""
-    cell = found.cell(effect["env"], effect["a"])
+def _words(data: ReportData, effect: pd.Series) -> tuple[str, str, str]:
+    """Format the difference, its interval, and p."""
+    cell = data.cell(effect["env"], effect["a"])
     if not effect["n_a"] or not effect["n_b"]:
         return formatting.NONE, "", formatting.NONE
     low, high = (formatting.difference_text(effect, cell, end) for end in ("low", "high"))
@@ -187,7 +188,5 @@ def _words(found: ReportData, effect: pd.Series) -> tuple[str, str, str]:
     return formatting.difference_text(effect, cell), span, p.removeprefix("p = ").removeprefix("p ")
 
 
-def _on_images(found: ReportData, env: str) -> bool:
-    return any(
-        formatting.unit(cell) for _, cell in found.cells[found.cells["env"] == env].iterrows()
-    )
+def _on_images(data: ReportData, env: str) -> bool:
+    return any(formatting.unit(cell) for _, cell in data.cells[data.cells["env"] == env].iterrows())

@@ -1,4 +1,4 @@
-"""The section about all environments together: aggregates, profiles, probabilities."""
+"""Section on all environments together: aggregates, profiles, probabilities of improvement."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from rlbench.reporting.statistics.aggregates import STATISTICS
 Rows = list[list[TableCell]]
 
 
-def together(found: ReportData) -> Section:
-    """Aggregates, profiles and probabilities of improvement."""
-    envs = formatting.listing(found.common.envs)
+def together(data: ReportData) -> Section:
+    """Make the blocks on aggregates, profiles and probabilities of improvement."""
+    envs = formatting.listing(data.common.envs)
     blocks: list[Block] = [
-        f"Over {envs}: the environments in which all of {formatting.listing(found.common.names)} "
+        f"Over {envs}: the environments in which all of {formatting.listing(data.common.names)} "
         "were meant to run. Scores are normalised, the random policy is 0.",
         Figure(
-            "Aggregate scores with 95 % intervals.", [interval_figures.aggregates(found)], wide=True
+            "Aggregate scores with 95 % intervals.", [interval_figures.aggregates(data)], wide=True
         ),
-        aggregates(found),
+        aggregates(data),
     ]
-    if len(found.profiles):
-        picture, names = figures.profiles(found), list(found.profiles["label"].unique())
-        band, lost = _methods(found.profiles.groupby("label")["method"].first())
-        about = f"Performance profiles: higher is better. Bands are pointwise 95 % ({band}).{lost}"
+    if len(data.profiles):
+        picture, names = figures.profiles(data), list(data.profiles["label"].unique())
+        band, lost_notes = _methods(data.profiles.groupby("label")["method"].first())
+        about = "Performance profiles: higher is better. Bands are pointwise 95 % "
+        about += f"({band}).{lost_notes}"
         blocks.append(Figure(about, [picture], names))
-    if len(found.improvements):
-        blocks.append(improvement(found))
-    return Section("aggregates", "All environments together", [*blocks, normalisation(found)])
+    if len(data.improvements):
+        blocks.append(improvement(data))
+    return Section("aggregates", "All environments together", [*blocks, normalisation(data)])
 
 
-def aggregates(found: ReportData) -> Table:
-    """A row for each entrant: four aggregates with their intervals, the best first."""
+def aggregates(data: ReportData) -> Table:
+    """Make a row for each entrant: four aggregates with their intervals, the best first."""
     rows: Rows = []
-    made: dict[str, list[str]] = {}  # which statistics have an interval made so
-    for name, here in _by_iqm(found.aggregates):
+    methods: dict[str, list[str]] = {}  # which statistics have an interval made so
+    for name, here in _by_iqm(data.aggregates):
         cells, remarks = [], set()
         for statistic in STATISTICS:
             one = here[here["statistic"] == statistic].iloc[0]
@@ -47,14 +48,14 @@ def aggregates(found: ReportData) -> Table:
             span = method
             if pd.notna(one["low"]):
                 span = formatting.interval(one["low"], one["high"])
-                made.setdefault(method, []).append(statistic)
+                methods.setdefault(method, []).append(statistic)
             remarks |= {remark, formatting.lost_of(one["lost"], one["of"])}
             kind = "lost" if pd.isna(one["value"]) else ""
             cells.append(TableCell(formatting.number(one["value"]), span, kind))
         first = TableCell(name, "; ".join(sorted(filter(None, remarks))), key=name)
         rows.append([first, *cells, TableCell(f"{here['n'].min()}")])
     how = "; ".join(
-        f"{formatting.listing(dict.fromkeys(of))}: {method}" for method, of in made.items()
+        f"{formatting.listing(dict.fromkeys(of))}: {method}" for method, of in methods.items()
     )
     caption = (
         "Normalised scores over these environments alike, below them 95 % intervals"
@@ -62,20 +63,20 @@ def aggregates(found: ReportData) -> Table:
         + ". n: seeds with a score in the environment with the fewest. The optimality gap is how "
         "far scores fall short of 1: less is better."
     )
-    if found.aggregates["lost"].any():
+    if data.aggregates["lost"].any():
         caption += " Lost seeds are not in these numbers, which flatters those who lost them."
     return Table(caption, ["*entrant", *STATISTICS, "n"], rows)
 
 
 def _methods(methods: pd.Series) -> tuple[str, str]:
-    """How intervals were made, and what must be said of entrants."""
+    """Describe how intervals were made, and remarks about entrants."""
     parts = methods.str.partition("; ")
-    lost = [f" {name}: {text}." for name, text in parts[2].items() if text]
-    return formatting.listing(parts[0].unique()), "".join(lost)
+    lost_notes = [f" {name}: {text}." for name, text in parts[2].items() if text]
+    return formatting.listing(parts[0].unique()), "".join(lost_notes)
 
 
 def _by_iqm(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Entrants by their IQM, those that lost seeds after the others."""
+    """Order entrants by their IQM, those that lost seeds last."""
     iqm = table[table["statistic"] == "IQM"].sort_values(
         ["value", "label"], ascending=[False, True]
     )
@@ -84,11 +85,11 @@ def _by_iqm(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield name, table[table["label"] == name]
 
 
-def normalisation(found: ReportData) -> Table:
-    """What 0 and 1 are."""
+def normalisation(data: ReportData) -> Table:
+    """Describe which scores are 0 and 1."""
     rows: Rows = []
-    for env in found.common.envs:
-        scale, cell = found.scales[env], found.cells[found.cells["env"] == env].iloc[0]
+    for env in data.common.envs:
+        scale, cell = data.scales[env], data.cells[data.cells["env"] == env].iloc[0]
         rows.append(
             [
                 TableCell(env),
@@ -103,10 +104,10 @@ def normalisation(found: ReportData) -> Table:
     return Table("What a normalised score of 0 and of 1 is.", ["*environment", "0", "1"], rows)
 
 
-def improvement(found: ReportData) -> Table:
-    """Entrants x entrants: the probability that the row beats the column."""
-    names = list(dict.fromkeys(found.improvements["a"]))
-    cells = {(row["a"], row["b"]): row for _, row in found.improvements.iterrows()}
+def improvement(data: ReportData) -> Table:
+    """Make the table of the probability that the row's entrant beats the column's."""
+    names = list(dict.fromkeys(data.improvements["a"]))
+    cells = {(row["a"], row["b"]): row for _, row in data.improvements.iterrows()}
     rows: Rows = []
     for a in names:
         row = [TableCell(a, key=a)]
@@ -120,7 +121,7 @@ def improvement(found: ReportData) -> Table:
                 )
             )
         rows.append(row)
-    method = found.improvements["method"].iloc[0].partition("; ")[0]
+    method = data.improvements["method"].iloc[0].partition("; ")[0]
     caption = (
         "Probability that a random seed of the row scores more than one of the column, over "
         f"these environments alike; below it the 95 % interval ({method}). A lost seed scores "

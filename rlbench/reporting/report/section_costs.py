@@ -1,4 +1,4 @@
-"""Tables of a report: what scores cost, image data, settings, and where results come from."""
+"""Sections on costs, image data, settings, and provenance."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from rlbench.reporting.tables.summaries import interval_text, percent_text
 Rows = list[list[TableCell]]
 
 
-def efficiency(found: ReportData) -> Table:
-    """A row for each cell: mean height of the curve, steps and seconds to the threshold."""
+def efficiency(data: ReportData) -> Table:
+    """Make a row for each cell: mean height of the curve, steps and seconds to the threshold."""
     rows: Rows = []
-    for env, here in found.costs.groupby("env"):
+    for env, here in data.costs.groupby("env"):
         goal = here["goal"].iloc[0]
-        cell = found.cell(str(env), here["label"].iloc[0])
+        cell = data.cell(str(env), here["label"].iloc[0])
         at = (
             f"{100 * GOAL:g} % validation accuracy"
             if cell is not None and formatting.unit(cell)
@@ -37,7 +37,7 @@ def efficiency(found: ReportData) -> Table:
         )
         rows.append([TableCell(f"{env} ({at})")])
         for _, row in here.iterrows():
-            cell = found.cell(str(env), row["label"])
+            cell = data.cell(str(env), row["label"])
             ends = [formatting.score_text(row[end], cell) for end in ("area_low", "area_high")]
             span = "" if pd.isna(row["area_low"]) else " to ".join(ends)
             area = formatting.score_text(row["area"], cell)
@@ -69,17 +69,17 @@ def efficiency(found: ReportData) -> Table:
     return Table(caption, heads, rows)
 
 
-def times(found: ReportData) -> Table:
-    """A row for each cell: steps, seconds, seeds in lockstep, device."""
+def times(data: ReportData) -> Table:
+    """Make a row for each cell: steps, seconds, seeds in lockstep, device."""
     rows: Rows = []
-    for env, here in found.cells.groupby("env"):
+    for env, here in data.cells.groupby("env"):
         rows.append([TableCell(str(env))])
-        for _, cell in here[here["label"].isin(found.names)].iterrows():
+        for _, cell in here[here["label"].isin(data.names)].iterrows():
             few, many = cell["lockstep"], cell["lockstep_most"]
-            asked, step = cell["total_timesteps"], cell["step"]
+            total_steps, step = cell["total_timesteps"], cell["step"]
             pace = step / cell["seconds_per_seed"] if cell["seconds_per_seed"] > 0 else math.nan
             ran = cell["total_timesteps"] > 0
-            short = f"{asked - step:,} less than asked" if step < asked else ""
+            short = f"{total_steps - step:,} less than asked" if step < total_steps else ""
             rows.append(
                 [
                     TableCell(cell["label"], key=cell["label"]),
@@ -111,20 +111,20 @@ def times(found: ReportData) -> Table:
     return Table(caption, heads, rows)
 
 
-def accuracies(found: ReportData) -> Iterator[Table]:
-    """A table for each data set: accuracy, what labels would have added, what it cost."""
-    for name, runs in accuracy_table(found.scope.results).groupby("set"):
+def accuracies(data: ReportData) -> Iterator[Table]:
+    """Make a table for each data set: accuracy, gap to supervised learning, cost."""
+    for name, runs in accuracy_table(data.scope.results).groupby("set"):
         items = int(runs["items"].max())
         measures = {"accuracy %": "accuracy_"}
         if (runs["task"] == "Imbalanced").any():
             measures["G-mean %"] = "g_"
         rows: Rows = []
         for _, run in runs.iterrows():
-            gone = {} if run["accuracy_n"] else {"kind": "lost"}
+            missing_style = {} if run["accuracy_n"] else {"kind": "lost"}
             row = [
                 TableCell(run["label"]),
                 TableCell(run["network"] or formatting.NONE),
-                TableCell(formatting.of_seeds(run["accuracy_n"], run["of"]), **gone),
+                TableCell(formatting.of_seeds(run["accuracy_n"], run["of"]), **missing_style),
             ]
             row += [_percent(run, of, items) for of in measures.values()]
             row += [
@@ -172,23 +172,23 @@ def _gap(run: pd.Series, items: int) -> TableCell:
 
 
 def _images(run: pd.Series, goal: int) -> TableCell:
-    reached = run[f"reached_{goal}"]
-    note = "" if reached == run["of"] else f"{reached} of {run['of']} seeds"
+    reach_count = run[f"reached_{goal}"]
+    note = "" if reach_count == run["of"] else f"{reach_count} of {run['of']} seeds"
     return TableCell(formatting.count(run[f"images_{goal}"]), note)
 
 
-def settings(found: ReportData) -> Iterator[Table]:
-    """For each environment the settings in which entrants differ, or differ from defaults."""
-    for env, here in found.cells[found.cells["label"].isin(found.names)].groupby("env"):
+def settings(data: ReportData) -> Iterator[Table]:
+    """List per environment the settings in which entrants differ, or differ from defaults."""
+    for env, here in data.cells[data.cells["label"].isin(data.names)].groupby("env"):
         records = {
-            cell["label"]: record for _, cell in here.iterrows() if (record := found.record(cell))
+            cell["label"]: record for _, cell in here.iterrows() if (record := data.record(cell))
         }
         values = {label: settings_of(record) for label, record in records.items()}
-        changed = {key for r in records.values() for key in (r.run.get("changed") or {})}
+        changed_keys = {key for r in records.values() for key in (r.run.get("changed") or {})}
         keys = [
             key
             for key in dict.fromkeys(key for v in values.values() for key in v)
-            if key in changed or len({v.get(key) for v in values.values()}) > 1
+            if key in changed_keys or len({v.get(key) for v in values.values()}) > 1
         ]
         if not keys:
             continue
@@ -209,12 +209,12 @@ def _setting(key: str, values: dict[str, str], record: RunRecord) -> TableCell:
     return TableCell(values[key], kind="best" if key in (record.run.get("changed") or {}) else "")
 
 
-def sources(found: ReportData) -> Table:
-    """What results were made with: a row for each combination, and who was made so."""
-    made: dict[tuple[str, ...], list[str]] = {}
+def sources(data: ReportData) -> Table:
+    """Make a row for each combination of versions and machine, with its runs."""
+    rows_by_origin: dict[tuple[str, ...], list[str]] = {}
     names: dict[str, None] = {}
     rows_of: list[tuple[dict[str, Any], str]] = []
-    for key, record in found.scope.records.items():
+    for key, record in data.scope.records.items():
         for part in record.parts:
             about = {
                 **(part.get("versions") or {}),
@@ -225,12 +225,12 @@ def sources(found: ReportData) -> Table:
             names |= dict.fromkeys(about)
             rows_of.append((about, f"{' '.join(filter(None, key[1:3]))} on {key[0]}"))
     for about, who in rows_of:
-        made.setdefault(tuple(str(about.get(name, formatting.NONE)) for name in names), []).append(
-            who
-        )
+        rows_by_origin.setdefault(
+            tuple(str(about.get(name, formatting.NONE)) for name in names), []
+        ).append(who)
     rows = [
         [*map(TableCell, values), TableCell(formatting.some(sorted(set(who)), "runs"))]
-        for values, who in sorted(made.items())
+        for values, who in sorted(rows_by_origin.items())
     ]
     return Table(
         "What results were made with; a + marks a commit with changes on top.",

@@ -1,4 +1,4 @@
-"""Tables of a report: scores, comparisons and aggregates."""
+"""Sections on scores and comparisons."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ LONG = 12  # rows from which on a table is folded, where it holds details
 Rows = list[list[TableCell]]
 
 
-def dense(found: ReportData) -> bool:
-    """Whether environments x entrants is a matrix rather than a few islands."""
-    filled = found.cells["label"].isin(found.names).sum()
-    return bool(2 * filled >= len(found.names) * len(found.envs))
+def dense(data: ReportData) -> bool:
+    """Return whether most entrants ran in most environments, so that a matrix is readable."""
+    cell_count = data.cells["label"].isin(data.names).sum()
+    return bool(2 * cell_count >= len(data.names) * len(data.envs))
 
 
-def glance(found: ReportData) -> Table:
-    """The means with their intervals: environments x entrants, or ranked where few meet."""
-    return _matrix(found) if dense(found) else _ranked(found)
+def glance(data: ReportData) -> Table:
+    """Make the overview of means with intervals: environments x entrants, or ranked lists."""
+    return _matrix(data) if dense(data) else _rankings(data)
 
 
-def _matrix(found: ReportData) -> Table:
-    floors = any(found.floor(env) is not None for env in found.envs)
-    floors &= "random" not in found.names
+def _matrix(data: ReportData) -> Table:
+    floors = any(data.floor(env) is not None for env in data.envs)
+    floors &= "random" not in data.names
     rows: Rows = []
-    for env in found.envs:
-        here = [found.cell(env, name) for name in found.names]
+    for env in data.envs:
+        here = [data.cell(env, name) for name in data.names]
         row = [
-            TableCell(env, _measure(found, env)),
-            *(score_cell(c, _best(found, env)) for c in here),
+            TableCell(env, _measure(data, env)),
+            *(score_cell(c, _best(data, env)) for c in here),
         ]
-        rows.append([*row, score_cell(found.floor(env), None)] if floors else row)
+        rows.append([*row, score_cell(data.floor(env), None)] if floors else row)
     caption = (
         "Mean over seeds, below it the 95 % Student-t interval; bold: the highest mean of those "
         "that lost no seed, which is no claim that it is the best. – : not asked for."
     )
-    return Table(caption, ["*environment", *found.names, *["random"] * floors], rows)
+    return Table(caption, ["*environment", *data.names, *["random"] * floors], rows)
 
 
-def _ranked(found: ReportData) -> Table:
+def _rankings(data: ReportData) -> Table:
     rows: Rows = []
-    for env in found.envs:
-        here = found.cells[(found.cells["env"] == env) & found.cells["label"].isin(found.names)]
+    for env in data.envs:
+        here = data.cells[(data.cells["env"] == env) & data.cells["label"].isin(data.names)]
         here = here.assign(any_lost=here["lost"] > 0).sort_values(
             ["any_lost", "mean", "label"], ascending=[True, False, True]
         )
-        row = [TableCell(env, _measure(found, env))]
+        row = [TableCell(env, _measure(data, env))]
         for _, cell in here.iterrows():
             one = score_cell(cell, None)
             row.append(TableCell(f"{cell['label']}: {one.text}", one.note, one.kind, cell["label"]))
@@ -65,19 +65,19 @@ def _ranked(found: ReportData) -> Table:
     )
 
 
-def _best(found: ReportData, env: str) -> float:
-    """The highest mean among the entrants that lost no seed."""
-    here = found.cells[(found.cells["env"] == env) & found.cells["label"].isin(found.names)]
+def _best(data: ReportData, env: str) -> float:
+    """Return the highest mean among the entrants that lost no seed."""
+    here = data.cells[(data.cells["env"] == env) & data.cells["label"].isin(data.names)]
     return float(here.loc[here["lost"] == 0, "mean"].max())
 
 
-def _measure(found: ReportData, env: str) -> str:
-    cell = found.cells[found.cells["env"] == env].iloc[0]
+def _measure(data: ReportData, env: str) -> str:
+    cell = data.cells[data.cells["env"] == env].iloc[0]
     return f"test accuracy, {cell['items']:,} images" if formatting.unit(cell) else "return"
 
 
 def score_cell(cell: pd.Series | None, best: float | None) -> TableCell:
-    """The mean of a cell, its interval below; what is not there is said and never a number."""
+    """Format the mean of a cell with its interval below, or why it is missing."""
     if cell is None:
         return TableCell(formatting.NONE, kind="muted")
     rest = state_text(cell, short=True)
@@ -90,63 +90,66 @@ def score_cell(cell: pd.Series | None, best: float | None) -> TableCell:
     return TableCell(formatting.score_text(cell["mean"], cell) + formatting.unit(cell), note, kind)
 
 
-def states(found: ReportData) -> Table:
-    """How the seeds stand: environments x entrants, or a line for each environment where few meet;
-    runs of the random agent stand together.
+def states(data: ReportData) -> Table:
+    """Make the table of seeds by status: environments x entrants, or a line per environment.
+
+    Runs of the random agent are grouped.
     """
     names = {
-        cell["label"]: cell["label"] if cell["label"] in found.names else "random"
-        for _, cell in found.cells.iterrows()
+        cell["label"]: cell["label"] if cell["label"] in data.names else "random"
+        for _, cell in data.cells.iterrows()
     }
     rows: Rows = []
-    heads = [*found.names, *["random"] * (set(names.values()) > set(found.names))]
-    for env in found.envs:
+    heads = [*data.names, *["random"] * (set(names.values()) > set(data.names))]
+    for env in data.envs:
         here: dict[str, list[pd.Series]] = {}
-        for _, cell in found.cells[found.cells["env"] == env].iterrows():
+        for _, cell in data.cells[data.cells["env"] == env].iterrows():
             here.setdefault(names[cell["label"]], []).append(cell)
-        said = {name: "; ".join(map(state_text, cells)) for name, cells in here.items()}
-        lost = {name for name, cells in here.items() if any(c["n_done"] < c["of"] for c in cells)}
-        if dense(found):
+        state_texts = {name: "; ".join(map(state_text, cells)) for name, cells in here.items()}
+        incomplete = {
+            name for name, cells in here.items() if any(c["n_done"] < c["of"] for c in cells)
+        }
+        if dense(data):
             row = [
-                TableCell(said[name], kind="lost" * (name in lost))
-                if name in said
+                TableCell(state_texts[name], kind="lost" * (name in incomplete))
+                if name in state_texts
                 else TableCell(formatting.NONE, kind="muted")
                 for name in heads
             ]
             rows.append([TableCell(env), *row])
         else:
             alike: dict[str, list[str]] = {}
-            for name, text in said.items():
+            for name, text in state_texts.items():
                 alike.setdefault(text, []).append(name)
             text = "; ".join(
                 f"{text}: {formatting.listing(those)}" for text, those in alike.items()
             )
-            rows.append([TableCell(env), TableCell(text, kind="lost" * bool(lost))])
-    columns = ["*environment", *heads] if dense(found) else ["*environment", "*seeds"]
+            rows.append([TableCell(env), TableCell(text, kind="lost" * bool(incomplete))])
+    columns = ["*environment", *heads] if dense(data) else ["*environment", "*seeds"]
     return Table("Seeds by how they stand. – : not asked for.", columns, rows)
 
 
-def scores(found: ReportData) -> Table:
-    """A row for each cell: mean, interval, IQM, spread, n, and the share of seeds that solve it."""
+def scores(data: ReportData) -> Table:
+    """Make a row for each cell: mean, interval, IQM, spread, n, and the share of solved seeds."""
     rows: Rows = []
-    for env, here in found.cells.groupby("env"):
+    for env, here in data.cells.groupby("env"):
         goal = here["threshold"].max()
-        about = _measure(found, str(env))
+        about = _measure(data, str(env))
         about += "" if pd.isna(goal) else f", solved at {formatting.minus(f'{goal:g}')}"
         rows.append([TableCell(f"{env} ({about})")])
-        best = _best(found, str(env))
+        best = _best(data, str(env))
         for _, cell in here.iterrows():
-            score = score_cell(cell, best if cell["label"] in found.names else None)
+            score = score_cell(cell, best if cell["label"] in data.names else None)
             ends = [formatting.score_text(cell[end], cell) for end in ("lowest", "highest")]
             rows.append(
                 [
-                    _entrant(cell, found),
+                    _entrant(cell, data),
                     TableCell(score.text, kind=score.kind),
                     TableCell(formatting.span_text(cell) if cell["n"] else formatting.NONE),
                     TableCell(formatting.score_text(cell["iqm"], cell)),
                     TableCell(" to ".join(dict.fromkeys(ends))),
                     TableCell(formatting.of_seeds(cell["n"], cell["of"])),
-                    TableCell(*_solved(cell)),
+                    TableCell(*_solved_share(cell)),
                 ]
             )
     heads = ["*entrant", "mean", "95 % interval", "IQM", "least to greatest", "n", "solved"]
@@ -157,11 +160,11 @@ def scores(found: ReportData) -> Table:
     return Table(caption, heads, rows)
 
 
-def _entrant(cell: pd.Series, found: ReportData) -> TableCell:
-    return TableCell(cell["label"], key=cell["label"] if cell["label"] in found.names else "")
+def _entrant(cell: pd.Series, data: ReportData) -> TableCell:
+    return TableCell(cell["label"], key=cell["label"] if cell["label"] in data.names else "")
 
 
-def _solved(cell: pd.Series) -> tuple[str, str]:
+def _solved_share(cell: pd.Series) -> tuple[str, str]:
     if pd.isna(cell["solved"]):
         return formatting.NONE, ""
     share = [
@@ -170,13 +173,13 @@ def _solved(cell: pd.Series) -> tuple[str, str]:
     return f"{cell['solved']} of {cell['ended']}", f"{' to '.join(share)} %" if share else ""
 
 
-def comparisons(found: ReportData) -> Table:
-    """A row for each test: difference, p, effect, and what follows."""
+def comparisons(data: ReportData) -> Table:
+    """Make a row for each test: difference, p, effect, and verdict."""
     rows: Rows = []
-    for env, here in found.pairs.groupby("env"):
+    for env, here in data.pairs.groupby("env"):
         rows.append([TableCell(str(env))])
         for _, pair in here.iterrows():
-            cell = found.cell(str(env), pair["a"])
+            cell = data.cell(str(env), pair["a"])
             points = " points" if cell is not None and formatting.unit(cell) else ""
             ends = [formatting.difference_text(pair, cell, end) for end in ("low", "high")]
             span = "no interval" if pd.isna(pair["low"]) else " to ".join(ends)
@@ -200,7 +203,7 @@ def comparisons(found: ReportData) -> Table:
                     ),
                     TableCell(f"{winner} is better", kind="best")
                     if winner
-                    else TableCell(_undecided(pair)),
+                    else TableCell(_open_verdict(pair)),
                 ]
             )
     heads = [
@@ -217,7 +220,7 @@ def comparisons(found: ReportData) -> Table:
         "t, adjusted over all rows (Holm). P: the probability that a random seed of the first "
         "scores more than one of the second, ties half."
     )
-    if (found.pairs["lost_a"] + found.pairs["lost_b"]).any():
+    if (data.pairs["lost_a"] + data.pairs["lost_b"]).any():
         caption += (
             " Differences are those of the seeds with a score. A lost seed scores less than all "
             "others in P; where seeds were lost, p is the larger one of two tests, of the scores, "
@@ -226,7 +229,7 @@ def comparisons(found: ReportData) -> Table:
     return Table(caption, heads, rows, folded=len(rows) > 2 * LONG)
 
 
-def _undecided(pair: pd.Series) -> str:
-    """The verdict of a pair without a winner, and whether seeds were lost."""
-    lost = formatting.lost_text(pd.DataFrame([pair])) if pair["verdict"] == "undecided" else ""
-    return f"{pair['verdict']}: {lost}" if lost else str(pair["verdict"])
+def _open_verdict(pair: pd.Series) -> str:
+    """Describe a pair without a winner, and whether seeds were lost."""
+    lost_note = formatting.lost_text(pd.DataFrame([pair])) if pair["verdict"] == "undecided" else ""
+    return f"{pair['verdict']}: {lost_note}" if lost_note else str(pair["verdict"])

@@ -1,4 +1,4 @@
-"""The first screen in words: which is better, by how much, at what cost, how sure."""
+"""Summary of a report in words: which is better, by how much, at what cost, how certain."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rlbench.reporting.report.tests_and_aggregates import ALPHA
 FEW = 3  # pairs that get a sentence each
 
 
-def summary(found: ReportData) -> Points:
-    """The four answers, as lines; only the first line of each has the question as its name."""
+def summary(data: ReportData) -> Points:
+    """Answer the four questions as lines, the first of each with the question as its name."""
     answers = {
-        "Which is better?": which(found),
-        "By how much?": how_much(found),
-        "At what cost?": cost(found),
-        "How sure?": sure(found),
+        "Which is better?": which(data),
+        "By how much?": how_much(data),
+        "At what cost?": cost(data),
+        "How sure?": sure(data),
     }
     items = [
         (name if i == 0 else "", line)
@@ -30,17 +30,17 @@ def summary(found: ReportData) -> Points:
     return Points([line for _, line in items], [name for name, _ in items])
 
 
-def which(found: ReportData) -> list[str]:
-    """A sentence for each pair, or for each environment where there are many pairs."""
-    pairs = found.pairs
+def which(data: ReportData) -> list[str]:
+    """Write a sentence for each pair, or for each environment if there are many pairs."""
+    pairs = data.pairs
     if pairs.empty:
-        if len(found.names) == 1:
-            return [f"There is nothing to compare: {found.names[0]} is alone."]
+        if len(data.names) == 1:
+            return [f"There is nothing to compare: {data.names[0]} is alone."]
         return ["There is nothing to compare: no two entrants share an environment."]
-    tested = pairs.groupby(["a", "b"], sort=False)
-    if found.family.kind != "all" or tested.ngroups <= FEW:
-        return [_pair(str(a), str(b), rows) for (a, b), rows in tested]
-    return [_environment(str(env), rows, found) for env, rows in pairs.groupby("env")]
+    by_pair = pairs.groupby(["a", "b"], sort=False)
+    if data.family.kind != "all" or by_pair.ngroups <= FEW:
+        return [_pair(str(a), str(b), rows) for (a, b), rows in by_pair]
+    return [_environment(str(env), rows, data) for env, rows in pairs.groupby("env")]
 
 
 def _pair(a: str, b: str, rows: pd.DataFrame) -> str:
@@ -48,56 +48,56 @@ def _pair(a: str, b: str, rows: pd.DataFrame) -> str:
     envs = {v: list(mine["env"]) for v, mine in rows.groupby("verdict")}
     total = counted(len(rows), "environment")
     seeds = _seeds(rows)
-    said = []
+    clauses = []
     for winner, loser, verdict in ((a, b, "a"), (b, a, "b")):
         if verdict in envs:
             p = rows.loc[rows["verdict"] == verdict, "p_holm"].max()
             where = some(envs[verdict], "environments")
             many = f"{len(envs[verdict])} of {total}" if len(rows) > 1 else where
             where = f"{where}; " if len(rows) > 1 and len(envs[verdict]) <= 4 else ""
-            said.append(f"{winner} beats {loser} on {many} ({where}Holm-adjusted {_at_most(p)})")
+            clauses.append(f"{winner} beats {loser} on {many} ({where}Holm-adjusted {_at_most(p)})")
     others = {"tied": "tied", "undecided": "undecided", "no score": "without a score to compare"}
     for verdict in [verdict for verdict in others if verdict in envs]:
         here = rows[rows["verdict"] == verdict]
-        lost = (verdict == "undecided") & ((here["lost_a"] > 0) | (here["lost_b"] > 0))
-        if rest := list(here.loc[~lost, "env"]):
-            said.append(f"{others[verdict]} on {some(rest, 'environments')}")
-        said += [
+        lost_rows = (verdict == "undecided") & ((here["lost_a"] > 0) | (here["lost_b"] > 0))
+        if rest := list(here.loc[~lost_rows, "env"]):
+            clauses.append(f"{others[verdict]} on {some(rest, 'environments')}")
+        clauses += [
             f"undecided: {formatting.lost_text(here[here['env'] == env])} on {env}"
-            for env in here.loc[lost, "env"]
+            for env in here.loc[lost_rows, "env"]
         ]
     if "a" not in envs and "b" not in envs:
-        said[0] = f"{a} and {b}: {said[0]}"
-    return f"{'; '.join(said)}; {seeds}."
+        clauses[0] = f"{a} and {b}: {clauses[0]}"
+    return f"{'; '.join(clauses)}; {seeds}."
 
 
-def _environment(env: str, rows: pd.DataFrame, found: ReportData) -> str:
+def _environment(env: str, rows: pd.DataFrame, data: ReportData) -> str:
     """Summarise an environment: "CartPole-v1: undecided between a2c, dqn and ppo (n = 10)"."""
     beaten: dict[str, list[str]] = {}
     names = sorted({*rows["a"], *rows["b"]})
-    scored = {*rows.loc[rows["n_a"] > 0, "a"], *rows.loc[rows["n_b"] > 0, "b"]}
+    with_score = {*rows.loc[rows["n_a"] > 0, "a"], *rows.loc[rows["n_b"] > 0, "b"]}
     for row in rows.itertuples():
         if row.verdict in ("a", "b"):
             winner, loser = (row.a, row.b) if row.verdict == "a" else (row.b, row.a)
             beaten.setdefault(str(loser), []).append(str(winner))
-    decided = rows[rows["verdict"].isin(["a", "b"])]
-    top = [name for name in names if name in scored and name not in beaten]
-    without = [name for name in names if name not in scored]
+    decisions = rows[rows["verdict"].isin(["a", "b"])]
+    top = [name for name in names if name in with_score and name not in beaten]
+    without = [name for name in names if name not in with_score]
     rest = f"; no score of {listing(without)}" if without else ""
-    if lost := formatting.lost_text(rows[rows["verdict"] == "undecided"]):
-        rest += f"; undecided: {lost}"
+    if lost_note := formatting.lost_text(rows[rows["verdict"] == "undecided"]):
+        rest += f"; undecided: {lost_note}"
     end = f"{rest} ({_seeds(rows)})."
     if len(top) + len(beaten) < 2:
         return f"{env}: nothing to compare{end}"
     alike = "undecided between"
     among = rows[rows["a"].isin(top) & rows["b"].isin(top)]
     if len(among) and (among["verdict"] == "tied").all():
-        cell = found.cell(env, top[0])
+        cell = data.cell(env, top[0])
         score = formatting.score_text(among["mean_a"].iloc[0], cell)
         alike = f"tied at {formatting.plain(score)}{formatting.unit(cell)}:"
-    if decided.empty:
+    if decisions.empty:
         return f"{env}: {alike} {listing(top)}{end}"
-    p = f"Holm-adjusted {_at_most(decided['p_holm'].max())}"
+    p = f"Holm-adjusted {_at_most(decisions['p_holm'].max())}"
     if len(top) == 1:
         mine = [loser for loser, winners in beaten.items() if top[0] in winners]
         others = [name for name in names if name not in (*mine, *top, *without)]
@@ -108,36 +108,37 @@ def _environment(env: str, rows: pd.DataFrame, found: ReportData) -> str:
     return f"{env}: {text}{rest} ({p}; {_seeds(rows)})."
 
 
-def how_much(found: ReportData) -> list[str]:
-    """Aggregates where there are, and the differences of pairs that are few."""
-    said = []
-    iqm = found.aggregates[found.aggregates["statistic"] == "IQM"]
+def how_much(data: ReportData) -> list[str]:
+    """Write the aggregates if there are any, and the differences of pairs if they are few."""
+    sentences = []
+    iqm = data.aggregates[data.aggregates["statistic"] == "IQM"]
     if len(iqm):
         best = iqm.assign(any_lost=iqm["lost"] > 0).sort_values(
             ["any_lost", "value", "label"], ascending=[True, False, True]
         )
         each = [f"{row.label} {_estimate(row)}" for row in best.itertuples()]
-        envs = counted(len(found.common.envs), "environment")
-        said.append(
+        envs = counted(len(data.common.envs), "environment")
+        sentences.append(
             f"Normalised IQM over {envs} (0 = random, 1 = reference score): {'; '.join(each)}."
         )
-    pairs = found.pairs[found.pairs["difference"].notna() & (found.pairs["verdict"] != "tied")]
-    shown = pairs if len(pairs) <= 2 * FEW else pairs[pairs["verdict"] != "undecided"]
-    if 0 < len(shown) <= 4 * FEW:
-        for (a, b), rows in shown.groupby(["a", "b"], sort=False):
-            each = [_difference(row, found) for _, row in rows.iterrows()]
-            said.append(f"{a} minus {b}: {'; '.join(each)}.")
-    elif len(shown):
-        said.append(
-            f"{counted(len(shown), 'difference')} {'is' if len(shown) == 1 else 'are'} decided: "
+    pairs = data.pairs[data.pairs["difference"].notna() & (data.pairs["verdict"] != "tied")]
+    selection = pairs if len(pairs) <= 2 * FEW else pairs[pairs["verdict"] != "undecided"]
+    if 0 < len(selection) <= 4 * FEW:
+        for (a, b), rows in selection.groupby(["a", "b"], sort=False):
+            each = [_difference(row, data) for _, row in rows.iterrows()]
+            sentences.append(f"{a} minus {b}: {'; '.join(each)}.")
+    elif len(selection):
+        are = "is" if len(selection) == 1 else "are"
+        sentences.append(
+            f"{counted(len(selection), 'difference')} {are} decided: "
             "see the table of comparisons for each with its interval."
         )
-    return said or ["No difference can be stated."]
+    return sentences or ["No difference can be stated."]
 
 
-def cost(found: ReportData) -> list[str]:
-    """Seconds and steps of a seed, over the environments in which all have been timed."""
-    cells = found.cells[found.cells["label"].isin(found.names) & (found.cells["n_done"] > 0)]
+def cost(data: ReportData) -> list[str]:
+    """Write seconds and steps of a seed, over the environments in which all have been timed."""
+    cells = data.cells[data.cells["label"].isin(data.names) & (data.cells["n_done"] > 0)]
     cells = cells[cells["seconds_per_seed"].notna()]
     if cells.empty:
         return ["No training time is recorded."]
@@ -147,58 +148,58 @@ def cost(found: ReportData) -> list[str]:
         sums = table.sum().sort_values(kind="stable")
         each = ", ".join(f"{name} {formatting.seconds_text(value)}" for name, value in sums.items())
         over = f"summed over {some(envs, 'environments')}" if len(envs) > 1 else f"on {envs[0]}"
-        said = f"Training time of a seed, {over}: {each}."
+        sentence = f"Training time of a seed, {over}: {each}."
     else:
         ends = cells.sort_values("seconds_per_seed").iloc[[0, -1]]
         ends["text"] = ends["seconds_per_seed"].map(formatting.seconds_text)
         both = ends["text"] + " (" + ends["label"] + " on " + ends["env"] + ")"
-        said = f"Training time of a seed: {' to '.join(both.unique())}."
+        sentence = f"Training time of a seed: {' to '.join(both.unique())}."
     sizes = sorted({*cells["lockstep"], *cells["lockstep_most"]})
     if sizes != [1]:
-        said += f" Seeds trained {listing(sizes, 'or')} at a time, and share their time."
-    return [said]
+        sentence += f" Seeds trained {listing(sizes, 'or')} at a time, and share their time."
+    return [sentence]
 
 
-def sure(found: ReportData) -> list[str]:
-    """How many seeds, which test, whether it could decide anything, and what is not there."""
-    cells = found.cells[found.cells["label"].isin(found.names)]
+def sure(data: ReportData) -> list[str]:
+    """Write the number of seeds, the test and its power, and what is missing."""
+    cells = data.cells[data.cells["label"].isin(data.names)]
     few, many = cells["n"].min(), cells["n"].max()
     n = counted(many, "seed") if few == many else f"{few} to {counted(many, 'seed')}"
-    said = [f"n = {n} a cell; every number is over seeds, every interval a 95 % one."]
-    tests = int(found.pairs["p_holm"].notna().sum())
+    sentences = [f"n = {n} a cell; every number is over seeds, every interval a 95 % one."]
+    tests = int(data.pairs["p_holm"].notna().sum())
     if tests:
-        some_undecided = (found.pairs["verdict"] == "undecided").any()
-        said[0] += (
+        some_undecided = (data.pairs["verdict"] == "undecided").any()
+        sentences[0] += (
             f" Differences are tested by permutation, adjusted for {counted(tests, 'comparison')} "
             f"(Holm) at {ALPHA:g}." + (" Undecided does not mean equal." * bool(some_undecided))
         )
-        if (found.pairs["least_p"].min() * tests) > ALPHA:
-            said.append("With so few seeds none of these tests could have decided anything.")
-    gone = {state: int(cells[f"n_{state}"].sum()) for state in STATES if state != "done"}
-    gone = {state: number for state, number in gone.items() if number}
-    total, done = int(cells["of"].sum()), int(cells["n_done"].sum())
-    each = "".join(f", {number} {state}" for state, number in gone.items())
-    return [*said, f"{done} of {counted(total, 'seed')} done{each}."]
+        if (data.pairs["least_p"].min() * tests) > ALPHA:
+            sentences.append("With so few seeds none of these tests could have decided anything.")
+    missing = {state: int(cells[f"n_{state}"].sum()) for state in STATES if state != "done"}
+    missing = {state: number for state, number in missing.items() if number}
+    total, done_count = int(cells["of"].sum()), int(cells["n_done"].sum())
+    each = "".join(f", {number} {state}" for state, number in missing.items())
+    return [*sentences, f"{done_count} of {counted(total, 'seed')} done{each}."]
 
 
 def _estimate(row: object) -> str:
     low, high, value = (getattr(row, name) for name in ("low", "high", "value"))
     if pd.isna(value):
         return f"none ({getattr(row, 'method', '')})"
-    lost, of = getattr(row, "lost", 0), getattr(row, "of", 0)
-    said = f" ({formatting.lost_of(lost, of)})" if lost else ""
-    return f"{formatting.number(value)} [{formatting.interval(low, high)}]{said}"
+    lost_count, of = getattr(row, "lost", 0), getattr(row, "of", 0)
+    lost_note = f" ({formatting.lost_of(lost_count, of)})" if lost_count else ""
+    return f"{formatting.number(value)} [{formatting.interval(low, high)}]{lost_note}"
 
 
-def _difference(row: pd.Series, found: ReportData) -> str:
-    cell = found.cell(row["env"], row["a"])
+def _difference(row: pd.Series, data: ReportData) -> str:
+    cell = data.cell(row["env"], row["a"])
     value, low, high = (
         formatting.difference_text(row, cell, name) for name in ("difference", "low", "high")
     )
     span = "no interval" if pd.isna(row["low"]) else f"{low} to {high}"
     points = " points" if cell is not None and formatting.unit(cell) else ""
-    lost = formatting.lost_text(pd.DataFrame([row]))
-    return f"{value}{points} [{span}] on {row['env']}" + (f" ({lost})" if lost else "")
+    lost_note = formatting.lost_text(pd.DataFrame([row]))
+    return f"{value}{points} [{span}] on {row['env']}" + (f" ({lost_note})" if lost_note else "")
 
 
 def _seeds(rows: pd.DataFrame) -> str:
@@ -211,8 +212,8 @@ def _seeds(rows: pd.DataFrame) -> str:
         rows[["env", side, f"of_{side}", f"n_{side}"]].set_axis(range(4), axis=1) for side in "ab"
     ]
     each = pd.concat(sides).drop_duplicates()
-    scored = each[each[3] > 0]
-    without = int((scored[2] - scored[3]).sum())
+    with_score = each[each[3] > 0]
+    without = int((with_score[2] - with_score[3]).sum())
     return text + (f", without {counted(without, 'seed')} that gave no score" if without else "")
 
 

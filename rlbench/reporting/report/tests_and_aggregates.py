@@ -1,7 +1,7 @@
-"""What the seeds say about entrants together: tests, aggregates over environments, efficiency.
+"""Tests between entrants, aggregates over environments, and sample efficiency.
 
-Every statistic draws from a stream of its own, made of SEED and its name: a report is the same
-every time, and a run more changes no interval of the others.
+Every statistic draws from its own stream, made of SEED and its name: a report is reproducible, and
+one run more changes no interval of the others.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _PAIRS = {
 
 
 def stream(*names: str) -> np.random.Generator:
-    """The generator of what goes by these names."""
+    """Return the generator of these names."""
     words = [zlib.crc32(name.encode()) for name in names]
     return np.random.default_rng(np.random.SeedSequence([SEED, *words]))
 
 
 class ComparisonFamily(NamedTuple):
-    """The comparisons that are tested, chosen before scores are seen, and how they were chosen."""
+    """Comparisons to test, chosen before scores are seen, and how they were chosen."""
 
     pairs: list[tuple[str, str]]
     kind: str  # "baseline", "switches", "peers" or "all"
@@ -52,16 +52,17 @@ class ComparisonFamily(NamedTuple):
 def family(
     cells: pd.DataFrame, baseline: str | None, effects: Sequence[Effect] = ()
 ) -> ComparisonFamily:
-    """Everyone against the baseline; else what an ablation compares; else every agent against its
-    peer (`dqn` and `sb3-dqn`), where there is one; else all pairs.
+    """Choose the comparisons: against the baseline, else those of an ablation, else with the peer.
+
+    Peers are `dqn` and `sb3-dqn`; without any, all pairs are compared.
 
     Raises:
-        UserError: the baseline is no entrant, or several are called so.
+        UserError: The baseline is no entrant, or several have its name.
     """
     names = entrants(cells)
     if baseline is not None:
-        chosen = _baseline(cells, baseline)
-        return ComparisonFamily([(name, chosen) for name in names if name != chosen], "baseline")
+        tests = _baseline(cells, baseline)
+        return ComparisonFamily([(name, tests) for name in names if name != tests], "baseline")
     if effects:
         return ComparisonFamily([(effect.on, effect.off) for effect in effects], "switches")
     about = {row["label"]: (row["agent"], row["variant"]) for _, row in cells.iterrows()}
@@ -77,45 +78,58 @@ def family(
     return ComparisonFamily(pairs, "all")
 
 
-def _baseline(cells: pd.DataFrame, wanted: str) -> str:
+def _baseline(cells: pd.DataFrame, label_wanted: str) -> str:
     labels = sorted(set(cells["label"]))
-    if wanted in labels:
-        return wanted
-    fits = sorted(set(cells.loc[cells["agent"] == wanted, "label"]))
+    if label_wanted in labels:
+        return label_wanted
+    fits = sorted(set(cells.loc[cells["agent"] == label_wanted, "label"]))
     if len(fits) == 1:
         return fits[0]
     if fits:
-        raise UserError(f"--baseline {wanted} could be {' or '.join(map(repr, fits))}: say which")
-    raise UserError(f"no entrant '{wanted}'.{nearest(wanted, labels)} (of {', '.join(labels)})")
+        raise UserError(
+            f"--baseline {label_wanted} could be {' or '.join(map(repr, fits))}: say which"
+        )
+    raise UserError(
+        f"no entrant '{label_wanted}'.{nearest(label_wanted, labels)} (of {', '.join(labels)})"
+    )
 
 
-def comparisons(seeds: pd.DataFrame, cells: pd.DataFrame, chosen: ComparisonFamily) -> pd.DataFrame:
-    """One row per tested pair and environment that both are meant to run in.
+def comparisons(seeds: pd.DataFrame, cells: pd.DataFrame, tests: ComparisonFamily) -> pd.DataFrame:
+    """Make a table with one row per tested pair and environment in which both were planned.
 
     n_a of of_a seeds have a score, lost_a ended without one. p is that of a permutation test of
-    Welch's t of the scores, p_worst of their ranks with lost seeds ranked worst (NaN where none was
-    lost). p_holm is what decides (`Comparison.p`), adjusted over all rows (Holm 1979), least_p the
-    smallest that so many seeds can have; low and high are Welch's interval of the difference,
-    effect Hedges' g, improvement the probability that a seed of a beats one of b, to which lost
-    ones lose. The verdict is "a", "b", "tied" (all seeds of both at one score), "undecided", or "no
-    score".
+    Welch's t of the scores, p_worst of their ranks with lost seeds ranked worst (NaN if none was
+    lost). p_holm is the deciding one (`Comparison.p`), adjusted over all rows (Holm 1979), least_p
+    the smallest possible with so many seeds; low and high are Welch's interval of the difference,
+    effect Hedges' g, improvement the probability that a seed of a beats one of b, with lost seeds
+    ranked last. The verdict is "a", "b", "tied" (all seeds of both at one score), "undecided", or
+    "no score".
     """
     rows = []
     for env, here in seeds.groupby("env"):
         there = {label: mine["score"].to_numpy() for label, mine in here.groupby("label")}
         bounds = {label: (mine["bound_low"].min(), mine["bound_high"].max())
                   for label, mine in cells[cells["env"] == env].groupby("label")}  # fmt: skip
-        gone = here.groupby("label")["lost"].sum()
-        for a, b in chosen.pairs:
+        lost_counts = here.groupby("label")["lost"].sum()
+        for a, b in tests.pairs:
             if a in there and b in there:
-                lost = int(gone[a]), int(gone[b])
+                lost_pair = int(lost_counts[a]), int(lost_counts[b])
                 own = bounds[a] if bounds[a] == bounds[b] else NO_BOUNDS
                 draws = stream("compare", str(env), a, b)
-                found = compare(there[a], there[b], draws, lost=lost, bounds=own)
-                row = {**found._asdict(), "env": env, "a": a, "b": b, "p": found.p_permutation}
+                comparison = compare(there[a], there[b], draws, lost=lost_pair, bounds=own)
+                row = {
+                    **comparison._asdict(),
+                    "env": env,
+                    "a": a,
+                    "b": b,
+                    "p": comparison.p_permutation,
+                }
                 row |= {"mean_a": _mean(there[a]), "mean_b": _mean(there[b])}
                 row |= {"of_a": there[a].size, "of_b": there[b].size}
-                rows.append(row | {"least_p": least_p(found.n_a, found.n_b), "p_holm": found.p})
+                rows.append(
+                    row
+                    | {"least_p": least_p(comparison.n_a, comparison.n_b), "p_holm": comparison.p}
+                )
     table = pd.DataFrame(rows, columns=[n for n in _PAIRS if n != "verdict"])
     tied = (table["difference"] == 0) & (table["p"] == 1) & _flat(table, seeds)
     tied &= (table["lost_a"] == 0) & (table["lost_b"] == 0)
@@ -127,7 +141,7 @@ def comparisons(seeds: pd.DataFrame, cells: pd.DataFrame, chosen: ComparisonFami
 
 
 def _flat(pairs: pd.DataFrame, seeds: pd.DataFrame) -> pd.Series:
-    """Whether all seeds of either side have the same score."""
+    """Return whether all seeds of either side have the same score."""
     spread = seeds.groupby(["env", "label"])["score"].agg(lambda s: s.max() - s.min())
     flat = [
         bool(spread[env, a] == 0 and spread[env, b] == 0)
@@ -142,15 +156,18 @@ def _mean(scores: Any) -> float:
 
 
 def least_p(n: int, m: int) -> float:
-    """The smallest p that a permutation test of n against m seeds can have; NaN without seeds."""
+    """Return the smallest possible p of a permutation test of n against m seeds.
+
+    NaN without seeds.
+    """
     if not n or not m:
         return math.nan
     return (2 if n == m else 1) / math.comb(n + m, n)
 
 
 def scales(cells: pd.DataFrame) -> dict[str, Scale]:
-    """What is 0 and what is 1 in normalised scores, of the environments where that is known."""
-    found = {}
+    """Return the scales of normalised scores, of the environments where they are known."""
+    result = {}
     for env, here in cells.groupby("env"):
         floors = here[here["floor"] & (here["n"] > 0)].sort_values(["n", "digest"])
         floor = None if floors.empty else float(floors["mean"].iloc[-1])
@@ -160,90 +177,94 @@ def scales(cells: pd.DataFrame) -> dict[str, Scale]:
             limit = here["threshold"].max()
             scale = scale_of(str(env).partition(" (")[0], floor, None if pd.isna(limit) else limit)
         if scale:
-            found[str(env)] = scale
-    return found
+            result[str(env)] = scale
+    return result
 
 
 class SharedEnvironments(NamedTuple):
-    """The environments that aggregates are over, and who is in them."""
+    """Environments that aggregates are over, and their entrants."""
 
     envs: list[str]
     names: list[str]
 
 
-def common(cells: pd.DataFrame, known: dict[str, Scale]) -> SharedEnvironments:
-    """Environments with a scale in which all the entrants named were meant to run, at least two.
+def common(cells: pd.DataFrame, env_scales: dict[str, Scale]) -> SharedEnvironments:
+    """Choose at least two environments with a scale in which all the listed entrants were planned.
 
-    Entrants with the fewest environments are left out, one by one, until there are as many. One
-    that has no score in one of the environments stays: it has no aggregate, and that is said.
+    Entrants with the fewest environments are left out, one by one, until there are enough. An
+    entrant without a score in one of the environments stays: it has no aggregate, with a remark.
     """
-    runs = cells[cells["label"].isin(entrants(cells)) & cells["env"].isin(list(known))]
+    runs = cells[cells["label"].isin(entrants(cells)) & cells["env"].isin(list(env_scales))]
     have = {str(name): set(mine["env"]) for name, mine in runs.groupby("label")}
     names = sorted(have, key=lambda name: (-len(have[name]), name))
-    while names and len(shared := set.intersection(*(have[name] for name in names))) < 2:
+    while names and len(envs := set.intersection(*(have[name] for name in names))) < 2:
         names.pop()
     if not names:
         return SharedEnvironments([], [])
-    return SharedEnvironments(sorted(shared), sorted(names))
+    return SharedEnvironments(sorted(envs), sorted(names))
 
 
 def matrices(
-    seeds: pd.DataFrame, shared: SharedEnvironments, known: dict[str, Scale]
+    seeds: pd.DataFrame, environments: SharedEnvironments, env_scales: dict[str, Scale]
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Normalised scores (seeds, environments) by entrant; -inf where a seed was lost, NaN where it
-    has no score yet.
+    """Return normalised scores (seeds, environments) by entrant.
+
+    -inf for a lost seed, NaN for one without a score yet.
     """
-    found = {}
-    for name in shared.names:
-        mine = seeds[(seeds["label"] == name) & seeds["env"].isin(shared.envs)]
+    result = {}
+    for name in environments.names:
+        mine = seeds[(seeds["label"] == name) & seeds["env"].isin(environments.envs)]
         mine = mine.assign(score=mine["score"].mask(mine["lost"], -math.inf))
-        table = mine.pivot(index="seed", columns="env", values="score")[shared.envs]
-        scale = [known[env] for env in shared.envs]
-        columns = [normalise(table[env], s.low, s.high) for env, s in zip(shared.envs, scale)]
-        found[name] = np.stack(columns, axis=1)
-    return found
+        table = mine.pivot(index="seed", columns="env", values="score")[environments.envs]
+        scale = [env_scales[env] for env in environments.envs]
+        columns = [normalise(table[env], s.low, s.high) for env, s in zip(environments.envs, scale)]
+        result[name] = np.stack(columns, axis=1)
+    return result
 
 
 def normalised_bounds(
-    cells: pd.DataFrame, shared: SharedEnvironments, known: dict[str, Scale]
+    cells: pd.DataFrame, environments: SharedEnvironments, env_scales: dict[str, Scale]
 ) -> tuple[list[float], list[float]]:
-    """The bounds of normalised scores in the shared environments; NaN where none is known."""
-    found = []
-    for env in shared.envs:
-        here, scale = cells[cells["env"] == env], known[env]
+    """Return the bounds of normalised scores in the shared environments; NaN if unknown."""
+    result = []
+    for env in environments.envs:
+        here, scale = cells[cells["env"] == env], env_scales[env]
         ends = here["bound_low"].min(skipna=False), here["bound_high"].max(skipna=False)
-        found.append(normalise(ends, scale.low, scale.high))
-    return [float(low) for low, _ in found], [float(high) for _, high in found]
+        result.append(normalise(ends, scale.low, scale.high))
+    return [float(low) for low, _ in result], [float(high) for _, high in result]
 
 
 def aggregates(
     scores: dict[str, np.ndarray[Any, Any]],
     bounds: tuple[list[float], list[float]],
 ) -> pd.DataFrame:
-    """One row per entrant and statistic; NaN, and why, where an environment has no score. They are
-    of the seeds with a score: `lost` of `of`, over all environments, were lost.
+    """Make a table with one row per entrant and statistic.
+
+    NaN, with the reason, if an environment has no score. Values are of the seeds with a score:
+    `lost` of `of`, over all environments, were lost.
     """
     rows = []
     for name, table in scores.items():
-        lost = np.isneginf(table)
-        there = np.where(lost, math.nan, table)
-        sizes = {"lost": int(lost.sum()), "of": table.size}
+        lost_mask = np.isneginf(table)
+        there = np.where(lost_mask, math.nan, table)
+        sizes = {"lost": int(lost_mask.sum()), "of": table.size}
         for statistic in STATISTICS:
             if _complete(there):
                 draws = stream("aggregate", name)
-                found = aggregate(there, statistic, draws, RESAMPLES, bounds=bounds)
+                estimate = aggregate(there, statistic, draws, RESAMPLES, bounds=bounds)
             else:
                 nan = math.nan
-                found = IntervalEstimate(nan, nan, nan, 0, "no score in one of the environments")
-            rows.append({"label": name, "statistic": statistic, **found._asdict(), **sizes})
+                estimate = IntervalEstimate(nan, nan, nan, 0, "no score in one of the environments")
+            rows.append({"label": name, "statistic": statistic, **estimate._asdict(), **sizes})
     return pd.DataFrame(
         rows, columns=["label", "statistic", *IntervalEstimate._fields, "lost", "of"]
     )
 
 
 def profiles(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
-    """One row per entrant and normalised score: the share of runs above it, with its band. Lost
-    seeds are above none.
+    """Make a table with one row per entrant and normalised score.
+
+    The share of runs above it, with its band; lost seeds are never above.
     """
     there = {name: table for name, table in scores.items() if _complete(table)}
     if not there:
@@ -254,32 +275,41 @@ def profiles(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
     points = np.linspace(max(low, -1.0), min(high, 3.0), 101)
     frames = []
     for name, table in there.items():
-        found = performance_profile(table, points, stream("profile", name))
-        columns = {"threshold": points, "share": found.share, "low": found.low, "high": found.high}
-        method = found.method + _lost_text(table)
+        profile = performance_profile(table, points, stream("profile", name))
+        columns = {
+            "threshold": points,
+            "share": profile.share,
+            "low": profile.low,
+            "high": profile.high,
+        }
+        method = profile.method + _lost_text(table)
         frames.append(pd.DataFrame({"label": name, **columns, "method": method}))
     return pd.concat(frames, ignore_index=True)
 
 
 def improvements(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
-    """One row per ordered pair: the probability that a seed of a beats one of b, over all
-    environments alike (Agarwal et al. 2021); a lost seed beats none.
+    """Make a table with one row per ordered pair of entrants.
+
+    The probability that a seed of a beats one of b, averaged over environments (Agarwal et al.
+    2021); a lost seed never wins.
     """
     rows = []
     able = [name for name, table in scores.items() if _complete(table)]
     for a, b in itertools.combinations(able, 2):
-        found = probability_of_improvement(scores[a], scores[b], stream("improvement", a, b))
-        found = found._replace(method=found.method + _lost_text(scores[a], scores[b]))
-        mirror = found._replace(value=1 - found.value, low=1 - found.high, high=1 - found.low)
-        rows += [{"a": a, "b": b, **found._asdict()}, {"a": b, "b": a, **mirror._asdict()}]
+        estimate = probability_of_improvement(scores[a], scores[b], stream("improvement", a, b))
+        estimate = estimate._replace(method=estimate.method + _lost_text(scores[a], scores[b]))
+        mirror = estimate._replace(
+            value=1 - estimate.value, low=1 - estimate.high, high=1 - estimate.low
+        )
+        rows += [{"a": a, "b": b, **estimate._asdict()}, {"a": b, "b": a, **mirror._asdict()}]
     return pd.DataFrame(rows, columns=["a", "b", *IntervalEstimate._fields])
 
 
 def _lost_text(*tables: np.ndarray[Any, Any]) -> str:
-    """What must be said of a result that counts lost seeds as worst; "" where there are none."""
-    lost = sum(int(np.isneginf(table).sum()) for table in tables)
+    """Describe that lost seeds count as worst; "" if there are none."""
+    lost_count = sum(int(np.isneginf(table).sum()) for table in tables)
     total = sum(table.size for table in tables)
-    return f"; {lost} of {total} seeds lost, counted as worst" if lost else ""
+    return f"; {lost_count} of {total} seeds lost, counted as worst" if lost_count else ""
 
 
 def _complete(table: np.ndarray[Any, Any]) -> bool:

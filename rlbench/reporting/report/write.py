@@ -1,4 +1,4 @@
-"""What a report writes: the page, its Markdown, and its tables as CSV and Parquet."""
+"""Write a report: the page, its Markdown, and its tables as CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.tables.csv_export import to_csv
 
 
-def tables(found: ReportData) -> dict[str, pd.DataFrame]:
-    """The tables behind the page, in full precision; paths of this machine are left out."""
+def tables(data: ReportData) -> dict[str, pd.DataFrame]:
+    """Return the tables behind the page in full precision, without paths of this machine."""
     return {
-        "seeds": found.seeds.drop(columns="path"),
-        "cells": found.cells.drop(columns="path"),
-        "comparisons": found.pairs,
-        "aggregates": found.aggregates,
-        "improvements": found.improvements,
-        "profiles": found.profiles,
-        "curves": found.points,
-        "costs": found.costs,
+        "seeds": data.seeds.drop(columns="path"),
+        "cells": data.cells.drop(columns="path"),
+        "comparisons": data.pairs,
+        "aggregates": data.aggregates,
+        "improvements": data.improvements,
+        "profiles": data.profiles,
+        "curves": data.points,
+        "costs": data.costs,
     }
 
 
-def write(found: ReportData, page: Path) -> list[Path]:
-    """Write `page` (.html), its Markdown beside it, and the folder `<stem>-tables`; each file is
-    replaced as a whole. The files, the page first.
+def write(data: ReportData, page: Path) -> list[Path]:
+    """Write `page` (.html), its Markdown beside it, and the folder `<stem>-tables`.
+
+    Each file is replaced atomically. Returns the files, the page first.
     """
-    html, text = render(found)
+    html, text = render(data)
     contents = {page: html.encode(), page.with_suffix(".md"): text.encode()}
     folder = page.with_name(f"{page.stem}-tables")
-    for name, table in tables(found).items():
+    for name, table in tables(data).items():
         contents[folder / f"{name}.csv"] = to_csv(table)
         contents[folder / f"{name}.parquet"] = table.to_parquet(index=False)
     for path, content in contents.items():

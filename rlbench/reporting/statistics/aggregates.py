@@ -1,4 +1,6 @@
-"""Aggregate scores over tasks, with intervals that hold for few seeds.
+"""Aggregate scores over tasks, with intervals that are valid for few seeds.
+
+Scores are (n seeds, m tasks) throughout; NaN is a missing score.
 
 Scores are (n seeds, m tasks) throughout; NaN is a score that is not there.
 """
@@ -27,7 +29,7 @@ from rlbench.reporting.statistics.resampling import (
 
 
 class IntervalEstimate(NamedTuple):
-    """A number and its interval; low and high are NaN where there is none, `method` says why."""
+    """Estimate and its interval; low and high are NaN without one, and `method` says why."""
 
     value: float
     low: float
@@ -37,30 +39,30 @@ class IntervalEstimate(NamedTuple):
 
 
 def _mean(scores: Array) -> Array:
-    """Every task weighs the same, however many seeds it has."""
+    """Average over tasks, each with the same weight whatever its number of seeds."""
     return task_means(scores).mean(axis=-1)
 
 
 def _median(scores: Array) -> Array:
-    """The median over tasks of their means."""
+    """Return the median over tasks of their means."""
     return np.median(task_means(scores), axis=-1)
 
 
 def _iqm(scores: Array) -> Array:
-    """The mean of the middle half of all scores of all tasks, as `stats.iqm` of one task.
+    """Return the mean of the middle half of all scores, as `intervals.iqm` for one task.
 
-    Where tasks differ in their number of scores, a score weighs one over that number.
+    A score weighs one over the number of scores of its task.
     """
     if not np.isnan(scores).any():
         flat = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)
         cut = flat.shape[-1] // 4
         return flat[..., cut : flat.shape[-1] - cut].mean(axis=-1)
-    values, kept = _middle(scores)
-    return np.where(kept > 0, kept * values, 0.0).sum(axis=-1)
+    values, weights = _middle(scores)
+    return np.where(weights > 0, weights * values, 0.0).sum(axis=-1)
 
 
 def _optimality_gap(scores: Array) -> Array:
-    """How far scores fall short of 1 on average; more than 1 makes up for nothing."""
+    """Return the mean shortfall below 1; scores above 1 count as 1."""
     return _mean(np.maximum(1 - scores, 0.0))
 
 
@@ -80,14 +82,16 @@ def aggregate(
     level: float = 0.95,
     bounds: tuple[ArrayLike, ArrayLike] = (np.nan, np.nan),
 ) -> IntervalEstimate:
-    """One number for (n seeds, m tasks) of scores, with an interval over seeds.
+    """Aggregate scores (n seeds, m tasks) to one number, with an interval over seeds.
 
-    `statistic` is a name in STATISTICS. From LARGE seeds a task on, the interval is the percentile
-    one of the stratified bootstrap. That is too narrow for fewer, so there means over seeds (mean,
-    optimality gap) have Student's interval, others the bootstrap's made wider (`widening`). It is
-    cut at what the statistic can be: `bounds` are those of a score, numbers or one a task each, and
-    NaN where none is known.
-    ValueError where a task has no score at all.
+    `statistic` is a name in STATISTICS. From LARGE seeds per task on, the interval is the
+    percentile interval of the stratified bootstrap. That is too narrow for fewer, so means over
+    seeds (mean, optimality gap) then have Student's interval, and others the widened bootstrap's
+    (`widening`). It is cut at the range of the statistic: `bounds` are those of a score, numbers or
+    one per task, NaN if unknown.
+
+    Raises:
+        ValueError: A task has no score.
     """
     if statistic not in STATISTICS:
         raise ValueError(f"no statistic {statistic!r}, only {', '.join(STATISTICS)}")
@@ -123,29 +127,31 @@ def aggregate(
 def percentile_interval(
     scores: Array, statistic: str, rng: np.random.Generator, resamples: int, level: float
 ) -> Interval:
-    """Percentiles of the statistic over stratified resamples; too narrow for few seeds."""
-    drawn = [STATISTICS[statistic](block) for block in resampled(scores, rng, resamples)]
-    return percentiles(np.concatenate(drawn), level)
+    """Return percentiles of the statistic over stratified resamples; too narrow for few seeds."""
+    statistics_drawn = [STATISTICS[statistic](block) for block in resampled(scores, rng, resamples)]
+    return percentiles(np.concatenate(statistics_drawn), level)
 
 
 def _ends(
     scores: Array, statistic: str, bounds: tuple[ArrayLike, ArrayLike]
 ) -> tuple[float, float]:
-    """What the statistic can be at least and at most, if every score is within its bounds; those of
-    a task with a score outside are none. Every statistic rises, or falls, with every score.
+    """Return the range of the statistic, given that every score is within its bounds.
+
+    Bounds of a task with a score outside them are ignored. Every statistic is monotone in every
+    score.
     """
-    given = np.asarray(np.broadcast_arrays(*bounds, scores[0])[:2], dtype=np.float64)
-    known = within(scores, (given[0], given[1])).all(axis=0) & ~np.isnan(given)
+    bound_table = np.asarray(np.broadcast_arrays(*bounds, scores[0])[:2], dtype=np.float64)
+    usable = within(scores, (bound_table[0], bound_table[1])).all(axis=0) & ~np.isnan(bound_table)
     with np.errstate(invalid="ignore"):  # 0 times infinity, where a score does not count
         ends = [
             float(STATISTICS[statistic](np.where(np.isnan(scores), np.nan, bound)))
-            for bound in np.where(known, given, [[-np.inf], [np.inf]])
+            for bound in np.where(usable, bound_table, [[-np.inf], [np.inf]])
         ]
     return min(ends), max(ends)
 
 
 def _linear(scores: Array, statistic: str) -> Array | None:
-    """Whose mean over seeds and then tasks the statistic is; None where it is no such mean."""
+    """Return the scores whose mean over seeds and tasks the statistic is, or None."""
     if statistic == "optimality gap":
         return np.maximum(1 - scores, 0.0)
     cuts = statistic == "IQM" and seeds_of(scores).sum() >= 4
@@ -153,7 +159,7 @@ def _linear(scores: Array, statistic: str) -> Array | None:
 
 
 def _middle(scores: Array) -> tuple[Array, Array]:
-    """All scores in order and how much of IQM each makes up, both (..., n m)."""
+    """Return all scores in order and their weights in the IQM, both (..., n m)."""
     there = ~np.isnan(scores)
     number = there.sum(axis=(-2, -1))[..., None]
     cut = number // 4 / number  # of the weight at either end: whole scores where all weigh alike
@@ -162,13 +168,13 @@ def _middle(scores: Array) -> tuple[Array, Array]:
     order = np.argsort(flat, axis=-1)
     weight = np.take_along_axis(weights.reshape(flat.shape), order, axis=-1)
     above = np.cumsum(weight, axis=-1)
-    kept = np.minimum(above, 1 - cut) - np.maximum(above - weight, cut)
-    kept = np.where(kept > 1e-9, kept, 0.0) / (1 - 2 * cut)
-    return np.take_along_axis(flat, order, axis=-1), kept
+    shares = np.minimum(above, 1 - cut) - np.maximum(above - weight, cut)
+    shares = np.where(shares > 1e-9, shares, 0.0) / (1 - 2 * cut)
+    return np.take_along_axis(flat, order, axis=-1), shares
 
 
 def _why_none(scores: Array) -> str:
-    """Why there can be no interval; "" where there can."""
+    """Explain why there is no interval; "" if there is one."""
     counts = seeds_of(scores)
     if np.isinf(scores).any():
         return "infinite scores: no interval"
@@ -180,9 +186,9 @@ def _why_none(scores: Array) -> str:
 
 
 def _remarks(scores: Array) -> str:
-    """What else a reader of the interval must know."""
-    said = missing_text(scores)
+    """List remarks for readers of the interval."""
+    remarks = missing_text(scores)
     alike = int((np.nanmin(scores, axis=0) == np.nanmax(scores, axis=0)).sum())
     if alike and scores.shape[1] > 1 and seeds_of(scores).min() > 1:
-        said += f"; no spread seen in {alike} of {scores.shape[1]} tasks"
-    return said
+        remarks += f"; no spread seen in {alike} of {scores.shape[1]} tasks"
+    return remarks

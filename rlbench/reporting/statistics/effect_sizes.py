@@ -1,4 +1,4 @@
-"""Sizes of a difference that need no unit: Hedges' g, and how often one seed beats another."""
+"""Effect sizes without a unit: Hedges' g, and the probability that one seed beats another."""
 
 import math
 
@@ -12,42 +12,43 @@ from rlbench.reporting.statistics.resampling import Array, seeds_of, task_means
 
 
 def hedges_g(a: Array, b: Array, level: float = 0.95) -> tuple[float, Interval]:
-    """Difference of means in pooled standard deviations, (n,) and (m,), without the small-sample
-    bias of Cohen's d (Hedges 1981).
+    """Difference of means (n,) and (m,) in pooled standard deviations, without bias (Hedges 1981).
 
-    The interval is exact for normal scores of one variance: it holds the effects for which the
-    t-statistic, noncentral t, is not extreme. The pooled variance must not be 0.
+    The interval is exact for normal scores of equal variance: it contains the effects for which the
+    noncentral t-statistic is not extreme. The pooled variance must not be 0.
     """
     degrees = a.size + b.size - 2
-    pooled = ((a.size - 1) * a.var(ddof=1) + (b.size - 1) * b.var(ddof=1)) / degrees
-    d = float(a.mean() - b.mean()) / math.sqrt(pooled)
-    unbiased = math.sqrt(2 / degrees) * math.exp(gammaln(degrees / 2) - gammaln((degrees - 1) / 2))
+    variance = ((a.size - 1) * a.var(ddof=1) + (b.size - 1) * b.var(ddof=1)) / degrees
+    d = float(a.mean() - b.mean()) / math.sqrt(variance)
+    correction = math.sqrt(2 / degrees) * math.exp(
+        gammaln(degrees / 2) - gammaln((degrees - 1) / 2)
+    )
     unit = math.sqrt(1 / a.size + 1 / b.size)
-    low, high = (unbiased * unit * c for c in _noncentrality(d / unit, degrees, level))
-    return unbiased * d, Interval(low, high)
+    low, high = (correction * unit * c for c in _noncentrality(d / unit, degrees, level))
+    return correction * d, Interval(low, high)
 
 
 def placements(a: Array, b: Array) -> Array:
-    """(..., n, m) and (..., k, m) -> (..., n, m): the share of b's seeds that each of a's beats.
+    """Share of b's seeds that each of a's beats, (..., n, m) and (..., k, m) -> (..., n, m).
 
     Ties count half; NaN where a has no score.
     """
     x, y = a[..., :, None, :], b[..., None, :, :]
-    won = (x > y).sum(axis=-2) + (x == y).sum(axis=-2) / 2
-    return np.where(np.isnan(a), np.nan, won / seeds_of(b)[..., None, :])
+    win_count = (x > y).sum(axis=-2) + (x == y).sum(axis=-2) / 2
+    return np.where(np.isnan(a), np.nan, win_count / seeds_of(b)[..., None, :])
 
 
 def wins(a: Array, b: Array) -> Array:
-    """(..., n, m) and (..., k, m) -> (..., m): the share of pairs of seeds that a wins."""
+    """Share of pairs of seeds that a wins, (..., n, m) and (..., k, m) -> (..., m)."""
     return task_means(placements(a, b))
 
 
 def wins_interval(share: float, n: int, m: int, level: float = 0.95) -> Interval:
     """Interval of P(a > b) from the share of the n m pairs won (Newcombe 2006, method 5).
 
-    Holds the p for which the share is within z standard errors, their variance that of Hanley and
-    McNeil (1982) with both numbers of seeds replaced by their mean. There is one also where all
-    pairs are won.
+    It contains the p for which the share is within z standard errors, with the variance of Hanley
+    and McNeil (1982) and both numbers of seeds replaced by their mean. It exists even if all pairs
+    are won.
     """
     z = norm.ppf((1 + level) / 2)
     half = (n + m) / 2 - 1
@@ -66,8 +67,8 @@ def wins_interval(share: float, n: int, m: int, level: float = 0.95) -> Interval
 def _noncentrality(value: float, degrees: int, level: float) -> tuple[float, float]:
     """Interval of c where (Z + c) / S is `value`, Z normal and S a standard deviation.
 
-    The chance of less than `value` is averaged over quantiles of S: scipy's noncentral t is NaN for
-    some values.
+    The probability of less than `value` is averaged over quantiles of S: scipy's noncentral t is
+    NaN for some values.
     """
     chances = (np.arange(2000) + 0.5) / 2000
     means = value * np.sqrt(chi2.ppf(chances, degrees) / degrees)

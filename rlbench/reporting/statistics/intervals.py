@@ -1,8 +1,8 @@
 """Statistics over seeds: the seed is the unit, so every function takes one number per seed.
 
-Episodes of one seed are not independent draws of the agent; average them first (`tables.per_seed`).
-A seed without a score is dropped and counted by the caller: a NaN is refused with ValueError, since
-skipping it here would hide it, and passing it on would lose the rest.
+Episodes of one seed are not independent samples of the agent; average them first
+(`tables.per_seed`). Callers drop and count seeds without a score: NaN raises ValueError, since
+skipping it here would hide it.
 """
 
 from typing import NamedTuple
@@ -16,17 +16,17 @@ NO_BOUNDS: Bounds = (float("nan"), float("nan"))
 
 
 class Interval(NamedTuple):
-    """A confidence interval, both ends included."""
+    """Confidence interval, both ends included."""
 
     low: float
     high: float
 
 
 def iqm(scores: ArrayLike) -> float:
-    """Interquartile mean, (n,) -> the mean of the middle half; the seed is the unit.
+    """Interquartile mean: the mean of the middle half of scores (n,).
 
     A quarter of the scores, rounded down, is cut off at either end (Agarwal et al. 2021, section
-    4.3): below n = 4 it is the mean. NaN where n = 0.
+    4.3): below n = 4 it is the mean. NaN for n = 0.
     """
     values = np.sort(_scores(scores))
     cut = values.size // 4
@@ -36,30 +36,30 @@ def iqm(scores: ArrayLike) -> float:
 def mean_interval(
     scores: ArrayLike, level: float = 0.95, bounds: Bounds = NO_BOUNDS
 ) -> Interval | None:
-    """Student-t interval of the mean, (n,) -> mean -+ t s / sqrt(n); the seed is the unit.
+    """Student-t interval of the mean, (n,) -> mean -+ t s / sqrt(n).
 
-    Exact for normal scores at every n (Student 1908), too narrow for few seeds of two kinds
-    (`coverage_of_two_kinds`). It is cut at the bounds of a score, see `cut`. None where nothing can
-    be said: below n = 2, where a score is infinite, and where all scores are equal, as at a
-    ceiling: no spread was seen, which is not the same as none.
+    Exact for normal scores at every n (Student 1908); too narrow for few seeds of two kinds
+    (`coverage_of_two_kinds`). It is cut at the bounds of a score, see `cut`. None for n < 2, if a
+    score is infinite, and if all scores are equal, as at a ceiling: a spread of 0 was observed,
+    which does not mean that there is none.
     """
     values = _scores(scores)
     _check_level(level)
     if values.size < 2 or not np.isfinite(values).all() or values.min() == values.max():
         return None
     half = t.ppf((1 + level) / 2, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size)
-    found = Interval(float(values.mean() - half), float(values.mean() + half))
-    return cut(found, bounds) if within(values, bounds).all() else found
+    interval = Interval(float(values.mean() - half), float(values.mean() + half))
+    return cut(interval, bounds) if within(values, bounds).all() else interval
 
 
 def difference_interval(
     a: ArrayLike, b: ArrayLike, level: float = 0.95, bounds: Bounds = NO_BOUNDS
 ) -> Interval | None:
-    """Welch's interval of mean(a) - mean(b), (n,) and (m,); the seed is the unit.
+    """Welch's interval of mean(a) - mean(b), (n,) and (m,).
 
     For independent normal scores of unequal variance, with the degrees of freedom of Welch (1947).
-    With the bounds of a score it is cut at those of a difference. None where `mean_interval` is
-    None for a or for b: both spreads must have been seen.
+    With the bounds of a score it is cut at those of a difference. None if `mean_interval` is None
+    for a or b.
     """
     first, second = _scores(a), _scores(b)
     if mean_interval(first, level) is None or mean_interval(second, level) is None:
@@ -68,38 +68,39 @@ def difference_interval(
     shares = [e**2 / (n - 1) for e, n in zip(errors, (first.size, second.size), strict=True)]
     half = t.ppf((1 + level) / 2, sum(errors) ** 2 / sum(shares)) * np.sqrt(sum(errors))
     difference = first.mean() - second.mean()
-    found = Interval(float(difference - half), float(difference + half))
+    interval = Interval(float(difference - half), float(difference + half))
     if not within(np.append(first, second), bounds).all():
-        return found
-    return cut(found, difference_bounds(bounds, bounds))
+        return interval
+    return cut(interval, difference_bounds(bounds, bounds))
 
 
 def cut(interval: Interval, bounds: Bounds) -> Interval:
-    """The part of an interval that is inside the bounds. It covers as often as the whole one, since
-    no mean is outside; scores that overstep bounds show that these are not theirs, and then
-    `mean_interval` and `difference_interval` cut nothing.
+    """Clip an interval to the bounds of a score.
+
+    The coverage does not change, since no mean is outside. If scores exceed the bounds, these are
+    wrong, and `mean_interval` and `difference_interval` do not clip.
     """
     return Interval(float(np.fmax(interval.low, bounds[0])),
                     float(np.fmin(interval.high, bounds[1])))  # fmt: skip
 
 
 def within(scores: NDArray[np.float64], bounds: tuple[ArrayLike, ArrayLike]) -> NDArray[np.bool_]:
-    """Which scores do not overstep the bounds, but for rounding."""
+    """Return which scores are within the bounds, up to rounding."""
     low, high = (np.asarray(bound, dtype=np.float64) for bound in bounds)
     below, above = low - 1e-9 * (1 + abs(low)), high + 1e-9 * (1 + abs(high))
     return np.asarray(~((scores < below) | (scores > above)))
 
 
 def difference_bounds(a: Bounds, b: Bounds) -> Bounds:
-    """The bounds of a difference of two scores with these bounds."""
+    """Return the bounds of a difference of two scores with these bounds."""
     return a[0] - b[1], a[1] - b[0]
 
 
 def coverage_of_two_kinds(n: int, share: float = 0.2, level: float = 0.95) -> float:
-    """How often `mean_interval` holds the mean where a `share` of all seeds score 0 and others 1.
+    """Coverage of `mean_interval` if a `share` of all seeds score 0 and the others 1.
 
-    Exact, a sum over the number of zeros among n seeds. Mostly it fails because one kind was not
-    among them: then there is no interval, which counts as a failure.
+    Exact, a sum over the number of zeros among n seeds. Mostly it fails because one kind is not in
+    the sample: then there is no interval, which counts as a failure.
     """
     total = 0.0
     for zeros in range(1, n):
@@ -110,9 +111,9 @@ def coverage_of_two_kinds(n: int, share: float = 0.2, level: float = 0.95) -> fl
 
 
 def share_interval(k: int, n: int, level: float = 0.95) -> Interval | None:
-    """Exact interval of a share, k of n (Clopper & Pearson 1934); the seed is the unit.
+    """Exact interval of a share, k of n (Clopper & Pearson 1934).
 
-    Covers at least `level` for every share and n, also at 0 of n and n of n. None where n = 0.
+    Covers at least `level` for every share and n, also at 0 of n and n of n. None for n = 0.
     """
     _check_level(level)
     if not 0 <= k <= n:

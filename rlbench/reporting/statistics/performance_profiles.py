@@ -1,4 +1,4 @@
-"""Performance profiles: which share of runs scores more than that."""
+"""Performance profiles: the share of runs with a score above each threshold."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,10 @@ from rlbench.reporting.statistics.resampling import (
 
 
 class Profile(NamedTuple):
-    """Four times (k,): where, the share of runs above, and its band; and how the band was made."""
+    """Arrays (k,): thresholds, share of runs above, low and high of its band.
+
+    And the band's method.
+    """
 
     thresholds: Array
     share: Array
@@ -33,12 +36,12 @@ def performance_profile(
     resamples: int = 2_000,
     level: float = 0.95,
 ) -> Profile:
-    """Share of runs with a score above each threshold, (n, m) and (k,), tasks weighing alike.
+    """Share of runs with a score above each threshold, (n, m) and (k,), tasks weighing equally.
 
-    The score distribution of Agarwal et al. (2021, section 4.2), with a band for each threshold by
-    itself: percentiles of the stratified bootstrap from LARGE seeds on, below Clopper and Pearson's
-    for as many runs as there are. That is exact for one task, and wider than need be for several,
-    since runs within tasks vary less than all together (Hoeffding 1956).
+    The score distribution of Agarwal et al. (2021, section 4.2) with a pointwise band: percentiles
+    of the stratified bootstrap from LARGE seeds on, below that Clopper and Pearson's for the number
+    of runs. That is exact for one task and conservative for several, since runs within tasks vary
+    less than all together (Hoeffding 1956).
     """
     table = stratified(scores, level)
     points = np.asarray(thresholds, dtype=np.float64)
@@ -59,7 +62,7 @@ def performance_profile(
 
 
 def _share_above(scores: Array, thresholds: Array) -> Array:
-    """(b, n, m) and (k,) -> (b, k), mean over tasks."""
+    """Return the share above each threshold, (b, n, m) and (k,) -> (b, k), mean over tasks."""
     counts = seeds_of(scores)
     above = [((scores > point).sum(axis=-2) / counts).mean(axis=-1) for point in thresholds]
     return np.stack(above, axis=-1)

@@ -17,7 +17,7 @@ from rlbench.reporting.statistics.resampling import Array
 
 
 class Published(NamedTuple):
-    """A score that others report: whose it is, after how many env steps."""
+    """Score that others report: its source, and after how many env steps."""
 
     agent: str
     score: float
@@ -25,7 +25,7 @@ class Published(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """What is known of an environment; None is not known, or not there."""
+    """Known scores of an environment; None if unknown or nonexistent."""
 
     random: float | None
     random_from: str
@@ -35,7 +35,7 @@ class Reference(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """The scores that become 0 and 1, and in words where they come from."""
+    """Scores that normalise to 0 and 1, with a description of their source."""
 
     low: float
     high: float
@@ -121,26 +121,26 @@ _SAME_RETURNS = {"atari", "blank", "mask-velocity", "shuffle-pixels"}  # wrapper
 
 
 def bounds_of(env: str, arguments: Iterable[str] = ()) -> Bounds:
-    """Bounds of a return in `env`, which was made with these arguments by name; NaN is not known.
+    """Return the bounds of a return in `env` with these arguments by name; NaN if unknown.
 
     Arguments may change rewards or lengths, and so may wrappers other than rlbench's own: with any
-    of them, except for `data`, nothing is known.
+    of them, except for `data`, the bounds are unknown.
     """
     name, *wraps = env.split("+")
-    changed = set(arguments) - {"data"} or {w.partition(":")[0] for w in wraps} - _SAME_RETURNS
-    return NO_BOUNDS if changed else BOUNDS.get(name, NO_BOUNDS)
+    altering = set(arguments) - {"data"} or {w.partition(":")[0] for w in wraps} - _SAME_RETURNS
+    return NO_BOUNDS if altering else BOUNDS.get(name, NO_BOUNDS)
 
 
 def scale_of(env: str, random: float | None = None, threshold: float | None = None) -> Scale | None:
-    """What to normalise scores of `env` by; None where an end is missing, or they are in disorder.
+    """Return the scale to normalise scores of `env` with; None if an end is missing or low >= high.
 
-    `random` is the mean score of the agent `random` beside it, which goes before the stated one,
-    since it was made with the same protocol; `threshold` that of its runs, where none is stated.
-    Wrappers (`CartPole-v1+mask-velocity`) keep the scores of what they wrap.
+    `random` is the mean score of the agent `random` under the same protocol, preferred over the
+    listed one; `threshold` is that of its runs, if none is listed. Wrappers
+    (`CartPole-v1+mask-velocity`) keep the scores of the environment they wrap.
     """
-    known = REFERENCES.get(env.partition("+")[0], Reference(None, "", None, ""))
-    low, low_from = known.random, f"a random policy ({known.random_from})"
-    high, high_from = known.high, known.high_from
+    reference = REFERENCES.get(env.partition("+")[0], Reference(None, "", None, ""))
+    low, low_from = reference.random, f"a random policy ({reference.random_from})"
+    high, high_from = reference.high, reference.high_from
     if random is not None and np.isfinite(random):
         low, low_from = random, "the agent random beside it"
     if high is None and threshold is not None and np.isfinite(threshold):
@@ -151,7 +151,7 @@ def scale_of(env: str, random: float | None = None, threshold: float | None = No
 
 
 def normalise(scores: ArrayLike, low: float, high: float) -> Array:
-    """(score - low) / (high - low): 0 at `low`, 1 at `high`, beyond as it is; NaN stays NaN."""
+    """Return (score - low) / (high - low), without clipping; NaN stays NaN."""
     if not (np.isfinite([low, high]).all() and low < high):
         raise ValueError(f"a scale goes from a lower to a higher score, not from {low} to {high}")
     return (np.asarray(scores, dtype=np.float64) - low) / (high - low)

@@ -1,8 +1,8 @@
-"""Stratified resampling, and how much wider intervals must be where seeds are few.
+"""Stratified resampling, and the widening of intervals for few seeds.
 
-Scores are (..., n seeds, m tasks); NaN is a score that is not there. Every task is a stratum: seeds
-are resampled within it, never across (Agarwal et al. 2021, "Deep reinforcement learning at the edge
-of the statistical precipice"), so tasks may differ in their number of seeds, and seeds of different
+Scores are (..., n seeds, m tasks); NaN is a missing score. Every task is a stratum: seeds are
+resampled within it, never across (Agarwal et al. 2021, "Deep reinforcement learning at the edge of
+the statistical precipice"), so tasks may differ in their number of seeds, and seeds of different
 tasks are not paired.
 """
 
@@ -20,7 +20,7 @@ _BLOCK = 2**21  # scores drawn at once: bounds memory, changes no number
 
 
 def stratified(scores: ArrayLike, level: float) -> Array:
-    """The scores as (n, m) floats; ValueError for another shape, a task without scores, a level."""
+    """Return the scores as (n, m) floats; ValueError for another shape or a task without scores."""
     table = np.asarray(scores, dtype=np.float64)
     if table.ndim != 2 or not table.shape[1]:
         raise ValueError(f"scores need the shape (seeds, tasks), not {table.shape}")
@@ -35,42 +35,42 @@ def stratified(scores: ArrayLike, level: float) -> Array:
 def resampled(
     scores: Array, rng: np.random.Generator, resamples: int, block: int = 0
 ) -> Iterator[Array]:
-    """Stratified bootstrap resamples of (n, m) scores, in blocks (b, n, m) of at most `block`.
+    """Yield stratified bootstrap resamples of (n, m) scores in blocks (b, n, m), b <= `block`.
 
-    A task with k scores has k in every resample, above NaN. The block's size changes no number.
+    A task with k scores has k in every resample, before NaN. The block's size changes no number.
     """
     counts = seeds_of(scores)
-    packed = np.sort(scores, axis=0)  # what is not there last
-    n, m = packed.shape
-    block = block or max(1, _BLOCK // packed.size)
+    ordered = np.sort(scores, axis=0)  # what is not there last
+    n, m = ordered.shape
+    block = block or max(1, _BLOCK // ordered.size)
     hidden = np.arange(n)[:, None] >= counts
     full = not hidden.any()
     for begin in range(0, resamples, block):
         size = (min(block, resamples - begin), n, m)
         rows = rng.integers(0, n if full else counts, size=size)
-        drawn = packed.ravel()[rows * m + np.arange(m)]
-        yield drawn if full else np.where(hidden, np.nan, drawn)
+        resample = ordered.ravel()[rows * m + np.arange(m)]
+        yield resample if full else np.where(hidden, np.nan, resample)
 
 
 def percentiles(draws: Array, level: float) -> Interval:
-    """The middle `level` of draws."""
+    """Return the central `level` interval of draws."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
 
 
 def seeds_of(scores: Array) -> NDArray[np.intp]:
-    """(..., n, m) -> (..., m), the number of seeds with a score."""
+    """Count the seeds with a score, (..., n, m) -> (..., m)."""
     return (~np.isnan(scores)).sum(axis=-2)
 
 
 def missing_text(*scores: Array) -> str:
-    """What must be said of a result from scores with NaN; "" without."""
+    """Describe missing scores; "" if none is NaN."""
     missing = sum(int(np.isnan(each).sum()) for each in scores)
     return f"; {missing} of {sum(each.size for each in scores)} scores missing" if missing else ""
 
 
 def task_means(scores: Array) -> Array:
-    """(..., n, m) -> (..., m), means over the seeds with a score."""
+    """Average over the seeds with a score, (..., n, m) -> (..., m)."""
     there = ~np.isnan(scores)
     if there.all():
         return scores.mean(axis=-2)
@@ -78,7 +78,7 @@ def task_means(scores: Array) -> Array:
 
 
 def squared_errors(scores: Array) -> Array:
-    """(n, m) -> (m,), squared standard errors of the means over seeds, of two or more a task."""
+    """Return squared standard errors of means over two or more seeds, (n, m) -> (m,)."""
     spread = np.nanmin(scores, axis=0) < np.nanmax(
         scores, axis=0
     )  # not what rounding makes of none
@@ -86,9 +86,9 @@ def squared_errors(scores: Array) -> Array:
 
 
 def student_half(errors: Array, counts: NDArray[np.intp], level: float) -> float:
-    """Half a Student-t interval of a sum of independent means; 0 where none has spread.
+    """Return half a Student-t interval of a sum of independent means; 0 if all are constant.
 
-    Their squared standard errors and numbers of seeds, both (k,); degrees of freedom of
+    Takes their squared standard errors and numbers of seeds, both (k,); degrees of freedom of
     Satterthwaite (1946).
     """
     if not errors.any():
@@ -98,19 +98,21 @@ def student_half(errors: Array, counts: NDArray[np.intp], level: float) -> float
 
 
 def widening(errors: Array, counts: NDArray[np.intp], level: float) -> float:
-    """How much wider Student's interval of a sum of means is than the bootstrap's, at least 1.
+    """Return the ratio, at least 1, of Student's interval of a sum of means to the bootstrap's.
 
-    The bootstrap takes spreads for known, and for variances those of the n scores themselves,
-    (n - 1) / n of the unbiased ones. Percentile intervals of other statistics are too narrow for
-    the same reasons (Hesterberg 2015, section 3.2); benchmarks/coverage.py says what is left.
+    The bootstrap takes spreads as known, with variances of the n scores themselves, (n - 1) / n of
+    the unbiased ones. Percentile intervals of other statistics are too narrow for the same reasons
+    (Hesterberg 2015, section 3.2); benchmarks/coverage.py measures what is left.
     """
-    biased = (errors * (counts - 1) / counts).sum()
-    if not biased:
+    bootstrap_variance = (errors * (counts - 1) / counts).sum()
+    if not bootstrap_variance:
         return 1.0
-    return student_half(errors, counts, level) / float(norm.ppf((1 + level) / 2) * np.sqrt(biased))
+    return student_half(errors, counts, level) / float(
+        norm.ppf((1 + level) / 2) * np.sqrt(bootstrap_variance)
+    )
 
 
 def widened(value: float, interval: Interval, factor: float) -> Interval:
-    """The interval with both arms `factor` times as long; it stays as skew as it was."""
+    """Scale both arms of an interval by `factor`, keeping its skew."""
     low, high = interval
     return Interval(value - factor * (value - low), value + factor * (high - value))

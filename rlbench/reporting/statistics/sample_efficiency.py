@@ -1,4 +1,4 @@
-"""Sample efficiency: what a curve is worth as a whole, and when it first came so far."""
+"""Sample efficiency: the area under a curve, and when it first reached a threshold."""
 
 from typing import NamedTuple
 
@@ -11,9 +11,9 @@ from rlbench.reporting.statistics.resampling import Array
 def area_under_curve(steps: ArrayLike, returns: ArrayLike) -> Array:
     """Mean height of each curve, steps (t,) increasing and returns (n, t) -> (n,).
 
-    The area by the trapezoid rule over the span of the steps: an average return over training. A
-    point that is not there (NaN) is bridged by a line between its neighbours; a curve without its
-    first or its last point is NaN, since an average over another span is another number.
+    The area by the trapezoid rule divided by the span of the steps: an average return over
+    training. Missing points (NaN) are interpolated linearly; a curve without its first or last
+    point is NaN, since its span would differ.
     """
     x, curves = _grid(steps, returns)
     if x.size < 2 or (np.diff(x) <= 0).any():
@@ -27,19 +27,19 @@ def area_under_curve(steps: ArrayLike, returns: ArrayLike) -> Array:
 
 
 def first_reach(x: ArrayLike, values: ArrayLike, threshold: float) -> Array:
-    """The first x at which a value is at least `threshold`, (t,) or (n, t) and (n, t) -> (n,).
+    """First x at which a value is at least `threshold`, (t,) or (n, t) and (n, t) -> (n,).
 
-    Nothing is interpolated. inf where no point came so far, NaN where a curve has no point at all.
-    `x` may be steps, shared, or seconds of each curve.
+    Without interpolation. inf if no point reaches it, NaN if a curve has no points. `x` may be
+    steps, shared, or seconds of each curve.
     """
     where, curves = _grid(x, values)
-    reached = curves >= threshold  # NaN reaches nothing
-    first = np.where(reached, where, np.inf).min(axis=1, initial=np.inf)
+    reaches = curves >= threshold  # NaN reaches nothing
+    first = np.where(reaches, where, np.inf).min(axis=1, initial=np.inf)
     return np.where(np.isnan(curves).all(axis=1), np.nan, first)
 
 
 class Reach(NamedTuple):
-    """`first_reach` over seeds: the median over all of them, and how many came so far."""
+    """Summary of `first_reach` over seeds: the median over all, and how many reached it."""
 
     median: float  # inf where half of the seeds or more did not come so far; NaN without seeds
     reached: int
@@ -48,7 +48,7 @@ class Reach(NamedTuple):
 
 
 def reach(first: ArrayLike) -> Reach:
-    """Summary of what `first_reach` gives, (n,)."""
+    """Summarise the result of `first_reach`, (n,)."""
     values = np.asarray(first, dtype=np.float64)
     missing = int(np.isnan(values).sum())
     values = np.where(np.isnan(values), np.inf, values)

@@ -1,4 +1,7 @@
-"""Two agents: is one better, by how much, how sure. The seed is the unit; seeds are not paired."""
+"""Comparison of two agents: which is better, by how much, and with what certainty.
+
+The seed is the unit; seeds are not paired.
+"""
 
 import itertools
 import math
@@ -30,7 +33,7 @@ _NAN = float("nan")
 
 
 class Comparison(NamedTuple):
-    """a against b; what cannot be had is NaN, and `said` says why."""
+    """Comparison of a with b; undefined values are NaN, and `said` explains why."""
 
     difference: float = _NAN  # mean(a) - mean(b)
     low: float = _NAN  # Welch's interval
@@ -52,8 +55,9 @@ class Comparison(NamedTuple):
 
     @property
     def p(self) -> float:
-        """The p that decides: p_permutation; with lost seeds the larger of it and p_worst, and 1
-        where the two disagree about which is better.
+        """Deciding p-value: p_permutation; with lost seeds the larger of it and p_worst.
+
+        1 if the two disagree about which is better.
         """
         if not (self.lost_a or self.lost_b) or math.isnan(self.p_permutation):
             return self.p_permutation
@@ -71,71 +75,72 @@ def compare(
 ) -> Comparison:
     """Compare scores (n,) with (m,), one number per seed, all of them within the bounds.
 
-    A NaN is a seed without a score: it is left out, and said. So many of them were `lost` by a and
-    b: they ended without a score. A lost seed is worse than every score in P(a > b) and in p_worst,
-    a permutation test of Welch's t of ranks: so no value has to be made up for it. The mean, its
-    tests and Hedges' g need finite scores, intervals two seeds on either side, and all but that of
-    P(a > b) a spread.
+    NaN is a seed without a score: it is left out, and reported. `lost` counts the seeds of a and b
+    that ended without a score. A lost seed ranks below every score in P(a > b) and in p_worst, a
+    permutation test of Welch's t of ranks, so no value has to be imputed. The mean, its tests and
+    Hedges' g need finite scores, intervals two seeds on either side, and all but that of P(a > b) a
+    spread.
     """
     samples = [np.asarray(scores, dtype=np.float64) for scores in (a, b)]
     if any(sample.ndim != 1 for sample in samples):
         raise ValueError("one number per seed is needed, shapes (n,) and (m,)")
     x, y = (sample[~np.isnan(sample)] for sample in samples)
-    ended = [np.append(s, np.full(k, -np.inf)) for s, k in zip((x, y), lost, strict=True)]
-    said = [_said(name, sample) for name, sample in zip("ab", samples, strict=True)]
-    said.append(_least_p(x.size, y.size, 1 - level))
-    found = Comparison(n_a=x.size, n_b=y.size, lost_a=lost[0], lost_b=lost[1],
-                       said="; ".join(filter(None, said)))  # fmt: skip
+    with_lost = [np.append(s, np.full(k, -np.inf)) for s, k in zip((x, y), lost, strict=True)]
+    remarks = [_remarks(name, sample) for name, sample in zip("ab", samples, strict=True)]
+    remarks.append(_least_p(x.size, y.size, 1 - level))
+    comparison = Comparison(n_a=x.size, n_b=y.size, lost_a=lost[0], lost_b=lost[1],
+                       said="; ".join(filter(None, remarks)))  # fmt: skip
     if not x.size and not y.size:
-        return found
-    n, m = (sample.size for sample in ended)
+        return comparison
+    n, m = (sample.size for sample in with_lost)
     if min(n, m) > 0:
-        found = found._replace(improvement=float(wins(ended[0][:, None], ended[1][:, None])[0]))
+        comparison = comparison._replace(
+            improvement=float(wins(with_lost[0][:, None], with_lost[1][:, None])[0])
+        )
     if min(n, m) > 1:
-        low, high = wins_interval(found.improvement, n, m, level)
-        found = found._replace(improvement_low=low, improvement_high=high)
+        low, high = wins_interval(comparison.improvement, n, m, level)
+        comparison = comparison._replace(improvement_low=low, improvement_high=high)
     if not (x.size and y.size and np.isfinite(x).all() and np.isfinite(y).all()):
-        return found
+        return comparison
     difference, p = float(x.mean() - y.mean()), permutation_p(x, y, rng)
-    found = found._replace(difference=difference, p_permutation=p)
+    comparison = comparison._replace(difference=difference, p_permutation=p)
     if any(lost):
-        ranks = rankdata(np.concatenate(ended))
-        found = found._replace(p_worst=permutation_p(ranks[:n], ranks[n:], rng))
+        ranks = rankdata(np.concatenate(with_lost))
+        comparison = comparison._replace(p_worst=permutation_p(ranks[:n], ranks[n:], rng))
     if interval := difference_interval(x, y, level, bounds):
         p = float(ttest_ind(x, y, equal_var=False).pvalue)
         effect, (low, high) = hedges_g(x, y, level)
-        found = found._replace(low=interval.low, high=interval.high, p_welch=p)
-        found = found._replace(effect=effect, effect_low=low, effect_high=high)
-    return found
+        comparison = comparison._replace(low=interval.low, high=interval.high, p_welch=p)
+        comparison = comparison._replace(effect=effect, effect_low=low, effect_high=high)
+    return comparison
 
 
 def permutation_p(a: Array, b: Array, rng: np.random.Generator) -> float:
-    """Two-sided p-value of Welch's t, had the seeds been dealt to a and b at random; (n,), (m,).
+    """Two-sided p-value of Welch's t under random assignment of the seeds to a and b; (n,), (m,).
 
-    Exact where both have one distribution. Where only the means are equal, t keeps the level
-    better than the bare difference does, if n and m differ (Janssen 1997). All ways to deal out
-    where they are at most SPLITS, else (1 + k) / (1 + SPLITS) of random ones, which is never 0
-    (Phipson & Smyth 2010).
+    Exact if both have one distribution. If only the means are equal, t keeps the level better than
+    the difference of means does when n and m differ (Janssen 1997). All splits if they are at most
+    SPLITS, else (1 + k) / (1 + SPLITS) of random ones, which is never 0 (Phipson & Smyth 2010).
     """
     values = np.concatenate([a, b])
     ways = math.comb(values.size, a.size)
     if ways <= SPLITS:
         splits = np.array(list(itertools.combinations(range(values.size), a.size)))
     else:
-        drawn = rng.permuted(np.tile(np.arange(values.size), (SPLITS, 1)), axis=1)
-        splits = np.concatenate([np.arange(a.size)[None], drawn[:, : a.size]])
+        permutations = rng.permuted(np.tile(np.arange(values.size), (SPLITS, 1)), axis=1)
+        splits = np.concatenate([np.arange(a.size)[None], permutations[:, : a.size]])
     sizes = _welch_t(values, splits)
     return float((sizes >= sizes[0] * (1 - 1e-8) - 1e-9).mean())  # equal but for rounding
 
 
 def holm(p_values: ArrayLike) -> Array:
-    """p-values adjusted for their number (Holm 1979), (k,) -> (k,); a NaN stays, and is no test."""
+    """Adjust p-values for their number (Holm 1979), (k,) -> (k,); NaN stays, and is not counted."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p)  # NaN last
-    left = np.maximum((~np.isnan(p)).sum() - np.arange(p.size), 1)  # tests not yet rejected
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * left), 1.0)
-    return adjusted
+    remaining = np.maximum((~np.isnan(p)).sum() - np.arange(p.size), 1)  # tests not yet rejected
+    result = np.empty_like(p)
+    result[order] = np.minimum(np.maximum.accumulate(p[order] * remaining), 1.0)
+    return result
 
 
 def probability_of_improvement(
@@ -148,8 +153,7 @@ def probability_of_improvement(
     """P(a > b) of two random seeds of a task, ties half, mean over tasks: (n, m) and (k, m).
 
     The average of Agarwal et al. (2021, section 4.3); lost seeds may be -inf. One task has the
-    interval of `wins_interval`, several that of the stratified bootstrap, widened where seeds are
-    few.
+    interval of `wins_interval`, several that of the stratified bootstrap, widened for few seeds.
     """
     first, second = stratified(a, level), stratified(b, level)
     if first.shape[1] != second.shape[1]:
@@ -173,7 +177,7 @@ def probability_of_improvement(
 def _resampled_wins(
     a: Array, b: Array, rng: np.random.Generator, resamples: int, level: float
 ) -> tuple[Interval, str]:
-    """Interval of the mean over tasks of `wins`, and how it came about."""
+    """Return the bootstrap interval of the mean over tasks of `wins`, and its method."""
     block = max(1, _PAIRS // (a.size * len(b)))
     sides = zip((a, b), rng.spawn(2), strict=True)  # a stream each: blocks change no number
     pairs = zip(*(resampled(side, own, resamples, block) for side, own in sides), strict=True)
@@ -190,13 +194,14 @@ def _resampled_wins(
 
 
 def _welch_t(values: Array, splits: NDArray[np.intp]) -> Array:
-    """Size of Welch's t of each split, (n + m,) and (s, n) -> (s,); without spreads the bare
-    difference of means tells splits apart.
+    """Return |t| of Welch for each split, (n + m,) and (s, n) -> (s,).
+
+    Without spreads the difference of means replaces t.
     """
     inside = np.zeros((len(splits), values.size), dtype=bool)
     np.put_along_axis(inside, splits, True, axis=1)
-    centred = values - values.mean()
-    unit = centred / (np.abs(centred).max() or 1.0)
+    deviations = values - values.mean()
+    unit = deviations / (np.abs(deviations).max() or 1.0)
     x, y = (np.broadcast_to(unit, inside.shape)[side].reshape(len(splits), -1)
             for side in (inside, ~inside))  # fmt: skip
     difference = np.abs(x.mean(axis=1) - y.mean(axis=1))
@@ -208,24 +213,24 @@ def _welch_t(values: Array, splits: NDArray[np.intp]) -> Array:
     return np.divide(difference, error, out=bare, where=error > tiny)
 
 
-def _said(name: str, scores: Array) -> str:
-    """What must be said of one side."""
+def _remarks(name: str, scores: Array) -> str:
+    """List remarks about one side."""
     there = scores[~np.isnan(scores)]
     missing = scores.size - there.size
-    said = [f"{missing} of {scores.size} seeds of {name} missing"] if missing else []
+    remarks = [f"{missing} of {scores.size} seeds of {name} missing"] if missing else []
     if not there.size:
-        said.append(f"no score in {name}")
+        remarks.append(f"no score in {name}")
     elif not np.isfinite(there).all():
-        said.append(f"infinite scores in {name}: no mean")
+        remarks.append(f"infinite scores in {name}: no mean")
     elif there.size == 1:
-        said.append(f"one seed in {name}: no interval")
+        remarks.append(f"one seed in {name}: no interval")
     elif there.min() == there.max():
-        said.append(f"{there.size} of {there.size} seeds of {name} at {there[0]:g}: no interval")
-    return "; ".join(said)
+        remarks.append(f"{there.size} of {there.size} seeds of {name} at {there[0]:g}: no interval")
+    return "; ".join(remarks)
 
 
 def _least_p(n: int, m: int, level: float) -> str:
-    """A warning where so few seeds cannot be significant, whatever their scores."""
+    """Warn if so few seeds cannot be significant, whatever their scores."""
     least = (2 if n == m else 1) / math.comb(n + m, n)  # with n == m a split has a mirror image
     if not n or not m or least <= level:
         return ""

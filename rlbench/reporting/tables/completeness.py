@@ -1,4 +1,4 @@
-"""Check that the rows of a file are possible, and that those of finished seeds are all there."""
+"""Check that the rows of a file are valid, and that those of finished seeds are complete."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ SPLITS = {"grid": "validation", "final": "test"}  # on image data
 
 
 def check_run(file: Path, run: Mapping[str, Any]) -> None:
-    """Refuse a run.json whose settings are not those that its digest and folder stand for.
+    """Reject a run.json whose settings do not match its digest and folder.
 
     Raises:
-        UserError: they differ, or the file was changed after it was written.
+        UserError: They differ, or the file was changed after it was written.
     """
     if identity := run.get("identity"):
         _check_identity(file, run, identity)
@@ -66,60 +66,63 @@ def _check_identity(file: Path, run: Mapping[str, Any], identity: Mapping[str, A
 
 
 def check_rows(file: Path, rows: pd.DataFrame) -> None:
-    """Refuse rows that are there twice, or that no run writes.
+    """Reject duplicate rows, and values that no run writes.
 
     Raises:
-        UserError: there are such rows.
+        UserError: There are such rows.
     """
     numbers = rows[[name for name in ("step", "episode", "length") if name in rows]]
     if (numbers < 0).any(axis=None):
         raise corrupt(file, "a step, an episode or a length is negative")
     key = KEYS[file.name]
     if len(twice := rows.loc[rows.duplicated(key), key]):
-        named = ", ".join(f"{name} {value}" for name, value in twice.iloc[0].items())
-        raise corrupt(file, f"{named} is in it twice")
+        values = ", ".join(f"{name} {value}" for name, value in twice.iloc[0].items())
+        raise corrupt(file, f"{values} is in it twice")
     if file.name == "episodes.csv":
         for seed, mine in rows.groupby("seed")["episode"]:
-            if len(gone := np.setdiff1d(np.arange(len(mine)), mine)):
-                raise corrupt(file, f"seed {seed} lacks episode {gone[0]}")
+            if len(missing := np.setdiff1d(np.arange(len(mine)), mine)):
+                raise corrupt(file, f"seed {seed} lacks episode {missing[0]}")
     if file.name == "evaluations.csv":
         _check_evaluations(file, rows)
 
 
 def _check_evaluations(file: Path, rows: pd.DataFrame) -> None:
     scores = rows[["return", "epsilon", "time", "accuracy"]]
-    for name, known in (
+    for name, valid in (
         ("phase", rows["phase"].isin(SPLITS)),
         ("split", rows["split"].isin(["episodes", *SPLITS.values()])),
         ("cut", rows["cut"].between(0, rows["items"])),
         *((str(name), ~np.isinf(scores[name])) for name in scores),
     ):
-        _refuse(file, rows, name, known)
-    played = rows[["phase", "episode", "eval_seed"]].drop_duplicates()
-    if len(twice := played[played.duplicated(["phase", "episode"])]):
+        _refuse(file, rows, name, valid)
+    episodes = rows[["phase", "episode", "eval_seed"]].drop_duplicates()
+    if len(twice := episodes[episodes.duplicated(["phase", "episode"])]):
         phase, episode = twice.iloc[0][["phase", "episode"]]
         raise corrupt(file, f"{phase} episode {episode} has several eval_seeds")
 
 
 def _refuse(
-    file: Path, rows: pd.DataFrame, what: str, known: pd.Series, column: str | None = None
+    file: Path, rows: pd.DataFrame, what: str, valid: pd.Series, column: str | None = None
 ) -> None:
-    """Refuse the file unless all are `known`; `what` is told with the value in `column`."""
-    if not known.all():
-        seed, value = (rows.loc[~known, name].iloc[0] for name in ("seed", column or what))
+    """Reject the file unless all rows are `known`.
+
+    The message has `what` and the value of `column`.
+    """
+    if not valid.all():
+        seed, value = (rows.loc[~valid, name].iloc[0] for name in ("seed", column or what))
         raise corrupt(file, f"seed {seed} has {what} {value}")
 
 
 def check_complete(
     file: Path, rows: pd.DataFrame, run: Mapping[str, Any], status: Mapping[str, str]
 ) -> None:
-    """Refuse evaluations that the run had not planned, and seeds that are done without all of them.
+    """Reject evaluations that the run did not plan, and finished seeds without all of them.
 
-    Scores are finite, and on image data those of the split that a phase is about. A run.json
-    without `identity` does not say what was planned, and is let through.
+    Scores must be finite, and on image data those of the split that belongs to the phase. A
+    run.json without `identity` does not say what was planned, and is accepted.
 
     Raises:
-        UserError: rows are missing, or too many.
+        UserError: Rows are missing, or there are too many.
     """
     if not run.get("identity"):
         return
@@ -134,16 +137,16 @@ def check_complete(
         counts = {phase: min(count, 1) for phase, count in counts.items()}
     last, step = last_step(total, n_envs), rows["step"]
     in_grid = is_grid_step(step, n_envs, freq) & (step <= last)
-    planned = in_grid.where(rows["phase"] == "grid", step == last)
-    _refuse(file, rows, "an evaluation that was not planned at step", planned, "step")
+    on_grid = in_grid.where(rows["phase"] == "grid", step == last)
+    _refuse(file, rows, "an evaluation that was not planned at step", on_grid, "step")
     _refuse(file, rows, "episode", rows["episode"] < rows["phase"].map(counts).astype("int64"))
-    found = rows.groupby(["seed", "phase"]).size().to_dict()
+    row_counts = rows.groupby(["seed", "phase"]).size().to_dict()
     due = {"grid": counts["grid"] * grid_size(total, n_envs, freq), "final": counts["final"]}
     for seed in (int(seed) for seed, state in status.items() if state == "done"):
         for phase, count in due.items():
-            if (gone := count - found.get((seed, phase), 0)) > 0:
+            if (missing := count - row_counts.get((seed, phase), 0)) > 0:
                 have = rows.query("seed == @seed and phase == @phase")["step"].value_counts()
                 steps = [last] if phase == "final" else grid_steps(total, n_envs, freq)
                 first = next(at for at in steps if have.get(at, 0) < counts[phase])
-                raise corrupt(file, f"seed {seed} lacks {gone} of {count} {phase} rows, "
+                raise corrupt(file, f"seed {seed} lacks {missing} of {count} {phase} rows, "
                                     f"the first at step {first}")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Runs on image data: the accuracy they reach, what labels would have added, and what it costs."""
+"""Runs on image data: accuracy, the gap to supervised learning, and cost."""
 
 import math
 from collections.abc import Mapping, Set
@@ -53,20 +53,22 @@ def accuracy_table(results: Results, level: float = 0.95) -> pd.DataFrame:
         runs = runs.merge(column, on=RUN, how="left", validate="one_to_one")
     every = per_seed(results)
     seeds = dict(list(every.groupby(RUN)["accuracy"]))
-    lost = {run: set(mine["seed"]) for run, mine in every[every["lost"]].groupby(RUN)}
+    lost_seeds = {run: set(mine["seed"]) for run, mine in every[every["lost"]].groupby(RUN)}
     grids = dict(list(points.groupby(RUN)))
     rows = []
     for _, run in runs.iterrows():
         row, grid = _gap(run, runs, seeds, level), grids.get(tuple(run[RUN]))
         for goal in GOALS:
-            images, reached = _images_to(goal, grid, run["of"], lost.get(tuple(run[RUN]), set()))
-            row[f"images_{goal}"], row[f"reached_{goal}"] = images, reached
+            images, reach_count = _images_to(
+                goal, grid, run["of"], lost_seeds.get(tuple(run[RUN]), set())
+            )
+            row[f"images_{goal}"], row[f"reached_{goal}"] = images, reach_count
         rows.append(row)
     table = runs.join(pd.DataFrame(rows, index=runs.index, columns=list(_COLUMNS)).astype(_COLUMNS))
     order = ["set", "last", "accuracy_mean", "label"]
     table["last"] = (table["lost"] > 0) | (table["accuracy_n"] == 0)
-    ranked = table.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
-    return ranked.drop(columns="last")
+    sorted_table = table.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
+    return sorted_table.drop(columns="last")
 
 
 def validation_points(results: Results) -> pd.DataFrame:
@@ -76,7 +78,7 @@ def validation_points(results: Results) -> pd.DataFrame:
 
 
 def _told_apart(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with `set`, and labels that say task, wrappers and digest where it takes them."""
+    """Add `set`, and labels with task, wrappers and digest where they are needed to be unique."""
     names = runs[["data", "data_digest"]].drop_duplicates()
     twice = runs["data"].isin(names.loc[names["data"].duplicated(), "data"])
     sets = runs["data"].where(~twice, runs["data"] + " " + runs["data_digest"])
@@ -92,7 +94,7 @@ def _told_apart(runs: pd.DataFrame) -> pd.DataFrame:
 def _gap(
     run: pd.Series, runs: pd.DataFrame, seeds: Mapping[Any, pd.Series], level: float
 ) -> dict[str, object]:
-    """How far a run is from the same network with labels; or why nobody can say."""
+    """Return the gap of a run to the same network with labels, or why there is none."""
     if not run["network"]:
         return {"gap_to": "", "gap_why": "no network"}
     same = ["data", "data_digest", "network"]
@@ -118,13 +120,14 @@ def _gap(
 
 
 def _images_to(
-    goal: int, grid: pd.DataFrame | None, seeds: int, lost: Set[int]
+    goal: int, grid: pd.DataFrame | None, seeds: int, lost_seeds: Set[int]
 ) -> tuple[float, int]:
-    """Images seen until validation accuracy was `goal` percent, median over all seeds; how many
-    seeds came so far and were not lost.
+    """Return the images seen until validation accuracy was `goal` percent, median over all seeds.
+
+    Also the number of seeds that reached it and were not lost.
     """
     if grid is None:
         return math.nan, 0
-    there = (grid["accuracy"] >= goal / 100) & ~grid["seed"].isin(lost)
+    there = (grid["accuracy"] >= goal / 100) & ~grid["seed"].isin(lost_seeds)
     first = grid[there].groupby("seed")["images"].first()
     return float(np.median([*first, *[math.inf] * (seeds - len(first))])), len(first)

@@ -1,4 +1,4 @@
-"""The files of runs as tidy DataFrames, readable while a run still writes them."""
+"""The files of runs as tidy DataFrames, readable while a run is still writing them."""
 
 from __future__ import annotations
 
@@ -88,17 +88,17 @@ FILES = {"evaluations.csv": EVALUATIONS, "episodes.csv": EPISODES, "metrics.csv"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
-    """What the runs left behind; steps are environment steps per seed, seconds training time.
+    """Tables of runs; steps are environment steps per seed, seconds are training time.
 
-    `runs` has one row per run and seed: its status and why, the `step` its part has reached,
+    `runs` has one row per run and seed: its status and reason, the `step` its part has reached,
     `seconds` of the program and `lockstep`, the number of seeds that shared it (1 where each seed
     has a program of its own). The other three are the CSV files of all runs, behind the columns
     env, agent, variant, digest and seed.
 
-    `network` is the agent's, as text; `data`, `data_digest` and `task` name what a run on image
-    data learned from, `options` the arguments and wrappers of its environment. All are '' where
-    there is none. `bound_low` and `bound_high` are the least and the greatest possible return
-    (`references.bounds_of`), NaN where that is not known.
+    `network` is the agent's, as text; `data`, `data_digest` and `task` describe the data set of a
+    run on image data, `options` the arguments and wrappers of its environment. All are '' if there
+    is none. `bound_low` and `bound_high` are the least and the greatest possible return
+    (`reference_scores.bounds_of`), NaN if unknown.
     """
 
     runs: pd.DataFrame
@@ -112,11 +112,11 @@ class Results:
         return f"Results({runs} runs, {len(self.runs)} seeds, {len(self.evaluations)} evaluations)"
 
     def tables(self) -> tuple[pd.DataFrame, ...]:
-        """`runs`, `evaluations`, `episodes` and `metrics`."""
+        """Return `runs`, `evaluations`, `episodes` and `metrics` by name."""
         return self.runs, self.evaluations, self.episodes, self.metrics
 
     def of(self, tables: Iterable[pd.DataFrame], problems: Iterable[str] = ()) -> Results:
-        """Results of these tables, with the problems of these and some more."""
+        """Make results of other tables, with the problems of these and some more."""
         runs, evaluations, episodes, metrics = tables
         return Results(runs, evaluations, episodes, metrics, (*self.problems, *problems))
 
@@ -124,13 +124,13 @@ class Results:
 def load(*paths: str | Path) -> Results:
     """Read every run at or below the paths: results roots, env, run or part folders.
 
-    A folder `reference` below a path is skipped unless it, or a folder in it, is itself a path.
-    A last line without newline is still being written, and dropped. A damaged file costs the seeds
-    of its part, and a seed that is in two parts is left out: each of these is a warning `Skipped`,
-    and one of the `problems`.
+    A folder `reference` below a path is skipped unless it, or a folder in it, is itself a path. A
+    last line without newline is still being written, and dropped. A damaged file excludes the seeds
+    of its part, and a seed in two parts is excluded from both: each is a warning `Skipped` and one
+    of the `problems`.
 
     Raises:
-        UserError: a path holds no run, or nothing of what is there can be read.
+        UserError: A path has no run, or nothing in it can be read.
     """
     results = collect(*paths)
     if results.runs.empty and results.problems:
@@ -141,13 +141,13 @@ def load(*paths: str | Path) -> Results:
 
 
 def warn_of(problems: Iterable[str]) -> None:
-    """A warning `Skipped` for each, at the line that called whoever calls this."""
+    """Issue a warning `Skipped` for each problem, at the line that called the caller."""
     for problem in problems:
         warnings.warn(problem, Skipped, stacklevel=3)
 
 
 def collect(*paths: str | Path) -> Results:
-    """`load` without warnings, and also where nothing can be read: see `problems`."""
+    """Load without warnings, even if nothing can be read: see `problems`."""
     problems: list[str] = []
     parts = {part.resolve(): part for path in paths for part in _find_parts(Path(path), problems)}
     read: dict[Path, list[pd.DataFrame]] = {}
@@ -174,7 +174,7 @@ def collect(*paths: str | Path) -> Results:
 
 
 def _find_parts(path: Path, problems: list[str]) -> list[Path]:
-    """The part folders at or below a path that was named."""
+    """List the part folders at or below a path."""
     if not path.is_dir():
         raise UserError(f"{path} is no folder: name a results folder, or a run in it")
     if (path / "part.json").is_file():
@@ -182,16 +182,16 @@ def _find_parts(path: Path, problems: list[str]) -> list[Path]:
     runs = list(_find_runs(path, problems, set()))
     if not runs and not problems:
         raise UserError(f"no runs in {path}: name a results folder, or make one with `rlbench run`")
-    found = []
+    parts = []
     for folder in (folder for run in runs for folder in sorted(run.iterdir())):
         if (folder / "part.json").is_file():
-            found.append(folder)
+            parts.append(folder)
         elif any((folder / name).is_file() for name in FILES):
             problems.append(str(corrupt(folder / "part.json", "it is missing")))
-    return found
+    return parts
 
 
-def _find_runs(folder: Path, problems: list[str], seen: set[Path]) -> Iterator[Path]:
+def _find_runs(folder: Path, problems: list[str], visited: set[Path]) -> Iterator[Path]:
     if (folder / "run.json").is_file():
         yield folder
         return
@@ -204,13 +204,13 @@ def _find_runs(folder: Path, problems: list[str], seen: set[Path]) -> Iterator[P
         problems.append(str(corrupt(folder / "run.json", "it is missing")))
         return
     for child in children:
-        if child.name != "reference" and (place := child.resolve()) not in seen:
-            seen.add(place)  # a link may lead back
-            yield from _find_runs(child, problems, seen)
+        if child.name != "reference" and (place := child.resolve()) not in visited:
+            visited.add(place)  # a link may lead back
+            yield from _find_runs(child, problems, visited)
 
 
 def _leave_out_twins(read: dict[Path, list[pd.DataFrame]], problems: list[str]) -> None:
-    """Drop seeds that are in two parts from both, since nothing says which is right."""
+    """Drop seeds that are in two parts from both, since neither is known to be right."""
     owners: dict[Any, list[Path]] = {}
     for part, frames in read.items():
         for key in frames[0][[*RUN, "seed"]].itertuples(index=False, name=None):
@@ -222,11 +222,11 @@ def _leave_out_twins(read: dict[Path, list[pd.DataFrame]], problems: list[str]) 
             for place in places:
                 read[place] = [frame[frame["seed"] != seed] for frame in read[place]]
     for (env, agent, variant, number, one, other), seeds in twins.items():
-        named = " ".join(filter(None, (agent, variant, number)))
+        run_name = " ".join(filter(None, (agent, variant, number)))
         are = "seed {} is" if len(seeds) == 1 else "seeds {} are"
         problems.append(
-            f"{named} on {env}, {are.format(seed_ranges(seeds))} in {one} and in {other}: keep one "
-            "of them"
+            f"{run_name} on {env}, {are.format(seed_ranges(seeds))} in {one} and in {other}: "
+            "keep one of them"
         )
 
 
@@ -237,7 +237,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
 
 
 def _read_part(part: Path, run: dict[str, Any]) -> list[pd.DataFrame]:
-    """The rows of `runs` for one part, and those of its files."""
+    """Read the rows of `runs` for one part, and those of its files."""
     file = part / "part.json"
     alive = is_locked(part)  # before it is read: a process may end in between
     record = read_part(file)
@@ -251,8 +251,8 @@ def _read_part(part: Path, run: dict[str, Any]) -> list[pd.DataFrame]:
             check_rows(part / name, rows)
         if name == "evaluations.csv":
             check_complete(part / name, rows, run, record["status"])
-        written = (record.get("checksums") or {}).get(name)
-        if written is not None and checksum(content) != written:
+        recorded_sum = (record.get("checksums") or {}).get(name)
+        if recorded_sum is not None and checksum(content) != recorded_sum:
             raise corrupt(part / name, "its checksum is not that of what was written")
         for place, field in enumerate(RUN):
             rows.insert(place, field, seeds[field].iloc[0])
@@ -262,15 +262,15 @@ def _read_part(part: Path, run: dict[str, Any]) -> list[pd.DataFrame]:
 
 
 def _seed_rows(part: Path, run: dict[str, Any], record: dict[str, Any]) -> pd.DataFrame:
-    """The rows of `runs` for one part."""
-    shared = {key: run[key] for key in [*RUN, "total_timesteps", "n_envs"]}
-    shared |= {"reward_threshold": run.get("reward_threshold"), "path": str(part.parent)}
+    """Make the rows of `runs` for one part."""
+    common = {key: run[key] for key in [*RUN, "total_timesteps", "n_envs"]}
+    common |= {"reward_threshold": run.get("reward_threshold"), "path": str(part.parent)}
     bounds = bounds_of(run["env"], run.get("env_kwargs") or {})
-    shared |= dict(zip(("bound_low", "bound_high"), bounds, strict=True))
-    shared |= {"network": run.get("network") or "", **_task(run)}
-    shared |= {key: record.get(key) for key in ("device", "seconds")}
+    common |= dict(zip(("bound_low", "bound_high"), bounds, strict=True))
+    common |= {"network": run.get("network") or "", **_task(run)}
+    common |= {key: record.get(key) for key in ("device", "seconds")}
     each = record.get("seed_seconds")  # where seeds train one after the other
-    shared |= {"step": record["step"], "lockstep": len(record["seeds"]) if each is None else 1}
+    common |= {"step": record["step"], "lockstep": len(record["seeds"]) if each is None else 1}
     status, reason = record["status"], record["reason"]
     rows = [
         {"seed": seed, "status": status[str(seed)], "reason": reason.get(str(seed), "")}
@@ -280,7 +280,7 @@ def _seed_rows(part: Path, run: dict[str, Any], record: dict[str, Any]) -> pd.Da
     plain = [
         {
             k: plain_text(v) if isinstance(v, str) and k != "path" else v
-            for k, v in {**shared, **row}.items()
+            for k, v in {**common, **row}.items()
         }
         for row in rows
     ]
@@ -288,19 +288,19 @@ def _seed_rows(part: Path, run: dict[str, Any], record: dict[str, Any]) -> pd.Da
 
 
 def _task(run: dict[str, Any]) -> dict[str, str]:
-    """What a run on image data learned from; options that say the same read the same."""
+    """Describe the task of a run on image data; equal options give equal text."""
     data = run.get("data")
     if not data:
         return dict.fromkeys(["data", "data_digest", "task", "options"], "")
     kwargs = (run.get("env_kwargs") or {}).items()
-    said = [f"{key}={json.dumps(value)}" for key, value in sorted(kwargs) if key != "data"]
-    options = [*said, *run["env"].split("+")[1:]]
+    arguments = [f"{key}={json.dumps(value)}" for key, value in sorted(kwargs) if key != "data"]
+    options = [*arguments, *run["env"].split("+")[1:]]
     names = {"data": data["name"], "data_digest": data["digest"], "task": data["variant"]}
     return names | {"options": " ".join(options)}
 
 
 def _content(file: Path) -> bytes:
-    """The bytes of a file, none where it is not there."""
+    """Read the bytes of a file; none if it does not exist."""
     try:
         return read_file(file) if file.exists() else b""
     except OSError as error:
@@ -310,7 +310,7 @@ def _content(file: Path) -> bytes:
 def _read_rows(
     file: Path, content: bytes, columns: dict[str, str], seeds: pd.DataFrame
 ) -> pd.DataFrame:
-    """The complete lines of one CSV file; none where it is not."""
+    """Read the complete lines of one CSV file; none if it does not exist."""
     content = content[: content.rfind(b"\n") + 1]
     header, _, lines = content.partition(b"\n")
     first, names = header.decode(errors="replace").rstrip("\r"), list(columns)
@@ -338,8 +338,8 @@ def _read_rows(
             raise corrupt(file, f"a {name} is empty")
     later = {name: LATER[name] for name in columns if name not in names}
     rows = rows.assign(**later).astype(columns)
-    if unlisted := set(rows["seed"]) - set(seeds["seed"]):
-        raise corrupt(file, f"seed {min(unlisted)} is not listed in part.json")
+    if extra := set(rows["seed"]) - set(seeds["seed"]):
+        raise corrupt(file, f"seed {min(extra)} is not listed in part.json")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Tables of results: one row per seed, per run, or per seed and point of its curve."""
+"""Summary tables: one row per seed, per run, or per seed and point of its curve."""
 
 from collections.abc import Callable
 
@@ -33,17 +33,19 @@ _SUMMARY = {
 
 
 def per_seed(results: Results) -> pd.DataFrame:
-    """One row per run and seed: the columns of `results.runs`, and
+    """Make a table with one row per run and seed.
+
+    The columns are those of `results.runs`, and
 
     score     mean return over the final episodes; NaN unless the seed is done, never left out
     std       standard deviation of those episodes (ddof = 1)
     episodes  how many there are so far
     cut       how many of them, or of the test images, were cut by the step limit of evaluation
     items     the same on ordinary environments; on image data the test images visited so far
-    accuracy  share of the test images that were named right, from 0 to 1, as is
-    g_mean    geometric mean of the recalls of the classes on these; NaN where there is none
+    accuracy  share of the test images that were classified correctly, from 0 to 1
+    g_mean    geometric mean of the recalls of the classes on these; NaN if there is none
     lost      whether the seed ended without a score: diverged, failed, timed out or scored NaN
-    label     the run's name: its agent, its variant, its digest where it takes that to tell apart
+    label     the run's name: its agent, its variant, and its digest where needed to be unique
     """
     rows = results.evaluations.query("phase == 'final'")
     final, tests = rows.groupby(SEED), rows.query("split == 'test'").groupby(SEED)
@@ -57,13 +59,13 @@ def per_seed(results: Results) -> pd.DataFrame:
     counts = ["episodes", "items", "cut"]
     table[counts] = table[counts].fillna(0).astype("int64")
     table.loc[table["status"] != "done", ["score", "std", "accuracy", "g_mean"]] = float("nan")
-    measured = table["accuracy"].where(table["data"] != "", table["score"])
-    table["lost"] = table["status"].isin(ENDED) & measured.isna()
+    measure = table["accuracy"].where(table["data"] != "", table["score"])
+    table["lost"] = table["status"].isin(ENDED) & measure.isna()
     return _named(table, results)
 
 
 def overall(results: Results, level: float = 0.95) -> pd.DataFrame:
-    """One row per run, over its seeds:
+    """Make a table with one row per run, over its seeds.
 
     n, of, lost             seeds with a final score, seeds in all, seeds that ended without a score
     mean, iqm               over the n scores
@@ -75,7 +77,7 @@ def overall(results: Results, level: float = 0.95) -> pd.DataFrame:
     solved_low, solved_high Clopper-Pearson interval of that share: a diverged, failed or
                             timed-out seed counts as not solved
     n_done, n_running, n_stopped, n_diverged, n_failed, n_timeout
-    step, total_timesteps   reached by the slowest part, asked for
+    step, total_timesteps   reached by the slowest part, and planned
     lockstep, seconds       seeds in the largest part; training time summed over all parts
     reward_threshold, device, path, and network, data, data_digest, task, options as in `runs`
     cut, played             final episodes, or test images, cut by the step limit of evaluation, of
@@ -91,14 +93,14 @@ def overall(results: Results, level: float = 0.95) -> pd.DataFrame:
 
 
 def curve(results: Results) -> pd.DataFrame:
-    """One row per run, seed and point of the grid: `label`, mean `return`, `episodes`."""
+    """Make a table with one row per run, seed and grid point: label, mean return, episodes."""
     grid = results.evaluations.query("phase == 'grid'").groupby([*SEED, "step"])["return"]
     points = pd.DataFrame({"return": grid.mean(skipna=False), "episodes": grid.size()})
     return _named(points.reset_index(), results)
 
 
 def percent_text(accuracy: float, items: int) -> str:
-    """An accuracy in percent, as fine as so many images are: 97.5 of 360 images, 97.52 of more."""
+    """Format an accuracy in percent to the resolution of the images: 97.5 of 360, 97.52 of more."""
     if pd.isna(accuracy):
         return "-"
     return f"{100 * min(max(accuracy, 0.0), 1.0):.{1 if items < 1000 else 2}f}"
@@ -110,13 +112,13 @@ def cut_text(
     """Describe how intervals were clipped: "cut at the bounds 0 and 500", or "" where none was."""
     rows = np.broadcast_arrays(low, high, *bounds)
     ends, limits = np.array(rows, dtype=np.float64).reshape(2, 2, -1)
-    found = np.unique(limits[ends == limits])
-    at = [f"{100 * bound:g} %" if percent else f"{bound:g}" for bound in found]
+    values = np.unique(limits[ends == limits])
+    at = [f"{100 * bound:g} %" if percent else f"{bound:g}" for bound in values]
     return f"cut at the bound{'s' * (len(at) > 1)} {' and '.join(at)}" if at else ""
 
 
 def cut_of(runs: pd.DataFrame | pd.Series, of: str = "", percent: bool = False) -> str:
-    """`cut_text` of rows of `overall`: of returns, or with `of` of what is measured so."""
+    """Apply `cut_text` to a row of `overall`: to returns, or to the measure with prefix `of`."""
     bounds = ACCURACY_BOUNDS if of else (runs["bound_low"], runs["bound_high"])
     return cut_text(runs[f"{of}low"], runs[f"{of}high"], bounds, percent)
 
@@ -124,8 +126,7 @@ def cut_of(runs: pd.DataFrame | pd.Series, of: str = "", percent: bool = False) 
 def interval_text(
     run: pd.Series, of: str = "", text: Callable[[float], str] = number_text, unit: str = ""
 ) -> str:
-    """The interval of a row of `overall` in words; at a ceiling "10 of 10 at x" stands in for it:
-    so many of all seeds.
+    """Format the interval of a row of `overall`; at a ceiling "10 of 10 at x" replaces it.
 
     Of the returns, or with `of` "accuracy_" or "g_" of these.
     """
@@ -138,7 +139,7 @@ def interval_text(
 
 
 def _summary(seeds: pd.DataFrame, level: float) -> dict[str, object]:
-    """What `overall` says about one run, from its rows of `per_seed`."""
+    """Summarise one run from its rows of `per_seed`."""
     scores = seeds["score"].dropna()
     first = seeds.iloc[0]
     row: dict[str, object] = {
@@ -174,14 +175,14 @@ def _spread(of: str, scores: pd.Series, level: float, bounds: Bounds) -> dict[st
 
 
 def _named(table: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """The table with `label`, agent and variant, behind its run.
+    """Add `label`, agent and variant, behind the run's columns.
 
-    The digest is added where two runs on one env would read the same.
+    The digest is added where two runs on one environment would have the same label.
     """
     runs = results.runs[RUN].drop_duplicates()
     label = (runs["agent"] + " " + runs["variant"]).str.strip()
     alike = runs.assign(label=label).duplicated(["env", "label"], keep=False)
     runs["label"] = label.where(~alike, label + " #" + runs["digest"])
-    named = table.merge(runs, on=RUN, how="left", validate="many_to_one")
-    named.insert(len(RUN), "label", named.pop("label"))
-    return named
+    labelled_rows = table.merge(runs, on=RUN, how="left", validate="many_to_one")
+    labelled_rows.insert(len(RUN), "label", labelled_rows.pop("label"))
+    return labelled_rows

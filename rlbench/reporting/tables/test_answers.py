@@ -1,4 +1,4 @@
-"""What a run on image data answered for the test images, out of the `test.npz` of its parts."""
+"""Predictions of a run on the test images, read from the `test.npz` of its parts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ PATH_ARRAYS = ("path_images", "paths", "path_predictions", "path_labels", "windo
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What S seeds of a run answered for the n images of the test split, with k classes."""
+    """Predictions of S seeds of a run for the n images of the test split, with k classes."""
 
     title: str
     predictions: Array  # (S, n), k where the answer was no class
@@ -36,7 +36,7 @@ class Answers:
 
 
 def read_answers(run: str | Path) -> Answers:
-    """The answers of all seeds of a run that are done, out of the folders of its parts."""
+    """Read the predictions of all finished seeds of a run from the folders of its parts."""
     runs = overall(load(run))
     if len(runs) > 1:
         raise UserError(f"{run} holds {len(runs)} runs: a gallery shows one, name its folder")
@@ -52,24 +52,29 @@ def read_answers(run: str | Path) -> Answers:
     names = list(map(plain_text, first["class_names"]))
     predictions = np.concatenate([part["predictions"] for part in parts]).astype(np.int64)
     predictions[(predictions < 0) | (predictions >= len(names))] = len(names)
-    kept = {int(i): image for part in parts for i, image in zip(part["shown"], part["images"])}
+    images_by_index = {
+        int(i): image for part in parts for i, image in zip(part["shown"], part["images"])
+    }
     wrong = (predictions != first["labels"]).sum(0)
-    shown = sorted((i for i in kept if wrong[i]), key=lambda i: (-wrong[i], i))[:MAX_IMAGES]
+    selection = sorted((i for i in images_by_index if wrong[i]), key=lambda i: (-wrong[i], i))[
+        :MAX_IMAGES
+    ]
     walks = {name: first[name] for name in PATH_ARRAYS} if len(first.get("paths", [])) else None
     return Answers(
         f"{runs['label'].iloc[0]} on {runs['env'].iloc[0]}",
         predictions,
         first["labels"].astype(np.int64),
         [*names, NO_CLASS],
-        np.array(shown, np.int64),
-        np.array([kept[i] for i in shown]),
+        np.array(selection, np.int64),
+        np.array([images_by_index[i] for i in selection]),
         walks and walks | {"seed": first["seeds"][:1]},
     )
 
 
 def confusion_counts(answers: Answers) -> Array:
-    """(k, k) images per true and predicted class, mean over the seeds; (k, k + 1) where some
-    answer was no class.
+    """Count images per true and predicted class (k, k), mean over the seeds.
+
+    (k, k + 1) if some predictions were no class.
     """
     seeds, classes = len(answers.predictions), len(answers.names) - 1
     counts = np.zeros((classes, classes + 1))
@@ -79,14 +84,14 @@ def confusion_counts(answers: Answers) -> Array:
 
 
 def most_common_mistake(answers: Answers, index: int) -> tuple[int, int]:
-    """The wrong class that most seeds took a test image for, and how many did."""
+    """Return the wrong class predicted most for a test image, and by how many seeds."""
     guesses = answers.predictions[:, index]
     counts = np.bincount(guesses[guesses != answers.labels[index]])
     return int(counts.argmax()), int(counts.max())
 
 
 def _read(file: Path) -> dict[str, Array]:
-    """The arrays of a part, of shapes that fit one another."""
+    """Read the arrays of a part, and check that their shapes fit."""
     try:
         with opened(file, MOST) as arrays:
             names = [*FIELDS, *(PATH_ARRAYS if "paths" in arrays.names else ())]
