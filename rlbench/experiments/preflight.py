@@ -59,7 +59,7 @@ def preflight(run: Run, play: bool = True) -> str:
     endless = ""
     if own_limit(env) is None and not is_data(env):
         endless = (
-            f"; {run.env} says no limit of steps: evaluation cuts episodes after "
+            f"; {run.env} has no step limit: evaluation cuts episodes after "
             f"{run.limit().of(env):,} (--eval-max-steps)"
         )
     notes = []
@@ -83,7 +83,7 @@ def preflight(run: Run, play: bool = True) -> str:
     unused, tuned = run.config.unused(), registry.presets(run.agent).get(run.preset or "", {})
     for name, value in run.config.changed().items():
         if name in unused and tuned.get(name) != value:  # not the preset's: somebody said so
-            idle += f"; {name} holds for nothing with {unused[name]}"
+            idle += f"; {name} is ignored with {unused[name]}"
     if run.eval_freq == 0 and getattr(run.config, "keep_best", False):
         idle += "; keep_best is ignored with eval_freq=0: the last weights are kept"
     last = -(-run.total_timesteps // run.n_envs) * run.n_envs  # all environments step together

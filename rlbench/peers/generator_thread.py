@@ -1,4 +1,4 @@
-"""A blocking function as a generator: for libraries that train in one call of their own."""
+"""Conversion of a blocking function to a generator, for libraries with their own training loop."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 
 
 class Closed(BaseException):
-    """Raised inside the function, where it hands over, once nobody wants any more of it."""
+    """Exception raised in the function at its next `give` after the generator is closed."""
 
 
 def handed_over(work: Callable[[Callable[[Any], None]], None]) -> Generator[Any, None, None]:
-    """What `work(give)` gives away, in order.
+    """Yield what `work(give)` gives, in order.
 
-    It runs in a thread of its own and stands still while the caller has its turn, so that only one
-    of the two ever runs: nothing needs a lock. Its error is raised here; closing the generator ends
-    it at its next `give`, and waits for that.
+    It runs in its own thread, which waits while the caller has its turn: only one of the two ever
+    runs, so no locks are needed. Its exceptions are raised here; closing the generator ends it at
+    its next `give`, and waits for that.
     """
     go, came = threading.Semaphore(0), threading.Semaphore(0)
-    given: list[Any] = []
+    items: list[Any] = []
     errors: list[BaseException] = []
     closing = False
 
     def give(item: Any) -> None:
-        given.append(item)
+        items.append(item)
         came.release()
         go.acquire()
         if closing:
@@ -45,8 +45,8 @@ def handed_over(work: Callable[[Callable[[Any], None]], None]) -> Generator[Any,
     thread.start()
     try:
         came.acquire()
-        while given:
-            yield given.pop()
+        while items:
+            yield items.pop()
             go.release()
             came.acquire()
         if errors:

@@ -1,8 +1,8 @@
-"""What classical learners have in common: scikit-learn's estimators as entrants.
+"""Base of classical learners: scikit-learn's estimators as entrants.
 
-They stand in the environments of the agents and collect labelled images as these are shown; where
-a policy is asked for, a model is fitted to what has been seen. So their accuracy has the same axes.
-Only this file imports scikit-learn, and only where a model is made.
+They act in the agents' environments and collect the labelled images that are shown; when a policy
+is needed, a model is fitted to the images so far. So their accuracy has the same axes. Only this
+file imports scikit-learn, and only when a model is made.
 """
 
 from __future__ import annotations
@@ -35,10 +35,9 @@ MAJORITY = "dummy.DummyClassifier"
 
 
 class ImageCollector:
-    """The first `most` images that each of S seeds has seen, with their labels.
+    """First `most` images that each of S seeds has seen, with their labels.
 
-    That is one pass: every training image once, what comes later has been seen already (but see
-    `CountedLanes` for wrapped environments).
+    That is one pass: later images have been seen already (except under `CountedLanes`).
     """
 
     def __init__(self, most: int) -> None:
@@ -46,14 +45,14 @@ class ImageCollector:
         self.pages: list[tuple[np.ndarray, np.ndarray]] = []
 
     def add(self, images: np.ndarray, labels: np.ndarray) -> None:
-        """Take in `(S, N, ...)` and `(S, N)`."""
-        left = self.most - self.count
-        if left > 0:
-            self.pages.append((images[:, :left], labels[:, :left]))
+        """Add images `(S, N, ...)` and labels `(S, N)`."""
+        room = self.most - self.count
+        if room > 0:
+            self.pages.append((images[:, :room], labels[:, :room]))
             self.count += self.pages[-1][1].shape[1]
 
     def of(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images (n, ...) and labels (n,) of one seed, in the order in which they came."""
+        """Return images (n, ...) and labels (n,) of one seed, in order of time."""
         images, labels = zip(*((page[row], names[row]) for page, names in self.pages), strict=True)
         return np.concatenate(images), np.concatenate(labels)
 
@@ -69,7 +68,7 @@ class ImageCollector:
 
 
 class ClassicalLearner(Agent):
-    """S models, each fitted to what its seed has seen; fields of `Config` are scikit-learn's."""
+    """S models, each fitted to its seed's images; fields of `Config` are scikit-learn's."""
 
     estimator = ""  # `module.Class` of scikit-learn
     blind = False  # labels are all it looks at
@@ -90,14 +89,14 @@ class ClassicalLearner(Agent):
         self.models: dict[int, tuple[int, Any]] = {}  # by row, with how many images it is fitted to
 
     def _check_images(self, most: int) -> None:
-        """Refuse what will not fit: how many images there are is not known before."""
+        """Check the memory for images, whose number is not known before."""
         pixels = 0 if self.blind else most * int(np.prod(self.spec.shape))
         seeds = len(self.seeds)
-        needed = {
+        sizes = {
             "images": seeds * pixels * self.spec.dtype.itemsize,
             "models": 4 * (seeds + 2) * pixels,  # those of knn hold all images as float32
         }
-        memory_budget.check(needed, torch.device("cpu"), f"{self.name()} with {seeds} seeds")
+        memory_budget.check(sizes, torch.device("cpu"), f"{self.name()} with {seeds} seeds")
 
     @classmethod
     def estimate_bytes(
@@ -132,7 +131,7 @@ class ClassicalLearner(Agent):
         return self.metrics
 
     def policy(self, seed: int | None = None) -> FittedClassifier:
-        """Models fitted to what has been seen so far; before the first image, the answer 0."""
+        """Fit models to the images so far; before the first image, the answer is 0."""
         rows = self.row(seed)
         late = [self.seeds[row] for row in rows if not self.fit(row)]
         if late:
@@ -152,7 +151,7 @@ class ClassicalLearner(Agent):
         return self.policy()
 
     def fit(self, row: int) -> bool:
-        """Fit the model of a seed, unless nothing new was seen; False where it did not converge."""
+        """Fit the model of a seed if there are new images; False if it did not converge."""
         if self.models.get(row, (-1, None))[0] == self.album.count:
             return True
         self.models[row] = 0, None
@@ -172,20 +171,20 @@ class ClassicalLearner(Agent):
         return not late
 
     def _made(self, name: str, row: int) -> Any:
-        """An estimator of scikit-learn with our parameters; `n_jobs` is 1 where nothing is said."""
+        """Make an estimator of scikit-learn with our parameters; `n_jobs` defaults to 1."""
         module, _, kind = name.rpartition(".")
-        made = getattr(importlib.import_module(f"sklearn.{module}"), kind)()
+        estimator = getattr(importlib.import_module(f"sklearn.{module}"), kind)()
         state = int(generator(self.seeds[row], "init").integers(2**31))
-        given, known = {**self.parameters(), "random_state": state}, made.get_params()
-        return made.set_params(**{key: given[key] for key in given if key in known})
+        arguments, defaults = {**self.parameters(), "random_state": state}, estimator.get_params()
+        return estimator.set_params(**{key: arguments[key] for key in arguments if key in defaults})
 
     def parameters(self) -> dict[str, Any]:
-        """What the estimator is made with."""
+        """Return the arguments of the estimator."""
         return self.config.model_dump()
 
     @property
     def samples(self) -> int:
-        """Images per seed that models are fitted to."""
+        """Number of images per seed that models are fitted to."""
         return self.album.count
 
     def diverged(self) -> dict[int, str]:
@@ -200,7 +199,7 @@ class ClassicalLearner(Agent):
 
 
 class FittedClassifier(Policy):
-    """What fitted models answer; where there is none yet (None), 0."""
+    """Policy of fitted models; answers 0 where there is none yet (None)."""
 
     def __init__(
         self, seeds: Sequence[int], spec: ObsSpec, action_start: int, models: Sequence[Any]
@@ -220,14 +219,14 @@ class FittedClassifier(Policy):
 
 
 def numbers(images: np.ndarray, spec: ObsSpec) -> np.ndarray:
-    """`(n, *obs)` -> (n, features) float32; bytes are scaled to [0, 1]."""
+    """Flatten `(n, *obs)` to (n, features) float32, with bytes scaled to [0, 1]."""
     if not images.size:
         return np.empty((len(images), 0), np.float32)
     return images.reshape(len(images), -1) * np.float32(spec.parts[0].scale)
 
 
 def one_thread() -> Any:
-    """A context in which scikit-learn's libraries use one thread, as everything here does."""
+    """Limit scikit-learn's libraries to one thread within the block, as everything here."""
     return _libraries().limit(limits=1)
 
 

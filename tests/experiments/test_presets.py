@@ -58,13 +58,13 @@ def test_what_holds_for_nothing_is_told_beforehand() -> None:
     """Said by the user and replaced by a switch: told; left to the preset: not worth a word."""
     said = {"noisy": True, "exploration_final_eps": 0.2, "distribution": "qr"}
     line = preflight(plan("dqn", "CartPole-v1", [0], parameters=said))
-    assert "exploration_final_eps holds for nothing with noisy" in line
+    assert "exploration_final_eps is ignored with noisy" in line
     assert "loss" not in line  # the preset's
     line = preflight(
         plan("dqn", "CartPole-v1", [0], parameters={**said, "loss": "mse"}, preset=False)
     )
-    assert "exploration_final_eps holds for nothing with noisy" in line
-    assert "loss holds for nothing with distribution=qr" in line
+    assert "exploration_final_eps is ignored with noisy" in line
+    assert "loss is ignored with distribution=qr" in line
     assert "holds" not in preflight(plan("dqn", "CartPole-v1", [0], preset=False))
     for name, given in (
         ("v_min", {"v_min": -5}),
@@ -73,7 +73,7 @@ def test_what_holds_for_nothing_is_told_beforehand() -> None:
         ("hidden_size", {"hidden_size": 32}),
     ):
         line = preflight(plan("dqn", "CartPole-v1", [0], parameters=given))
-        assert f"{name} holds for nothing with" in line
+        assert f"{name} is ignored with" in line
     for agent in ("rainbow", "c51", "per-dqn", "qr-dqn", "iqn", "drqn", "sb3-qrdqn"):
         assert "holds" not in preflight(plan(agent, "CartPole-v1", [0])), agent
     own = preflight(plan("sb3-qrdqn", "CartPole-v1", [0], parameters={"n_quantiles": 50}))

@@ -1,8 +1,8 @@
-"""Lanes of an environment that is written in batches: S x N of them in a handful of array calls.
+"""Lanes of a batched environment: S x N of them in a few array calls.
 
-Such an environment says so by a method `batch(streams, lanes, split=None)`, which gives its
-batched form: `reset`, `step`, `keep`, `state` and `restore` for S rows of N lanes, one random
-stream a row. Those of `rlbench.envs.images.batch` do.
+Such an environment has a method `batch(streams, lanes, split=None)` that returns its batched form:
+`reset`, `step`, `keep_seeds`, `state` and `restore` for S rows of N lanes, with one random stream
+per row, as in `rlbench.envs.images.batch`.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from rlbench.user_code.calls import UserCodeError, guarded
 
 
 def is_data(env: gymnasium.Env[Any, Any]) -> bool:
-    """Whether the environment is made of images in splits (see `evaluation.image_sweep`)."""
+    """Return whether the environment is made of images in splits (see `evaluation.image_sweep`)."""
     return hasattr(env.unwrapped, "use") and hasattr(env.unwrapped, "data")
 
 
 def can_batch(env: gymnasium.Env[Any, Any]) -> bool:
-    """Whether its batched form does the same: no wrapper that changes anything is around it."""
+    """Return whether the batched form is equivalent: no wrapper around it changes anything."""
     while isinstance(env, OrderEnforcing | PassiveEnvChecker):
         env = env.env
     return env is env.unwrapped and hasattr(env, "batch")
 
 
 def check_split(env: gymnasium.Env[Any, Any]) -> None:
-    """Refuse to train on validation or test images."""
+    """Reject training on validation or test images."""
     if is_data(env) and getattr(env.unwrapped, "split", "train") != "train":
         raise UserError(
             "training is on the training images: leave out split= (the others are for evaluation)"
@@ -54,7 +54,7 @@ def check_split(env: gymnasium.Env[Any, Any]) -> None:
 def lanes_for(
     make: MakeEnv, seeds: Sequence[int], n_envs: int, spec: ObsSpec | None = None
 ) -> EnvLanes | BatchedLanes:
-    """Training environments: batched where they can be."""
+    """Make the lanes of training environments, batched if possible."""
     env = make()
     check_split(env)
     if can_batch(env):
@@ -65,8 +65,10 @@ def lanes_for(
 
 
 def flattened(obs: Any, space: spaces.Space[Any]) -> np.ndarray:
-    """Batched observations as `ObsSpec` stores single ones: arrays `(S, N, *obs)` as they are, a
-    Dict of them as one vector `(S, N, features)` in the order of the space.
+    """Convert batched observations to the arrays that `ObsSpec` stores.
+
+    Arrays `(S, N, *obs)` stay as they are; a Dict of them becomes one vector `(S, N, features)` in
+    the order of the space.
     """
     if not isinstance(space, spaces.Dict):
         return obs
@@ -76,7 +78,7 @@ def flattened(obs: Any, space: spaces.Space[Any]) -> np.ndarray:
 
 
 class BatchedLanes:
-    """What `EnvLanes` is, over a batch: the same interface, without a loop over lanes."""
+    """`EnvLanes` over a batch: the same interface, without a loop over lanes."""
 
     finished: tuple[EpisodeEnd, ...] = ()  # episodes are counted in the tally instead
 
@@ -94,7 +96,7 @@ class BatchedLanes:
         self.lengths = np.zeros(obs.shape[:2], np.int64)
 
     def reset(self) -> np.ndarray:
-        """First observations `(S, N, *obs)`."""
+        """Return the first observations `(S, N, *obs)`."""
         try:
             obs = flattened(guarded(self.batch.reset), self.space)
         except UserCodeError as fault:
@@ -112,15 +114,15 @@ class BatchedLanes:
         return dict.fromkeys(bad, ("diverged", BAD_OBSERVATION))
 
     def step(self, action: np.ndarray) -> Step:
-        """Act `(S, N)` in every lane."""
+        """Step every lane with the actions `(S, N)`."""
         try:
             out = guarded(self.batch.step, action)
         except UserCodeError as fault:
             raise SeedFailure(self._all(fault), None) from fault
-        ended = out.terminated | out.truncated
+        over = out.terminated | out.truncated
         following = flattened(out.obs, self.space)
         next_obs = following
-        if ended.any():
+        if over.any():
             next_obs = flattened(out.next_obs, self.space)
         answer = LabelFeedback(out.label, out.right, out.answered)
         step = Step(self.obs, action, out.reward, out.terminated, out.truncated, next_obs, answer)
@@ -128,9 +130,9 @@ class BatchedLanes:
         self.returns += out.reward
         self.lengths += 1
         self.tally.answers(out.answered, out.right)
-        if ended.any():
-            self.tally.episodes(ended, self.returns, self.lengths)
-            self.returns[ended], self.lengths[ended] = 0.0, 0
+        if over.any():
+            self.tally.episodes(over, self.returns, self.lengths)
+            self.returns[over], self.lengths[over] = 0.0, 0
         broken = self._bad(following)
         if next_obs is not following:
             broken |= self._bad(next_obs)
@@ -139,16 +141,16 @@ class BatchedLanes:
         return step
 
     def keep_seeds(self, rows: Sequence[int]) -> None:
-        """Go on with these seeds only."""
-        chosen = list(rows)
-        self.batch.keep_seeds(chosen)
-        self.tally.keep_seeds(chosen)
-        self.seeds = tuple(self.seeds[r] for r in chosen)
-        self.obs = self.obs[chosen]
-        self.returns, self.lengths = self.returns[chosen], self.lengths[chosen]
+        """Drop all seeds but these."""
+        index = list(rows)
+        self.batch.keep_seeds(index)
+        self.tally.keep_seeds(index)
+        self.seeds = tuple(self.seeds[r] for r in index)
+        self.obs = self.obs[index]
+        self.returns, self.lengths = self.returns[index], self.lengths[index]
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, since there is nothing to close."""
 
     def state(self) -> dict[str, Any]:
         return {
@@ -160,7 +162,7 @@ class BatchedLanes:
         }
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on where `state` was taken."""
+        """Continue from a `state`."""
         self.batch.restore(state["batch"])
         self.tally.restore(state["tally"])
         self.obs = np.asarray(state["obs"])
@@ -169,10 +171,10 @@ class BatchedLanes:
 
 
 class CountedLanes(EnvLanes):
-    """Image data under wrappers that change something: lanes of single environments.
+    """Lanes of single image environments, for wrappers that change something.
 
-    Each lane goes through the images in an order of its own, so that a pass of N lanes together
-    shows some images more than once and others not at all; batched, lanes share one pass.
+    Each lane visits the images in its own order, so a pass of N lanes together shows some images
+    more than once and others not at all; batched lanes share one pass.
     """
 
     def __init__(
@@ -182,7 +184,7 @@ class CountedLanes(EnvLanes):
         self.tally: ImageMetrics = ImageMetrics(len(self.seeds))
 
     def step(self, action: np.ndarray) -> Step:
-        """Act in every lane; episodes and answers are counted in the tally."""
+        """Step every lane, and count episodes and answers in the tally."""
         try:
             return self._count(super().step(action))
         except SeedFailure as error:
@@ -191,8 +193,8 @@ class CountedLanes(EnvLanes):
 
     def _count(self, step: Step) -> Step:
         lead = step.reward.shape
-        told = zip(*(env.unwrapped.answer for env in self.envs))  # type: ignore[attr-defined]
-        answer = LabelFeedback(*(np.array(part).reshape(lead) for part in told))
+        answers = zip(*(env.unwrapped.answer for env in self.envs))  # type: ignore[attr-defined]
+        answer = LabelFeedback(*(np.array(part).reshape(lead) for part in answers))
         self.tally.answers(answer.answered, answer.right)
         for end in self.finished:
             self.tally.episode(end.row, end.ret, end.length)

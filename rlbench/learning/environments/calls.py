@@ -1,4 +1,4 @@
-"""All calls to environments: what they return is checked, and what they raise is caught, here."""
+"""Calls to environments: check what they return, and catch what they raise."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ BAD_REWARD = "reward became NaN or infinite"
 
 
 class BadEnvironment(UserCodeError):
-    """The environment does not keep to Gymnasium's API or to its own observation_space."""
+    """Error: the environment violates Gymnasium's API or its own observation_space."""
 
     def __init__(self, what: str) -> None:
         super().__init__("failed", what)
 
     def mistake(self) -> UserError:
-        """The same as a mistake of the user's."""
+        """Return the same as a UserError."""
         return UserError(f"the environment cannot be used: {self.what}")
 
 
 class EnvCalls:
     """Resets and steps environments of one kind, and reads what they return.
 
-    With `watch` every 251st observation is compared with the bounds of its space, and the first
-    that is outside is told in the log.
+    With `watch` every 251st observation is compared with the bounds of its space, and the first one
+    outside is logged.
     """
 
     def __init__(self, spec: ObsSpec, watch: bool = False) -> None:
@@ -47,7 +47,7 @@ class EnvCalls:
         self.unwatched = _WATCH_EVERY if self.limits else -1  # steps until the next comparison
 
     def reset(self, env: Any, **given: Any) -> tuple[Any, Any]:
-        """The first observation as it is stored, and (observation, info) as they came."""
+        """Return the first observation as it is stored, and (observation, info) unchanged."""
         out = guarded(env.reset, **given)
         if not (isinstance(out, tuple | list) and len(out) == 2):
             raise BadEnvironment(f"reset must return (observation, info), not {_described(out)}")
@@ -59,13 +59,13 @@ class EnvCalls:
         return self._read(out[0]), out
 
     def step(self, env: Any, action: Any) -> tuple[Any, float, bool, bool, Any]:
-        """Observation as it is stored, reward, terminated, truncated; and all of it as it came."""
+        """Return stored observation, reward, terminated, truncated; and the unchanged result."""
         try:
             out = env.step(action)
         except BaseException as error:
             raise as_fault(error) from error
         try:
-            obs, reward, ended, cut, _ = out
+            obs, reward, terminated, truncated, _ = out
         except (TypeError, ValueError):
             raise BadEnvironment(
                 "step must return (observation, reward, terminated, truncated, info), not "
@@ -74,11 +74,11 @@ class EnvCalls:
         except BaseException as error:  # an odd object may raise anything as it is looked at
             raise as_fault(error) from error
         try:
-            ended, cut = bool(ended), bool(cut)
+            terminated, truncated = bool(terminated), bool(truncated)
         except (TypeError, ValueError):
             raise BadEnvironment(
                 "step must return terminated and truncated as true or false, not "
-                f"{_described(ended)} and {_described(cut)}"
+                f"{_described(terminated)} and {_described(truncated)}"
             ) from None
         except BaseException as error:
             raise as_fault(error) from error
@@ -86,22 +86,22 @@ class EnvCalls:
         if reward - reward:  # NaN where it is NaN or infinite
             raise UserCodeError("diverged", BAD_REWARD)
         try:
-            stored = self.read(obs)
+            reading = self.read(obs)
         except BadObservation as error:
             raise BadEnvironment(str(error)) from None
         except BaseException as error:  # of an object that is asked for its numbers
             raise as_fault(error) from error
         self.unwatched -= 1
         if not self.unwatched:
-            self._watch(stored)
-        return stored, reward, ended, cut, out
+            self._watch(reading)
+        return reading, reward, terminated, truncated, out
 
     def _watch(self, stored: Any) -> None:
-        """Tell it once where an observation is outside the bounds of its space."""
+        """Log the first observation that is outside the bounds of its space."""
         assert self.limits is not None
-        if said := overstepped(np.reshape(stored, (1, -1)), self.limits):
-            _LOG.warning("%s (said once, though it may happen again)", said)
-        self.unwatched = -1 if said else _WATCH_EVERY
+        if message := overstepped(np.reshape(stored, (1, -1)), self.limits):
+            _LOG.warning("%s (said once, though it may happen again)", message)
+        self.unwatched = -1 if message else _WATCH_EVERY
 
     def _read(self, obs: Any) -> Any:
         try:
@@ -113,7 +113,7 @@ class EnvCalls:
 
     @staticmethod
     def close(env: Any) -> None:
-        """Close it; what that raises comes too late to matter, and is logged once."""
+        """Close an environment; errors are logged once, since they no longer matter."""
         try:
             guarded(env.close)
         except UserCodeError as fault:
@@ -121,7 +121,7 @@ class EnvCalls:
 
 
 def bad_lanes(obs: np.ndarray, lanes: int) -> np.ndarray:
-    """Which of so many lanes have NaN or infinity in stored observations `(lanes..., *obs)`."""
+    """Return which lanes have NaN or infinity in stored observations `(lanes..., *obs)`."""
     if obs.dtype.kind != "f" or np.isfinite(obs).all():
         return _NONE
     return np.flatnonzero(~np.isfinite(obs.reshape(lanes, -1)).all(-1))
@@ -133,7 +133,7 @@ def _warn_once(message: str) -> None:
 
 
 def _number(reward: Any) -> float:
-    """A reward that is no float already: an integer, or an array of one number."""
+    """Convert a reward that is not a float: an integer, or an array of one number."""
     try:
         value = guarded(np.asarray, reward)
         if value.size == 1 and value.dtype.kind in NUMBERS:
@@ -144,7 +144,7 @@ def _number(reward: Any) -> float:
 
 
 def _described(value: Any) -> str:
-    """A value in a few words: `an array of shape (2,)`, `a tuple of 4`, `'high'`."""
+    """Describe a value in a few words: `an array of shape (2,)`, `a tuple of 4`, `'high'`."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
     if isinstance(value, tuple | list):

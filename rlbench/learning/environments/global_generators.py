@@ -1,4 +1,4 @@
-"""Keep the global generators, from which code of others draws, as they are."""
+"""Protection of the global random generators, which other code draws from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 @contextmanager
 def streams_kept(device: torch.device | None = None) -> Iterator[None]:
-    """Nothing that is drawn inside moves the global generators, from which others draw."""
+    """Restore the global generators after the block."""
     python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng([device] if device and device.type == "cuda" else []):
         try:

@@ -1,4 +1,4 @@
-"""How training goes on image data, in sums: a row for every image would be millions of rows."""
+"""Training metrics on image data as sums, since a row per image would be millions of rows."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ _SUMS = ("answered", "right", "episodes", "return", "length")
 
 
 class ImageMetrics:
-    """Sums per seed since the last look, and the images answered so far, `images` (S,)."""
+    """Sums per seed since the last report, and the images answered so far, `images` (S,)."""
 
     def __init__(self, seeds: int) -> None:
         self.images = np.zeros(seeds, np.int64)
         self.sums = {name: np.zeros(seeds) for name in _SUMS}
 
     def answers(self, answered: np.ndarray, right: np.ndarray) -> None:
-        """Take in which lanes answered an image, and which of them rightly, both `(S, N)` bool."""
+        """Count answered images and correct answers; both masks are `(S, N)` bool."""
         count = answered.sum(-1)
         self.images += count
         self.sums["answered"] += count
         self.sums["right"] += (right & answered).sum(-1)
 
     def episodes(self, ended: np.ndarray, returns: np.ndarray, lengths: np.ndarray) -> None:
-        """Take in which lanes ended an episode, with its return and length, all `(S, N)`."""
+        """Count episodes in the lanes of a mask, with return and length, all `(S, N)`."""
         self.sums["episodes"] += ended.sum(-1)
         self.sums["return"] += np.where(ended, returns, 0.0).sum(-1)
         self.sums["length"] += np.where(ended, lengths, 0).sum(-1)
 
     def episode(self, row: int, ret: float, length: int) -> None:
-        """Take in one episode that has ended."""
+        """Count one episode."""
         self.sums["episodes"][row] += 1
         self.sums["return"][row] += ret
         self.sums["length"][row] += length
 
     def take(self, row: int, answers: bool) -> Iterator[tuple[str, float]]:
-        """Metrics of one seed since the last look, by key; then counting starts anew.
+        """Return the metrics of one seed since the last report, by key, and reset the sums.
 
-        With `answers`, accuracy and regret: a wrong answer costs 2, as rewards are 1 and -1
+        With `answers`, accuracy and regret: a wrong answer costs 2, since rewards are 1 and -1
         (Osband et al. 2020, `mnist`).
         """
         answered, right, episodes, ret, length = (float(self.sums[n][row]) for n in _SUMS)

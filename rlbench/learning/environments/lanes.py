@@ -1,7 +1,7 @@
 """Lanes of Gymnasium environments: S seeds x N environments each, as `(S, N, ...)` arrays.
 
-Each lane steps its environment directly (a vector of one costs 3.6 times as much), resets it in
-the same step in which an episode ended, and hands on the true successor of every step.
+Each lane steps its environment directly (a vector environment of one costs 3.6 times as much),
+resets it in the step in which an episode ends, and returns the true successor of every step.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ MakeEnv = Callable[[], gymnasium.Env[Any, Any]]
 
 
 class LabelFeedback(NamedTuple):
-    """What the last step did on image data, all `(S, N)`.
+    """Answers of the last step on image data, all `(S, N)`.
 
-    `label` is the class of the image that was answered, for those who learn from labels; an agent
-    that learns from rewards does not look at it.
+    `label` is the class of the answered image, for supervised learners; agents that learn from
+    rewards ignore it.
     """
 
     label: np.ndarray  # int64
@@ -44,7 +44,7 @@ class LabelFeedback(NamedTuple):
 class Step(NamedTuple):
     """One transition of every lane, all `(S, N, ...)`.
 
-    `next_obs` is the true successor of `obs`, also where an episode ended.
+    `next_obs` is the true successor of `obs`, also at the end of an episode.
     """
 
     obs: np.ndarray
@@ -56,15 +56,15 @@ class Step(NamedTuple):
     answer: LabelFeedback | None = None  # of environments on image data
 
     def rows(self, rows: Sequence[int]) -> Step:
-        """The step of these seeds only."""
-        chosen = list(rows)
-        arrays = {name: part[chosen] for name, part in self._asdict().items() if name != "answer"}
-        answer = self.answer and LabelFeedback(*(part[chosen] for part in self.answer))
+        """Return the transitions of these seeds only."""
+        index = list(rows)
+        arrays = {name: part[index] for name, part in self._asdict().items() if name != "answer"}
+        answer = self.answer and LabelFeedback(*(part[index] for part in self.answer))
         return Step(**arrays, answer=answer)
 
 
 class EpisodeEnd(NamedTuple):
-    """An episode that ended in the last step: row of its seed, return, length."""
+    """Episode that ended in the last step: its seed's row, return and length."""
 
     row: int
     ret: float
@@ -72,10 +72,10 @@ class EpisodeEnd(NamedTuple):
 
 
 class SeedFailure(Exception):
-    """Some seeds' environments failed or returned NaN or infinity; `step` holds for the others.
+    """Error: environments of some seeds failed or returned NaN or infinity.
 
-    `broken`: row -> (status, reason), with status `failed` or `diverged`. `step` is None when it
-    happened at the first reset.
+    `broken`: row -> (status, reason), with status `failed` or `diverged`. `step` is valid for the
+    other seeds; None if it happened at the first reset.
     """
 
     def __init__(self, broken: dict[int, tuple[str, str]], step: Step | None) -> None:
@@ -84,7 +84,7 @@ class SeedFailure(Exception):
 
 
 class EnvLanes:
-    """N environments for each seed, stepped together. `obs` is what to act on next."""
+    """N environments for each seed, stepped together. `obs` is the observation to act on next."""
 
     tally: ImageMetrics | None = None  # of image data, which is counted instead of written down
 
@@ -105,7 +105,7 @@ class EnvLanes:
         self.finished: list[EpisodeEnd] = []
 
     def reset(self) -> np.ndarray:
-        """First observations `(S, N, *obs)`; every lane gets its own reset seed."""
+        """Return the first observations `(S, N, *obs)`; every lane gets its own reset seed."""
         obs = np.zeros((len(self.envs), *self.spec.shape), self.spec.raw)
         broken: dict[int, tuple[str, str]] = {}
         for i, env in enumerate(self.envs):
@@ -127,7 +127,10 @@ class EnvLanes:
         return lane_seed(self.seeds[i // self.n_envs], i % self.n_envs, self.restart_count)
 
     def step(self, action: np.ndarray) -> Step:
-        """Act `(S, N, *action)` in every lane; episodes that end are listed in `finished`."""
+        """Step every lane with actions `(S, N, *action)`.
+
+        `finished` lists the episodes that ended.
+        """
         count = len(self.envs)
         spec, n_envs, call = self.spec, self.n_envs, self.calls.step
         if self.discrete:
@@ -191,7 +194,7 @@ class EnvLanes:
             broken.setdefault(int(i) // self.n_envs, ("diverged", BAD_OBSERVATION))
 
     def keep_seeds(self, rows: Sequence[int]) -> None:
-        """Go on with these seeds only."""
+        """Drop all seeds but these."""
         lanes = [r * self.n_envs + j for r in rows for j in range(self.n_envs)]
         for i in set(range(len(self.envs))) - set(lanes):
             self.calls.close(self.envs[i])
@@ -207,7 +210,7 @@ class EnvLanes:
             self.calls.close(env)
 
     def state(self) -> dict[str, Any]:
-        """Open episodes, and the environments themselves where they are plain data."""
+        """Return open episodes, and the environments themselves if they are plain data."""
         return {
             "life": self.restart_count,
             "obs": self.obs,
@@ -217,8 +220,10 @@ class EnvLanes:
         }
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on where `state` was taken. False where environments could not be restored: they
-        begin new episodes then, with reset seeds of their own.
+        """Continue from a `state`.
+
+        Returns False if environments could not be restored: they then begin new episodes, with
+        reset seeds of their own.
         """
         self.restart_count = state["life"]
         if any(saved is None for saved in state["envs"]):

@@ -1,4 +1,4 @@
-"""From what a user calls an environment to a function that makes one."""
+"""Factories of environments from names, classes, functions or objects."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _EXTRAS = {"box2d": "box2d", "opencv": "atari", "mujoco": "mujoco"}
 
 
 def env_factory(env: Any, kwargs: dict[str, Any] | None = None) -> Callable[[], Any]:
-    """A function that makes a new environment.
+    """Return a function that makes a new environment.
 
     `env`: a registered Gymnasium id, `package.module:EnvId` (the module registers it),
-    `package.module:Class` (or a function), a function, or an environment that is copied. Wrappers
+    `package.module:Class` (or a function), a function, or an environment to be copied. Wrappers
     follow names after plus signs, from the inside out: `CartPole-v1+mask-velocity+blank:0.3`; see
     `rlbench.learning.environments.wrapper_specs`.
 
     Raises:
-        UserError: nothing of that name, or it cannot be made.
+        UserError: There is no such environment, or it cannot be made.
     """
     if isinstance(env, gymnasium.Env):
         return functools.partial(_copied, env)
@@ -50,42 +50,44 @@ def env_factory(env: Any, kwargs: dict[str, Any] | None = None) -> Callable[[], 
     name, *wraps = split(env)
     make = functools.partial(constructed, _maker(name), **(kwargs or {}))
     layers = [wrapper_specs.layer(wrap) for wrap in wraps]
-    made = first(make, f"environment '{name}'")
+    sample = first(make, f"environment '{name}'")
     for wrap, layer in zip(wraps, layers, strict=True):
-        made = first(functools.partial(layer, made), f"wrapper '{wrap}'", f"does not fit {name}")
+        sample = first(
+            functools.partial(layer, sample), f"wrapper '{wrap}'", f"does not fit {name}"
+        )
     with contextlib.suppress(Exception):
-        constructed(made.close)
+        constructed(sample.close)
     return functools.partial(_wrapped, make, layers) if layers else make
 
 
 def first(make: Callable[[], Any], what: str = "", trouble: str = "cannot be made") -> Any:
-    """The first environment of a function, checked; `what` and `trouble` are for its errors.
+    """Make the first environment of a function and check it; `what` and `trouble` are for errors.
 
     Raises:
-        UserError: the function fails, or what it makes is no environment with spaces.
+        UserError: The function fails, or does not return an environment with spaces.
     """
     what = what or f"environment {_called(make)}"
     try:
-        made = make()
+        env = make()
     except Exception as error:
         raise UserError(f"{what} {trouble}: {_reason(error)}") from None
-    if not isinstance(made, gymnasium.Env):
-        if hasattr(made, "num_envs"):
-            raise UserError(_vector(made))
-        kind = f"the class {made.__name__}" if isinstance(made, type) else type(made).__name__
-        raise UserError(f"{what} is no gymnasium.Env: what makes it returned {kind}")
+    if not isinstance(env, gymnasium.Env):
+        if hasattr(env, "num_envs"):
+            raise UserError(_vector(env))
+        kind = f"the class {env.__name__}" if isinstance(env, type) else type(env).__name__
+        raise UserError(f"{what} is not a gymnasium.Env: its factory returned {kind}")
     for name in ("observation_space", "action_space"):
         try:
-            space = getattr(made, name)
+            space = getattr(env, name)
         except Exception as error:
             raise UserError(f"{what} has no {name}: {_reason(error)}") from None
         if not isinstance(space, gymnasium.Space):
             raise UserError(f"{what}: its {name} must be one of gymnasium.spaces, not {space!r}")
-    return made
+    return env
 
 
 def _called(make: Callable[[], Any]) -> str:
-    """The name of a function or class, or of the environment that is copied."""
+    """Return the name of a function or class, or of the environment that is copied."""
     while isinstance(make, functools.partial):
         make = make.args[0] if make.func in (_copied, constructed) else make.func
     return getattr(make, "__qualname__", type(make).__qualname__)
@@ -103,7 +105,7 @@ def _copied(env: gymnasium.Env[Any, Any]) -> Any:
 
 
 def _vector(env: Any) -> str:
-    """What to do with several environments in one object."""
+    """Explain what to do with a vector environment."""
     spec = getattr(env, "spec", None)
     one = f"'{spec.id}'" if spec else "the id of one, or a function that makes one"
     return (
@@ -113,14 +115,14 @@ def _vector(env: Any) -> str:
 
 
 def split(name: str) -> list[str]:
-    """`CartPole-v1+blank:0.3` as `["CartPole-v1", "blank:0.3"]`, without spaces."""
+    """Split a name at its wrappers: `CartPole-v1+blank:0.3` is `["CartPole-v1", "blank:0.3"]`."""
     return ["".join(piece.split()) for piece in name.split("+")]
 
 
 def registered(gym_id: str) -> str | None:
-    """The id as Gymnasium has it, of the newest version where none is said; None for no such id.
+    """Return the registered id, of the newest version if none is given; None if there is none.
 
-    Our own environments and Atari's register themselves when they are first asked for.
+    rlbench's environments and Atari's are registered at the first call.
     """
     for source in _SOURCES:
         try:
@@ -143,31 +145,34 @@ _SOURCES = ("gymnasium", "rlbench.envs", "ale_py")  # their ids need no module
 
 
 def resolved(name: str) -> str:
-    """The name with its version: `module:Foo-v1` for `module:Foo`, `CartPole-v1` for
-    `gymnasium:CartPole`. A class or function keeps its name, and so does what is not found.
+    """Add the version to a name: `module:Foo-v1` for `module:Foo`.
+
+    `CartPole-v1` for `gymnasium:CartPole`. Classes, functions and unknown names are returned
+    unchanged.
     """
     module, colon, attribute = name.partition(":")
     if not colon:
         return registered(name) or name
     try:
-        found = _import(module, attribute, name)
+        thing = _import(module, attribute, name)
     except UserError:
         return name  # whoever makes it says what is wrong
-    full = None if callable(found) else registered(attribute)
+    full = None if callable(thing) else registered(attribute)
     if full is None:
         return name
     return full if module in _SOURCES else f"{module}:{full}"
 
 
 def full_name(name: str) -> str:
-    """The name with its version, and wrappers behind it in their one spelling."""
+    """Return a name with its version, and its wrappers in canonical spelling."""
     name, *wraps = split(name)
     return "+".join([resolved(name), *map(wrapper_specs.canonical, wraps)])
 
 
 def name_of(env: Any, made: Any) -> str:
-    """The name of `env`, as `env_factory` takes it, of which `made` is one: its full id if it has
-    one, else the name of its class.
+    """Return the name of `env`, as `env_factory` takes it.
+
+    The full id of the environment made from it if it has one, else the name of its class.
     """
     if isinstance(env, str):
         return full_name(env)
@@ -184,9 +189,9 @@ _MAKE_LAYERS = (TimeLimit, OrderEnforcing, PassiveEnvChecker)
 def _maker(name: str) -> Callable[..., Any]:
     module, colon, attribute = name.partition(":")
     if colon:
-        found = _import(module, attribute, f"environment '{name}'")
-        if callable(found):
-            return found
+        thing = _import(module, attribute, f"environment '{name}'")
+        if callable(thing):
+            return thing
     gym_id = attribute or name
     full_id = registered(gym_id)
     atari = sys.modules.get("ale_py")
@@ -207,14 +212,14 @@ def _wrapped(make: Callable[[], Any], layers: Sequence[Callable[[Any], Any]]) ->
 
 
 def _import(module: str, attribute: str, what: str) -> Any:
-    """What a module has under a name, None for nothing.
+    """Import an object of a module; None if the module has none of that name.
 
     Raises:
-        UserError: it cannot be imported, or registers an id that another such module has.
+        UserError: The module cannot be imported, or registers an id that another such module has.
     """
     before = dict(gymnasium.registry)
     try:
-        found = getattr(constructed(import_module, module), attribute, None)
+        thing = getattr(constructed(import_module, module), attribute, None)
     except Exception as error:
         raise UserError(f"{what}: cannot import '{module}': {_reason(error)}") from None
     for gym_id, spec in [*gymnasium.registry.items()]:
@@ -233,7 +238,7 @@ def _import(module: str, attribute: str, what: str) -> Any:
             f"{what}: '{other}' has registered {attribute} too, and one process holds one "
             f"environment of a name: use them in runs of their own, or {module}:Class"
         )
-    return found
+    return thing
 
 
 _REGISTERED: dict[str, str] = {}  # ids by the module that brought them here
@@ -241,7 +246,7 @@ _CLASHES: dict[tuple[str, str], str] = {}  # a module and an id that another one
 
 
 def _reason(error: Exception) -> str:
-    """The first line of what went wrong, or the extra that helps."""
+    """Return the first line of an error, or the extra to install."""
     text = first_line(error)
     if isinstance(error, gymnasium.error.DependencyNotInstalled):
         for word, extra in _EXTRAS.items():

@@ -1,4 +1,4 @@
-"""Check observations against their space and turn them into the arrays that are stored."""
+"""Checks of observations against their space, and conversion to the stored arrays."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ NUMBERS = "biuf"  # kinds of dtypes: bool, int, unsigned int, float
 
 
 class BadObservation(ValueError):
-    """An observation that is not of the space that the environment declares."""
+    """Error: an observation is not in the declared space."""
 
 
 def reader(space: spaces.Space[Any], dtype: Any = np.float32) -> Read:
-    """A function from an observation of the space to what is stored of it.
+    """Return a function that converts an observation of the space to its stored form.
 
-    Shapes are compared always. Values may be of another dtype as long as none changes: floats in a
-    space of integers must be whole, and integers must fit. Bounds of a Box are not looked at. Dict,
-    Tuple and MultiBinary become vectors of `dtype`.
-
-    The function raises BadObservation for anything else.
+    Shapes are always compared. Values may have another dtype if no value changes: floats in a space
+    of integers must be whole, and integers must fit. Bounds of a Box are not checked. Dict, Tuple
+    and MultiBinary become vectors of `dtype`. The function raises BadObservation for anything else.
     """
     if isinstance(space, spaces.Box):
         return _box(space, "observation")
@@ -43,7 +41,7 @@ def reader(space: spaces.Space[Any], dtype: Any = np.float32) -> Read:
 
 
 def _box(space: spaces.Box | spaces.MultiBinary | spaces.MultiDiscrete, name: str) -> Read:
-    """Returns the array as it is, of the space's shape and with values that its dtype holds."""
+    """Return the array unchanged if it has the space's shape and its dtype holds the values."""
     shape, dtype = space.shape, np.dtype(space.dtype)
 
     def read(obs: Any) -> Any:
@@ -61,7 +59,7 @@ def _box(space: spaces.Box | spaces.MultiBinary | spaces.MultiDiscrete, name: st
 
 
 def _discrete(space: spaces.Discrete, name: str) -> Read:
-    """Returns the category, counted from 0."""
+    """Return the category, counted from 0."""
     start, count = int(space.start), int(space.n)
 
     def read(obs: Any) -> int:
@@ -79,7 +77,7 @@ def _discrete(space: spaces.Discrete, name: str) -> Read:
 
 
 def _multi_discrete(space: spaces.MultiDiscrete, name: str) -> Read:
-    """Returns the categories in one row, each counted from 0."""
+    """Return the categories in one row, each counted from 0."""
     read_box, start = _box(space, name), np.asarray(space.start, np.int64)
     counts = np.asarray(space.nvec, np.int64)
 
@@ -93,7 +91,7 @@ def _multi_discrete(space: spaces.MultiDiscrete, name: str) -> Read:
 
 
 def _writer(space: spaces.Space[Any], name: str) -> Write:
-    """A function that writes an observation of the space as `gymnasium.spaces.flatten` does."""
+    """Return a function that writes an observation as `gymnasium.spaces.flatten` does."""
     if isinstance(space, spaces.Dict | spaces.Tuple):
         return _join(space, name)
     if isinstance(space, spaces.Box):
@@ -136,7 +134,7 @@ def _writer(space: spaces.Space[Any], name: str) -> Write:
 
 
 def _join(space: spaces.Dict | spaces.Tuple[Any], name: str) -> Write:
-    """Writes all parts of a Dict or Tuple one after the other."""
+    """Write all parts of a Dict or Tuple one after the other."""
     inner = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
     parts: list[tuple[Any, slice, Write]] = []
     start = 0
@@ -144,10 +142,10 @@ def _join(space: spaces.Dict | spaces.Tuple[Any], name: str) -> Write:
         stop = start + spaces.flatdim(each)
         parts.append((key, slice(start, stop), _writer(each, f"{name}[{key!r}]")))
         start = stop
-    named, count = isinstance(space, spaces.Dict), len(parts)
+    by_name, count = isinstance(space, spaces.Dict), len(parts)
 
     def write(obs: Any, out: np.ndarray) -> None:
-        if named:
+        if by_name:
             if not isinstance(obs, Mapping):
                 raise BadObservation(f"{name} is of type {type(obs).__name__}, not a dict")
             missing = [key for key, _, _ in parts if key not in obs]
@@ -169,24 +167,22 @@ def _array(obs: Any, name: str) -> np.ndarray:
 
 
 def _check_values(obs: np.ndarray, dtype: np.dtype[Any], name: str) -> None:
-    """Refuse values that the space's dtype cannot hold."""
+    """Reject values that the space's dtype cannot hold."""
     if obs.dtype.kind not in NUMBERS:
         raise BadObservation(f"{name} is of dtype {obs.dtype}, not an array of numbers")
     if dtype.kind == "f" or np.can_cast(obs.dtype, dtype):
         return
     with np.errstate(invalid="ignore"):
-        lost = obs.astype(dtype) != obs
-    if lost.any():
+        changed_values = obs.astype(dtype) != obs
+    if changed_values.any():
         raise BadObservation(
-            f"{name} holds {obs[lost].flat[0]!s} ({obs.dtype}), which observation_space cannot "
-            f"hold ({dtype})"
+            f"{name} holds {obs[changed_values].flat[0]!s} ({obs.dtype}), which observation_space "
+            f"cannot hold ({dtype})"
         )
 
 
 def overstepped(obs: np.ndarray, limits: tuple[np.ndarray, np.ndarray]) -> str:
-    """What to say of flattened observations `(n, width)` outside these `bounds`; nothing if none
-    is.
-    """
+    """Describe flattened observations `(n, width)` outside `bounds`; "" if there are none."""
     low, high = limits
     narrow = obs.astype(np.float32)
     with np.errstate(invalid="ignore"):
@@ -201,8 +197,9 @@ def overstepped(obs: np.ndarray, limits: tuple[np.ndarray, np.ndarray]) -> str:
 
 
 def bounds(space: spaces.Space[Any]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Lowest and highest values of what is stored, flattened; None where no value that the space's
-    dtype holds can overstep them.
+    """Return the bounds of a stored, flattened observation.
+
+    None if no value of the space's dtype can exceed them.
     """
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         return None
@@ -228,7 +225,7 @@ def bounds(space: spaces.Space[Any]) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _whole_range(space: spaces.Box) -> bool:
-    """Whether a Box of integers has room for all values of its dtype, as bytes of images do."""
+    """Return whether an integer Box allows all values of its dtype, as images of bytes do."""
     dtype = np.dtype(space.dtype)
     if dtype.kind not in "iu":
         return False

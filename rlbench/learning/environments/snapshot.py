@@ -1,11 +1,10 @@
-"""The state of an environment as plain data, where all of it is plain data.
+"""Snapshots of environments whose state is plain data.
 
-Gymnasium has no call for this, but most environments written in Python keep their state in
-ordinary attributes: numbers, arrays, lists, a numpy generator. Classic control does, with the
-dtype of its arrays being part of the state. One that is `restorable` has methods of its own,
-`state` and `restore`. An environment that keeps anything else (a physics
-engine, an emulator) is not restorable: `capture` returns None. State outside of attributes, such
-as a module's global generator, cannot be seen.
+Gymnasium has no call for this, but most environments written in Python keep their state in ordinary
+attributes: numbers, arrays, lists, a numpy generator. A `restorable` environment has its own
+methods `state` and `restore`. For an environment that keeps anything else (a physics engine, an
+emulator) `capture` returns None. State outside of attributes, such as a module's global generator,
+is not covered.
 """
 
 from __future__ import annotations
@@ -24,43 +23,41 @@ _CONTAINERS = (list, tuple, set, collections.deque)
 
 
 class _Opaque(Exception):
-    """An attribute that cannot be written down."""
+    """Error: an attribute is not plain data."""
 
 
-def _copy(value: Any, seen: set[int]) -> Any:
-    """A deep copy of plain data; raises _Opaque at anything else.
+def _copy(value: Any, visited: set[int]) -> Any:
+    """Copy plain data deeply; raise _Opaque for anything else.
 
-    A mutable object met twice is opaque too, and so are arrays that share memory: two copies of
-    them would go separate ways.
+    A mutable object met twice is opaque too, and so are arrays that share memory, since their
+    copies would no longer be shared.
     """
     kind = type(value)
     if kind in _SCALARS or isinstance(value, np.generic):
         return value
-    if id(_owner(value)) in seen and not (isinstance(value, tuple) and not value):
+    if id(_owner(value)) in visited and not (isinstance(value, tuple) and not value):
         raise _Opaque
-    seen.add(id(_owner(value)))
+    visited.add(id(_owner(value)))
     if kind is np.ndarray and not value.dtype.hasobject:
         return value.copy()
     if isinstance(value, np.random.Generator):
         return {"__generator__": value.bit_generator.state}
     if kind in _CONTAINERS:
-        return {f"__{kind.__name__}__": [_copy(v, seen) for v in value]}
+        return {f"__{kind.__name__}__": [_copy(v, visited) for v in value]}
     if kind is dict and all(isinstance(k, str) for k in value):
-        return {k: _copy(v, seen) for k, v in value.items()}
+        return {k: _copy(v, visited) for k, v in value.items()}
     raise _Opaque
 
 
 def _owner(value: Any) -> Any:
-    """The object whose memory an array looks at; anything else itself."""
+    """Return the object that owns an array's memory, or the value itself if it is no array."""
     while isinstance(value, np.ndarray) and value.base is not None:
         value = value.base
     return value
 
 
 def _fixed(value: Any, layers: list[Any]) -> bool:
-    """What a freshly made environment has alike: spaces that never drew, its spec, its functions,
-    the layer below.
-    """
+    """Return whether a value is equal in a new environment: unused spaces, spec, functions, env."""
     if isinstance(value, gymnasium.Space):
         return value._np_random is None
     if isinstance(value, gymnasium.Env) or inspect.ismethod(value):
@@ -70,22 +67,22 @@ def _fixed(value: Any, layers: list[Any]) -> bool:
     return isinstance(value, EnvSpec | type) or stateless
 
 
-def _paste(saved: Any, current: Any) -> Any:
-    """The value that `_copy` wrote down; generators keep their identity and get their state."""
-    if isinstance(saved, dict):
-        if "__generator__" in saved:
+def _paste(snapshot: Any, current: Any) -> Any:
+    """Rebuild a value from `_copy`; generators keep their identity and get their state."""
+    if isinstance(snapshot, dict):
+        if "__generator__" in snapshot:
             if not isinstance(current, np.random.Generator):
                 current, _ = gymnasium.utils.seeding.np_random(0)
-            current.bit_generator.state = saved["__generator__"]
+            current.bit_generator.state = snapshot["__generator__"]
             return current
         for kind in (list, tuple, set):
-            if (key := f"__{kind.__name__}__") in saved:
-                return kind(_paste(v, None) for v in saved[key])
-        if "__deque__" in saved:
+            if (key := f"__{kind.__name__}__") in snapshot:
+                return kind(_paste(v, None) for v in snapshot[key])
+        if "__deque__" in snapshot:
             length = getattr(current, "maxlen", None)
-            return collections.deque((_paste(v, None) for v in saved["__deque__"]), length)
-        return {k: _paste(v, None) for k, v in saved.items()}
-    return saved.copy() if isinstance(saved, np.ndarray) else saved
+            return collections.deque((_paste(v, None) for v in snapshot["__deque__"]), length)
+        return {k: _paste(v, None) for k, v in snapshot.items()}
+    return snapshot.copy() if isinstance(snapshot, np.ndarray) else snapshot
 
 
 def _layers(env: gymnasium.Env[Any, Any]) -> list[Any]:
@@ -96,14 +93,14 @@ def _layers(env: gymnasium.Env[Any, Any]) -> list[Any]:
 
 
 def capture(env: gymnasium.Env[Any, Any]) -> list[dict[str, Any]] | None:
-    """Every attribute of the environment and of its wrappers, outermost first; None if opaque."""
-    layers, seen = _layers(env), set[int]()
+    """Copy all attributes of the environment and its wrappers, outermost first; None if opaque."""
+    layers, visited = _layers(env), set[int]()
     try:
         return [
             {"__own__": layer.state()}
             if getattr(layer, "restorable", False)
             else {
-                name: _copy(value, seen)
+                name: _copy(value, visited)
                 for name, value in vars(layer).items()
                 if not _fixed(value, layers)
             }
@@ -113,9 +110,9 @@ def capture(env: gymnasium.Env[Any, Any]) -> list[dict[str, Any]] | None:
         return None
 
 
-def reinstate(env: gymnasium.Env[Any, Any], saved: list[dict[str, Any]]) -> None:
-    """Put a captured state into a freshly made environment of the same kind."""
-    for layer, values in zip(_layers(env), saved, strict=True):
+def reinstate(env: gymnasium.Env[Any, Any], snapshot: list[dict[str, Any]]) -> None:
+    """Write a captured state into a new environment of the same kind."""
+    for layer, values in zip(_layers(env), snapshot, strict=True):
         if "__own__" in values:
             layer.restore(values["__own__"])
             continue

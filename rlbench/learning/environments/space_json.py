@@ -12,7 +12,7 @@ MOST = 2**28  # numbers in an observation that a file may claim
 
 
 def to_json(space: spaces.Space[Any]) -> dict[str, Any]:
-    """A space as JSON, so that a saved agent loads without its environment."""
+    """Convert a space to JSON."""
     if isinstance(space, spaces.Box):
         bounds = {"low": space.low, "high": space.high}
         texts = {  # as text, since JSON has no infinity; one number where all are alike
@@ -38,7 +38,7 @@ def _texts(values: Any) -> Any:
 
 
 def from_json(text: dict[str, Any]) -> spaces.Space[Any]:
-    """The space that `to_json` wrote."""
+    """Convert the JSON of `to_json` to a space."""
     kind = text["type"]
     if kind == "Box":
         shape, dtype = tuple(text["shape"]), np.dtype(text["dtype"])

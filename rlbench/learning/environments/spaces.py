@@ -1,4 +1,4 @@
-"""Observation spaces: how observations are stored, and what networks get to see of them."""
+"""Observation spaces: how observations are stored, and what networks read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ObsPart(NamedTuple):
     """One part of an observation, for one branch of a network.
 
     `image` is (channels, height, width) of an image, with the channels of all frames; `sizes` are
-    the categories of integers; a part that has neither is a vector.
+    the numbers of categories of integers; a part that has neither is a vector.
     """
 
     columns: slice  # of the flattened observation
@@ -85,8 +85,9 @@ class ObsSpec:
 
     @classmethod
     def of(cls, space: spaces.Space[Any], config: Any, exact: bool = False) -> ObsSpec:
-        """How an agent of this configuration sees the space. What is normalised is kept exactly
-        until then.
+        """Return the specification for an agent's configuration.
+
+        Observations that are normalised are stored exactly until then.
         """
         return cls(
             space,
@@ -96,8 +97,8 @@ class ObsSpec:
         )
 
     def pictures(self) -> str:
-        """How images are read, in words: `image 10x10, 12 channels, channels last`."""
-        said = []
+        """Describe how images are read: `image 10x10, 12 channels, channels last`."""
+        descriptions = []
         for part in self.parts:
             if part.image is not None and len(part.frame) == 3:
                 channels, height, width = _sides(part.frame, part.channels_last)
@@ -106,8 +107,8 @@ class ObsSpec:
                 text += f", {frames} frames" if frames > 1 else ""
                 if channels > 1:
                     text += f", channels {'last' if part.channels_last else 'first'}"
-                said.append(text)
-        return "; ".join(dict.fromkeys(said))
+                descriptions.append(text)
+        return "; ".join(dict.fromkeys(descriptions))
 
     @property
     def features(self) -> int:
@@ -116,33 +117,33 @@ class ObsSpec:
 
     @property
     def vector(self) -> bool:
-        """Whether the observation is one float32 vector, stored as networks read it."""
+        """True if the observation is one float32 vector, stored as networks read it."""
         part = self.parts[0]
         return len(self.parts) == 1 and self.dtype == np.float32 and part.image is None
 
-    def flat(self, seen: Tensor, part: ObsPart) -> Tensor:
-        """One part as a vector: `(S, B, *seen) -> (S, B, features)` float32."""
+    def flat(self, obs: Tensor, part: ObsPart) -> Tensor:
+        """Convert one part to a vector: `(S, B, *seen) -> (S, B, features)` float32."""
         if self.vector:
-            return seen.flatten(2)
-        x = seen.reshape(*seen.shape[:2], self.stack, -1)[..., part.columns]
+            return obs.flatten(2)
+        x = obs.reshape(*obs.shape[:2], self.stack, -1)[..., part.columns]
         if part.sizes:
             x = torch.cat([one_hot(x[..., i], n) for i, n in enumerate(part.sizes)], -1)
         x = x.flatten(2)
         x = x if x.dtype == torch.float32 else x.float()
         return x if part.scale == 1.0 else x * part.scale
 
-    def flat_array(self, seen: np.ndarray) -> np.ndarray:
-        """All parts as one vector, on arrays: `(S, N, *seen) -> (S, N, features)` float32."""
-        lead = seen.shape[:2]
+    def flat_array(self, obs: np.ndarray) -> np.ndarray:
+        """Convert all parts of an array to one vector: `(S, N, *seen) -> (S, N, F)` float32."""
+        lead = obs.shape[:2]
         if self.vector:
-            return seen if seen.ndim == 3 else seen.reshape(*lead, -1)
+            return obs if obs.ndim == 3 else obs.reshape(*lead, -1)
         return torch.cat(
-            [self.flat(torch.from_numpy(seen), part) for part in self.parts], -1
+            [self.flat(torch.from_numpy(obs), part) for part in self.parts], -1
         ).numpy()
 
-    def picture(self, seen: Tensor, part: ObsPart) -> Tensor:
-        """One image, channels first: `(S, B, *seen) -> (S, B, C, H, W)` float32."""
-        x = seen.reshape(*seen.shape[:2], self.stack, -1)[..., part.columns]
+    def picture(self, obs: Tensor, part: ObsPart) -> Tensor:
+        """Convert one image to channels first: `(S, B, *seen) -> (S, B, C, H, W)` float32."""
+        x = obs.reshape(*obs.shape[:2], self.stack, -1)[..., part.columns]
         assert part.image is not None
         x = x.reshape(*x.shape[:2], -1, *part.frame)  # (S, B, frames, ...)
         if part.channels_last:
@@ -153,7 +154,7 @@ class ObsSpec:
 
 
 def is_wide(space: spaces.Space[Any]) -> bool:
-    """Whether a Box in the space has values that float32 does not hold."""
+    """Return whether a Box in the space has values that float32 does not hold."""
     if isinstance(space, spaces.Dict | spaces.Tuple):
         inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
         return any(is_wide(each) for each in inner)
@@ -161,9 +162,10 @@ def is_wide(space: spaces.Space[Any]) -> bool:
 
 
 def _channels_last(shape: tuple[int, ...]) -> bool:
-    """Whether the channels of an image of three axes are the last: height and width are the two
-    equal ones. Where all are equal they are, as Gymnasium has it; else they are the shorter of the
-    outer axes.
+    """Return whether the channels are the last axis of an image of three axes.
+
+    Height and width are the two equal axes. If all are equal, channels are last, as in Gymnasium;
+    if none are, they are the shorter outer axis.
     """
     if shape[0] == shape[1]:
         return True
@@ -171,13 +173,13 @@ def _channels_last(shape: tuple[int, ...]) -> bool:
 
 
 def _sides(shape: tuple[int, ...], last: bool) -> tuple[int, int, int]:
-    """(channels, height, width) of an image of three axes."""
+    """Return (channels, height, width) of an image of three axes."""
     a, b, c = shape
     return (c, a, b) if last else (a, b, c)
 
 
 def _box(space: spaces.Box, start: int, stack: int, channels: Channels) -> ObsPart:
-    """A Box from column `start` of the flattened observation on."""
+    """Make the part of a Box that begins at column `start` of the flattened observation."""
     shape, columns = space.shape or (1,), slice(start, start + int(np.prod(space.shape)))
     integers = space.dtype == np.uint8
     scale = 1.0 / 255.0 if integers else 1.0
@@ -194,7 +196,7 @@ def _box(space: spaces.Box, start: int, stack: int, channels: Channels) -> ObsPa
 
 
 def _parts(space: spaces.Space[Any], stack: int, channels: Channels) -> list[ObsPart]:
-    """The parts of a Dict or Tuple, in the order in which `flatten` writes them."""
+    """List the parts of a Dict or Tuple in the order in which `flatten` writes them."""
     parts: list[ObsPart] = []
     start = 0
 
@@ -217,10 +219,10 @@ def _parts(space: spaces.Space[Any], stack: int, channels: Channels) -> list[Obs
 
 
 def check_readable(space: spaces.Space[Any]) -> None:
-    """Refuse observations that no network here reads, or that cannot be written to a file."""
+    """Reject observations that no network reads, or that cannot be written to a file."""
     try:
         to_json(space)
         if not ObsSpec(space).features:
-            raise ValueError("nothing to see")
+            raise ValueError("the space has no features")
     except (TypeError, ValueError, IndexError, NotImplementedError):
-        raise UserError(f"no network here reads observations of {space}") from None
+        raise UserError(f"no network can read observations of {space}") from None

@@ -1,4 +1,4 @@
-"""Try an environment before training: whether seeds reach it, and whether networks lose digits."""
+"""Trial of an environment before training: do seeds take effect, does float32 lose digits?"""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SLOW = 1.0  # seconds after which a trial takes no further step, and nothing is 
 
 
 class _Seen(NamedTuple):
-    """What an episode showed: observations with their rewards."""
+    """Observations and rewards of an episode."""
 
     obs: list[np.ndarray]
     rewards: list[float]
     long: list[int]  # integers that float64 does not hold
 
     def differs(self, other: _Seen) -> str:
-        """What is different in another episode, up to where the shorter one ends."""
+        """Describe the first difference from another episode, up to the end of the shorter one."""
         if not np.array_equal(self.obs[0], other.obs[0], equal_nan=True):
             return "reset with the same seed gave other observations"
         pairs = zip(self.obs, other.obs, strict=False)
@@ -42,75 +42,75 @@ class _Seen(NamedTuple):
 
 
 def try_environment(env: Any, make: MakeEnv, reads: bool, normalised: bool) -> list[str]:
-    """What to say of an environment after two short episodes in it and one in another.
+    """List warnings after two short episodes in an environment and one in another instance.
 
-    `reads`: networks are going to read the observations, which are `normalised` or not.
+    `reads`: networks will read the observations, which are `normalised` or not.
 
     Raises:
-        UserError: it does not keep to Gymnasium's API or to its own observation_space.
+        UserError: The environment violates Gymnasium's API or its own observation_space.
     """
     if is_data(env):
         return []
     spec = ObsSpec(env.observation_space, exact=True)
-    notes, seen = [], []
+    notes, episodes = [], []
     with streams_kept():
-        begun = time.monotonic()
+        start = time.monotonic()
         try:
-            for each in _episodes(env, make, begun):
-                seen.append(_play(each, spec, begun))
+            for each in _episodes(env, make, start):
+                episodes.append(_play(each, spec, start))
         except BadEnvironment as fault:
             raise fault.mistake() from None
         except UserCodeError:
-            pass  # training or evaluation is going to say it, if they come that far
-    different = [found for other in seen[1:] if (found := seen[0].differs(other))]
+            pass  # training or evaluation reports it
+    different = [difference for other in episodes[1:] if (difference := episodes[0].differs(other))]
     if different:
-        notes.append(f"{different[0]}: its results cannot be repeated, and lanes may be alike")
-    obs = np.array([each for episode in seen for each in episode.obs])
+        notes.append(f"{different[0]}: results are not reproducible, and lanes may be identical")
+    obs = np.array([each for episode in episodes for each in episode.obs])
     limits = bounds(spec.space)
     if len(obs) and limits and (outside := overstepped(obs, limits)):
         notes.append(outside)
-    long = [each for episode in seen for each in episode.long]
+    long = [each for episode in episodes for each in episode.long]
     if reads and long and spec.raw == np.float64:
         notes.append(
             f"observations such as {long[0]} are beyond 2^53 and lose digits, with normalize_obs "
             "too: let the environment return differences or smaller numbers"
         )
-    elif len(obs) and reads and not normalised and (lost := _lost(obs, spec)):
-        notes.append(lost)
+    elif len(obs) and reads and not normalised and (digits := _lost(obs, spec)):
+        notes.append(digits)
     return notes
 
 
-def _episodes(env: Any, make: MakeEnv, begun: float) -> Iterator[Any]:
-    """The same environment twice, then another one."""
+def _episodes(env: Any, make: MakeEnv, start: float) -> Iterator[Any]:
+    """Play in the same environment twice, then in another instance."""
     yield env
-    if time.monotonic() - begun < SLOW:
+    if time.monotonic() - start < SLOW:
         yield env
-    if time.monotonic() - begun < SLOW:
+    if time.monotonic() - start < SLOW:
         other = guarded(make)
         yield other
         EnvCalls.close(other)
 
 
-def _play(env: Any, spec: ObsSpec, begun: float) -> _Seen:
-    """A few steps with actions that are the same each time."""
+def _play(env: Any, spec: ObsSpec, start: float) -> _Seen:
+    """Play a few steps with the same actions each time."""
     calls, actions = EnvCalls(spec), copy.deepcopy(env.action_space)
     actions.seed(0)
     first, (raw, _) = calls.reset(env, seed=SEED)
-    seen = _Seen([_stored(first, spec)], [], _long(raw))
+    episode = _Seen([_stored(first, spec)], [], _long(raw))
     for _ in range(STEPS):
-        if time.monotonic() - begun > SLOW:
+        if time.monotonic() - start > SLOW:
             break
         try:
-            obs, reward, ended, cut, (raw, *_) = calls.step(env, actions.sample())
+            obs, reward, terminated, truncated, (raw, *_) = calls.step(env, actions.sample())
         except BadEnvironment as fault:
-            step = len(seen.obs)
+            step = len(episode.obs)
             raise BadEnvironment(f"{fault.what} (step {step} of a trial)") from None
-        seen.obs.append(_stored(obs, spec))
-        seen.rewards.append(reward)
-        seen.long.extend(_long(raw))
-        if ended or cut:
+        episode.obs.append(_stored(obs, spec))
+        episode.rewards.append(reward)
+        episode.long.extend(_long(raw))
+        if terminated or truncated:
             break
-    return seen
+    return episode
 
 
 def _stored(obs: Any, spec: ObsSpec) -> np.ndarray:
@@ -120,7 +120,7 @@ def _stored(obs: Any, spec: ObsSpec) -> np.ndarray:
 
 
 def _long(raw: Any) -> list[int]:
-    """An integer in an observation that float64 does not hold, if there is one."""
+    """Find an integer in an observation that float64 does not hold."""
     if isinstance(raw, Mapping | tuple | list):
         parts = raw.values() if isinstance(raw, Mapping) else raw
         return [each for part in parts for each in _long(part)][:1]
@@ -132,16 +132,16 @@ def _long(raw: Any) -> list[int]:
 
 
 def _lost(obs: np.ndarray, spec: ObsSpec) -> str:
-    """Whether observations differ by what float32 does not hold."""
+    """Describe differences between observations that float32 does not hold."""
     if spec.raw == spec.dtype or not np.isfinite(obs).all():
         return ""
     error = np.abs(obs - obs.astype(np.float32)).max(0)
     spread, size = np.ptp(obs, 0), np.abs(obs).max(0)
     # Less than the second is noise of float64 itself.
-    lost = (error > 1e-3 * spread) & (spread > 1e-12 * size)
-    if not lost.any():
+    mask = (error > 1e-3 * spread) & (spread > 1e-12 * size)
+    if not mask.any():
         return ""
-    value = obs[0, int(np.flatnonzero(lost)[0])]
+    value = obs[0, int(np.flatnonzero(mask)[0])]
     return (
         f"networks read float32, in which observations such as {value:.15g} lose the digits they "
         "differ by: normalize_obs=true keeps them"

@@ -25,7 +25,7 @@ from rlbench.user_code.imports import first_line, import_module
 
 
 class Wrapper(NamedTuple):
-    """What a name and its arguments stand for. `module` is empty for a wrapper known by name."""
+    """Parsed wrapper with its arguments. `module` is empty for a wrapper known by name."""
 
     module: str
     name: str
@@ -44,56 +44,56 @@ def read(wrap: str) -> Wrapper:
 
 @functools.cache
 def names() -> tuple[str, ...]:
-    """Wrappers that need no module before their name."""
+    """List the wrappers that need no module before their name."""
     return tuple(registry.wrappers())
 
 
 def layer(wrap: str) -> Callable[[Any], Any]:
-    """The function that puts a wrapper around an environment.
+    """Return the function that puts a wrapper around an environment.
 
     Raises:
-        UserError: there is no such wrapper, it cannot be imported, or it takes other arguments.
+        UserError: The wrapper does not exist, cannot be imported, or takes other arguments.
     """
     make = _find(wrap)
     args, kwargs = _arguments(wrap, make)
-    given = inspect.signature(make).bind(None, *args, **kwargs)
-    for name, value in given.arguments.items() if not read(wrap).module else ():
+    binding = inspect.signature(make).bind(None, *args, **kwargs)
+    for name, value in binding.arguments.items() if not read(wrap).module else ():
         if isinstance(value, list):  # Gymnasium's take arrays or tuples
             kind = str(inspect.signature(make).parameters[name].annotation)
-            given.arguments[name] = np.array(value) if "ndarray" in kind else tuple(value)
-    return functools.partial(_apply, make, given.args[1:], given.kwargs)
+            binding.arguments[name] = np.array(value) if "ndarray" in kind else tuple(value)
+    return functools.partial(_apply, make, binding.args[1:], binding.kwargs)
 
 
 def canonical(wrap: str) -> str:
-    """The one spelling of a wrapper with these arguments, where it can be found.
+    """Return the canonical spelling of a wrapper with its arguments, if it can be imported.
 
     Arguments that are defaults are left out, keywords are in the order of the signature, and the
-    first parameter alone goes without its name.
+    first parameter alone has no name.
     """
     module, name, _ = read(wrap)
     try:
         make = _find(wrap)
-        parameters, given = _bound(wrap, make)
+        parameters, bound = _bound(wrap, make)
     except UserError:
         return wrap  # whoever makes it says what is wrong
     start, values = f"{module}:{name}" if module else name, {}
-    for key, value in given.items():
+    for key, value in bound.items():
         if parameters[key].kind not in _NAMED:
             return wrap  # it cannot be said by name
         if type(value) is not type(parameters[key].default) or value != parameters[key].default:
             values[key] = value
     first, alone = [*parameters][1:2], len(parameters) == 2
-    said = []
+    texts = []
     for key, value in values.items():
         if module and isinstance(value, list) and not alone:  # may not become a tuple
             text = json.dumps(value, separators=(",", ":"))
         else:
             text = _spelled(value, "," if alone and not (module and type(value) is tuple) else "x")
-        said.append((key, text))
+        texts.append((key, text))
     if values and [*values] == first:
-        full = f"{start}:{said[0][1]}"
+        full = f"{start}:{texts[0][1]}"
     else:
-        full = ":".join(filter(None, [start, ",".join("=".join(each) for each in said)]))
+        full = ":".join(filter(None, [start, ",".join("=".join(each) for each in texts)]))
     # Not where it would be read as something else.
     same = not module or repr(_bound(full, make)[1]) == repr(values)
     return full if same else wrap
@@ -103,14 +103,14 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 
 
 def _bound(wrap: str, make: Callable[..., Any]) -> tuple[Any, dict[str, Any]]:
-    """The parameters of what is called, and its arguments by their names."""
+    """Return the parameters of a callable, and its arguments by name."""
     args, kwargs = _arguments(wrap, make)
     signature = inspect.signature(make)
-    given = signature.bind(None, *args, **kwargs).arguments
+    values = signature.bind(None, *args, **kwargs).arguments
     first = next(iter(signature.parameters))
-    if isinstance(given[first], tuple):
-        raise UserError(f"wrapper '{wrap}': it takes any arguments")
-    return signature.parameters, {k: v for k, v in given.items() if k != first}
+    if isinstance(values[first], tuple):
+        raise UserError(f"wrapper '{wrap}': its first parameter must be the environment, not *args")
+    return signature.parameters, {k: v for k, v in values.items() if k != first}
 
 
 def _apply(make: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], env: Any) -> Any:
@@ -130,18 +130,18 @@ def _find(wrap: str) -> Callable[..., Any]:
         )
     module = module or "gymnasium.wrappers"
     try:
-        found = getattr(constructed(import_module, module), name, None)
+        thing = getattr(constructed(import_module, module), name, None)
     except Exception as error:
-        said = f"{first_line(error)} ({type(error).__name__})"
+        reason = f"{first_line(error)} ({type(error).__name__})"
         hint = nearest(module, names())
-        raise UserError(f"wrapper '{wrap}': cannot import '{module}': {said}.{hint}") from None
-    if not callable(found):
+        raise UserError(f"wrapper '{wrap}': cannot import '{module}': {reason}.{hint}") from None
+    if not callable(thing):
         raise UserError(f"wrapper '{wrap}': module '{module}' has no '{name}'")
-    return found
+    return thing
 
 
 def _arguments(wrap: str, make: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Values in order and by name, as they fit what is called."""
+    """Return values in order and by name, as they fit the callable."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     text = read(wrap).text
@@ -158,24 +158,24 @@ def _arguments(wrap: str, make: Callable[..., Any]) -> tuple[list[Any], dict[str
         signature = inspect.signature(make)
     except (TypeError, ValueError) as error:
         raise UserError(f"wrapper '{wrap}': {error}") from None
-    for given in (args, [args]) if len(args) > 1 and not kwargs else (args,):
+    for values in (args, [args]) if len(args) > 1 and not kwargs else (args,):
         try:
-            signature.bind(None, *given, **kwargs)
+            signature.bind(None, *values, **kwargs)
         except TypeError as error:
             reason = str(error)
             continue
-        return given, kwargs
+        return values, kwargs
     takes = ", ".join(list(signature.parameters)[1:]) or "nothing"
     raise UserError(f"wrapper '{wrap}': {reason}; it takes {takes} (rlbench list wrappers)")
 
 
 def _split(text: str) -> list[str]:
-    """Parts between commas that are not inside brackets or quotes."""
-    parts, depth, quoted = [""], 0, False
+    """Split at commas that are not inside brackets or quotes."""
+    parts, depth, in_quotes = [""], 0, False
     for char in text:
-        quoted ^= char == '"'
-        depth += 0 if quoted else (char in "[{") - (char in "]}")
-        if char == "," and not depth and not quoted:
+        in_quotes ^= char == '"'
+        depth += 0 if in_quotes else (char in "[{") - (char in "]}")
+        if char == "," and not depth and not in_quotes:
             parts.append("")
         else:
             parts[-1] += char
@@ -183,14 +183,14 @@ def _split(text: str) -> list[str]:
 
 
 def _value(text: str) -> Any:
-    """`16x16` is (16, 16); else as parameters are read."""
+    """Parse a value: `16x16` is (16, 16); else as parameters are read."""
     if re.fullmatch(r"\d+(x\d+)+", text):
         return tuple(map(int, text.split("x")))
     return parse_value(text)
 
 
 def _spelled(value: Any, between: str) -> str:
-    """A value as `_value` reads it back."""
+    """Format a value so that `_value` reads it back."""
     if isinstance(value, list | tuple):
         if len(value) > 1 and all(type(v) is int and v >= 0 for v in value):
             return between.join(map(str, value))

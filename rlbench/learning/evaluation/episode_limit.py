@@ -1,4 +1,4 @@
-"""How long an episode of evaluation may last."""
+"""Step limits of evaluation episodes."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from rlbench.protocol import EVAL_MAX_STEPS
 
 
 class StepLimit(NamedTuple):
-    """Steps after which evaluation cuts an episode."""
+    """Number of steps after which evaluation cuts an episode."""
 
     given: int | None = None
     usual: int = EVAL_MAX_STEPS
 
     def of(self, env: gymnasium.Env[Any, Any]) -> int:
-        """Steps for this environment.
+        """Return the limit for this environment.
 
-        A TimeLimit ends episodes by itself, so that evaluation need not be before it. What a
-        registration says and nothing enforces is taken as it is said.
+        A TimeLimit ends episodes by itself, so evaluation never cuts before it. A registered limit
+        that no wrapper enforces is used as it is.
         """
         if self.given is not None:
             return self.given
-        enforced = time_limit(env)
-        if enforced is not None:
-            return max(enforced, self.usual)
+        wrapper_limit = time_limit(env)
+        if wrapper_limit is not None:
+            return max(wrapper_limit, self.usual)
         return registered_limit(env) or self.usual
 
 
 def own_limit(env: gymnasium.Env[Any, Any]) -> int | None:
-    """Return the environment's own limit of steps, None where none is known."""
+    """Return the environment's own step limit, or None if unknown."""
     return time_limit(env) or registered_limit(env)
 
 
 def time_limit(env: Any) -> int | None:
-    """Return the steps of the TimeLimit among the wrappers, None where there is none."""
+    """Return the steps of the TimeLimit among the wrappers, or None without one."""
     while env is not None:
         steps = vars(env).get("_max_episode_steps")
         if isinstance(steps, int) and steps > 0:
@@ -45,6 +45,6 @@ def time_limit(env: Any) -> int | None:
 
 
 def registered_limit(env: gymnasium.Env[Any, Any]) -> int | None:
-    """Return `max_episode_steps` of the environment's registration, None where there is none."""
+    """Return `max_episode_steps` of the environment's registration, or None without one."""
     steps = getattr(getattr(env, "spec", None), "max_episode_steps", None)
     return steps if isinstance(steps, int) and steps > 0 else None

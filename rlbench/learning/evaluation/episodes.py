@@ -1,4 +1,4 @@
-"""The sealed evaluation: own environments, fixed reset seeds, no trace left in training."""
+"""Sealed evaluation: separate environments and fixed reset seeds, without effect on training."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ USUAL = StepLimit()
 
 
 class Score(NamedTuple):
-    """One evaluation episode of the seed in row `row`; `error` says why it could not be played, and
-    `status` what a seed is whose episode has an error or no finite return.
+    """One evaluation episode of the seed in row `row`.
+
+    `error` says why it could not be played; `status` is the status of a seed whose episode has an
+    error or no finite return.
     """
 
     row: int
@@ -42,7 +44,7 @@ class Score(NamedTuple):
 
 @dataclass
 class Playing:
-    """How far an evaluation is: episodes or images done, of how many, and steps of a seed."""
+    """Progress of an evaluation: episodes or images done, of how many, and steps of a seed."""
 
     what: str
     done: int = 0
@@ -72,12 +74,11 @@ def play(
     limit: StepLimit = USUAL,
     playing: Playing | None = None,
 ) -> Iterator[Score | None]:
-    """Play one episode per reset seed with every seed's policy; scores in order of episodes.
+    """Play one episode per reset seed with every seed's policy; yield scores in order of episodes.
 
-    Environments are made anew, so that nothing is carried over from anywhere. An environment that
-    fails or returns NaN ends the episodes of its seed, with the error in their scores. An episode
-    that reaches the step limit is cut there. None is yielded a few times a second while it lasts,
-    after `playing` has been updated.
+    Environments are made anew, so that no state is carried over. An environment that fails or
+    returns NaN ends the episodes of its seed, with the error in their scores. An episode is cut at
+    the step limit. None is yielded a few times a second, after `playing` has been updated.
     """
     width, rows = LANES, len(policy.seeds)
     policy.reset()
@@ -114,27 +115,27 @@ def play(
     active = [(r, i) for r, i in active if r not in broken]
     plain = isinstance(envs[0][0].action_space, spaces.Discrete)
     pulse = time.perf_counter()
-    played = 0  # steps of all seeds
+    steps = 0  # steps of all seeds
     while active:
         if time.perf_counter() - pulse > PULSE_SECONDS:
             if playing is not None:
                 playing.done, playing.of = len(scores) // rows, len(reset_seeds)
-                playing.steps = played // rows
+                playing.steps = steps // rows
             yield None
             pulse = time.perf_counter()
         action = policy.act(obs, first)
         first[:] = False
         sound = plain or bool(np.isfinite(action).all())
-        known = len(broken)
+        failures = len(broken)
         over: list[tuple[int, int, bool]] = []  # lanes whose episode has ended; cut by the limit?
-        played += len(active)
+        steps += len(active)
         for r, i in active:
             if not sound and not np.isfinite(action[r, i]).all():
                 broken[r] = f"{BAD_ACTION} {WHERE}", "diverged"
                 continue
-            chosen = int(action[r, i]) + policy.action_start if plain else action[r, i]
+            lane_action = int(action[r, i]) + policy.action_start if plain else action[r, i]
             try:
-                obs[r, i], reward, ended, cut, _ = calls.step(envs[r][i], chosen)
+                obs[r, i], reward, ended, cut, _ = calls.step(envs[r][i], lane_action)
             except UserCodeError as fault:
                 fail(r, fault)
                 continue
@@ -151,7 +152,7 @@ def play(
             begin(
                 (r, i) for r, i, _ in over if episode[r, i] < len(reset_seeds) and r not in broken
             )
-        if over or len(broken) > known:
+        if over or len(broken) > failures:
             active = [
                 (r, i) for r, i in active if r not in broken and episode[r, i] < len(reset_seeds)
             ]

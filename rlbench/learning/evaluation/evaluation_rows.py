@@ -1,4 +1,4 @@
-"""Evaluations as rows: one an episode, or one a visit of all images of a split."""
+"""Evaluations as rows: one per episode, or one per sweep over the images of a split."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Broken = dict[int, tuple[str, str]]  # row of a seed -> status, reason
 
 
 class Evaluable(Protocol):
-    """What of an agent evaluation needs; all seeds of it have learned equally long."""
+    """Interface of agents that evaluation needs; all seeds have trained equally long."""
 
     seeds: tuple[int, ...]
     num_timesteps: int
@@ -71,20 +71,20 @@ def split_rows(
     broken: Broken,
     limit: StepLimit,
 ) -> Iterator[Row]:
-    """Visit every image of the phase's split: validation on the grid, test once at the end.
+    """Sweep over the phase's split: validation on the grid, test once at the end.
 
-    `images` (S,) have been seen in training. The agent is told its accuracy on validation, so that
-    it can keep its best weights. Seeds that fail are added to `broken`.
+    `images` (S,) have been seen in training. The agent is told its validation accuracy, so that it
+    can keep its best weights. Seeds that fail are added to `broken`.
     """
-    policy, made = agent.policy(), None
+    policy, sweep = agent.policy(), None
     assert agent.make_env is not None
     playing = Playing("images")
-    for made in sweep_split(policy, agent.make_env, SPLITS[phase], limit, playing):
-        if made is None:
+    for sweep in sweep_split(policy, agent.make_env, SPLITS[phase], limit, playing):
+        if sweep is None:
             yield Heartbeat(agent.num_timesteps, can_checkpoint=False, doing=str(playing))
-    assert made is not None
-    accuracy, rows = made.right.mean(-1), len(made.right)
-    broken |= made.broken
+    assert sweep is not None
+    accuracy, rows = sweep.right.mean(-1), len(sweep.right)
+    broken |= sweep.broken
     for row, seed in enumerate(agent.seeds):
         if row in broken:
             continue
@@ -93,36 +93,36 @@ def split_rows(
             agent.num_timesteps,
             phase,
             0,
-            float(made.returns[row].mean()),
-            round(float(made.lengths[row].mean())),
+            float(sweep.returns[row].mean()),
+            round(float(sweep.lengths[row].mean())),
             0,
             policy.deterministic,
             policy.epsilon,
             round(seconds, 3),
             SPLITS[phase],
-            made.right.shape[1],
+            sweep.right.shape[1],
             float(accuracy[row]),
             int(images[row]),
             agent.samples,
-            int(made.cut[row].sum()),
+            int(sweep.cut[row].sum()),
         )
         if phase == "final":
-            yield from _tested(made, row, seed, agent.num_timesteps)
+            yield from _tested(sweep, row, seed, agent.num_timesteps)
     if phase == "grid":
         agent.on_validation(
-            accuracy, np.array([np.mean(_recalls(made, row)) for row in range(rows)])
+            accuracy, np.array([np.mean(_recalls(sweep, row)) for row in range(rows)])
         )
 
 
-def _tested(made: SplitPredictions, row: int, seed: int, step: int) -> Iterator[Row]:
-    """What is only known of the test split: every answer, and what classes have in common."""
-    recalls = _recalls(made, row)
+def _tested(sweep: SplitPredictions, row: int, seed: int, step: int) -> Iterator[Row]:
+    """Make the rows of the test split only: all predictions, and the recalls' geometric mean."""
+    recalls = _recalls(sweep, row)
     yield Metric(seed, step, "test/balanced_accuracy", float(np.mean(recalls)))
     yield Metric(seed, step, "test/g_mean", float(np.prod(recalls)) ** (1 / len(recalls)))
-    yield TestPredictions(seed, step, tuple(made.predictions[row].tolist()))
+    yield TestPredictions(seed, step, tuple(sweep.predictions[row].tolist()))
 
 
-def _recalls(made: SplitPredictions, row: int) -> list[float]:
-    """The share of right answers among the images of each class, for one seed."""
-    classes = np.unique(made.labels)
-    return [float(made.right[row][made.labels == label].mean()) for label in classes]
+def _recalls(sweep: SplitPredictions, row: int) -> list[float]:
+    """Return the recall of each class, for one seed."""
+    classes = np.unique(sweep.labels)
+    return [float(sweep.right[row][sweep.labels == label].mean()) for label in classes]

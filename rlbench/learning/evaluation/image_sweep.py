@@ -42,10 +42,10 @@ SPLITS = {"grid": "validation", "final": "test"}
 
 
 class SplitPredictions(NamedTuple):
-    """What S policies did with the n images of a split; all `(S, n)`.
+    """Predictions of S policies for the n images of a split; all `(S, n)`.
 
-    `broken` says of rows whose environments failed or returned NaN: (status, reason). What the
-    arrays hold of them means nothing.
+    `broken` holds (status, reason) of rows whose environments failed or returned NaN; their
+    predictions are meaningless.
     """
 
     predictions: np.ndarray  # int64: the action that answered, -1 where none did
@@ -64,18 +64,17 @@ def sweep_split(
     limit: StepLimit = USUAL,
     playing: Playing | None = None,
 ) -> Iterator[SplitPredictions | None]:
-    """Let every policy answer every image of the split; the last item tells how it went.
+    """Let every policy classify every image of the split; the last item is the result.
 
-    An image that was not answered within the step limit, or within PATIENCE times the steps that
-    it takes, counts as wrong. None is yielded a few times a second while it lasts, after `playing`
-    has been updated.
+    An image without an answer within the step limit, or within PATIENCE times its usual steps,
+    counts as wrong. None is yielded a few times a second, after `playing` has been updated.
     """
     env, rows = make(), len(policy.seeds)
     images = env.unwrapped.batch([0], 1, split)  # type: ignore[attr-defined]
     labels, count = images.truth, len(images.truth)
     most = limit._replace(usual=min(limit.usual, PATIENCE * images.steps)).of(env)
-    played = 0  # steps of a lane
-    made = SplitPredictions(
+    steps = 0  # steps of a lane
+    predictions = SplitPredictions(
         np.full((rows, count), -1),
         np.zeros((rows, count), bool),
         np.zeros((rows, count)),
@@ -85,9 +84,9 @@ def sweep_split(
         {},
     )
     stage: _Batch | _Singles = (
-        _Batch(env, rows, split, made.broken)
+        _Batch(env, rows, split, predictions.broken)
         if can_batch(env)
-        else _Singles(make, rows, split, made.broken, policy.spec)
+        else _Singles(make, rows, split, predictions.broken, policy.spec)
     )
     pulse = time.perf_counter()
     for start in range(0, count, stage.width):
@@ -97,34 +96,34 @@ def sweep_split(
         obs = stage.begin(np.broadcast_to(lane, (rows, stage.width)))
         policy.reset()
         first = np.ones((rows, stage.width), bool)
-        waiting[list(made.broken)] = False
+        waiting[list(predictions.broken)] = False
         for _ in range(most):
             if not waiting.any():
                 break
             if time.perf_counter() - pulse > PULSE_SECONDS:
                 if playing is not None:
-                    playing.done, playing.of, playing.steps = start, count, played
+                    playing.done, playing.of, playing.steps = start, count, steps
                 yield None
                 pulse = time.perf_counter()
-            action, played = policy.act(obs, first), played + 1
+            action, steps = policy.act(obs, first), steps + 1
             first = np.zeros_like(first)
             obs, reward, answer = stage.step(action, waiting)
-            waiting[list(made.broken)] = False
+            waiting[list(predictions.broken)] = False
             r, i = np.nonzero(waiting)
-            made.returns[r, index[i]] += reward[r, i]
-            made.lengths[r, index[i]] += 1
+            predictions.returns[r, index[i]] += reward[r, i]
+            predictions.lengths[r, index[i]] += 1
             r, i = np.nonzero(waiting & answer.answered)
-            made.predictions[r, index[i]] = action[r, i]
-            made.right[r, index[i]] = answer.right[r, i]
+            predictions.predictions[r, index[i]] = action[r, i]
+            predictions.right[r, index[i]] = answer.right[r, i]
             waiting &= ~answer.answered
         r, i = np.nonzero(waiting)
-        made.cut[r, index[i]] = True
+        predictions.cut[r, index[i]] = True
     stage.close()
-    yield made
+    yield predictions
 
 
 def checked(obs: np.ndarray, rows: int, broken: dict[int, tuple[str, str]]) -> np.ndarray:
-    """The same observations, with rows that hold NaN or infinity noted and set to 0."""
+    """Replace rows of observations that hold NaN or infinity by 0, and record them as broken."""
     for row in bad_lanes(obs, rows):
         broken.setdefault(int(row), ("diverged", f"{BAD_OBSERVATION} {WHERE}"))
         obs[row] = 0
@@ -132,7 +131,7 @@ def checked(obs: np.ndarray, rows: int, broken: dict[int, tuple[str, str]]) -> n
 
 
 class _Batch:
-    """The batched form of an environment on a split."""
+    """Batched form of an environment on a split."""
 
     width = BATCHED
 
@@ -161,11 +160,11 @@ class _Batch:
         return checked(obs, self.rows, self.broken)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, since there is nothing to close."""
 
 
 class _Singles:
-    """Environments of their own, wrapped as they are in training."""
+    """Single environments, wrapped as they are in training."""
 
     width = SINGLE
 
@@ -186,27 +185,27 @@ class _Singles:
 
     def begin(self, index: np.ndarray) -> np.ndarray:
         for (r, i), image in np.ndenumerate(index):
-            given = {"seed": int(image), "options": {"index": int(image)}}
+            arguments = {"seed": int(image), "options": {"index": int(image)}}
             with self._noted(r):
-                self.obs[r, i] = self.calls.reset(self.envs[r][i], **given)[0]
+                self.obs[r, i] = self.calls.reset(self.envs[r][i], **arguments)[0]
         return checked(self.obs, len(self.envs), self.broken)
 
     def step(
         self, action: np.ndarray, waiting: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, LabelFeedback]:
         reward, label = np.zeros(waiting.shape), np.zeros(waiting.shape, np.int64)
-        right, answered = np.zeros_like(waiting), np.zeros_like(waiting)
+        right, done = np.zeros_like(waiting), np.zeros_like(waiting)
         for r, i in np.argwhere(waiting):
             env: Any = self.envs[r][i]
             with self._noted(r):
                 self.obs[r, i], reward[r, i], *_ = self.calls.step(env, action[r, i])
-                label[r, i], right[r, i], answered[r, i] = env.unwrapped.answer
+                label[r, i], right[r, i], done[r, i] = env.unwrapped.answer
         obs = checked(self.obs, len(self.envs), self.broken)
-        return obs, reward, LabelFeedback(label, right, answered)
+        return obs, reward, LabelFeedback(label, right, done)
 
     @contextmanager
     def _noted(self, row: int) -> Iterator[None]:
-        """What goes wrong within ends this row."""
+        """Record errors within the block as failures of this row."""
         try:
             yield
         except UserCodeError as fault:

@@ -1,6 +1,6 @@
-"""What to look at after a run on image data: answers on the test images, and some of the images.
+"""Arrays to save after a run on image data: predictions on the test split, and some images.
 
-Figures are drawn from these arrays alone, so that they can be drawn where the data set is not.
+Figures are drawn from these arrays alone, so that they can be drawn without the data set.
 """
 
 from __future__ import annotations
@@ -20,33 +20,35 @@ if TYPE_CHECKING:
 SHOWN, PATHS = 60, 12  # images that are kept: often wrong ones, and some with what was looked at
 
 
-def gallery(agent: AgentCore, tested: Sequence[TestPredictions]) -> dict[str, np.ndarray]:
-    """Arrays by name: predictions (S, n) and labels (n,) of the test split, `shown` (m,) indices of
-    the images most seeds got wrong and their `images`; the paths of a moving window, if any.
+def gallery(agent: AgentCore, rows: Sequence[TestPredictions]) -> dict[str, np.ndarray]:
+    """Return arrays by name.
+
+    Predictions (S, n) and labels (n,) of the test split, `shown` (m,) indices of the images most
+    seeds got wrong and their `images`, and the paths of a moving window if there is one.
     """
     assert agent.make_env is not None
     env: Any = agent.make_env()
     inner = env.unwrapped
     images = inner.batch([0], 1, "test")
     labels = images.truth
-    predictions = np.array([row.predictions for row in tested])  # (S, n)
+    predictions = np.array([row.predictions for row in rows])  # (S, n)
     wrong = (predictions != labels).sum(0)
-    shown = np.argsort(-wrong, kind="stable")[: min(SHOWN, int((wrong > 0).sum()))]
+    hardest = np.argsort(-wrong, kind="stable")[: min(SHOWN, int((wrong > 0).sum()))]
     arrays = {
-        "seeds": np.array([row.seed for row in tested]),
+        "seeds": np.array([row.seed for row in rows]),
         "predictions": predictions.astype(np.int16),
         "labels": labels.astype(np.int16),
         "class_names": np.array(images.class_names),
-        "shown": shown,
-        "images": images.pictures[shown],
+        "shown": hardest,
+        "images": images.pictures[hardest],
     }
     if images.windows is not None and can_batch(env):
-        arrays |= _paths(agent, inner, tested[0].seed)
+        arrays |= _paths(agent, inner, rows[0].seed)
     return arrays
 
 
 def _paths(agent: AgentCore, env: Any, seed: int) -> dict[str, np.ndarray]:
-    """Where the first seed's policy looks in some test images."""
+    """Return where the first seed's policy looks in some test images."""
     count = min(PATHS, len(env.data.splits["test"].labels))
     batch, policy = env.batch([0], count, "test"), agent.policy(seed)
     index = np.linspace(0, len(batch.truth) - 1, count).astype(np.int64)  # own data may be sorted

@@ -1,4 +1,4 @@
-"""Where tensors live."""
+"""Choice of the device that tensors live on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGE = 20_000_000
 
 
 class UpdateSize(NamedTuple):
-    """What an update of all seeds is: multiply-adds of one pass, and whether it reads images."""
+    """Size of an update of all seeds: multiply-adds of one pass, and whether it reads images."""
 
     size: int
     images: bool
@@ -26,7 +26,7 @@ class UpdateSize(NamedTuple):
 def pick_device(
     name: str | torch.device, work: Callable[[], UpdateSize] | None = None
 ) -> torch.device:
-    """`auto` (the one expected to be faster), `cpu`, `cuda` or `cuda:i`, checked."""
+    """Return the device for `auto` (the faster one, as expected), `cpu`, `cuda` or `cuda:i`."""
     name = str(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() and worth(work) else "cpu")
@@ -44,12 +44,12 @@ def pick_device(
 
 
 def worth(work: Callable[[], UpdateSize] | None) -> bool:
-    """Whether a GPU is expected to be faster at this work, or at what is not known."""
+    """Return whether a GPU is expected to be faster for updates of this, or unknown, size."""
     return work is None or work().images or work().size >= LARGE
 
 
 def reason(name: str | torch.device, work: Callable[[], UpdateSize]) -> str:
-    """Why `auto` picks what it picks, where there is a choice; empty where there is none."""
+    """Explain the choice of `auto`; empty if there is only one device."""
     if str(name) != "auto" or not torch.cuda.is_available():
         return ""
     if work().images:

@@ -1,4 +1,4 @@
-"""How much memory a plan takes, told before it is taken."""
+"""Estimates of a run's memory, checked before it is allocated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CGROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def readable(count: float) -> str:
-    """Bytes as people write them: `44.8 MB`."""
+    """Format bytes: `44.8 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
@@ -23,9 +23,9 @@ def readable(count: float) -> str:
 
 
 def describe(parts: dict[str, int]) -> str:
-    """`46.2 MB (replay 44.8 MB, networks 1.4 MB)`, largest first, without what is below 1%."""
-    listed, total = sorted(parts.items(), key=lambda part: -part[1]), sum(parts.values())
-    inside = ", ".join(f"{name} {readable(size)}" for name, size in listed if size * 100 > total)
+    """List the parts of 1 % or more, largest first: `46.2 MB (replay 44.8 MB, networks 1.4 MB)`."""
+    by_size, total = sorted(parts.items(), key=lambda part: -part[1]), sum(parts.values())
+    inside = ", ".join(f"{name} {readable(size)}" for name, size in by_size if size * 100 > total)
     return f"{readable(total)}" + (f" ({inside})" if inside else "")
 
 
@@ -88,7 +88,7 @@ OF_PART = {  # what makes a part smaller
 
 
 def smaller(parts: dict[str, int]) -> str:
-    """What the largest part depends on."""
+    """Return the settings that the largest part depends on."""
     return OF_PART.get(max(parts, key=lambda name: parts[name]), "data")
 
 

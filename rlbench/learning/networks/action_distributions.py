@@ -1,7 +1,7 @@
-"""What a policy draws actions from: categories, one or several at a time, and Gaussians.
+"""Action distributions of policies: categories, one or several at a time, and Gaussians.
 
-Parameters come from a network, `(..., outputs)`; actions are `(..., K)`. Acting is on arrays with
-uniform or normal numbers from a seed's stream, learning on tensors.
+Parameters come from a network, `(..., outputs)`; actions are `(..., K)`. Acting uses arrays, with
+uniform or normal numbers from a seed's stream; learning uses tensors.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ _LOG_2PI = math.log(2.0 * math.pi)
 
 
 class Categorical:
-    """K independent categories with probabilities softmax(logits): Discrete, MultiDiscrete and
-    MultiBinary actions.
+    """K independent categories with probabilities softmax(logits).
+
+    For Discrete, MultiDiscrete and MultiBinary actions.
     """
 
     normal = False  # draws from uniform numbers
@@ -45,29 +46,27 @@ class Categorical:
         self._ends = np.cumsum(self.sizes).tolist()
 
     def parts(self, logits: Any) -> list[Any]:
-        """The logits of each category."""
+        """Split the logits by category."""
         starts = [0, *self._ends[:-1]]
         return [logits[..., a:b] for a, b in zip(starts, self._ends, strict=True)]
 
     def sample(self, logits: np.ndarray, uniform: np.ndarray, std: Any = None) -> np.ndarray:
-        """Actions `(..., K)` for uniform numbers `(..., K)`, by the inverse of the cumulated
-        probabilities.
-        """
-        drawn = []
+        """Sample actions `(..., K)` from uniform numbers `(..., K)` by the inverse CDF."""
+        samples = []
         for k, part in enumerate(self.parts(logits)):
-            cumulated = np.exp(part - part.max(-1, keepdims=True)).cumsum(-1)
-            below = cumulated[..., :-1] <= uniform[..., k, None] * cumulated[..., -1:]
-            drawn.append(below.sum(-1, keepdims=True))
-        return drawn[0] if len(drawn) == 1 else np.concatenate(drawn, -1)
+            cumulative = np.exp(part - part.max(-1, keepdims=True)).cumsum(-1)
+            below = cumulative[..., :-1] <= uniform[..., k, None] * cumulative[..., -1:]
+            samples.append(below.sum(-1, keepdims=True))
+        return samples[0] if len(samples) == 1 else np.concatenate(samples, -1)
 
     def mode(self, logits: np.ndarray) -> np.ndarray:
-        """The likeliest actions `(..., K)`."""
+        """Return the most probable actions `(..., K)`."""
         return np.stack([part.argmax(-1) for part in self.parts(logits)], -1)
 
     def evaluate(
         self, logits: Tensor, action: Tensor, log_std: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Log-probability of actions `(..., K)` and entropy of the policy, both `(...)`."""
+        """Return log-probabilities of actions `(..., K)` and the entropy, both `(...)`."""
         log_prob = entropy = None
         for k, part in enumerate(self.parts(logits)):
             logs = torch.log_softmax(part, -1)
@@ -80,17 +79,17 @@ class Categorical:
         return log_prob, entropy
 
     def to_env(self, action: np.ndarray) -> np.ndarray:
-        """Actions as lanes take them: `(S, N, K) -> (S, N, *action)`."""
-        shaped = action.reshape(*action.shape[:-1], *self.shape)
-        return (shaped + self.start).astype(self.own) if self.shape else shaped
+        """Convert actions to those of lanes: `(S, N, K) -> (S, N, *action)`."""
+        result = action.reshape(*action.shape[:-1], *self.shape)
+        return (result + self.start).astype(self.own) if self.shape else result
 
 
 class Gaussian:
     """Diagonal Gaussian for Box actions; its standard deviation does not depend on the state.
 
-    Where both bounds of a component are finite, networks work in units in which they are -1 and
-    1, whatever the environment's own are. What lies beyond a bound is clipped on its way to the
-    environment, and the log-probability stays that of the unclipped action.
+    Components with finite bounds are scaled so that the bounds are -1 and 1. Actions beyond a bound
+    are clipped on their way to the environment; the log-probability is that of the unclipped
+    action.
     """
 
     normal = True  # draws from normal numbers
@@ -106,17 +105,17 @@ class Gaussian:
         self.middle, self.half = (low + high) / 2, (high - low) / 2
 
     def sample(self, mean: np.ndarray, normal: np.ndarray, std: Any) -> np.ndarray:
-        """Actions `(..., K)` for standard normal numbers `(..., K)`."""
+        """Sample actions `(..., K)` from standard normal numbers `(..., K)`."""
         return (mean + std * normal).astype(np.float32)
 
     def mode(self, mean: np.ndarray) -> np.ndarray:
-        """The likeliest actions `(..., K)`."""
+        """Return the most probable actions `(..., K)`."""
         return mean
 
     def evaluate(
         self, mean: Tensor, action: Tensor, log_std: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Log-probability of actions `(..., K)` and entropy of the policy, both `(...)`."""
+        """Return log-probabilities of actions `(..., K)` and the entropy, both `(...)`."""
         assert log_std is not None
         z = (action - mean) * torch.exp(-log_std)
         log_prob = (-0.5 * z * z - log_std - 0.5 * _LOG_2PI).sum(-1)
@@ -124,9 +123,9 @@ class Gaussian:
         return log_prob, entropy.expand_as(log_prob)
 
     def to_env(self, action: np.ndarray) -> np.ndarray:
-        """Actions as lanes take them: `(S, N, K) -> (S, N, *action)`."""
-        shaped = action.reshape(*action.shape[:-1], *self.shape)
-        inside = np.clip(self.middle + shaped * self.half, self.low, self.high)
+        """Convert actions to those of lanes: `(S, N, K) -> (S, N, *action)`."""
+        result = action.reshape(*action.shape[:-1], *self.shape)
+        inside = np.clip(self.middle + result * self.half, self.low, self.high)
         return inside.astype(self.box)
 
 
@@ -134,7 +133,7 @@ Distribution = Categorical | Gaussian
 
 
 def distribution(space: spaces.Space[Any]) -> Distribution:
-    """What a policy over this action space draws from."""
+    """Return the action distribution for an action space."""
     if isinstance(space, spaces.Box):
         if not np.issubdtype(space.dtype, np.floating):
             raise UserError(f"actions of {space} are whole numbers: use MultiDiscrete for these")

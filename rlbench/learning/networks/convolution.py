@@ -14,7 +14,7 @@ from rlbench.learning.networks.layers import Generators, initial
 
 
 class Layer(NamedTuple):
-    """A convolution, relu and, where `pool` is above 1, a maximum over squares."""
+    """Convolution, relu and, if `pool` is above 1, max-pooling over squares."""
 
     channels: int
     kernel: int
@@ -23,7 +23,7 @@ class Layer(NamedTuple):
     pool: int = 1
 
     def side(self, side: int) -> int:
-        """Height or width after this layer."""
+        """Return the height or width after this layer."""
         return ((side + 2 * self.padding - self.kernel) // self.stride + 1) // self.pool
 
 
@@ -35,15 +35,15 @@ LAYERS = {
 SMALLEST_NATURE = 36  # pixels a side, below which nothing would be left
 
 
-def kind_for(image: tuple[int, int, int], asked: str = "auto") -> str:
-    """`small` or `nature`: as asked, else by the size of the image (channels, height, width)."""
-    if asked != "auto":
-        return asked
+def kind_for(image: tuple[int, int, int], choice: str = "auto") -> str:
+    """Return `small` or `nature`: as configured, else by the image (channels, height, width)."""
+    if choice != "auto":
+        return choice
     return "nature" if min(image[1:]) >= SMALLEST_NATURE else "small"
 
 
 class Convolutions(nn.Module):
-    """Layers of convolutions, ending in a vector."""
+    """Stack of convolutions that ends in a vector."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Convolutions(nn.Module):
         self.features = channels * height * width
 
     def forward(self, x: Tensor) -> Tensor:
-        """One seed at a time: a grouped convolution over all of them rounds differently."""
+        """Apply the layers one seed at a time, since a grouped convolution rounds differently."""
         rows = []
         for s in range(x.shape[0]):
             y = x[s]

@@ -1,4 +1,4 @@
-"""Networks of off-policy actor-critics: a policy's outputs, and values of the actions it takes."""
+"""Networks of off-policy actor-critics: policy outputs, and values of actions."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rlbench.learning.networks.models import Network, QNetwork, perceptron
 
 
 class Actor(QNetwork):
-    """What a policy is made of, (S, B, outputs): the layers of a Q-network, with other outputs."""
+    """Policy network (S, B, outputs): the layers of a Q-network with other outputs."""
 
     def std(self) -> None:
-        """The deviation is among the outputs, if there is one."""
+        """Return None: the standard deviation is among the outputs, if there is one."""
 
 
 class Critics(Network):
-    """Q(s, a) by C critics for each of S seeds: S C networks as one stack.
+    """Q(s, a) of C critics for each of S seeds: S C networks as one stack.
 
     Critic i of seed s is network s C + i. The action joins the observation below the fully
-    connected layers, and so a memory is one of actions too.
+    connected layers, so a recurrent state remembers actions too.
     """
 
     def __init__(
@@ -39,41 +39,42 @@ class Critics(Network):
         self.head = perceptron(each, self.encoder.features, 1, c)
 
     def each(self, x: Tensor) -> Tensor:
-        """The same for every critic of a seed, `(S, ...) -> (S C, ...)`."""
+        """Repeat an array for every critic of a seed, `(S, ...) -> (S C, ...)`."""
         return x.unsqueeze(1).expand(-1, self.copies, *x.shape[1:]).flatten(0, 1)
 
     def _values(self, features: Tensor) -> Tensor:
         return self.head.forward(features).squeeze(-1).unflatten(0, (-1, self.copies))
 
     def forward(self, obs: Tensor, action: Tensor) -> Tensor:
-        """`(S, B, *seen), (S, B, K) -> (S, C, B)`, without memory."""
+        """Return values `(S, B, *seen), (S, B, K) -> (S, C, B)`, without a recurrent state."""
         return self._values(self.encoder.static(self.each(obs), self.each(action)))
 
     def unroll(
         self, obs: Tensor, action: Tensor, memory: Tensor, first: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Sequences: values (S, C, B T) and memories (S C, B, T, M) after each step, from obs
-        (S, B, T, *seen), action (S, B, T, K), memory (S C, B, M) and first (S, B, T).
+        """Return values (S, C, B T) and states (S C, B, T, M) after each step of sequences.
+
+        Takes obs (S, B, T, *seen), action (S, B, T, K), memory (S C, B, M) and first (S, B, T).
         """
         obs, action, first = self.each(obs), self.each(action), self.each(first)
         features, memories = self.encoder.unroll(obs, memory, first, action)
         return self._values(features.flatten(1, 2)), memories
 
     def after(self, obs: Tensor, action: Tensor, memory: Tensor) -> Tensor:
-        """Values (S, C, B) one step after `memory` (S C, B, M)."""
+        """Return values (S, C, B) one step after `memory` (S C, B, M)."""
         return self._values(self.encoder.after(self.each(obs), memory, self.each(action)))
 
     def apart(self, memory: Any) -> Any:
-        """Memories as they are carried, `(S, B, C M)`, by critic: `(S C, B, M)`."""
+        """Split states as lanes carry them, `(S, B, C M)`, by critic: `(S C, B, M)`."""
         lead = memory.shape[:2]
         by_critic = memory.reshape(*lead, self.copies, self.state_size).swapaxes(1, 2)
         return by_critic.reshape(-1, lead[1], self.state_size)
 
     def remember(
-        self, seen: np.ndarray, action: np.ndarray, memory: np.ndarray, device: torch.device
+        self, obs: np.ndarray, action: np.ndarray, memory: np.ndarray, device: torch.device
     ) -> np.ndarray:
-        """What is carried on, `(S, N, C M)`, from what was (arrays, for acting)."""
-        seen, action = (np.repeat(x, self.copies, 0) for x in (seen, action))
-        _, after = self.encoder.act(seen, self.apart(memory), device, action)
+        """Return the next states `(S, N, C M)` from the previous ones (arrays, for acting)."""
+        obs, action = (np.repeat(x, self.copies, 0) for x in (obs, action))
+        _, after = self.encoder.act(obs, self.apart(memory), device, action)
         after = after.reshape(len(memory), self.copies, -1, self.state_size)
         return after.swapaxes(1, 2).reshape(memory.shape)

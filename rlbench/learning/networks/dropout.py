@@ -1,4 +1,4 @@
-"""Dropout of S seeds, each with a stream of its own (Srivastava et al. 2014)."""
+"""Dropout of S seeds, each with its own random stream (Srivastava et al. 2014)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rlbench.learning.networks.layers import Generators
 
 
 class Dropout(nn.Module):
-    """Sets a share `rate` of features to 0 and scales the others by 1 / (1 - rate).
+    """Dropout: sets a share `rate` of features to 0 and scales the others by 1 / (1 - rate).
 
-    Only where gradients are wanted: targets, actions and evaluations see all features. `calls`
-    counts how often it has drawn; with the seeds' keys it is all that the draws depend on.
+    Active only when gradients are computed: targets, actions and evaluations use all features.
+    `calls` counts the draws; with the seeds' keys it is the whole random state.
     """
 
     def __init__(self, generators: Generators, rate: float) -> None:
@@ -22,11 +22,11 @@ class Dropout(nn.Module):
         self.keys = [int(g.integers(2**63)) for g in generators]
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(S, B, F) -> (S, B, F)`."""
+        """Apply dropout, `(S, B, F) -> (S, B, F)`."""
         if not torch.is_grad_enabled():
             return x
         self.calls += 1
         streams = [np.random.default_rng([key, self.calls]) for key in self.keys]
-        drawn = np.stack([g.random(tuple(x.shape[1:]), np.float32) for g in streams])
-        kept = torch.from_numpy(drawn).to(x.device) >= self.rate
-        return x * kept / (1.0 - self.rate)
+        uniform = np.stack([g.random(tuple(x.shape[1:]), np.float32) for g in streams])
+        mask = torch.from_numpy(uniform).to(x.device) >= self.rate
+        return x * mask / (1.0 - self.rate)

@@ -1,7 +1,7 @@
 """Encoders: from observations to the features that an agent's heads read.
 
-An encoder is made of parts, each optional: convolutions for every image in the observation (or a
-module of the user's), fully connected layers over all parts joined, and a recurrent cell.
+An encoder consists of optional parts: convolutions for every image in the observation (or a user's
+module), fully connected layers over all parts joined, and a recurrent cell.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STATIC = ("auto", "mlp", "cnn")
 
 
 def parse(name: str) -> tuple[str, str | None]:
-    """`cnn+lstm` -> (`cnn`, `lstm`): how one observation is read, and the cell above, if any."""
+    """Split an encoder's name: `cnn+lstm` -> (`cnn`, `lstm`), the network and the cell, if any."""
     first, plus, second = name.rpartition("+")
     if not plus:
         return ("auto", name) if name in CELLS else (name, None)
@@ -43,7 +43,7 @@ def _known(value: Any) -> Any:
         raise ValueError("must be the name of an encoder")
     static, cell = parse(value.strip())
     if cell is not None and cell not in CELLS:
-        raise ValueError(f"'{cell}' is no memory: {', '.join(CELLS)} are")
+        raise ValueError(f"unknown recurrent cell '{cell}': use {', '.join(CELLS)}")
     if static not in STATIC and ":" not in static:
         raise ValueError(
             f"no such encoder.{nearest(static, [*STATIC, *CELLS])} There are {', '.join(STATIC)}, "
@@ -112,19 +112,20 @@ class EncoderConfig(config.Config):
         }
 
     def gain(self) -> float | None:
-        """Gain of the first weights of hidden layers."""
+        """Return the gain of the initial weights of hidden layers, or None."""
         return math.sqrt(2.0) if self.ortho_init else None
 
     def heads(self) -> tuple[int, ...]:
-        """Widths of the hidden layers of each head."""
+        """Return the widths of the hidden layers of each head."""
         if self.head_arch is not None:
             return self.head_arch
         return (64,) if parse(self.encoder)[1] else ()
 
     def describe(self, spec: ObsSpec) -> str:
-        """What the network below the heads is, in words: `cnn small 128`, `mlp 64 + lstm 64`.
+        """Describe the network below the heads: `cnn small 128`, `mlp 64 + lstm 64`.
 
-        Two agents with the same words have the same network, activations and first weights aside.
+        Two agents with the same description have the same network, except for activations and
+        initial weights.
         """
         static, cell = parse(self.encoder)
         kinds = [convolution.kind_for(p.image, self.cnn) for p in spec.parts if p.image]
@@ -137,7 +138,7 @@ class EncoderConfig(config.Config):
         return " + ".join(words + heads)
 
     def arch(self, kinds: Sequence[str], own: bool) -> tuple[int, ...]:
-        """Widths of the fully connected layers, above such convolutions, or an own module."""
+        """Return the widths of the fully connected layers above convolutions or a user's module."""
         if self.net_arch is not None:
             return self.net_arch
         if own:
@@ -148,21 +149,20 @@ class EncoderConfig(config.Config):
 
 
 def reads(config: Any) -> bool:
-    """Whether an agent of this configuration has a network that reads observations."""
+    """Return whether an agent of this configuration has a network that reads observations."""
     return isinstance(config, EncoderConfig)
 
 
 def convolves(config: Any) -> bool:
-    """Whether such a network reads images as images."""
+    """Return whether such a network reads images with convolutions."""
     return isinstance(config, EncoderConfig) and parse(config.encoder)[0] != "mlp"
 
 
 class Encoder(nn.Module):
-    """Encoders of S seeds. `features` is the width of what they give, `memory` that of what is
-    carried from step to step in every lane (0 without a cell).
+    """Encoders of S seeds, with `features` outputs and `memory` numbers of state per lane.
 
-    With `actions` they also read so many numbers of an action, `action` (S, B, actions) below,
-    which joins the observation under the fully connected layers.
+    With `actions` they also read that many numbers of an action (S, B, actions), which joins the
+    observation below the fully connected layers. `memory` is 0 without a recurrent cell.
     """
 
     def __init__(
@@ -209,14 +209,14 @@ class Encoder(nn.Module):
         cache_submodules(self)
 
     def static(self, obs: Tensor, action: Tensor | None = None) -> Tensor:
-        """What is seen in one observation, below the memory: `(S, B, *seen) -> (S, B, F)`."""
+        """Encode one observation, below the recurrent cell: `(S, B, *seen) -> (S, B, F)`."""
         x = self._joined(obs) if self.own is None else self.own.forward(obs)
         x = x if action is None else torch.cat([x, action], -1)
         x = self.mlp.forward(x)
         return x if self.dropout is None else self.dropout.forward(x)
 
     def _joined(self, obs: Tensor) -> Tensor:
-        """All parts of the observation as one vector, images behind their convolutions."""
+        """Join all parts of the observation to one vector, images behind their convolutions."""
         spec = self.spec
         parts = [
             self.convolutions[str(i)](spec.picture(obs, part))
@@ -229,8 +229,9 @@ class Encoder(nn.Module):
     def unroll(
         self, obs: Tensor, memory: Tensor, first: Tensor, action: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Sequences: obs (S, B, T, *seen), memory (S, B, M), first (S, B, T) -> features
-        (S, B, T, F) and the memories (S, B, T, M) after each step.
+        """Encode sequences: features (S, B, T, F) and states (S, B, T, M) after each step.
+
+        Takes obs (S, B, T, *seen), memory (S, B, M) and first (S, B, T).
         """
         assert self.cell is not None
         action = None if action is None else action.flatten(1, 2)
@@ -239,28 +240,28 @@ class Encoder(nn.Module):
         return memories[..., : self.features], memories
 
     def after(self, obs: Tensor, memory: Tensor, action: Tensor | None = None) -> Tensor:
-        """Features one step after `memory` (S, B, M) when `obs` (S, B, *seen) is seen."""
+        """Encode `obs` (S, B, *seen) one step after `memory` (S, B, M)."""
         assert self.cell is not None
         return self.cell.after(self.static(obs, action), memory)[..., : self.features]
 
     def act(
         self,
-        seen: np.ndarray,
+        obs: np.ndarray,
         memory: np.ndarray,
         device: torch.device,
         action: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """One step for acting, on arrays: (S, N, *seen), (S, N, M) -> features, memory."""
+        """Encode one step for acting, on arrays: (S, N, *seen), (S, N, M) -> features, memory."""
         if device.type == "cpu" and self.plain:
-            x = self.spec.flat_array(seen)
+            x = self.spec.flat_array(obs)
             x = self.mlp.forward_numpy(x if action is None else np.concatenate([x, action], -1))
             if self.cell is None:
                 return x, memory
             memory = self.cell.forward_numpy(x, memory)
             return memory[..., : self.features], memory
         with torch.inference_mode():
-            given = None if action is None else torch.from_numpy(action).to(device)
-            features = self.static(torch.from_numpy(seen).to(device), given)
+            action_tensor = None if action is None else torch.from_numpy(action).to(device)
+            features = self.static(torch.from_numpy(obs).to(device), action_tensor)
             if self.cell is None:
                 return features.cpu().numpy(), memory
             after = self.cell.after(features, torch.from_numpy(memory).to(device)).cpu().numpy()

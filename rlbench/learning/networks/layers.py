@@ -1,9 +1,8 @@
-"""Networks of S seeds as one: every parameter carries the seed axis first.
+"""Networks of S seeds as one: every parameter has the seed axis first.
 
 Layers map `(S, B, features)` to `(S, B, features)`; `stack.StackedParameters` then holds all
-parameters of a module as one `(S, P)` matrix whose rows are the seeds, so that a seed's
-gradient norm is a row norm, a target update one copy, an optimiser step one call, and saving or
-cutting a seed a slice.
+parameters of a module as one `(S, P)` matrix whose rows are the seeds. So a seed's gradient norm is
+a row norm, a target update one copy, an optimiser step one call, and dropping a seed a slice.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ Generators = Sequence[np.random.Generator]
 def initial(
     generators: Generators, n_in: int, n_out: int, gain: float | None
 ) -> tuple[Tensor, Tensor]:
-    """First weights (S, n_in, n_out) and biases (S, n_out).
+    """Draw initial weights (S, n_in, n_out) and biases (S, n_out).
 
     With `gain`, weights are orthogonal with that gain (Saxe et al. 2014) and biases 0; without,
-    both are uniform within 1 / sqrt(n_in), which is torch's own default. On the device `meta`
-    nothing is drawn.
+    both are uniform within 1 / sqrt(n_in), which is torch's default. On the device `meta` nothing
+    is drawn.
     """
     if torch.empty(0).is_meta:
         return torch.empty(len(generators), n_in, n_out), torch.empty(len(generators), n_out)
@@ -55,7 +54,7 @@ def initial(
 
 
 def _orthogonal(generator: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
-    """A matrix with orthonormal rows or columns, whichever are fewer, drawn uniformly."""
+    """Draw a matrix with orthonormal rows or columns, whichever are fewer, uniformly."""
     tall = generator.standard_normal((max(n_in, n_out), min(n_in, n_out)))
     q, r = np.linalg.qr(tall)
     q *= np.sign(np.diag(r))  # without this the distribution is not uniform (Mezzadri 2007)
@@ -63,8 +62,9 @@ def _orthogonal(generator: np.random.Generator, n_in: int, n_out: int) -> np.nda
 
 
 def cache_submodules(module: nn.Module) -> None:
-    """Make its parts plain attributes as well: finding one as nn.Module does costs as much as a
-    product of small matrices.
+    """Make a module's submodules plain attributes as well.
+
+    Looking one up through nn.Module costs as much as a product of small matrices.
     """
     module.__dict__.update(module._modules)
 
@@ -85,7 +85,7 @@ class Linear(nn.Module):
         return affine(x, self.weight, self.bias, activation)
 
     def forward_numpy(self, x: np.ndarray) -> np.ndarray:
-        """`forward` on arrays, which reads the parameters where they are."""
+        """Apply `forward` on arrays, reading the parameters without a copy."""
         if not self.views:
             self.views = tuple(np.asarray(p.data) for p in self.parameters())
         weight, bias = self.views
@@ -109,7 +109,7 @@ class LayerNorm(nn.Module):
         return torch.addcmul(self.bias, normal, self.gain)
 
     def forward_numpy(self, x: np.ndarray) -> np.ndarray:
-        """`forward` on arrays."""
+        """Apply `forward` on arrays."""
         x = x - x.mean(-1, keepdims=True)
         x /= np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(self.eps))
         x *= self.gain.data.numpy()
@@ -120,8 +120,8 @@ class LayerNorm(nn.Module):
 class MLP(nn.Module):
     """S multi-layer perceptrons: `(S, B, n_in) -> (S, B, sizes[-1])`.
 
-    `activate_last` says whether the last layer is followed by the activation as well (an encoder)
-    or is linear (a head).
+    `activate_last` says whether the activation follows the last layer too (an encoder), or not (a
+    head).
     """
 
     layers: Any  # linear ones, or noisy
@@ -149,14 +149,14 @@ class MLP(nn.Module):
         self.activation_name = activation
         self.activation, self.activation_array = ACTIVATIONS[activation]
         self.activated = len(sizes) if activate_last else len(sizes) - 1
-        activated = sizes[: self.activated] if norm else ()
-        self.norms = nn.ModuleList(LayerNorm(len(generators), size) for size in activated)
+        norm_sizes = sizes[: self.activated] if norm else ()
+        self.norms = nn.ModuleList(LayerNorm(len(generators), size) for size in norm_sizes)
         self._path: tuple[tuple[Any, Any, bool], ...] = ()
 
     def path(self) -> tuple[tuple[Any, Any, bool], ...]:
-        """(layer, norm or None, whether the activation follows), in their order.
+        """List (layer, norm or None, whether the activation follows) in order.
 
-        Kept from its first use on: looking up parts of an nn.Module costs as much as a product.
+        Cached at the first use: looking up parts of an nn.Module costs as much as a product.
         """
         if not self._path:
             norms = [*self.norms, *[None] * len(self.layers)]
@@ -167,23 +167,23 @@ class MLP(nn.Module):
         return self._path
 
     def forward(self, x: Tensor) -> Tensor:
-        for layer, norm, activated in self.path():
+        for layer, norm, activate in self.path():
             # Without nn.Module's call machinery: it costs as much as the operation.
-            x = layer.forward(x, self.activation_name if activated and norm is None else "")
+            x = layer.forward(x, self.activation_name if activate and norm is None else "")
             if norm is not None:
                 x = norm.forward(x)
-                x = self.activation(x) if activated else x
+                x = self.activation(x) if activate else x
         return x
 
     def forward_numpy(self, x: np.ndarray) -> np.ndarray:
-        """`forward` for acting on a CPU: a handful of observations cost torch 40 us, numpy 6.
+        """Apply `forward` for acting on a CPU: a few observations take torch 40 us, numpy 6.
 
-        Reads the parameters where they are; needs them in a `StackedParameters` on a CPU.
+        Reads the parameters without a copy; needs them in a `StackedParameters` on a CPU.
         """
-        for layer, norm, activated in self.path():
+        for layer, norm, activate in self.path():
             x = layer.forward_numpy(x)
             if norm is not None:
                 x = norm.forward_numpy(x)
-            if activated:
+            if activate:
                 self.activation_array(x, out=x)
         return x

@@ -1,4 +1,4 @@
-"""Whole networks: encoders with heads. `forward` learns, `act` acts on arrays."""
+"""Whole networks: encoders with heads. `forward` is for learning, `act` acts on arrays."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from rlbench.learning.rng import generator
 
 
 class Network(nn.Module):
-    """Base: `state_size` numbers are carried from step to step in every lane."""
+    """Base class of networks with `state_size` numbers of recurrent state per lane."""
 
     state_size = 0
     noisy: Sequence[NoisyLinear] = ()  # layers that may have noise
 
     def state(self) -> dict[str, Any]:
-        """What is not in the parameters: how often modules have drawn."""
+        """Return the state outside the parameters: how often modules have drawn."""
         return {str(i): module.calls for i, module in enumerate(self.drawing())}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -36,48 +36,50 @@ class Network(nn.Module):
             module.calls = state[str(i)]
 
     def drawing(self) -> list[UserModule | Dropout]:
-        """Modules that may draw random numbers of their own."""
+        """List the modules that may draw random numbers."""
         return [m for m in self.modules() if isinstance(m, UserModule | Dropout)]
 
 
 class Sizes(NamedTuple):
-    """Of one seed's network: parameters, the memory it carries, and how many numbers it computes
-    from one observation.
-    """
+    """Sizes of one seed's network: parameters, state, and numbers computed per observation."""
 
     parameters: int
     state_size: int
     computed: int
 
     def update(self, items: int, spec: ObsSpec) -> int:
-        """Bytes that an update on so many observations takes, roughly: they and their successors
-        as stored and as read, and what is computed of them, kept for gradients, and these.
+        """Estimate the bytes of an update on a number of observations.
+
+        Observations and their successors as stored and as read, and what is computed of them and
+        kept for gradients, with these.
         """
         return 4 * items * (4 * spec.features + 6 * self.computed)
 
 
 def sizes(network: type[Network], *args: Any) -> Sizes:
-    """What a network takes, without taking it: tensors on torch's device `meta` have no memory."""
+    """Return the sizes of a network without allocating it, on torch's device `meta`."""
     try:
         with torch.device("meta"):
-            made = network([generator(0, "init")], *args)
+            meta_network = network([generator(0, "init")], *args)
     except (RuntimeError, TypeError) as error:
         if "overflow" not in str(error).lower():
             raise
         return Sizes(sys.maxsize, 0, sys.maxsize)  # at least: torch counts no further
     computed = 0
-    for module in made.modules():
+    for module in meta_network.modules():
         if isinstance(module, MLP):
             computed += sum(int(layer.weight.shape[-1]) for layer in module.layers)
         elif isinstance(module, Convolutions):
             computed += module.computed
         elif isinstance(module, RecurrentCell):
             computed += 2 * module.gates * module.hidden
-    return Sizes(sum(p[0].numel() for p in made.parameters()), made.state_size, computed)
+    return Sizes(
+        sum(p[0].numel() for p in meta_network.parameters()), meta_network.state_size, computed
+    )
 
 
 class QNetwork(Network):
-    """Action values of S seeds: an encoder below a head."""
+    """Action values of S seeds: an encoder with a head."""
 
     def __init__(
         self,
@@ -94,32 +96,33 @@ class QNetwork(Network):
         cache_submodules(self)
 
     def forward(self, obs: Tensor) -> Tensor:
-        """`(S, B, *seen) -> (S, B, A)`, without memory."""
+        """Return action values `(S, B, *seen) -> (S, B, A)`, without a recurrent state."""
         return self.head.forward(self.encoder.static(obs))
 
     def unroll(self, obs: Tensor, memory: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-        """Sequences (see `Encoder.unroll`): action values (S, B T, A), memories (S, B T, M)."""
+        """Return values (S, B T, A) and states (S, B T, M) of sequences, see `Encoder.unroll`."""
         features, memories = self.encoder.unroll(obs, memory, first)
         return self.head.forward(features.flatten(1, 2)), memories.flatten(1, 2)
 
     def after(self, obs: Tensor, memory: Tensor) -> Tensor:
-        """Action values one step after `memory`: (S, B, *seen), (S, B, M) -> (S, B, A)."""
+        """Return action values one step after `memory`: (S, B, *seen), (S, B, M) -> (S, B, A)."""
         return self.head.forward(self.encoder.after(obs, memory))
 
     def act(
-        self, seen: np.ndarray, memory: np.ndarray, device: torch.device
+        self, obs: np.ndarray, memory: np.ndarray, device: torch.device
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Action values (S, N, A) and memory on arrays."""
-        features, memory = self.encoder.act(seen, memory, device)
+        """Return action values (S, N, A) and the next state, on arrays."""
+        features, memory = self.encoder.act(obs, memory, device)
         return _apply(self.head, features, device), memory
 
 
 def feature_pair(
     online: QNetwork, target: QNetwork, obs: Tensor, next_obs: Tensor, double: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Features of observations `(S, B, *seen)`, below the heads, for Q-learning: the online
-    network's of obs, the target's of next_obs and, where `double`, the online network's of these,
-    all `(S, B, F)`; gradients go through the first alone.
+    """Return features of observations `(S, B, *seen)` for Q-learning, all `(S, B, F)`.
+
+    The online network's of obs, the target's of next_obs and, with `double`, the online network's
+    of these; only the first have gradients.
     """
     features = online.encoder.static(obs)
     with torch.no_grad():
@@ -137,12 +140,12 @@ def unroll_pair(
     burn_in: int,
     double: bool,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """`feature_pair` over sequences, for Q-learning with a memory.
+    """Apply `feature_pair` to sequences, for Q-learning with a recurrent network.
 
     obs and next_obs (S, B, T, *seen), memory (S, B, M) before the first step, first (S, B, T).
-    Returns those of obs, with gradients, then the target network's of next_obs and, where
+    Returns features of obs, with gradients, then the target network's of next_obs and, with
     `double`, the online network's, all `(S, B (T - burn_in), F)`. A successor is always one step
-    further than the memory after its observation, so that it needs no care at borders of episodes.
+    after the state of its observation, so borders of episodes need no special case.
     """
     seen, starts = obs[:, :, burn_in:], first[:, :, burn_in:]
     successors = next_obs[:, :, burn_in:].flatten(1, 2)
@@ -152,19 +155,19 @@ def unroll_pair(
             for i, network in enumerate((online, target)):
                 old = network.encoder.unroll(obs[:, :, :burn_in], memory, first[:, :, :burn_in])[1]
                 begin[i] = old[:, :, -1]
-        _, reached = target.encoder.unroll(seen, begin[1], starts)
-        following = target.encoder.after(successors, reached.flatten(1, 2))
-    features, reached = online.encoder.unroll(seen, begin[0], starts)
+        _, next_states = target.encoder.unroll(seen, begin[1], starts)
+        following = target.encoder.after(successors, next_states.flatten(1, 2))
+    features, next_states = online.encoder.unroll(seen, begin[0], starts)
     with torch.no_grad():
-        ahead = reached.detach().flatten(1, 2)
+        ahead = next_states.detach().flatten(1, 2)
         chooser = online.encoder.after(successors, ahead) if double else None
     return features.flatten(1, 2), following, chooser
 
 
 class ActorCritic(Network):
-    """A policy's parameters (logits or means, A of them) and a value, for S seeds.
+    """Policy parameters (logits or means, A of them) and a value, for S seeds.
 
-    The critic shares the actor's encoder or has one of its own.
+    The critic shares the actor's encoder or has its own.
     """
 
     def __init__(
@@ -193,9 +196,9 @@ class ActorCritic(Network):
     def forward(
         self, obs: Tensor, memory: Tensor | None = None, first: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Policy parameters (S, B, A) and values (S, B) of obs (S, B, *seen).
+        """Return policy parameters (S, B, A) and values (S, B) of obs (S, B, *seen).
 
-        With memory, obs are sequences (S, B, T, *seen), and the results are of B T steps.
+        With a recurrent cell, obs are sequences (S, B, T, *seen), and results are of B T steps.
         """
         if memory is None or first is None:
             actor = self.actor.static(obs)
@@ -212,32 +215,32 @@ class ActorCritic(Network):
         return self.policy.forward(actor), self.value.forward(critic).squeeze(-1)
 
     def act(
-        self, seen: np.ndarray, memory: np.ndarray, device: torch.device
+        self, obs: np.ndarray, memory: np.ndarray, device: torch.device
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Policy parameters (S, N, A) and memory on arrays."""
+        """Return policy parameters (S, N, A) and the next state, on arrays."""
         m = self.actor.state_size
-        features, own = self.actor.act(seen, memory[..., :m], device)
+        features, own = self.actor.act(obs, memory[..., :m], device)
         if self.state_size > m:
-            _, other = self.critic.act(seen, memory[..., m:], device)
+            _, other = self.critic.act(obs, memory[..., m:], device)
             own = np.concatenate([own, other], -1)
         return _apply(self.policy, features, device), own
 
-    def values(self, seen: np.ndarray, memory: np.ndarray, device: torch.device) -> np.ndarray:
-        """Values (S, N) on arrays."""
+    def values(self, obs: np.ndarray, memory: np.ndarray, device: torch.device) -> np.ndarray:
+        """Return values (S, N), on arrays."""
         m = self.actor.state_size
         mine = memory if self.shared else memory[..., m:]
-        features, _ = self.critic.act(seen, mine, device)
+        features, _ = self.critic.act(obs, mine, device)
         return _apply(self.value, features, device)[..., 0]
 
     def std(self) -> np.ndarray | None:
-        """Standard deviations (S, 1, A) of a Gaussian policy."""
+        """Return the standard deviations (S, 1, A) of a Gaussian policy."""
         return None if self.log_std is None else self.log_std.detach().exp().cpu().numpy()
 
 
 def perceptron(
     generators: Generators, n_in: int, n_out: int, c: EncoderConfig, gain: float = 1.0
 ) -> MLP:
-    """The layers of one head; `gain` is that of its last, where first weights are orthogonal."""
+    """Make the layers of one head; `gain` is that of the last, if weights are orthogonal."""
     last = gain if c.ortho_init else None
     return MLP(generators, n_in, [*c.heads(), n_out], c.activation, gain=c.gain(), last_gain=last)
 

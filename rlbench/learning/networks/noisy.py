@@ -1,8 +1,8 @@
-"""Noise in weights instead of random actions: noisy networks of S seeds (Fortunato et al. 2018).
+"""Noisy networks of S seeds: noise in weights instead of random actions (Fortunato et al. 2018).
 
-Factorised Gaussian noise: a layer's weights are mu + sigma f(e_in) f(e_out)' and its biases
-mu + sigma f(e_out), with f(e) = sgn(e) sqrt|e| of standard normal e. Noise is laid on a network for
-as long as `laid_on` lasts; at all other times, evaluation among them, layers have the means alone.
+Factorised Gaussian noise: a layer's weights are mu + sigma f(e_in) f(e_out)' and its biases mu +
+sigma f(e_out), with f(e) = sgn(e) sqrt|e| of standard normal e. A network has noise only within
+`laid_on`; otherwise, as in evaluation, layers use the means alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rlbench.learning.rng import RandomStream
 
 
 class NoisyLinear(nn.Module):
-    """S linear layers with learned noise: `(S, B, n_in) -> (S, B, n_out)`, made of plain ones."""
+    """S linear layers with learned noise, `(S, B, n_in) -> (S, B, n_out)`, from plain layers."""
 
     def __init__(self, means: Linear, sigma: float) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class NoisyLinear(nn.Module):
         return affine(x, weight, torch.addcmul(self.bias, self.bias_sigma, out), activation)
 
     def forward_numpy(self, x: np.ndarray) -> np.ndarray:
-        """`forward` for acting: a few observations do not need the noisy weights themselves."""
+        """Apply `forward` for acting, without computing the noisy weights."""
         if not self.views:
             self.views = tuple(np.asarray(p.data) for p in self.parameters())
         weight, bias, weight_sigma, bias_sigma = self.views
@@ -54,34 +54,33 @@ class NoisyLinear(nn.Module):
 
 
 def add_noise(network: nn.Module, sigma: float) -> list[NoisyLinear]:
-    """Make all fully connected layers noisy, of the encoder and the heads; convolutions, memories
-    and modules of a user's stay as they are. Returns the layers.
+    """Make all fully connected layers of encoder and heads noisy, and return them.
+
+    Convolutions, recurrent cells and user modules stay as they are.
     """
-    made: list[NoisyLinear] = []
+    noisy_layers: list[NoisyLinear] = []
     for module in network.modules():
         if isinstance(module, MLP):
             layers = [NoisyLinear(layer, sigma) for layer in module.layers]
             module.layers = nn.ModuleList(layers)
-            made += layers
-    return made
+            noisy_layers += layers
+    return noisy_layers
 
 
 def width(layers: Sequence[NoisyLinear]) -> int:
-    """How many normal numbers one draw of noise takes, by seed."""
+    """Return the number of normal numbers per draw of noise, by seed."""
     return sum(layer.n_in + layer.n_out for layer in layers)
 
 
 def drawn(draws: RandomStream) -> np.ndarray:
-    """Noise (S, 1, width) made of the next normal numbers, each seed its own."""
+    """Make noise (S, 1, width) of the next normal numbers of each seed's stream."""
     normal = draws.next()
     return (np.sign(normal) * np.sqrt(np.abs(normal))).astype(np.float32)[:, None]
 
 
 @contextmanager
 def laid_on(layers: Sequence[NoisyLinear], noise: Any) -> Iterator[None]:
-    """Within, the layers have this noise (S, 1, width), an array or a tensor, or what is drawn
-    next; none without any.
-    """
+    """Apply noise (S, 1, width), an array, a tensor or the next draw, within the block."""
     if isinstance(noise, RandomStream):
         noise = drawn(noise)
     if noise is not None:

@@ -1,8 +1,8 @@
-"""Recurrent layers of S seeds, written so that torch learns with them and numpy acts with them.
+"""Recurrent layers of S seeds: torch for learning, numpy for acting.
 
-A cell keeps M numbers per lane, its memory. `step` is one step of it, with the same text for
-tensors and arrays; `unroll` is T of them, with the memory cleared where an episode begins: on CPUs
-by kernels in `learning.compile`, which take a fraction of autograd's time for it.
+A cell keeps M numbers of recurrent state per lane. `step` is one step, written once for tensors and
+arrays; `unroll` is T steps, with the state reset at the start of an episode: on CPUs by the kernels
+of `learning.compile`, which take a fraction of autograd's time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rlbench.learning.networks.layers import Generators, Linear, initial
 
 
 class RecurrentCell(nn.Module):
-    """Base of the cells: G gates of H units each; inputs come already multiplied by `inputs`."""
+    """Base class of cells with G gates of H units; inputs are already multiplied by `inputs`."""
 
     gates: ClassVar[int] = 1
     memories: ClassVar[int] = 1  # vectors of H numbers that are carried on
@@ -42,43 +42,44 @@ class RecurrentCell(nn.Module):
             self.remember(generators, self.inputs.bias, horizon)
 
     def remember(self, generators: Generators, bias: Tensor, horizon: int | None) -> None:
-        """Set the biases of what decides how long memory lasts."""
+        """Initialise the biases that determine how long the state is kept."""
 
     def step(self, z: Any, memory: Any, weight: Any, tanh: Callable[[Any], Any]) -> Any:
-        """New memory (S, B, M) from inputs z (S, B, G H) and the memory before.
+        """Return the new state (S, B, M) from inputs z (S, B, G H) and the previous state.
 
-        The first H numbers of a memory are what the cell gives to the layers above it.
+        The first H numbers of a state are the cell's output.
         """
         raise NotImplementedError
 
     def unroll(self, x: Tensor, memory: Tensor, first: Tensor) -> Tensor:
-        """Memories `(S, B, T, M)` after each of T steps, from features `x` (S, B, T, F).
+        """Return states `(S, B, T, M)` after each of T steps, from features `x` (S, B, T, F).
 
-        `memory` (S, B, M) is what was carried up to the first step; `first` (S, B, T) is 1 where
-        an episode begins, which clears it.
+        `memory` (S, B, M) is the state before the first step; `first` (S, B, T) is 1 at the start
+        of an episode, which resets it.
         """
         z = self.inputs.forward(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
         return unroll(type(self).__name__.lower(), self.step, z, memory, first, self.weight)
 
     def after(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Memories one step after `memory` (S, B, M), from features `x` (S, B, F)."""
+        """Return states one step after `memory` (S, B, M), from features `x` (S, B, F)."""
         return self.step(self.inputs.forward(x), memory, self.weight, tanh)
 
     def forward_numpy(self, x: np.ndarray, memory: np.ndarray) -> np.ndarray:
-        """One step on arrays, for acting: x (S, N, F), memory (S, N, M) -> memory."""
+        """Take one step on arrays, for acting: x (S, N, F), memory (S, N, M) -> memory."""
         z = np.matmul(x, np.asarray(self.inputs.weight.data))
         z += np.asarray(self.inputs.bias.data)
         return self.step(z, memory, np.asarray(self.weight.data), np.tanh)
 
 
 def _sigmoid(x: Any, tanh: Callable[[Any], Any]) -> Any:
-    """1 / (1 + exp(-x)), by tanh: torch's sigmoid rounds differently for S = 1 and S > 1."""
+    """Compute 1 / (1 + exp(-x)) by tanh, since torch's sigmoid rounds differently for S = 1."""
     return tanh(x * 0.5) * 0.5 + 0.5
 
 
 def _cut(x: Any, *widths: int) -> Any:
-    """Parts of the last axis. Of tensors by one call, whose gradient is one too: that of a slice is
-    as large as what it was cut from.
+    """Split the last axis into equal parts.
+
+    Of tensors by one call, whose gradient is one too: that of a slice is as large as the whole.
     """
     if isinstance(x, Tensor):
         return x.split(widths, -1)
@@ -135,7 +136,7 @@ class LSTM(RecurrentCell):
         return _join(give * tanh(c), c)
 
     def remember(self, generators: Generators, bias: Tensor, horizon: int | None) -> None:
-        """Without a horizon the forget gate starts at 1 (Jozefowicz et al. 2015)."""
+        """Set the forget gate's bias to 1 without a horizon (Jozefowicz et al. 2015)."""
         n = self.hidden
         if horizon is None:
             bias[..., n : 2 * n] = 1.0

@@ -1,7 +1,7 @@
-"""The global generators of torch, numpy and Python, which a user's own module may draw from.
+"""Global generators of torch, numpy and Python, which a user's module may draw from.
 
-Nothing else here uses them. Around every use of such a module they are seeded from a stream, and
-put back afterwards, so that nobody else's numbers move.
+Nothing else here uses them. Around every use of such a module they are seeded from a stream and
+restored afterwards, so that no other numbers change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LIBRARIES = ("torch", "numpy", "random")
 
 @contextmanager
 def seeded(entropy: Any, libraries: Collection[str] = LIBRARIES) -> Iterator[None]:
-    """Within the block these generators start from these numbers; after it they are as before."""
+    """Seed the global generators within the block, and restore them after it."""
     word = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) >> 1
     with ExitStack() as stack:
         if "torch" in libraries:
@@ -37,7 +37,7 @@ def seeded(entropy: Any, libraries: Collection[str] = LIBRARIES) -> Iterator[Non
 
 
 def states() -> dict[str, Any]:
-    """Where each generator is, to be compared."""
+    """Return the states of the global generators, to be compared."""
     bits = torch.random.get_rng_state()
     _, key, position, *rest = np.random.get_state()  # noqa: NPY002
     return {

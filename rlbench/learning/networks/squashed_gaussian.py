@@ -1,4 +1,4 @@
-"""Policies over bounded Box actions: tanh of what a network gives, or of a Gaussian around it.
+"""Policies over bounded Box actions: tanh of a network's output, or of a Gaussian around it.
 
 Networks act in [-1, 1], whatever the environment's bounds are.
 """
@@ -21,7 +21,7 @@ _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 def check_bounded(name: str, space: spaces.Space[Any]) -> None:
-    """Refuse actions that [-1, 1] cannot stand for."""
+    """Reject action spaces that cannot be scaled to [-1, 1]."""
     if isinstance(space, spaces.Box):
         if not np.issubdtype(space.dtype, np.floating):
             raise UserError(f"{name} needs actions that are real numbers, not {space}")
@@ -33,17 +33,17 @@ def check_bounded(name: str, space: spaces.Space[Any]) -> None:
 
 
 def log_slope(u: Tensor) -> Tensor:
-    """log(1 - tanh(u)^2), `(...)`, finite for every finite u.
+    """Compute log(1 - tanh(u)^2), `(...)`, finite for every finite u.
 
-    It is 2 (log 2 - u - softplus(-2 u)), and even in u, so that no softplus is needed, which
-    rounds differently for S = 1 and S > 1.
+    It is 2 (log 2 - u - softplus(-2 u)), and even in u, so that softplus, which rounds differently
+    for S = 1 and S > 1, is not needed.
     """
     size = u.abs()
     return 2.0 * (math.log(2.0) - size - torch.log(1.0 + torch.exp(-2.0 * size)))
 
 
 class Squashed(Gaussian):
-    """tanh of the network's outputs, without randomness (Fujimoto et al. 2018)."""
+    """Deterministic policy: tanh of the network's outputs (Fujimoto et al. 2018)."""
 
     spread = False
 
@@ -51,12 +51,13 @@ class Squashed(Gaussian):
         return self.mode(outputs)
 
     def mode(self, outputs: np.ndarray) -> np.ndarray:
-        """Actions in [-1, 1], `(..., outputs) -> (..., K)`."""
+        """Return actions in [-1, 1], `(..., outputs) -> (..., K)`."""
         return np.tanh(outputs)
 
     def to_env(self, action: np.ndarray) -> np.ndarray:
-        """Actions as lanes take them, `(S, N, K) -> (S, N, *action)`: -1 and 1 are the bounds to
-        the last bit, and nothing is beyond them.
+        """Convert actions to those of lanes, `(S, N, K) -> (S, N, *action)`.
+
+        -1 and 1 map to the bounds exactly, and nothing is beyond them.
         """
         share = (1.0 + action.reshape(*action.shape[:-1], *self.shape).astype(np.float64)) / 2.0
         inside = np.clip((1.0 - share) * self.low + share * self.high, self.low, self.high)
@@ -64,7 +65,7 @@ class Squashed(Gaussian):
 
 
 class SquashedGaussian(Squashed):
-    """tanh of a Gaussian whose mean and log-deviation the network gives (Haarnoja et al. 2018b)."""
+    """Tanh of a Gaussian with mean and log-deviation from the network (Haarnoja et al. 2018b)."""
 
     spread = True
 
@@ -73,17 +74,18 @@ class SquashedGaussian(Squashed):
         self.outputs = 2 * self.actions
 
     def sample(self, outputs: np.ndarray, normal: np.ndarray, std: Any = None) -> np.ndarray:
-        """Actions `(..., K)` for standard normal numbers `(..., K)`."""
+        """Sample actions `(..., K)` from standard normal numbers `(..., K)`."""
         mean, log_std = outputs[..., : self.actions], outputs[..., self.actions :]
-        drawn = mean + np.exp(np.clip(log_std, *LOG_STD)) * normal
-        return np.tanh(drawn.astype(np.float32))
+        gaussian = mean + np.exp(np.clip(log_std, *LOG_STD)) * normal
+        return np.tanh(gaussian.astype(np.float32))
 
     def mode(self, outputs: np.ndarray) -> np.ndarray:
         return np.tanh(outputs[..., : self.actions])
 
     def drawn(self, outputs: Tensor, normal: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions `(..., K)` for standard normal numbers `(..., K)`, differentiable, and their
-        log-probabilities `(...)` in these units (appendix C, eq. 21).
+        """Sample actions `(..., K)` from standard normal numbers `(..., K)`, differentiably.
+
+        Also returns their log-probabilities `(...)` in these units (appendix C, eq. 21).
         """
         mean, log_std = outputs.split(self.actions, -1)
         log_std = log_std.clamp(*LOG_STD)

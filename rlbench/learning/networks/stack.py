@@ -1,4 +1,4 @@
-"""The parameters of S networks as one `(S, P)` matrix."""
+"""Parameters of S networks as one `(S, P)` matrix."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ROW = 32
 class StackedParameters:
     """All parameters of a module as one `(S, P)` matrix, and their gradients as another.
 
-    The module goes on working as before, with its parameters as views into `data`; `backward`
-    fills `grad`. Where a module holds several networks a seed, its `copies`, they lie side by side
-    in the seed's row.
+    The module works as before, with its parameters as views into `data`; `backward` fills `grad`.
+    If a module holds several networks per seed, its `copies`, they are side by side in the seed's
+    row.
     """
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
@@ -51,7 +51,7 @@ class StackedParameters:
                 self._grads.append(grad[:, row].view(p.shape))
 
     def backward(self, loss: Tensor, max_grad_norm: float | None = None) -> None:
-        """Gradients of `loss` (S,), each seed clipped to `max_grad_norm` by its own norm.
+        """Compute gradients of `loss` (S,), each seed's clipped to `max_grad_norm` by its own norm.
 
         Seeds share no parameter, so each receives the gradient of its own loss.
         """
@@ -63,12 +63,12 @@ class StackedParameters:
             self.grad.mul_((max_grad_norm / (norm + 1e-6)).clamp_(max=1.0))
 
     def freeze(self) -> StackedParameters:
-        """The same stack without gradients: a target network or a frozen policy."""
+        """Return a copy without gradients: a target network or a frozen policy."""
         self.module.requires_grad_(False)
         return self
 
     def finite(self) -> Tensor:
-        """(S,) bool: which seeds have only finite parameters."""
+        """Return which seeds have only finite parameters, (S,) bool."""
         return torch.isfinite(self.data.sum(-1))
 
     def state(self) -> dict[str, Any]:

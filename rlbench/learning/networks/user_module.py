@@ -1,9 +1,9 @@
-"""A user's own plain `nn.Module` as an encoder: S copies held side by side.
+"""A user's plain `nn.Module` as an encoder: S copies held side by side.
 
-The class is called with the observation space, with images channels first as Stable-Baselines3's
-feature extractors get it, and maps a batch of observations `(B, *shape)` (float32, images in
-[0, 1], a dictionary or tuple of these for Dict and Tuple) to features `(B, F)`. It costs S times
-what one copy costs.
+The class is called with the observation space, with images channels first as for
+Stable-Baselines3's feature extractors, and maps a batch of observations `(B, *shape)` (float32,
+images in [0, 1], a dictionary or tuple of these for Dict and Tuple) to features `(B, F)`. It costs
+S times what one copy costs.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ _GIVEN: dict[str, type[nn.Module]] = {}  # classes passed as objects, by the nam
 
 
 def name_of(cls: type) -> str:
-    """`package.module:Class`, by which the class is found again."""
+    """Return `package.module:Class`, the name by which the class is found again."""
     name = f"{cls.__module__}:{cls.__qualname__}"
     _GIVEN[name] = cls
     return name
 
 
 def given(name: str) -> bool:
-    """Whether a class was passed as an object, so that its name needs no import."""
+    """Return whether a class was passed as an object, so that its name needs no import."""
     return name in _GIVEN
 
 
 def find(name: str) -> type[nn.Module]:
-    """The class of that name; UserError where there is none."""
+    """Import a class by its name; UserError if it does not exist."""
     if name in _GIVEN:
         return _GIVEN[name]
     module, _, path = name.partition(":")
     try:
-        found: Any = import_module(module)
+        thing: Any = import_module(module)
         for part in path.split("."):
-            found = getattr(found, part)
+            thing = getattr(thing, part)
     except Exception as error:
         raise UserError(f"encoder '{name}': {type(error).__name__}: {first_line(error)}") from None
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+    if not (isinstance(thing, type) and issubclass(thing, nn.Module)):
         raise UserError(f"encoder '{name}' is not a class of torch.nn.Module")
-    return found
+    return thing
 
 
 def seen_space(spec: ObsSpec, space: spaces.Space[Any], parts: Iterator[ObsPart]) -> Any:
-    """The space as the module sees it: images channels first, stacked frames joined."""
+    """Return the space as the module sees it: images channels first, stacked frames joined."""
     if isinstance(space, spaces.Dict):
         return spaces.Dict({k: seen_space(spec, s, parts) for k, s in space.spaces.items()})
     if isinstance(space, spaces.Tuple):
@@ -72,7 +72,7 @@ def seen_space(spec: ObsSpec, space: spaces.Space[Any], parts: Iterator[ObsPart]
 
 
 def seen(spec: ObsSpec, obs: Tensor, space: spaces.Space[Any], parts: Iterator[ObsPart]) -> Any:
-    """Observations `(S, B, *seen)` as the module gets them, but for the seed axis in front."""
+    """Convert observations `(S, B, *seen)` to the module's form, with the seed axis in front."""
     if isinstance(space, spaces.Dict):
         return {k: seen(spec, obs, s, parts) for k, s in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
@@ -93,10 +93,10 @@ def _of_seed(obs: Any, s: int) -> Any:
 
 
 class UserModule(nn.Module):
-    """S copies of a module; their parameters carry the seed axis like all others.
+    """S copies of a module; their parameters have the seed axis like all others.
 
-    Where gradients are wanted it is in training mode, with random numbers (dropout) from a stream
-    per seed; it is in evaluation mode elsewhere: acting, targets, evaluation.
+    It is in training mode when gradients are computed, with random numbers (dropout) from a stream
+    per seed, and in evaluation mode elsewhere: acting, targets, evaluation.
     """
 
     def __init__(self, generators: Generators, spec: ObsSpec, name: str) -> None:
@@ -120,7 +120,7 @@ class UserModule(nn.Module):
             parameter.requires_grad_(own.requires_grad)
 
     def _make(self, cls: type[nn.Module], generator: np.random.Generator) -> nn.Module:
-        """One copy, with first weights from the seed's own stream."""
+        """Make one copy, with initial weights from the seed's own stream."""
         with seeded(int(generator.integers(2**31))):
             try:
                 return cls(seen_space(self.spec, self.spec.space, iter(self.spec.parts))).float()
@@ -128,26 +128,26 @@ class UserModule(nn.Module):
                 raise self._refusal("cannot be made from the observation space", error) from None
 
     def _refusal(self, what: str, error: Exception | None = None) -> UserError:
-        said = f": {type(error).__name__}: {first_line(error)}" if error else ""
-        return UserError(f"encoder '{self.name}' {what}{said}")
+        detail = f": {type(error).__name__}: {first_line(error)}" if error else ""
+        return UserError(f"encoder '{self.name}' {what}{detail}")
 
     def _check(self, copy: nn.Module) -> Found:
-        """Try the module, once for all networks of an agent; refuse what could not train."""
-        known = _TRIED.setdefault(self.spec, {})
-        if self.name not in known:
+        """Try the module, once for all networks of an agent; reject what could not train."""
+        cache = _TRIED.setdefault(self.spec, {})
+        if self.name not in cache:
             other = self._make(type(copy), np.random.default_rng(1))
             try:
-                known[self.name] = trial(copy, other, self.spec, self._see)
+                cache[self.name] = trial(copy, other, self.spec, self._see)
             except Refused as error:
                 raise self._refusal(str(error)) from None
-        return known[self.name]
+        return cache[self.name]
 
     def _see(self, obs: np.ndarray) -> Any:
-        stored = torch.from_numpy(obs).unsqueeze(0)
-        return _of_seed(seen(self.spec, stored, self.spec.space, iter(self.spec.parts)), 0)
+        tensor = torch.from_numpy(obs).unsqueeze(0)
+        return _of_seed(seen(self.spec, tensor, self.spec.space, iter(self.spec.parts)), 0)
 
     def forward(self, obs: Tensor) -> Tensor:
-        """`(S, B, *seen) -> (S, B, F)`."""
+        """Apply each seed's copy, `(S, B, *seen) -> (S, B, F)`."""
         module, training = self.template[0], torch.is_grad_enabled()
         module.train(training)
         if next(module.buffers(), obs).device != obs.device:

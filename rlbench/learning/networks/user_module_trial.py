@@ -1,7 +1,7 @@
-"""A user's own module tried on random observations before it trains in lockstep.
+"""Trial of a user's module on random observations before it trains in lockstep.
 
-Seeds share one module and differ in its parameters only. So features must depend on nothing but
-the observation, the parameters and, in training, torch's, numpy's or Python's global generators.
+Seeds share one module and differ in its parameters only. So features must depend only on the
+observation, the parameters and, in training, the global generators of torch, numpy or Python.
 """
 
 from __future__ import annotations
@@ -26,26 +26,25 @@ _WIDEST = 1e6  # bounds further apart are none
 
 
 class Found(NamedTuple):
-    """What a trial has found."""
+    """Result of a trial."""
 
     features: int  # their width
     draws: tuple[str, ...]  # libraries whose global generators it draws from in training
 
 
 class Refused(UserError):
-    """Why a module could not train; the name of the encoder is put before it."""
+    """Error: the module cannot train; the name of the encoder is put before the reason."""
 
 
 def trial(
     module: nn.Module, other: nn.Module, spec: ObsSpec, see: Callable[[np.ndarray], Any]
 ) -> Found:
-    """Call a module on batches of several sizes; `see` turns stored observations into its input.
+    """Call a module on batches of several sizes; `see` converts stored observations to its input.
 
     `other` is one of the same class, made with other random numbers.
 
     Raises:
-        Refused: it fails, or its features depend on something that seeds do not have to
-            themselves.
+        Refused: It fails, or its features depend on something that seeds do not have to themselves.
     """
     return _Trial(module, spec, see).run(other)
 
@@ -62,18 +61,21 @@ class _Trial:
         modes = (False, True)
         outs = {(i, mode): self.call(obs, mode) for i, obs in enumerate(batches) for mode in modes}
         width = outs[0, False].shape[1]
-        if drawn := self.moved[False]:
+        if sources := self.moved[False]:
             raise Refused(
-                f"draws random numbers ({', '.join(sorted(drawn))}) in evaluation mode too, so "
+                f"draws random numbers ({', '.join(sorted(sources))}) in evaluation mode too, so "
                 "that acting would: use nn.Dropout, or dropout(x, p, self.training)"
             )
         self.check_buffers(other)
         for (i, mode), out in outs.items():
             if out.shape[1] != width:
-                raise Refused(f"gives {width} and {out.shape[1]} features: it must always be one F")
+                raise Refused(
+                    f"returns {width} features for one batch and {out.shape[1]} for another: "
+                    "return the same number for every batch"
+                )
             if not _same(self.call(batches[i], mode), out):
                 raise Refused(
-                    "gives the same observations other features when they are seen again: it keeps "
+                    "returns other features when the same observations come again: it keeps "
                     "something in an attribute or draws from a generator of its own. Use a "
                     "parameter, and torch's random numbers"
                 )
@@ -85,7 +87,7 @@ class _Trial:
         return Found(width, tuple(name for name in LIBRARIES if name in self.moved[True]))
 
     def call(self, obs: np.ndarray, training: bool) -> Tensor:
-        """Features of a batch, always with the same random numbers."""
+        """Return the features of a batch, always with the same random numbers."""
         with seeded(0):
             start = states()
             try:
@@ -102,14 +104,16 @@ class _Trial:
                 f"must return features (B, F): for {len(obs)} observations it returned {shape}"
             )
         self.moved[training] |= {name for name in LIBRARIES if start[name] != end[name]}
-        named = [(key, p) for key, p in self.module.named_parameters() if p.requires_grad]
-        if training and named and out.requires_grad:
-            grads = torch.autograd.grad(out.sum(), [p for _, p in named], allow_unused=True)
-            self.reached |= {key for (key, _), g in zip(named, grads, strict=True) if g is not None}
+        parameters = [(key, p) for key, p in self.module.named_parameters() if p.requires_grad]
+        if training and parameters and out.requires_grad:
+            grads = torch.autograd.grad(out.sum(), [p for _, p in parameters], allow_unused=True)
+            self.reached |= {
+                key for (key, _), g in zip(parameters, grads, strict=True) if g is not None
+            }
         return out.detach()
 
     def check_buffers(self, other: nn.Module) -> None:
-        """Refuse buffers that are not the same for all seeds, and at all times."""
+        """Reject buffers that differ between seeds or change over time."""
         new = dict(other.named_buffers())
         for key, value in self.module.named_buffers():
             if not torch.equal(value, new[key]):
@@ -120,45 +124,45 @@ class _Trial:
                 )
 
     def check_rows(self, obs: np.ndarray, out: Tensor, training: bool) -> None:
-        """Refuse features of an observation that depend on which others stand in the batch."""
+        """Reject features of an observation that depend on the rest of the batch."""
         alone = self.call(obs, training)
         if training and self.moved[True]:
             return  # random numbers depend on the size of a batch
         if not _same(alone, out):
             raise Refused(
-                "gives an observation other features when others are seen with it, as BatchNorm "
+                "returns features that depend on the other observations of a batch, as BatchNorm "
                 "and branches on a whole batch do: use LayerNorm, or torch.where row by row"
             )
 
     def warn(self, before: dict[str, Any]) -> None:
-        """Name what may be a slip, but need not be one."""
+        """Warn about what may be a mistake."""
         name = type(self.module).__qualname__
-        asked = [key for key, p in self.module.named_parameters() if p.requires_grad]
-        if idle := [key for key in asked if key not in self.reached]:
+        trainable = [key for key, p in self.module.named_parameters() if p.requires_grad]
+        if idle := [key for key in trainable if key not in self.reached]:
             _LOG.warning(
                 "encoder %s: no gradient reached %s on %d random observations; they learn only "
                 "from observations that reach them", name, ", ".join(idle), sum(_SIZES),
             )  # fmt: skip
         after = dict(_plain(self.module))
-        if kept := [key for key, value in after.items() if before.get(key) != value]:
+        if changes := [key for key, value in after.items() if before.get(key) != value]:
             _LOG.warning(
                 "encoder %s: calls change %s, which all seeds share: features must not depend on "
-                "it", name, ", ".join(kept),
+                "it", name, ", ".join(changes),
             )  # fmt: skip
 
     def zeros(self) -> np.ndarray:
         return np.zeros((3, *self.spec.seen), self.spec.dtype)
 
     def batches(self) -> Iterator[np.ndarray]:
-        """Random observations as they are stored, always the same."""
+        """Yield random observations as they are stored, always the same."""
         spec, rng = self.spec, np.random.default_rng(0)
         for size in _SIZES:
-            drawn = [spec.array(draw(spec.space, rng)) for _ in range(size * spec.stack)]
-            yield np.stack(drawn).astype(spec.dtype).reshape(size, *spec.seen)
+            observations = [spec.array(draw(spec.space, rng)) for _ in range(size * spec.stack)]
+            yield np.stack(observations).astype(spec.dtype).reshape(size, *spec.seen)
 
 
 def draw(space: spaces.Space[Any], rng: np.random.Generator) -> Any:
-    """A random element of a space: uniform within bounds, normal where there are none."""
+    """Draw a random element of a space: uniform within bounds, normal without."""
     if isinstance(space, spaces.Dict):
         return {key: draw(inner, rng) for key, inner in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
@@ -172,22 +176,22 @@ def draw(space: spaces.Space[Any], rng: np.random.Generator) -> Any:
     assert isinstance(space, spaces.Box)
     whole = not np.issubdtype(space.dtype, np.floating)
     low, high = (bound.astype(np.float64) for bound in (space.low, space.high))
-    bounded = (low > -_WIDEST) & (high < _WIDEST)
-    start, stop = np.where(bounded, low, 0.0), np.where(bounded, high + whole, 1.0)
+    finite = (low > -_WIDEST) & (high < _WIDEST)
+    start, stop = np.where(finite, low, 0.0), np.where(finite, high + whole, 1.0)
     inside = rng.uniform(start, stop)
     normal = np.clip(rng.standard_normal(space.shape), low, high)
-    value = np.where(bounded, np.floor(inside) if whole else inside, normal)
+    value = np.where(finite, np.floor(inside) if whole else inside, normal)
     return value.astype(space.dtype)
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether features are equal but for rounding."""
+    """Return whether features are equal up to rounding."""
     scale = float(other.abs().nan_to_num(0.0, 0.0).max())
     return torch.allclose(one, other, rtol=1e-3, atol=1e-4 * scale + 1e-6, equal_nan=True)
 
 
 def _plain(module: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Numbers and texts among the attributes of a module and those in it, and sizes of lists."""
+    """Yield the numbers, texts and sizes of containers among a module's attributes."""
     for prefix, inner in module.named_modules():
         for key, value in vars(inner).items():
             name = f"{prefix}.{key}".lstrip(".")

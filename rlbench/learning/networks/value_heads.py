@@ -1,8 +1,8 @@
-"""What stands above DQN's encoder: action values, or distributions of returns with that mean.
+"""Heads above DQN's encoder: action values, or distributions of returns whose mean they are.
 
-Each action has Z numbers: one value, atoms' logits (C51), quantiles (QR-DQN), or quantiles at
-fractions that are asked for (IQN). A head knows what they mean, what they say of the next step,
-and how far they are from a target.
+Each action has Z numbers: one value, logits of atoms (C51), quantiles (QR-DQN), or quantiles at
+given fractions (IQN). The head defines what they mean, the target distribution they imply for the
+next step, and their loss.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ from rlbench.learning.networks.noisy import add_noise
 
 
 class HeadConfig(EncoderConfig):
-    """Parameters of what action values are made of; those of another distribution hold for
-    nothing.
-    """
+    """Parameters of the value head; those of another distribution are ignored."""
 
     loss: Literal["huber", "mse"] = field(
         "huber", description="loss of the temporal difference (distributions have their own)"
@@ -40,7 +38,7 @@ class HeadConfig(EncoderConfig):
     noisy: bool = field(
         False,
         description="learned noise in the weights of fully connected layers, which explores "
-        "instead of random actions: exploration_* hold for nothing then (Fortunato et al. 2018)",
+        "instead of random actions: exploration_* are ignored then (Fortunato et al. 2018)",
     )
     noisy_sigma: Float = field(
         0.5, gt=0, description="noisy: first deviation of weights, times 1 / sqrt(inputs)"
@@ -82,11 +80,11 @@ class Head(nn.Module):
 
     @staticmethod
     def numbers_of(c: HeadConfig) -> int:
-        """Z."""
+        """Return Z, the numbers per action."""
         return 1
 
     def combined(self, x: Any, run: Callable[[MLP, Any], Any]) -> Any:
-        """Features (S, B, F) -> numbers (S, B, A, Z), of tensors or arrays alike."""
+        """Map features (S, B, F) to numbers (S, B, A, Z), of tensors or arrays alike."""
         advantage = run(self.advantage, x)
         advantage = advantage.reshape(*x.shape[:2], self.n_actions, self.numbers)
         if self.value is None:
@@ -96,44 +94,44 @@ class Head(nn.Module):
         return value + advantage - advantage.mean(-2)[..., None, :]  # eq. 9
 
     def numbers_at(self, x: Tensor, fraction: Tensor | None = None) -> Tensor:
-        """What is learned, from features `(S, B, F) -> (S, B, A, Z)`; by IQN at these fractions
-        (S, B, Z).
-        """
+        """Map features `(S, B, F) -> (S, B, A, Z)`; for IQN at these fractions (S, B, Z)."""
         return self.combined(x, MLP.forward)
 
     def mean(self, numbers: Any) -> Any:
-        """Action values `(S, B, A, Z) -> (S, B, A)`, of tensors or arrays."""
+        """Average numbers to action values, `(S, B, A, Z) -> (S, B, A)`, of tensors or arrays."""
         return numbers[..., 0]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Action values, `(S, B, F) -> (S, B, A)`."""
+        """Return action values, `(S, B, F) -> (S, B, A)`."""
         return self.mean(self.numbers_at(x))
 
     def greedy(self, x: Tensor, numbers: Tensor) -> Tensor:
-        """Action values from features, or from the numbers computed of them already."""
+        """Return action values from features, or from numbers already computed from them."""
         return self.mean(numbers)
 
     def forward_numpy(self, x: np.ndarray) -> np.ndarray:
-        """`forward` on arrays, for acting."""
+        """Apply `forward` on arrays, for acting."""
         if self.value is None and self.numbers == 1:
             return self.advantage.forward_numpy(x)
         return self.mean(self.combined(x, MLP.forward_numpy))
 
     def outcomes(self, numbers: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Of numbers (S, B, Z): values that the return may have, and their probabilities; without
-        these all are alike.
+        """Return the returns that numbers (S, B, Z) stand for, and their probabilities.
+
+        Without probabilities all are equally likely.
         """
         return numbers, None
 
     def loss(
         self, numbers: Tensor, target: Tensor, mass: Tensor | None, fraction: Tensor | None
     ) -> Tensor:
-        """How far numbers (S, B, Z) are from target outcomes (S, B, M), `(S, B)`."""
+        """Return the loss of numbers (S, B, Z) against target outcomes (S, B, M), `(S, B)`."""
         return losses.LOSSES[self.c.loss](numbers[..., 0], target[..., 0])
 
     def surprise(self, numbers: Tensor, target: Tensor, loss: Tensor) -> Tensor:
-        """By what transitions are prioritised, `(S, B)`: |temporal difference|, or the loss of a
-        distribution (Hessel et al. 2018).
+        """Return the priorities of transitions, `(S, B)`.
+
+        The absolute TD error, or the loss of a distribution (Hessel et al. 2018).
         """
         return loss if self.c.distribution else (target - numbers)[..., 0].abs()
 
@@ -167,12 +165,12 @@ class CategoricalHead(Head):
         self, numbers: Tensor, target: Tensor, mass: Tensor | None, fraction: Tensor | None
     ) -> Tensor:
         mass = torch.ones_like(target) if mass is None else mass  # a reward alone is certain
-        projected = distributional.project(target, mass, self.atoms.to(numbers.device))
-        return distributional.divergence(numbers, projected)
+        projection = distributional.project(target, mass, self.atoms.to(numbers.device))
+        return distributional.divergence(numbers, projection)
 
 
 class QuantileHead(Head):
-    """QR-DQN: values at the midpoints of Z equal shares (Dabney et al. 2018a)."""
+    """QR-DQN: quantiles at the midpoints of Z equal shares (Dabney et al. 2018a)."""
 
     @staticmethod
     def numbers_of(c: HeadConfig) -> int:
@@ -190,9 +188,9 @@ class QuantileHead(Head):
 
 
 class ImplicitQuantileHead(QuantileHead):
-    """IQN: values at any fractions, which are embedded by cosines (Dabney et al. 2018b, eq. 4).
+    """IQN: quantiles at any fractions, embedded by cosines (Dabney et al. 2018b, eq. 4).
 
-    Unlike there, actions are chosen by evenly spread fractions, not by drawn ones: acting and
+    Unlike there, actions are chosen by evenly spread fractions, not by random ones: acting and
     evaluation need no random numbers.
     """
 
@@ -204,7 +202,7 @@ class ImplicitQuantileHead(QuantileHead):
 
     @functools.cached_property
     def even_cosines(self) -> np.ndarray:
-        """(K, E)."""
+        """Cosine embedding of the evenly spread fractions, (K, E)."""
         array: np.ndarray = torch.cos(self.even[:, None] * self.waves).numpy()
         return array
 
@@ -217,18 +215,18 @@ class ImplicitQuantileHead(QuantileHead):
         if fraction is None:
             fraction = self.even.to(x.device).expand(lead[0], 1, -1)
         cosines = torch.cos(fraction[..., None] * self.waves.to(x.device))  # (S, B or 1, N, E)
-        seen = torch.relu(self.embedding.forward(cosines.flatten(1, 2)))
-        mixed = x.unsqueeze(2) * seen.unflatten(1, fraction.shape[1:])  # (S, B, N, F)
-        numbers = self.combined(mixed.flatten(1, 2), MLP.forward)  # (S, B N, A, 1)
+        embedded = torch.relu(self.embedding.forward(cosines.flatten(1, 2)))
+        product = x.unsqueeze(2) * embedded.unflatten(1, fraction.shape[1:])  # (S, B, N, F)
+        numbers = self.combined(product.flatten(1, 2), MLP.forward)  # (S, B N, A, 1)
         return numbers.unflatten(1, (lead[1], -1)).squeeze(-1).mT
 
     def greedy(self, x: Tensor, numbers: Tensor) -> Tensor:
         return self.forward(x)
 
     def forward_numpy(self, x: np.ndarray) -> np.ndarray:
-        seen = np.maximum(self.embedding.forward_numpy(self.even_cosines), 0.0)  # (S, K, F)
-        mixed = x[:, :, None] * seen[:, None]  # (S, N, K, F)
-        numbers = self.combined(mixed.reshape(len(x), -1, x.shape[-1]), MLP.forward_numpy)
+        embedded = np.maximum(self.embedding.forward_numpy(self.even_cosines), 0.0)  # (S, K, F)
+        product = x[:, :, None] * embedded[:, None]  # (S, N, K, F)
+        numbers = self.combined(product.reshape(len(x), -1, x.shape[-1]), MLP.forward_numpy)
         return numbers.reshape(*x.shape[:2], -1, self.n_actions).mean(2)
 
 
@@ -241,7 +239,7 @@ HEADS: dict[str | None, type[Head]] = {
 
 
 class ValueNetwork(QNetwork):
-    """Action values of S seeds as DQN learns them: any encoder, any head, perhaps noisy."""
+    """Q-network of DQN: any encoder, any head, and optional noise."""
 
     head: Head
 

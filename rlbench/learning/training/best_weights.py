@@ -1,7 +1,7 @@
-"""The best weights of each seed so far: early stopping without stopping.
+"""Best weights of each seed so far: early stopping without ending the training.
 
-Seeds in lockstep train to a common end; stopping one would be no saving, and freezing it by a loss
-of 0 is none, since its optimiser still has momentum.
+Seeds in lockstep train to a common end: stopping one would save no time, and a loss of 0 would not
+freeze it, since its optimiser still has momentum.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from rlbench.learning.networks.stack import StackedParameters
 
 
 class BestWeights:
-    """Weights (S, P) and the scores (S,) that they reached; -inf before the first."""
+    """Weights (S, P) and their scores (S,); -inf before the first."""
 
     def __init__(self, stack: StackedParameters) -> None:
         self.weights = stack.data.clone()
         self.score = np.full(len(stack.data), -np.inf)
 
     def update(self, stack: StackedParameters, score: np.ndarray) -> None:
-        """Take over the weights of seeds that are better than before; the earlier one of equals."""
+        """Copy the weights of seeds that are better than before; ties keep the earlier ones."""
         better = score > self.score
         self.score = np.where(better, score, self.score)
         rows = torch.from_numpy(np.flatnonzero(better)).to(stack.data.device)
         self.weights[rows] = stack.data[rows]
 
     def restore_best(self, stack: StackedParameters) -> None:
-        """Give back the best weights of every seed that has some."""
+        """Restore the best weights of every seed that has some."""
         rows = torch.from_numpy(np.flatnonzero(np.isfinite(self.score))).to(stack.data.device)
         stack.data[rows] = self.weights[rows]
 

@@ -1,4 +1,4 @@
-"""A progress bar for `learn(progress_bar=True)`."""
+"""Progress bar of `learn(progress_bar=True)`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rlbench.rows import Heartbeat, Row
 
 
 def bar(rows: Iterator[Row], total: int) -> Iterator[Row]:
-    """The same rows, with a bar of steps on the terminal while they pass."""
-    with Progress() as shown:
-        task = shown.add_task("learn", total=total)
+    """Yield the rows unchanged, with a bar of steps on the terminal."""
+    with Progress() as progress:
+        task = progress.add_task("learn", total=total)
         for row in rows:
             if isinstance(row, Heartbeat):
-                shown.update(task, completed=row.step)
+                progress.update(task, completed=row.step)
             yield row

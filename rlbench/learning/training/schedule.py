@@ -1,4 +1,4 @@
-"""When training evaluates and when it ends, and what every trainer provides."""
+"""Schedule of training and evaluation, and the interface of trainers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rlbench.rows import Row
 
 
 class TrainingSchedule(NamedTuple):
-    """How long to train and what to measure. All counts are env steps per seed, or episodes."""
+    """Length of training and evaluation points. All counts are env steps per seed, or episodes."""
 
     total_timesteps: int
     eval_freq: int | None = None  # None: ten points; 0: never
@@ -30,16 +30,16 @@ class TrainingSchedule(NamedTuple):
 
     @property
     def limit(self) -> StepLimit:
-        """How long an evaluation episode may last."""
+        """Return the step limit of evaluation episodes."""
         return StepLimit(self.eval_max_steps, default_eval_max_steps(self.total_timesteps))
 
     def every(self) -> int:
-        """Env steps between two evaluations; 0 where there are none."""
+        """Return the env steps between two evaluations; 0 without any."""
         return default_eval_freq(self.total_timesteps) if self.eval_freq is None else self.eval_freq
 
 
 class TrainerProtocol(Protocol):
-    """What computes a part: `rows()` runs it, state is saved and restored where it may be."""
+    """Interface of trainers: `rows()` trains a part, state can be saved and restored."""
 
     resume_note: str  # what a person is told where `restore` could not go on exactly
 
@@ -58,5 +58,5 @@ class TrainerProtocol(Protocol):
 
 
 def overflow_allowed() -> np.errstate:
-    """Around training: a seed on its way to infinity is found by its weights, not by warnings."""
+    """Silence overflow warnings: diverging seeds are detected by their weights."""
     return np.errstate(over="ignore", invalid="ignore")

@@ -1,4 +1,4 @@
-"""Where the time of training goes: seconds by what they were spent on."""
+"""Profile of the training time: seconds by activity."""
 
 from __future__ import annotations
 
@@ -12,42 +12,43 @@ PARTS = ("env", "act", "replay", "update", "evaluation", "logging")
 
 
 class TimeProfile:
-    """Seconds by part; `logging` is what remains of the time that passed."""
+    """Seconds by activity; `logging` is the remainder."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(PARTS, 0.0)
         self.passed, self.mark = 0.0, time.perf_counter()
 
     def start(self) -> None:
-        """Time passes from now on."""
+        """Start the clock."""
         self.mark = time.perf_counter()
 
-    def step(self, begun: float, acted: float, stepped: float, update: float) -> None:
-        """Take in one step: when it began, an action was chosen and environments had stepped, and
-        the seconds of updates since.
+    def step(self, start: float, action_time: float, env_time: float, update: float) -> None:
+        """Add one step from its times: begin, action chosen, environments stepped.
+
+        `updating` are the seconds of updates since the last step.
         """
-        spent = self.seconds
-        spent["act"] += acted - begun
-        spent["env"] += stepped - acted
-        spent["update"] += update
-        spent["replay"] += time.perf_counter() - stepped - update
+        seconds = self.seconds
+        seconds["act"] += action_time - start
+        seconds["env"] += env_time - action_time
+        seconds["update"] += update
+        seconds["replay"] += time.perf_counter() - env_time - update
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:
-        """Within, time goes to evaluation."""
-        begun = time.perf_counter()
+        """Attribute the time within the block to evaluation."""
+        start = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds["evaluation"] += time.perf_counter() - begun
+            self.seconds["evaluation"] += time.perf_counter() - start
 
     def read(self) -> dict[str, float]:
-        """Seconds by part, up to now."""
+        """Return the seconds by activity, up to now."""
         now = time.perf_counter()
         self.passed, self.mark = self.passed + now - self.mark, now
-        known = sum(spent for part, spent in self.seconds.items() if part != "logging")
-        self.seconds["logging"] = max(self.passed - known, 0.0)
-        return {part: round(spent, 3) for part, spent in self.seconds.items()}
+        accounted = sum(amount for part, amount in self.seconds.items() if part != "logging")
+        self.seconds["logging"] = max(self.passed - accounted, 0.0)
+        return {part: round(amount, 3) for part, amount in self.seconds.items()}
 
     def state(self) -> dict[str, float]:
         return self.read()

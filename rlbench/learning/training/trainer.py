@@ -1,4 +1,4 @@
-"""Training as a generator of rows: agent, lanes and the sealed evaluation, and nothing else."""
+"""Training loop as a generator of rows: agent, lanes and the sealed evaluation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WINDOW = 100  # training episodes that rollout/ep_rew_mean averages over
 
 
 class Trainer:
-    """One lockstep program from its first to its last step; `rows()` runs it."""
+    """Lockstep program of several seeds, from the first to the last step."""
 
     seed_seconds: dict[int, float] | None = None
     resume_note = "open episodes began anew: this environment cannot be restored"
@@ -49,7 +49,7 @@ class Trainer:
         return self.agent.num_timesteps
 
     def rows(self) -> Iterator[Row]:
-        """Train to the end. State may be saved where a safe Tick is yielded, and nowhere else."""
+        """Train to the end. State may be saved only when a safe Heartbeat is yielded."""
         agent, plan = self.agent, self.plan
         every, log_every = plan.every(), max(plan.total_timesteps // plan.log_points, 1)
         self.split.start()
@@ -66,9 +66,9 @@ class Trainer:
         clock = last_tick = time.perf_counter()
         metrics: Metrics = {}
         while agent.seeds and agent.num_timesteps < plan.total_timesteps:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             action = agent.act(self.lanes.obs)
-            acted = time.perf_counter()
+            action_time = time.perf_counter()
             try:
                 step = self.lanes.step(action)
             except SeedFailure as error:
@@ -77,9 +77,9 @@ class Trainer:
                 if not rows or error.step is None:
                     break
                 step = error.step.rows(rows)
-            stepped, updating = time.perf_counter(), agent.update_seconds()
+            env_time, updating = time.perf_counter(), agent.update_seconds()
             metrics = agent.observe(step)
-            self.split.step(begun, acted, stepped, agent.update_seconds() - updating)
+            self.split.step(start, action_time, env_time, agent.update_seconds() - updating)
             if self.lanes.finished:
                 yield from self._finished(self.seconds + time.perf_counter() - clock)
             logging, looking = (
@@ -137,8 +137,8 @@ class Trainer:
                     yield Metric(seed, step, key, sum(end[i] for end in recent) / len(recent))
             yield Metric(seed, step, "time/fps", round(fps, 1))
             yield Metric(seed, step, "time/time_elapsed", round(self.seconds, 3))
-            for part, spent in split.items():
-                yield Metric(seed, step, f"time/{part}", spent)
+            for part, amount in split.items():
+                yield Metric(seed, step, f"time/{part}", amount)
 
     def _evaluate(self, phase: str, episodes: int) -> Iterator[Row]:
         broken: evaluation_rows.Broken = {}
@@ -163,7 +163,7 @@ class Trainer:
         yield from self._drop_seeds({row: ("diverged", reason) for row, reason in reasons.items()})
 
     def _drop_seeds(self, broken: dict[int, tuple[str, str]]) -> Iterator[Row]:
-        """End the seeds in these rows, and go on with the others."""
+        """End the seeds in these rows, and continue with the others."""
         if not broken:
             return
         for row, (status, reason) in sorted(broken.items()):
@@ -191,7 +191,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on where `state` was taken; False where open episodes had to be begun anew."""
+        """Continue from a `state`; False if open episodes had to be restarted."""
         alive = [self.agent.seeds.index(seed) for seed in state["seeds"]]
         if len(alive) < len(self.agent.seeds):
             self.agent.keep_seeds(alive)

@@ -24,10 +24,10 @@ _TIMES = ("time/fps", "time/time_elapsed")
 
 
 class TrainingLog:
-    """Prints rows of training as they pass; it reads them only, so that no number changes."""
+    """Printer of tables from the rows of training, without effect on results."""
 
     def __init__(self, agent: AgentCore, total_timesteps: int, interval: int | None) -> None:
-        """Print a table each time another `interval` hundredths of training have passed."""
+        """Print a table after every `interval` percent of training."""
         self.seeds, self.total, self.interval = agent.seeds, total_timesteps, interval
         self.console = console()
         self.metrics: list[Metric] = []  # of one step
@@ -50,7 +50,7 @@ class TrainingLog:
             )
 
     def take(self, row: Row) -> None:
-        """Take in one row; print what is complete."""
+        """Process one row, and print a table if it is complete."""
         if isinstance(row, Metric):
             if self.metrics and self.metrics[0].step != row.step:
                 self._flush()
@@ -63,19 +63,19 @@ class TrainingLog:
             self.ended[row.seed] = row
 
     def end(self, step: int) -> None:
-        """Print how each seed ended; `step` is where seeds are that did not end by themselves."""
+        """Print how each seed ended; `step` is that of seeds still running."""
         self._flush()
         for seed in self.seeds:
             row = self.ended.get(seed)
             if row is None:
-                said = f"stopped by the callback at step {step:,}"
+                line = f"stopped by the callback at step {step:,}"
             elif row.status == "done":
-                said = f"done after {row.step:,} steps"
+                line = f"done after {row.step:,} steps"
             else:
-                said = f"{row.status}: {first_line(row.reason)}"
+                line = f"{row.status}: {first_line(row.reason)}"
             if seed in self.returns:
-                said += f", ep_rew_mean {number_text(self.returns[seed])}"
-            self._print(f"seed {seed}: {said}")
+                line += f", ep_rew_mean {number_text(self.returns[seed])}"
+            self._print(f"seed {seed}: {line}")
 
     def _flush(self) -> None:
         if self.metrics:
@@ -92,14 +92,14 @@ class TrainingLog:
                 self.returns[row.seed] = row.value
         step, seeds = rows[0].step, list(dict.fromkeys(row.seed for row in rows))
         # Metrics come at most a hundredth, rounded down, before the step that is meant.
-        reached = (step + max(self.total // 100, 1) - 1) * 100 // max(self.total, 1)
-        due = min(reached, 100) // (self.interval or LOG_INTERVAL)
+        percent = (step + max(self.total // 100, 1) - 1) * 100 // max(self.total, 1)
+        due = min(percent, 100) // (self.interval or LOG_INTERVAL)
         if due == self.tables.get(seeds[0], 0):
             return
         self.tables |= dict.fromkeys(seeds, due)
-        shown = {key: _mean(each) for key, each in values.items() if not key.startswith("time/")}
-        shown |= {key: str(round(values[key][0])) for key in _TIMES if key in values}
-        self._table(seeds, step, shown)
+        entries = {key: _mean(each) for key, each in values.items() if not key.startswith("time/")}
+        entries |= {key: str(round(values[key][0])) for key in _TIMES if key in values}
+        self._table(seeds, step, entries)
 
     def _evaluation(self, rows: Sequence[Evaluation]) -> None:
         seeds = list(dict.fromkeys(row.seed for row in rows))
@@ -110,17 +110,17 @@ class TrainingLog:
                 for seed in seeds
             ])  # fmt: skip
 
-        shown = {"eval/mean_reward": mean("ret"), "eval/mean_ep_length": mean("length")}
+        entries = {"eval/mean_reward": mean("ret"), "eval/mean_ep_length": mean("length")}
         if rows[0].split != "episodes":
-            shown["eval/accuracy"] = mean("accuracy")
-        self._table(seeds, rows[0].step, shown)
+            entries["eval/accuracy"] = mean("accuracy")
+        self._table(seeds, rows[0].step, entries)
 
-    def _table(self, seeds: Sequence[int], step: int, shown: dict[str, str]) -> None:
+    def _table(self, seeds: Sequence[int], step: int, entries: dict[str, str]) -> None:
         cells = []
         if len(seeds) < len(self.seeds):
             cells.append(("seeds", cut(", ".join(map(str, seeds)), 30)))
         group = ""
-        for key, text in sorted({**shown, "time/total_timesteps": str(step)}.items()):
+        for key, text in sorted({**entries, "time/total_timesteps": str(step)}.items()):
             name, _, rest = key.partition("/")
             if name != group:
                 cells.append((f"{name}/", ""))
@@ -133,19 +133,20 @@ class TrainingLog:
 
 
 def preset_hint(agent: AgentCore) -> str:
-    """How to get the tuned parameters of this environment; empty if there are none or they are
-    in use.
+    """Explain how to use the preset of this environment.
+
+    Empty if there is none, or it is in use.
     """
     name, cls = agent.name(), type(agent)
     presets = registry.presets(name)
     preset = registry.preset_name(agent.env_name, presets)
     if preset is None or registry.agent_class(name) is not cls:
         return ""
-    tuned, _ = cls.adapted(presets[preset], agent.config.changed())
-    envs = tuned.get("n_envs", agent.n_envs)
-    tuned = {key: value for key, value in tuned.items() if key in cls.Config.model_fields}
-    wanted = cls.Config.build(name, tuned)
-    same = all(getattr(wanted, key) == getattr(agent.config, key) for key in tuned)
+    parameters, _ = cls.adapted(presets[preset], agent.config.changed())
+    envs = parameters.get("n_envs", agent.n_envs)
+    parameters = {key: value for key, value in parameters.items() if key in cls.Config.model_fields}
+    preset_config = cls.Config.build(name, parameters)
+    same = all(getattr(preset_config, key) == getattr(agent.config, key) for key in parameters)
     if same and envs == agent.n_envs:
         return ""
     return (
@@ -156,8 +157,9 @@ def preset_hint(agent: AgentCore) -> str:
 
 
 def opened(agent: AgentCore, total_timesteps: int, interval: int | None) -> TrainingLog | None:
-    """The log of an agent with `verbose`; others only put the hint at a preset into the log
-    `rlbench`, at level INFO.
+    """Return the log of an agent with `verbose`, or None.
+
+    Without `verbose` the hint at a preset is logged to `rlbench` at level INFO.
     """
     if agent.verbose:
         return TrainingLog(agent, total_timesteps, interval)
@@ -167,7 +169,7 @@ def opened(agent: AgentCore, total_timesteps: int, interval: int | None) -> Trai
 
 
 def _mean(values: Sequence[float]) -> str:
-    """The mean over seeds, with the lowest and highest where they differ."""
+    """Format the mean over seeds, with the lowest and highest if they differ."""
     low, high = min(values), max(values)
     if low == high and low.is_integer():
         return f"{low:,.0f}"
@@ -179,6 +181,8 @@ def _mean(values: Sequence[float]) -> str:
 
 def _framed(cells: Iterable[tuple[str, str]]) -> str:
     cells = list(cells)
-    left, right = (max(len(cell[side]) for cell in cells) for side in (0, 1))
-    line = "-" * (left + right + 7)
-    return "\n".join([line, *(f"| {a:<{left}} | {b:<{right}} |" for a, b in cells), line])
+    name_width, value_width = (max(len(cell[side]) for cell in cells) for side in (0, 1))
+    line = "-" * (name_width + value_width + 7)
+    return "\n".join(
+        [line, *(f"| {a:<{name_width}} | {b:<{value_width}} |" for a, b in cells), line]
+    )

@@ -46,7 +46,7 @@ from rlbench.peers.sb3.trainer import SequentialTrainer
 
 
 class Peer(Agent):
-    """S models of Stable-Baselines3; a subclass says which, and translates settings."""
+    """S models of Stable-Baselines3; a subclass chooses which, and translates settings."""
 
     Config: ClassVar[Any] = PeerConfig
     algorithm: ClassVar[str]  # `module.Class`
@@ -58,17 +58,17 @@ class Peer(Agent):
 
     @classmethod
     def arguments(cls, config: Any, n_envs: int) -> dict[str, Any]:
-        """What the class is made with, besides what every peer has."""
+        """Return the arguments of the model besides those common to all peers."""
         raise NotImplementedError
 
     @classmethod
     def samples_of(cls, config: Any, n_envs: int, updates: int) -> int:
-        """Transitions learned from in so many updates, as the library counts updates."""
+        """Count the transitions learned from, given the library's number of updates."""
         raise NotImplementedError
 
     @classmethod
     def choose_device(cls, name: str | torch.device, work: Any) -> torch.device:
-        """`auto` is the CPU, which the library recommends for small networks."""
+        """Choose the CPU for `auto`, as the library recommends for small networks."""
         return pick_device("cpu" if name == "auto" else name)
 
     @classmethod
@@ -79,7 +79,7 @@ class Peer(Agent):
     def adapted(
         cls, preset: dict[str, Any], given: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A preset of our agent without what the library cannot; its defaults need but a budget."""
+        """Remove from a preset what the library cannot do; its defaults need only a budget."""
         if given.get("settings") == "defaults":
             return {key: preset[key] for key in ("n_timesteps", "epochs") if key in preset}, {}
         like, cannot = cls.Config.like(), {}
@@ -96,7 +96,7 @@ class Peer(Agent):
     def networks_bytes(
         cls, config: Any, spec: Any, action_space: Any, n_envs: int
     ) -> dict[str, int]:
-        """What networks and updates of one seed take, as those of our agent do."""
+        """Estimate the bytes of networks and updates of one seed, as for our agents."""
         home = importlib.import_module(f"rlbench.agents.{config.ours.replace('-', '_')}")
         kinds = (kind for kind in vars(home).values() if isinstance(kind, type))
         ours: Any = next(kind for kind in kinds if kind.__module__ == home.__name__
@@ -130,11 +130,11 @@ class Peer(Agent):
         self.learned_from = dict.fromkeys(self.seeds, 0)
 
     def policy_arguments(self) -> dict[str, Any]:
-        """What the policy class is made with, beside spaces and learning rate."""
+        """Return the arguments of the policy class besides spaces and learning rate."""
         return networks.arguments(self.spec, self.config, self.actor_critic)
 
     def make(self, seed: int, env: Any) -> Any:
-        """The library's model of one seed, over its vectorised environments."""
+        """Make the library's model of one seed, over its vectorised environments."""
         rate = falling(self.config.learning_rate, self.config.lr_schedule)
         return library(self.algorithm)(
             self.policy_name,
@@ -147,16 +147,16 @@ class Peer(Agent):
         )
 
     def trainer(self, plan: TrainingSchedule) -> SequentialTrainer:
-        """One seed after the other, each in one `learn`."""
+        """Make the trainer, which trains one seed after the other."""
         return SequentialTrainer(self, plan)
 
     def drop(self, seed: int) -> None:
-        """Go on without a seed that failed or diverged."""
+        """Drop a seed that failed or diverged."""
         self.seeds = tuple(other for other in self.seeds if other != seed)
         self.learned.pop(seed, None)
 
     def keep_learned(self, seed: int, weights: dict[str, np.ndarray], moments: Any) -> None:
-        """Take over what a seed has learned."""
+        """Store what a seed has learned."""
         self.learned[seed] = {"weights": weights, "moments": moments}
         self._live = None
 
@@ -168,22 +168,22 @@ class Peer(Agent):
         return ExternalPolicy(seeds, self.spec, predictors, random=random)
 
     def of(self, seed: int) -> dict[str, Any]:
-        """What a seed has learned."""
+        """Return what a seed has learned."""
         if seed not in self.learned:
             raise UserError(f"seed {seed} of {self.name()} has not been trained: call learn")
         return self.learned[seed]
 
     def _predictor(self, seed: int) -> Any:
-        learned = self.of(seed)
+        weights = self.of(seed)
         turn = networks.turned(self.spec, self.config)
         kind = library(self.algorithm).policy_aliases[self.policy_name]
         space = networks.seen_by_library(self.spec, self.config)
         with streams_kept(self.device):
-            made = kind(space, self.action_space, lambda _: 0.0, **self.policy_arguments())
-        made.load_state_dict(
-            {key: torch.as_tensor(value) for key, value in learned["weights"].items()}
+            policy = kind(space, self.action_space, lambda _: 0.0, **self.policy_arguments())
+        policy.load_state_dict(
+            {key: torch.as_tensor(value) for key, value in weights["weights"].items()}
         )
-        return networks.ObservationAwarePolicy(made.to(self.device), learned["moments"], turn)
+        return networks.ObservationAwarePolicy(policy.to(self.device), weights["moments"], turn)
 
     def live_policy(self) -> ExternalPolicy:
         if self._live is None:
@@ -220,7 +220,7 @@ class Peer(Agent):
 
 
 def _stacked(trees: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The same entries of all seeds, with the seed axis first."""
+    """Stack the entries of all seeds along a first axis."""
     return {key: np.stack([tree[key] for tree in trees]) for key in trees[0]}
 
 

@@ -1,4 +1,4 @@
-"""Settings of peers: what Stable-Baselines3 can be told, and what it does untold."""
+"""Settings of peers, and their translation to Stable-Baselines3."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NO_MEMORY = "this agent has no memory"
 
 
 class PeerConfig(config.Config):
-    """What no peer of Stable-Baselines3 can be told, and whose settings are used.
+    """Settings that no peer of Stable-Baselines3 supports, and the choice of defaults.
 
-    A field that has one value only says in its description why; a mistake repeats it.
+    The description of a field with a single value says why; error messages repeat it.
     """
 
     ours: ClassVar[str]  # our agent, whose parameters these are
@@ -50,34 +50,34 @@ class PeerConfig(config.Config):
 
     @classmethod
     def like(cls) -> type[config.Config]:
-        """The parameters of our agent: the next in line that are no peer's."""
+        """Return the parameter class of our agent: the next in the MRO that is no peer's."""
         kinds = (kind for kind in cls.__mro__ if issubclass(kind, config.Config))
         return next(kind for kind in kinds if not issubclass(kind, PeerConfig))
 
     @classmethod
     def reason(cls, name: str, value: Any) -> str:
-        """What the library lacks, where our agent takes the value."""
+        """Explain what the library lacks, if our agent takes the value."""
         try:
             cls.like()(**{name: value})
         except ValidationError:
             return ""
-        said = cls.model_fields[name].description
-        return f": {said}; leave it out, or run {cls.ours}, which can"
+        description = cls.model_fields[name].description
+        return f": {description}; leave it out, or run {cls.ours}, which can"
 
     @classmethod
     def build(cls, owner: str, values: dict[str, Any]) -> Any:
-        """As `Config.build`; under `settings=defaults` what is not said is the library's."""
+        """Build as `Config.build`; under `settings=defaults` defaults are the library's."""
         usual = cls.usual() if values.get("settings") == "defaults" else {}
         return super().build(owner, {**usual, **values})
 
     @classmethod
     def usual(cls) -> dict[str, Any]:
-        """The library's own defaults, under our names."""
+        """Return the library's own defaults, under our names."""
         raise NotImplementedError
 
 
 def library(name: str) -> Any:
-    """`module.Class` of Stable-Baselines3 or its contrib package; UserError where it is missing."""
+    """Import `module.Class` of Stable-Baselines3 or sb3-contrib; UserError if it is missing."""
     module, _, attribute = name.rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute)
@@ -88,14 +88,14 @@ def library(name: str) -> Any:
 
 
 def defaults_of(algorithm: str, names: Sequence[str]) -> dict[str, Any]:
-    """Default values of a class's arguments, of those that are named."""
-    known = inspect.signature(library(algorithm)).parameters
-    found = {name: known[name].default for name in names if name in known}
-    return {name: value for name, value in found.items() if value is not inspect.Parameter.empty}
+    """Return the default values of some arguments of a class."""
+    parameters = inspect.signature(library(algorithm)).parameters
+    defaults = {name: parameters[name].default for name in names if name in parameters}
+    return {name: value for name, value in defaults.items() if value is not inspect.Parameter.empty}
 
 
 def falling(first: float, schedule: str) -> Any:
-    """A value by the share of the horizon that is left, as Stable-Baselines3 asks for it."""
+    """Return a schedule of the remaining share of training, as Stable-Baselines3 expects."""
     if schedule == "linear":
         return lambda left: first * left
     if schedule == "cosine":

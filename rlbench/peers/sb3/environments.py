@@ -14,10 +14,10 @@ from rlbench.user_code.calls import UserCodeError
 
 
 class Lane(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """A training environment: its first reset has our lane's reset seed; its ends are listed.
+    """Training environment: its first reset uses our lane's reset seed, and ends are listed.
 
-    Raises Fault where an action, a reward or an observation is NaN or infinite, and for all else
-    that `rlbench.learning.environments.calls` looks for.
+    Raises UserCodeError for NaN or infinity in actions, rewards and observations, and for
+    everything else that `rlbench.learning.environments.calls` checks.
     """
 
     def __init__(
@@ -32,26 +32,26 @@ class Lane(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         seed, self.reset_seed = self.reset_seed, None
-        stored, (obs, info) = self.calls.reset(self.env, seed=seed, options=options)
-        self._check(stored)
+        reading, (obs, info) = self.calls.reset(self.env, seed=seed, options=options)
+        self._check(reading)
         self.ret, self.length = 0.0, 0
         return obs, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         if self.acts_floats and not np.isfinite(action).all():
             raise UserCodeError("diverged", BAD_ACTION)
-        stored, reward, ended, cut, (obs, *_, info) = self.calls.step(self.env, action)
-        self._check(stored)
+        reading, reward, terminated, truncated, (obs, *_, info) = self.calls.step(self.env, action)
+        self._check(reading)
         self.ret += reward
         self.length += 1
-        if ended or cut:
+        if terminated or truncated:
             self.ends.append((self.ret, self.length))
-        return obs, reward, ended, cut, info
+        return obs, reward, terminated, truncated, info
 
-    def _check(self, stored: Any) -> None:
+    def _check(self, reading: Any) -> None:
         if self.floats:
             # The product takes a third of the time; it may also overflow by itself.
-            sound = math.isfinite(np.vdot(stored, stored)) or np.isfinite(stored).all()
+            sound = math.isfinite(np.vdot(reading, reading)) or np.isfinite(reading).all()
             if not sound:
                 raise UserCodeError("diverged", BAD_OBSERVATION)
 

@@ -1,4 +1,4 @@
-"""Our networks in Stable-Baselines3's terms, and what its policies see and draw."""
+"""Our networks in Stable-Baselines3's terms, and the observations its policies read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EPSILON, CLIP = 1e-8, 10.0  # of VecNormalize
 
 
 def optimizer(name: str, weight_decay: float, eps: float | None) -> dict[str, Any]:
-    """Class and arguments of torch's optimiser that does what ours of that name does."""
+    """Return class and arguments of torch's optimiser that is equivalent to ours."""
     kinds: dict[str, tuple[Any, dict[str, Any]]] = {
         "adam": (torch.optim.Adam, {"eps": eps or 1e-8}),
         "adamw": (torch.optim.AdamW, {"eps": eps or 1e-8}),
@@ -36,11 +36,11 @@ def optimizer(name: str, weight_decay: float, eps: float | None) -> dict[str, An
 
 
 def arguments(spec: ObsSpec, config: Any, actor_critic: bool) -> dict[str, Any]:
-    """`policy_kwargs` that make the network which `config` describes."""
+    """Return the `policy_kwargs` that make the network which `config` describes."""
     c, image = config, picture(spec, config)
     kinds = [kind_for(image, c.cnn)] if image else []
     arch, heads = c.arch(kinds, False), c.heads()
-    chosen: dict[str, Any] = {
+    policy_kwargs: dict[str, Any] = {
         "activation_fn": ACTIVATIONS[c.activation],
         **optimizer(c.optimizer, c.weight_decay, 1e-5 if actor_critic else None),
     }
@@ -48,38 +48,38 @@ def arguments(spec: ObsSpec, config: Any, actor_critic: bool) -> dict[str, Any]:
     both = actor_critic and shared(spec, c)
     below = image is not None or cell is not None or both  # where the fully connected layers go
     if below:
-        chosen["features_extractor_class"] = StackedExtractor
-        chosen["features_extractor_kwargs"] = {
+        policy_kwargs["features_extractor_class"] = StackedExtractor
+        policy_kwargs["features_extractor_kwargs"] = {
             "kind": kinds[0] if image else None,
             "arch": arch,
             # NatureCNN has relu.
             "activation": nn.ReLU if own and (image or cell) else ACTIVATIONS[c.activation],
         }
-    chosen["net_arch"] = list(heads if below else (*arch, *heads))
+    policy_kwargs["net_arch"] = list(heads if below else (*arch, *heads))
     if actor_critic:
-        chosen |= {"ortho_init": c.ortho_init, "log_std_init": c.log_std_init}
+        policy_kwargs |= {"ortho_init": c.ortho_init, "log_std_init": c.log_std_init}
         if below:
-            chosen["share_features_extractor"] = own or both
+            policy_kwargs["share_features_extractor"] = own or both
     if cell is not None:  # what is shared learns from the actor's gradient alone
         one = both and not own
-        chosen |= {"lstm_hidden_size": c.hidden_size}
-        chosen |= {"shared_lstm": one, "enable_critic_lstm": not one}
-    return chosen
+        policy_kwargs |= {"lstm_hidden_size": c.hidden_size}
+        policy_kwargs |= {"shared_lstm": one, "enable_critic_lstm": not one}
+    return policy_kwargs
 
 
 def picture(spec: ObsSpec, config: Any) -> tuple[int, int, int] | None:
-    """(channels, height, width) of what convolutions are to see, if any are."""
+    """Return (channels, height, width) that convolutions read, or None without any."""
     return None if parse(config.encoder)[0] == "mlp" else spec.parts[0].image
 
 
 def shared(spec: ObsSpec, config: Any) -> bool:
-    """Whether actor and critic have one encoder."""
+    """Return whether actor and critic share one encoder."""
     both = config.share_encoder
     return picture(spec, config) is not None if both is None else both
 
 
 def check(name: str, space: spaces.Space[Any], config: Any) -> None:
-    """Refuse observations that the library's policies would not read as ours do."""
+    """Reject observations that the library's policies would not read as ours do."""
     if not isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete):
         raise UserError(f"{name} reads Box, Discrete and MultiDiscrete observations, not {space}")
     if np.any(getattr(space, "start", 0)):
@@ -109,25 +109,26 @@ def check(name: str, space: spaces.Space[Any], config: Any) -> None:
 
 
 def turned(spec: ObsSpec, config: Any) -> bool:
-    """Whether images have to be turned, so that their channels are first."""
+    """Return whether images must be transposed to put channels first."""
     return picture(spec, config) is not None and spec.parts[0].channels_last
 
 
 def channels_first(env: Any, spec: ObsSpec, config: Any) -> Any:
-    """The vectorised environment with images read as we do. The library takes the shortest axis for
-    channels, and leaves alone what is wrapped already.
+    """Wrap the vectorised environment so that images are read as by our agents.
+
+    The library takes the shortest axis for channels, and skips what is wrapped already.
     """
     if picture(spec, config) is None:
         return env
     wrapper = importlib.import_module("stable_baselines3.common.vec_env").VecTransposeImage
-    wrapped = wrapper(env, skip=True)
-    wrapped.skip = not turned(spec, config)
-    wrapped.observation_space = seen_by_library(spec, config)
-    return wrapped
+    outer = wrapper(env, skip=True)
+    outer.skip = not turned(spec, config)
+    outer.observation_space = seen_by_library(spec, config)
+    return outer
 
 
 def seen_by_library(spec: ObsSpec, config: Any) -> spaces.Space[Any]:
-    """The observation space behind the library's wrappers: images have their channels first."""
+    """Return the observation space behind the library's wrappers, with images channels first."""
     space = spec.space
     if picture(spec, config) is not None:
         return spaces.Box(0, 255, spec.parts[0].image, np.uint8)
@@ -143,7 +144,7 @@ def _preprocessing(name: str) -> Any:
 
 
 class StackedExtractor(nn.Module):
-    """The encoder below a memory or heads: convolutions of that kind, and layers above them."""
+    """Encoder below a recurrent cell or heads: convolutions and the layers above them."""
 
     def __init__(
         self,
@@ -173,12 +174,12 @@ class StackedExtractor(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, obs: Tensor) -> Tensor:
-        """`(B, *obs) -> (B, features_dim)`."""
+        """Encode observations, `(B, *obs) -> (B, features_dim)`."""
         return self.layers(obs)
 
 
 class ObservationAwarePolicy:
-    """A policy of the library behind the moments that its training normalised observations by."""
+    """Policy of the library with the moments that its training normalised observations by."""
 
     def __init__(self, policy: Any, moments: dict[str, Any], turn: bool = False) -> None:
         self.policy, self.moments = policy, moments
@@ -189,8 +190,8 @@ class ObservationAwarePolicy:
         deterministic: bool = False,
     ) -> tuple[Any, Any]:  # fmt: skip
         if self.moments:
-            scaled = (observation - self.moments["mean"]) / np.sqrt(self.moments["var"] + EPSILON)
-            observation = np.clip(scaled, -CLIP, CLIP).astype(np.float32)
+            normal = (observation - self.moments["mean"]) / np.sqrt(self.moments["var"] + EPSILON)
+            observation = np.clip(normal, -CLIP, CLIP).astype(np.float32)
         if self.turn:
             observation = np.moveaxis(observation, -1, 1)
         return self.policy.predict(observation, state, episode_start, deterministic)

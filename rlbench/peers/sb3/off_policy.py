@@ -1,4 +1,4 @@
-"""What peers share that learn from a replay memory: DQN, QR-DQN, SAC, TD3."""
+"""Base classes of peers with a replay buffer: DQN, QR-DQN, SAC, TD3."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rlbench.peers.sb3.config import NO_MEMORY, PeerConfig, library
 
 
 class OffPolicyPeer:
-    """Beside `Peer`: Q-networks, which learn from a replay memory."""
+    """Peer with Q-networks that learn from a replay buffer."""
 
     action_spaces: ClassVar[tuple[type[spaces.Space[Any]], ...]] = (spaces.Discrete,)
 
@@ -47,7 +47,7 @@ class OffPolicyPeer:
     def estimate_bytes(
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
-        """Of one seed: they come one after the other."""
+        """Estimate the bytes of one seed, since seeds train one after the other."""
         networks = cls.networks_bytes(config, spec, action_space, n_envs)  # type: ignore[attr-defined]
         return {"replay": config.buffer_size * replayed(spec, action_space), **networks}
 
@@ -57,7 +57,7 @@ class OffPolicyPeer:
 
 
 class ContinuousPeerConfig(PeerConfig):
-    """What SAC and TD3 of the library cannot be told."""
+    """Settings that SAC and TD3 of the library do not support."""
 
     max_grad_norm: None = field(None, description="here the library does not clip gradients")
     ortho_init: Literal[False] = field(
@@ -68,7 +68,7 @@ class ContinuousPeerConfig(PeerConfig):
 
 
 class ContinuousOffPolicyPeer(OffPolicyPeer):
-    """Actor-critics for continuous actions."""
+    """Actor-critic peer for continuous actions."""
 
     action_spaces: ClassVar[tuple[type[spaces.Space[Any]], ...]] = (spaces.Box,)
 
@@ -77,18 +77,20 @@ class ContinuousOffPolicyPeer(OffPolicyPeer):
         return replay_arguments(config, n_envs)
 
     def policy_arguments(self) -> dict[str, Any]:
-        """As in our networks, the action enters below the fully connected layers, those above
-        convolutions among them; the library's own are further ones.
+        """Return the arguments of the policy class.
+
+        As in our networks, the action enters below the fully connected layers, including those
+        above convolutions; the library's own layers come after them.
         """
-        chosen = super().policy_arguments()  # type: ignore[misc]  # of Peer
+        policy_kwargs = super().policy_arguments()  # type: ignore[misc]  # of Peer
         c: Any = self.config  # type: ignore[attr-defined]
-        below = chosen.get("features_extractor_kwargs")
+        below = policy_kwargs.get("features_extractor_kwargs")
         if below and c.settings == "defaults":
-            chosen["net_arch"] = [256, 256]
+            policy_kwargs["net_arch"] = [256, 256]
         elif below:
-            chosen["net_arch"] = [*below["arch"], *chosen["net_arch"]]
+            policy_kwargs["net_arch"] = [*below["arch"], *policy_kwargs["net_arch"]]
             below["arch"] = ()
-        return {**chosen, "n_critics": c.n_critics}
+        return {**policy_kwargs, "n_critics": c.n_critics}
 
     def make(self, seed: int, env: Any) -> Any:
         model = super().make(seed, env)  # type: ignore[misc]  # of Peer
@@ -105,7 +107,7 @@ class ContinuousOffPolicyPeer(OffPolicyPeer):
 
 
 def replay_arguments(config: Any, n_envs: int) -> dict[str, Any]:
-    """The library counts steps of all environments together, but `train_freq` in calls."""
+    """Return replay settings: the library counts env steps, but `train_freq` in calls."""
     c = config
     names = ("buffer_size", "learning_starts", "batch_size", "tau", "gamma", "n_steps")
     return {
@@ -116,7 +118,7 @@ def replay_arguments(config: Any, n_envs: int) -> dict[str, Any]:
 
 
 def replayed(spec: ObsSpec, action_space: spaces.Space[Any]) -> int:
-    """Bytes of one transition: both observations, action, reward and how it ended."""
+    """Return the bytes of one transition: both observations, action, reward and flags."""
     size = int(spec.space.dtype.itemsize)  # type: ignore[union-attr]  # checked: Box and the like
     components = int(np.prod(action_space.shape or 1))
     return 2 * size * int(spec.parts[0].columns.stop) + 8 * components + 12

@@ -1,4 +1,4 @@
-"""What PPO and A2C of Stable-Baselines3 share."""
+"""Base of PPO and A2C of Stable-Baselines3."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rlbench.peers.sb3.config import falling
 
 
 class OnPolicyPeer:
-    """Beside `Peer`: actor-critics, which learn from rollouts of their own."""
+    """Peer with actor-critics that learn from their own rollouts."""
 
     action_spaces: ClassVar[tuple[type[spaces.Space[Any]], ...]] = (
         spaces.Discrete,
@@ -26,14 +26,14 @@ class OnPolicyPeer:
 
     @classmethod
     def samples_of(cls, config: Any, n_envs: int, updates: int) -> int:
-        """Updates are passes over a rollout."""
+        """Count the transitions learned from, where updates are passes over a rollout."""
         return updates * config.n_steps * n_envs
 
     @classmethod
     def estimate_bytes(
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
-        """Of one seed: they come one after the other."""
+        """Estimate the bytes of one seed, since seeds train one after the other."""
         step = 4 * (math.prod(spec.shape) + math.prod(action_space.shape or (1,)) + 6)
         networks = cls.networks_bytes(config, spec, action_space, n_envs)  # type: ignore[attr-defined]
         return {"rollouts": config.n_steps * n_envs * step, **networks}
@@ -44,7 +44,7 @@ class OnPolicyPeer:
 
 
 def rollout_arguments(config: Any) -> dict[str, Any]:
-    """Arguments of the library's classes that learn from rollouts."""
+    """Return the arguments of the library's classes that learn from rollouts."""
     names = ("n_steps", "gamma", "gae_lambda", "ent_coef", "vf_coef", "normalize_advantage")
     clip = config.max_grad_norm
     return {
@@ -54,7 +54,7 @@ def rollout_arguments(config: Any) -> dict[str, Any]:
 
 
 def ppo_arguments(config: Any) -> dict[str, Any]:
-    """Arguments of the library's PPO; its clip ranges fall as learning rates do."""
+    """Return the arguments of the library's PPO; its clip ranges decay as learning rates do."""
     c = config
     vf = c.clip_range_vf
     return {

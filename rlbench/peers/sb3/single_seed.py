@@ -1,4 +1,4 @@
-"""One seed of a peer: the library's model in its own `learn`, from which rows are handed over."""
+"""One seed of a peer: the library's model in its own `learn`, as a generator of rows."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ BROKEN_WEIGHTS = "loss or weights became NaN or infinite"
 
 
 class SingleSeedRun:
-    """One seed's model, from its first to its last step; what evaluation sees of it.
+    """Training of one seed's model, and what evaluation needs of it.
 
-    `learn` gives pairs: rows, and the phase of the evaluation that is due, "" where none is.
+    `learn` gives pairs: rows, and the phase of the evaluation that is due, "" if none is.
     """
 
     def __init__(self, agent: Peer, seed: int, plan: TrainingSchedule) -> None:
@@ -73,7 +73,7 @@ class SingleSeedRun:
             self._evaluate("final", self._moments())
 
     def _model(self) -> Any:
-        """The model over our lanes, with the weights that the seed has learned before, if any."""
+        """Make the model over our lanes, with the seed's previous weights, if any."""
         agent, c = self.agent, self.agent.config
         vec_env = importlib.import_module("stable_baselines3.common.vec_env")
         make = agent.make_env
@@ -85,18 +85,18 @@ class SingleSeedRun:
         ]
         env = vec_env.DummyVecEnv([lambda lane=lane: lane for lane in lanes])
         env = networks.channels_first(env, agent.spec, c)
-        scaled = getattr(c, "normalize_reward", False)
-        if c.normalize_obs or scaled:
+        normalize = getattr(c, "normalize_reward", False)
+        if c.normalize_obs or normalize:
             env = vec_env.VecNormalize(
-                env, norm_obs=c.normalize_obs, norm_reward=scaled, gamma=c.gamma
+                env, norm_obs=c.normalize_obs, norm_reward=normalize, gamma=c.gamma
             )
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # advice on settings, which are what was asked for
                 model = agent.make(self.seed, env)
         except (AssertionError, ValueError) as error:
-            said = first_line(error)
-            raise UserError(f"{agent.name()}: Stable-Baselines3 refuses: {said}") from None
+            message = first_line(error)
+            raise UserError(f"{agent.name()}: Stable-Baselines3 refuses: {message}") from None
         logger = importlib.import_module("stable_baselines3.common.logger").Logger
         model.set_logger(logger(None, []))
         if self.seed in agent.learned:
@@ -105,7 +105,7 @@ class SingleSeedRun:
         return model
 
     def _step(self, *_: Any) -> bool:
-        """After every step of the environments; False once all of the budget was learned from."""
+        """Handle a step of the environments; False once the whole budget was learned from."""
         self._evaluate_due()
         plan, n_envs, step = self.plan, self.agent.n_envs, self.model.num_timesteps
         if step - n_envs >= plan.total_timesteps:
@@ -131,25 +131,25 @@ class SingleSeedRun:
     def _finished(self) -> None:
         for ret, length in self.ends:
             self.recent.append((ret, length))
-            number, spent = self.episodes, round(self._spent(), 3)
-            self.rows.append(Episode(self.seed, self.num_timesteps, number, ret, length, spent))
+            number, seconds = self.episodes, round(self._spent(), 3)
+            self.rows.append(Episode(self.seed, self.num_timesteps, number, ret, length, seconds))
             self.episodes += 1
         self.ends.clear()
 
     def _metrics(self) -> None:
-        """What its logger holds, and what ours says of training episodes and time."""
-        spent = self._spent()
+        """Return the values of its logger, and ours of training episodes and time."""
+        seconds = self._spent()
         values = dict(self.model.logger.name_to_value)
         for i, key in enumerate(("rollout/ep_rew_mean", "rollout/ep_len_mean")):
             if self.recent:
                 values[key] = sum(end[i] for end in self.recent) / len(self.recent)
-        values["time/fps"] = round(self.num_timesteps / max(spent, 1e-9), 1)
-        values["time/time_elapsed"] = round(spent, 3)
+        values["time/fps"] = round(self.num_timesteps / max(seconds, 1e-9), 1)
+        values["time/time_elapsed"] = round(seconds, 3)
         for key, value in values.items():
             self.rows.append(Metric(self.seed, self.num_timesteps, key, float(value)))
 
     def _evaluate_due(self) -> None:
-        """Evaluate after the updates of the step at which it became due, if it did."""
+        """Evaluate after the updates of the step at which evaluation became due."""
         if self.due is not None:
             moments, self.due = self.due, None
             self._evaluate("grid", moments)
@@ -159,14 +159,14 @@ class SingleSeedRun:
         self._hand(phase)
 
     def _hand(self, phase: str = "") -> None:
-        """Give what there is; the caller's turn costs the seed no time and draws no number."""
+        """Give rows to the caller, whose turn costs the seed no time and no random numbers."""
         self.seconds = self._spent()
         with streams_kept(self.agent.device):
             self.give((self.taken(), phase))
         self.clock = self.pulse = time.perf_counter()
 
     def taken(self) -> list[Row]:
-        """The rows that nobody has taken yet."""
+        """Return the rows that nobody has taken yet, and clear them."""
         rows, self.rows = self.rows, []
         return rows
 
@@ -178,7 +178,7 @@ class SingleSeedRun:
             raise UserCodeError("diverged", BROKEN_WEIGHTS)
 
     def finite(self) -> bool:
-        """Whether all weights and the last loss are."""
+        """Return whether all weights and the last loss are finite."""
         if self.model is None:
             return True
         losses = [value for key, value in self.model.logger.name_to_value.items() if "loss" in key]
@@ -191,17 +191,17 @@ class SingleSeedRun:
         return agent.samples_of(agent.config, agent.n_envs, int(updates))
 
     def policy(self) -> ExternalPolicy:
-        """The policy as it is now, seeing by the moments of the step it is evaluated at."""
+        """Return the current policy, with the normalisation of the step of its evaluation."""
         turn = networks.turned(self.agent.spec, self.agent.config)
-        seen = networks.ObservationAwarePolicy(self.model.policy, self.seen_by, turn)
-        return ExternalPolicy(self.seeds, self.agent.spec, [seen])
+        policy = networks.ObservationAwarePolicy(self.model.policy, self.seen_by, turn)
+        return ExternalPolicy(self.seeds, self.agent.spec, [policy])
 
     def _weights(self) -> dict[str, np.ndarray]:
         state = self.model.policy.state_dict()
         return {key: value.detach().cpu().numpy().copy() for key, value in state.items()}
 
     def _moments(self) -> dict[str, np.ndarray]:
-        """Copies of what observations are normalised by; nothing where they are not."""
+        """Copy the moments that observations are normalised by; empty without."""
         if not self.agent.config.normalize_obs:
             return {}
         moments = self.model.get_vec_normalize_env().obs_rms

@@ -1,4 +1,4 @@
-"""Seeds of a peer, one after the other: each is one `learn` of the library."""
+"""Trainer of a peer: one seed after the other, each in one `learn` of the library."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SequentialTrainer:
-    """Trains the seeds of a peer. State can be saved between two of them, and nowhere else."""
+    """Trainer of the seeds of a peer. State can be saved only between two seeds."""
 
     split = None  # the library's loop is its own
     resume_note = "the seed under way began anew: Stable-Baselines3 cannot go on inside one"
@@ -39,7 +39,7 @@ class SequentialTrainer:
 
     @property
     def step(self) -> int:
-        """Env steps per seed: the mean over seeds, of which those that ended count whole."""
+        """Env steps per seed: the mean over seeds; ended seeds count in full."""
         total = len(self.ended) * self.plan.total_timesteps + self.now
         return total // len(self.seeds)
 
@@ -83,13 +83,13 @@ class SequentialTrainer:
         yield SeedEnded(one.seed, one.num_timesteps, status, reason)
 
     def _turns(self) -> Iterator[tuple[list[Row], str]]:
-        """What the seed gives; its turns draw from generators that are its own."""
+        """Yield what the seed gives, with its own random generators during its turns."""
         while True:
             with streams_kept(self.agent.device):
-                given = next(self.work, None) if self.work else None
-            if given is None:
+                item = next(self.work, None) if self.work else None
+            if item is None:
                 return
-            yield given
+            yield item
 
     def _evaluate(self, one: SingleSeedRun, phase: str) -> Iterator[Row]:
         broken: evaluation_rows.Broken = {}
@@ -105,18 +105,18 @@ class SequentialTrainer:
             self.work.close()
 
     def state(self) -> dict[str, Any]:
-        """What the seeds that ended have learned."""
+        """Return what the seeds that ended have learned."""
         return {
             "seeds": list(self.agent.seeds),
             "ended": self.ended,
-            "seed_seconds": {str(seed): spent for seed, spent in self.seed_seconds.items()},
+            "seed_seconds": {str(seed): seconds for seed, seconds in self.seed_seconds.items()},
             "learned": {str(seed): part for seed, part in self.agent.learned.items()},
             "learned_from": {str(seed): n for seed, n in self.agent.learned_from.items()},
             "num_timesteps": self.agent.num_timesteps,
         }
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Go on with the seeds that had not ended; False where there are any."""
+        """Continue with the seeds that had not ended; False if there are any."""
         agent = self.agent
         for seed in set(agent.seeds) - set(state["seeds"]):
             agent.drop(seed)
@@ -125,5 +125,5 @@ class SequentialTrainer:
         agent.learned_from = {int(seed): n for seed, n in state["learned_from"].items()}
         agent.num_timesteps = state["num_timesteps"]
         self.ended = list(state["ended"])
-        self.seed_seconds = {int(seed): spent for seed, spent in state["seed_seconds"].items()}
+        self.seed_seconds = {int(seed): seconds for seed, seconds in state["seed_seconds"].items()}
         return len(self.ended) == len(self.seeds)

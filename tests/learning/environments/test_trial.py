@@ -173,7 +173,7 @@ def test_integers_that_float64_does_not_hold_are_told() -> None:
 
 def test_it_is_in_the_first_line_of_a_run() -> None:
     line = preflight(plan("dqn", "test_trial:OwnGenerator", [0]))
-    assert line.endswith("its results cannot be repeated, and lanes may be alike")
+    assert line.endswith("results are not reproducible, and lanes may be identical")
 
 
 class Wrong(Sound):

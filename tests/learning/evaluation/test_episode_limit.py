@@ -137,7 +137,7 @@ def test_a_run_in_an_environment_without_end(
     """Said before, marked in rows, told after, in reports too; and played again to the same end."""
     assert here(*RUN, "--eval-max-steps", "20", "--out", tmp_path) == 0
     said = capsys.readouterr()
-    assert "says no limit of steps: evaluation cuts episodes after 20" in said.err
+    assert "has no step limit: evaluation cuts episodes after 20" in said.err
     assert "24 of 24 final episodes did not end within the step limit" in said.out
     run = run_folder(tmp_path)
     saved = json.loads((run / "run.json").read_text())
@@ -168,9 +168,11 @@ def test_only_a_limit_that_is_another_is_a_part_of_the_identity() -> None:
 
 
 def test_planning_says_where_no_limit_is_known() -> None:
-    assert "says no limit" not in preflight(plan("dqn", "CartPole-v1", (0,), total_timesteps=60))
+    assert "has no step limit" not in preflight(
+        plan("dqn", "CartPole-v1", (0,), total_timesteps=60)
+    )
     told = preflight(plan("dqn", "CliffWalking-v1", (0,), total_timesteps=50_000))
-    assert "CliffWalking-v1 says no limit of steps: evaluation cuts episodes after 5,000" in told
+    assert "CliffWalking-v1 has no step limit: evaluation cuts episodes after 5,000" in told
 
 
 def test_guests_have_the_limit_too(capsys: pytest.CaptureFixture[str]) -> None:

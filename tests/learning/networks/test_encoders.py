@@ -168,7 +168,7 @@ def test_acting_is_learning(name: str, memory: str, stack: int) -> None:
     [
         ("lstmm", "Did you mean 'lstm'"),
         ("transformer", "There are auto, mlp, cnn"),
-        ("cnn+lstmm", "'lstmm' is no memory: rnn, gru, lstm are"),
+        ("cnn+lstmm", "unknown recurrent cell 'lstmm': use rnn, gru, lstm"),
         ("lstm+gru", "no such encoder"),
         (7, "must be the name"),
         ("", "no such encoder"),
@@ -204,5 +204,5 @@ def test_names() -> None:
 
 def test_spaces_that_nobody_reads_are_refused() -> None:
     for space in (spaces.Text(5), spaces.Graph(box(2), None), spaces.Sequence(box(2))):
-        with pytest.raises(UserError, match="no network here reads"):
+        with pytest.raises(UserError, match="no network can read"):
             check_readable(space)

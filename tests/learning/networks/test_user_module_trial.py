@@ -163,12 +163,12 @@ class Widening(Own):
         (Remembering, "keeps something in an attribute"),
         (OwnGenerator, "generator of its own"),
         (NumpyAlways, r"draws random numbers \(numpy\) in evaluation mode"),
-        (Standardized, "other features when others are seen with it"),
-        (StandardizedDropping, "other features when others are seen with it"),
-        (WholeBatch, "other features when others are seen with it"),
-        (TrainingBatch, "other features when others are seen with it"),
+        (Standardized, "features that depend on the other observations of a batch"),
+        (StandardizedDropping, "features that depend on the other observations of a batch"),
+        (WholeBatch, "features that depend on the other observations of a batch"),
+        (TrainingBatch, "features that depend on the other observations of a batch"),
         (NotOfOne, "fails on observations of .*, 1 at once: IndexError: too few"),
-        (Widening, "gives 7 and 14 features"),
+        (Widening, "returns 7 features for one batch and 14 for another"),
     ],
 )
 @pytest.mark.parametrize("kind", [A2C, DQN])
