@@ -1,6 +1,6 @@
-"""State trees in one file of arrays and JSON: nothing is pickled, and reading one runs no code.
+"""State trees in one file of arrays and JSON, without pickle, so that reading runs no code.
 
-A state tree is made of dicts, lists, scalars and arrays. Arrays keep their dtype. The file is a
+A state tree consists of dicts, lists, scalars and arrays. Arrays keep their dtype. The file is a
 `.npz` whose entry `tree` is the tree as JSON, with arrays replaced by the names of other entries.
 """
 
@@ -23,7 +23,7 @@ FORMAT = 2
 
 
 def select(tree: Any, rows: Sequence[int]) -> Any:
-    """The state of some seeds: arrays and lists are indexed along their first axis."""
+    """Select the state of some seeds: arrays and lists are indexed along their first axis."""
     if isinstance(tree, dict):
         return {key: select(value, rows) for key, value in tree.items()}
     if isinstance(tree, list):
@@ -34,7 +34,7 @@ def select(tree: Any, rows: Sequence[int]) -> Any:
 
 
 def save(path: str | Path, tree: dict[str, Any]) -> Path:
-    """Write the tree atomically: a reader sees the old file or the new one, never a part."""
+    """Write the tree atomically."""
     path = Path(path)
     arrays: dict[str, np.ndarray] = {}
 
@@ -60,10 +60,10 @@ def save(path: str | Path, tree: dict[str, Any]) -> Path:
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """Read what `save` wrote: only arrays that the tree names, which take no more than the file.
+    """Read a tree: only arrays that it names, which take no more memory than the file allows.
 
     Raises:
-        UserError: the file is missing, cut, or not one of ours.
+        UserError: The file is missing, truncated, or not a state tree.
     """
     path = Path(path)
     try:
@@ -84,7 +84,7 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def _unfold(value: Any, file: Npz) -> Any:
-    """The tree with arrays in the place of their names."""
+    """Put arrays in the place of their names."""
     if isinstance(value, list):
         return [_unfold(v, file) for v in value]
     if isinstance(value, dict):

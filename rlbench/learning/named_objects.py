@@ -1,7 +1,7 @@
-"""Names that stand in files: what they may import and call. See docs/reliability.md.
+"""Rules for names in files: what they may import and call. See docs/reliability.md.
 
-A name that the user types may be anything. A name in a run.json, a suite or a saved agent has to
-be a class of the right kind in an installed package, unless the user trusts the file.
+A name that the user types may be anything. A name in a run.json, a suite or a saved agent must be a
+class of the right kind in an installed package, unless the user trusts the file.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class _Name(NamedTuple):
 
 
 def check(file: str, *, agent: str = "", env: str = "", encoder: str = "") -> None:
-    """Refuse names of a file that would run code which the user has not agreed to.
+    """Reject names of a file that would run code the user has not agreed to.
 
     Raises:
-        UserError: a module is not installed, or the object is not a class of the right kind.
+        UserError: A module is not installed, or the object is not a class of the right kind.
     """
     for name in _names(agent, env, encoder):
         if reason := _refusal(name, sys.modules):
@@ -50,12 +50,12 @@ def check(file: str, *, agent: str = "", env: str = "", encoder: str = "") -> No
 
 
 def flag(*, agent: str = "", env: str = "", encoder: str = "") -> str:
-    """`" --trust"` if another process has to be told it to read a file with these names."""
+    """Return `" --trust"` if another process needs it to read a file with these names, else ""."""
     return " --trust" if any(_refusal(n, ()) for n in _names(agent, env, encoder)) else ""
 
 
 def _names(agent: str, env: str, encoder: str) -> Iterator[_Name]:
-    """All names that are looked up in a module."""
+    """List all names that are looked up in a module."""
     for point in entry_points(group="rlbench.agents", name=agent) if agent else ():
         yield _Name("agent", agent, point.module, point.attr)
     for number, piece in enumerate(split(env)):
@@ -71,7 +71,10 @@ def _names(agent: str, env: str, encoder: str) -> Iterator[_Name]:
 
 
 def _refusal(name: _Name, loaded: Any) -> str:
-    """Why a name is not followed, or nothing. What cannot be found is left to whoever needs it."""
+    """Explain why a name is refused, or return None.
+
+    Names that do not exist are left to the caller.
+    """
     place, trusted = trust.outside(name.module), trust.trusted() and loaded != ()
     if place is None and _standard(name.module):
         return "is in Python's standard library, which has none"

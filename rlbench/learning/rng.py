@@ -1,7 +1,7 @@
-"""Randomness: one stream per seed and purpose, and no global generator anywhere.
+"""Random streams: one per seed and purpose, without any global generator.
 
-Streams are spawned from `numpy.random.SeedSequence(seed)`. They are drawn in blocks whose size
-does not depend on how many seeds run together, so seed k sees the same numbers in any company.
+Streams are spawned from `numpy.random.SeedSequence(seed)`. They are drawn in blocks whose size does
+not depend on the number of seeds, so seed k gets the same numbers whichever seeds run beside it.
 """
 
 from __future__ import annotations
@@ -24,29 +24,32 @@ _EVALUATION_ENTROPY = 0x5EA1ED
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
-    """The stream of `seed` for `purpose` (one of PURPOSES)."""
+    """Return the generator of `seed` for `purpose` (one of PURPOSES)."""
     key = (PURPOSES.index(purpose), 0)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 def lane_seed(seed: int, lane: int, life: int = 0) -> int:
-    """Reset seed of a training lane; `life` counts restarts of lanes that cannot be restored."""
+    """Return the reset seed of a training lane.
+
+    `life` counts restarts of lanes without snapshots.
+    """
     state = np.random.SeedSequence(seed, spawn_key=(PURPOSES.index("lane"), lane, life))
     return _HALF + int(state.generate_state(1)[0]) % _HALF
 
 
 def evaluation_seeds(phase: str, episodes: int) -> list[int]:
-    """Reset seeds of evaluation episodes, fixed by phase (`grid`, `final`) for all agents."""
+    """Return the reset seeds of evaluation episodes, fixed by phase (`grid`, `final`)."""
     key = {"grid": 0, "final": 1}[phase]
     words = np.random.SeedSequence(_EVALUATION_ENTROPY, spawn_key=(key,)).generate_state(episodes)
     return [int(word) % _HALF for word in words]
 
 
 class RandomStream:
-    """Random numbers for S seeds, uniform in [0, 1) or standard normal; `next()` gives
-    `(S, *shape)`, valid until called anew.
+    """Random numbers for S seeds, uniform in [0, 1) or standard normal.
 
-    `block` is how many draws are made at once; it bounds both memory and the cost per draw.
+    `next()` returns `(S, *shape)`, valid until the next call. `block` is the number of draws made
+    at once; it bounds both memory and the cost per draw.
     """
 
     def __init__(
@@ -85,13 +88,13 @@ class RandomStream:
 
 
 class PermutationStream:
-    """Orders of `count` things for S seeds; `next()` gives `(S, count)`."""
+    """Random orders of `count` items for S seeds; `next()` returns `(S, count)`."""
 
     def __init__(self, seeds: Sequence[int], purpose: str, count: int) -> None:
         self.generators, self.count = [generator(seed, purpose) for seed in seeds], count
 
     def next(self) -> np.ndarray:
-        """Flat indices: row s holds a permutation of s count, ..., (s + 1) count - 1."""
+        """Return flat indices: row s is a permutation of s count, ..., (s + 1) count - 1."""
         rows = [g.permutation(self.count) for g in self.generators]
         return np.stack([row + s * self.count for s, row in enumerate(rows)])
 

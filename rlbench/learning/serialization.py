@@ -1,4 +1,4 @@
-"""Agents in files: arrays and JSON, with the spaces they were trained on."""
+"""Saved agents: arrays and JSON, with the spaces they were trained on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ A = TypeVar("A", bound="Agent")
 
 
 def save(agent: Agent, path: str | Path, replay: bool) -> Path:
-    """See `Agent.save`."""
+    """Write an agent; see `Agent.save`."""
     meta = {
         "agent": agent.name(),
         "version": agent.version,
@@ -55,7 +55,7 @@ def _path(path: Any) -> Path:
 
 
 class Saved(NamedTuple):
-    """What a file says of an agent, checked as far as it can be without building one."""
+    """Content of an agent's file, checked as far as possible without building the agent."""
 
     agent: str
     version: int
@@ -68,10 +68,10 @@ class Saved(NamedTuple):
 
 
 def read(path: str | Path) -> Saved:
-    """Read what `save` wrote; nothing is built or imported.
+    """Read an agent's file without building or importing anything.
 
     Raises:
-        UserError: the file is missing, damaged, or holds no agent.
+        UserError: The file is missing, damaged, or holds no agent.
     """
     saved = checkpoint.load(_path(path))
     with damage_named(path):
@@ -94,7 +94,7 @@ def read(path: str | Path) -> Saved:
 
 @contextmanager
 def damage_named(path: str | Path) -> Iterator[None]:
-    """Around code that only reads a saved agent: whatever goes wrong there, the file is damaged."""
+    """Convert errors within the block, which only reads a saved agent, to damage of the file."""
     try:
         yield
     except (UserError, torch.OutOfMemoryError):
@@ -111,7 +111,7 @@ def _whole(value: Any, low: int) -> int:
 
 
 def check_version(path: str | Path, saved: Saved, version: int) -> None:
-    """Refuse what another version of the agent wrote."""
+    """Reject files of another version of the agent."""
     if saved.version != version:
         raise UserError(
             f"{path} was written by {saved.agent} version {saved.version}, "
@@ -122,7 +122,10 @@ def check_version(path: str | Path, saved: Saved, version: int) -> None:
 def load(
     cls: type[A], path: str | Path, env: Any, seed: int | None, device: Any, verbose: int = 0
 ) -> A:
-    """See `Agent.load`. Errors of the environment, the device or an encoder are not the file's."""
+    """Load an agent; see `Agent.load`.
+
+    Errors of the environment, device or encoder pass unchanged.
+    """
     saved = read(path)
     if saved.agent != cls.name():
         raise UserError(f"{path} holds {saved.agent}, not {cls.name()}")

@@ -30,14 +30,14 @@ def describe(parts: dict[str, int]) -> str:
 
 
 def available(device: torch.device) -> int:
-    """Free bytes on the device; for a CPU also within the limits of containers and batch jobs."""
+    """Return the free bytes of the device; for a CPU also within the limits of control groups."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return min([int(psutil.virtual_memory().available), *left_in_cgroups()])
 
 
 def left_in_cgroups() -> Iterator[int]:
-    """Bytes left in each control group (version 1 or 2) that holds this process and has a limit.
+    """Yield the bytes left in each control group (version 1 or 2) of this process with a limit.
 
     Page cache counts as free: the kernel drops it before it refuses memory.
     """
@@ -53,8 +53,10 @@ def left_in_cgroups() -> Iterator[int]:
 
 
 def _cgroups() -> Iterator[tuple[Path, tuple[str, str, str]]]:
-    """Folders of this process's groups up to the root, with their names of limit and usage, and
-    the prefix of entries of `memory.stat` that include the groups below.
+    """Yield the folders of this process's control groups up to the root.
+
+    With their names of limit and usage, and the prefix of entries of `memory.stat` that include the
+    groups below.
     """
     try:
         lines = MEMBERSHIP.read_text().splitlines()
@@ -93,7 +95,7 @@ def smaller(parts: dict[str, int]) -> str:
 
 
 def check(parts: dict[str, int], device: torch.device, who: str) -> None:
-    """Refuse with the numbers what does not fit."""
+    """Raise UserError with the numbers if the memory does not suffice."""
     free = available(device)
     if sum(parts.values()) > free:
         raise UserError(

@@ -23,8 +23,9 @@ _COLUMNS = {
 
 
 def accuracy_table(results: Results, level: float = 0.95) -> pd.DataFrame:
-    """One row per run on image data, the data sets by name, in each the best run first, and those
-    that lost seeds last.
+    """Make a table with one row per run on image data, by data set, the best run first.
+
+    Runs that lost seeds come last.
 
     Columns are those of `tables.overall`, whose `label` is told apart within the data set, and
 
@@ -41,8 +42,8 @@ def accuracy_table(results: Results, level: float = 0.95) -> pd.DataFrame:
     uses                  gradient samples per image seen, mean over seeds
 
     If there are several candidates for the same network with labels, those with the same task come
-    first, then those with the same options of the environment, then those with a test accuracy;
-    of what is left the best in validation is taken.
+    first, then those with the same options of the environment, then those with a test accuracy; of
+    what is left the best in validation is taken.
     """
     runs = _told_apart(overall(results, level).query("data != ''"))
     points = validation_points(results)
