@@ -57,7 +57,7 @@ class MaskVelocity(gymnasium.ObservationWrapper[Any, Any, Any]):
         self.observation_space = _with_zero(box, self.indices)
 
     def observation(self, observation: np.ndarray) -> np.ndarray:
-        result = observation.copy()  # the environment may hold on to its own
+        result = observation.copy()  # the environment may keep a reference
         result[self.indices] = 0
         return result
 

@@ -62,7 +62,7 @@ def agent_class(name: str) -> type[Agent]:
         value
         for value in vars(module).values()
         if isinstance(value, type)
-        and hasattr(value, "observe")  # agents alone have it
+        and hasattr(value, "observe")  # only agents have it
         and value.__module__ == module.__name__
     ]
     if not own:
@@ -110,7 +110,7 @@ def wrappers() -> dict[str, str]:
     for name in gymnasium.wrappers.__all__:
         try:
             kind = getattr(gymnasium.wrappers, name)
-        except ImportError:  # it needs a package that is not there
+        except ImportError:  # it needs a missing package
             continue
         if isinstance(kind, type):
             takes = ", ".join(list(inspect.signature(kind).parameters)[1:])

@@ -75,8 +75,8 @@ class Heartbeat(NamedTuple):
 
     step: int
     can_checkpoint: bool
-    force_checkpoint: bool = False  # much work has been done that nothing has saved yet
-    doing: str = ""  # beside training: "evaluating 3 of 10 episodes, 12,000 steps"
+    force_checkpoint: bool = False  # much work is not saved yet
+    doing: str = ""  # activity other than training: "evaluating 3 of 10 episodes, 12,000 steps"
 
 
 Row = Evaluation | Episode | Metric | TestPredictions | SeedEnded | Heartbeat

@@ -106,7 +106,7 @@ def opened(path: Path, most: int | None = None) -> Iterator[Npz]:
         OSError: The file cannot be read.
     """
     free = psutil.virtual_memory().available if most is None else most
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe that nobody writes to is empty
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # do not wait for a writer of a pipe
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise Damaged("it is not a regular file")

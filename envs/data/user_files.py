@@ -15,7 +15,7 @@ KINDS = (
     "the four files of MNIST's names, a .npz file, or a folder with one sub-folder of images per "
     "class"
 )
-# The first name is the one to say; Keras has the pairs x_train and y_train, x_test and y_test.
+# The first name is used in messages; Keras has the pairs x_train, y_train and x_test, y_test.
 _FOLDERS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 _KEYS = {
     "train": (("x_train", "y_train"), ("images", "labels")),

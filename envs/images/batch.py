@@ -29,7 +29,7 @@ class StepOutcome(NamedTuple):
     shown. `label` is privileged information for supervised learners, and is filled in every step.
     """
 
-    obs: Obs  # to act on next: lanes whose episode ended have begun another one
+    obs: Obs  # to act on next: the first of a new episode where one ended
     reward: np.ndarray  # float32
     terminated: np.ndarray  # bool
     truncated: np.ndarray  # bool
@@ -65,8 +65,8 @@ class ImageBatch:
         "label_noise": 0.0,
     }
     memory: tuple[str, ...] = ()  # attributes that are state: arrays (S, ...), or integers
-    steps = 1  # that an image takes; the most where it depends
-    window: int | None = None  # pixels a side of what is seen, of variants that see a part
+    steps = 1  # steps per image, or the largest number where it varies
+    window: int | None = None  # side of the visible window in pixels, for variants with a window
     observation_space: spaces.Space[Any]
     action_space: spaces.Discrete
 
@@ -118,7 +118,7 @@ class ImageBatch:
         """Apply the actions `(S, N)`, one per lane."""
         raise NotImplementedError
 
-    # What is the same for all variants.
+    # Common to all variants.
 
     def seed(self, streams: Sequence[int]) -> None:
         """Restart every row's random stream; `reset` or `begin` must follow."""

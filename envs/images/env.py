@@ -22,7 +22,7 @@ VARIANTS: dict[str, type[ImageBatch]] = {
     kind.__name__: kind for kind in (Classify, Stream, Retry, Rows, Glimpse, Imbalanced)
 }
 MODES = ["rgb_array"]
-_PICTURE = 224  # pixels a side of what is rendered, at least about
+_PICTURE = 224  # approximate least side of a rendered image, in pixels
 _FRAME = np.array([255, 64, 0], np.uint8)
 
 

@@ -66,7 +66,7 @@ class Glimpse(ImageBatch):
         self.canvas = choice("canvas", options["canvas"], (False, True))
         self.window, self.time = window, 0
 
-        room = np.array([height - window, width - window])  # that the window's corner has
+        room = np.array([height - window, width - window])  # range of the window's top left corner
         evenly = np.linspace(0, 1, places) if places > 1 else np.array([0.5])
         spots = np.stack(np.meshgrid(evenly, evenly, indexing="ij"), -1).reshape(-1, 2)
         self.corners = np.round(spots * room).astype(np.int64)  # (places ** 2, 2) top, left
@@ -150,7 +150,7 @@ class Glimpse(ImageBatch):
         if self.time + 1 < self.steps:
             self.time += 1
             self._look(action)
-            if self.canvas:  # the one that was handed out stays as it is
+            if self.canvas:  # the previous one is still in use as an observation
                 self.painted = self._paint(self.painted.copy())
             self.obs = self.observe()
             return self.unanswered()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 PURPOSES = ("order", "noise", "look", "labels", "kept", "shown")
-BLOCK = 256  # steps that are drawn at once; the same for every number of rows
+BLOCK = 256  # steps drawn at once; independent of the number of rows
 
 
 def _bits(stream: int, purpose: str, number: int) -> np.random.PCG64:
@@ -73,7 +73,7 @@ class Passes:
             return self.order[row, place].astype(np.int64)
         index = np.empty(len(row), np.int64)
         remaining = np.arange(len(row))
-        while len(remaining):  # once for every pass that is touched
+        while len(remaining):  # once per pass
             now = place[remaining] < size
             index[remaining[now]] = self.order[row[remaining[now]], place[remaining[now]]]
             remaining = remaining[~now]

@@ -50,7 +50,7 @@ dry_run = click.option(
 )
 
 
-# Words of Stable-Baselines3 and others for what is an option here.
+# Names in Stable-Baselines3 and other libraries of what is an option here.
 _OTHER_WORDS = {"total_timesteps": "-n", "timesteps": "-n", "env_id": "--env", "n_seeds": "--seeds",
                 "wrappers": "--wrap"}  # fmt: skip
 _SHORT_FOR_PARAMETERS = {"encoder", "compile"}

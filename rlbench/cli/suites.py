@@ -47,7 +47,7 @@ def bench(
     read = suites.load(suite)
     share = (1, 1) if shard is None else _share(shard)
     seed_list = read.seeds if seeds is None else config.parse_seeds(seeds)
-    from rlbench.commands import bench as workflow  # torch: after what can be said without it
+    from rlbench.commands import bench as workflow  # imports torch: check arguments first
     from rlbench.experiments.cost_estimate import usual_processes
 
     configure_process()

@@ -203,9 +203,9 @@ class _Cells(Pool):
     def end(self, job: Job, outcome: JobOutcome) -> None:
         if outcome.busy:
             self.queue.remove(job.part)
-            self.waiting.append(job)  # another process was quicker
+            self.waiting.append(job)  # another process has the lock
             return
-        if outcome.code == 2:  # as a failure, so that the same command does not try it again
+        if outcome.code == 2:  # recorded as a failure, so that the command does not retry it
             outcome = record_outcome(job, outcome)
         super().end(job, outcome)
 

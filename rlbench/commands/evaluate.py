@@ -41,9 +41,9 @@ class _Again(NamedTuple):
     seed: int
     line: str  # for the console
     now: float  # mean return, or accuracy
-    before: float  # as recorded; NaN where nothing is
-    same: bool  # item by item, of those that are recorded
-    missing: bool  # whether rows that should be recorded are not
+    before: float  # recorded score; NaN without one
+    same: bool  # all recorded items are equal
+    missing: bool  # rows that should be recorded are missing
 
 
 def evaluate(

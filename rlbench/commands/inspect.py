@@ -42,7 +42,7 @@ def _envs() -> dict[str, str]:
 
     from rlbench.learning.environments.make import registered
 
-    registered("")  # asks everyone, who then register what they have
+    registered("")  # imports the packages that register environments
     rows = {}
     own_first = sorted(gymnasium.registry, key=lambda name: (not name.startswith("rlbench/"), name))
     for name in own_first:

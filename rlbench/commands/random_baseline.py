@@ -67,7 +67,7 @@ def make_baseline(run: Run, out: Path, news: Console, quiet: bool, stop: StopSig
             if end.code == 2 and not end.busy:
                 news.print(f"no floor: {end.reason}", soft_wrap=True, highlight=False, markup=False)
     except UserError as error:
-        if not isinstance(error, Busy):  # who is at it will finish it
+        if not isinstance(error, Busy):  # the other process will finish it
             news.print(f"no floor: {error}", soft_wrap=True, highlight=False, markup=False)
     finally:
         if ours:

@@ -78,7 +78,7 @@ def floor_runs(folder: Path) -> list[Path]:
         try:
             record = beside.read()
             ends = [end for part in beside.parts() for end in part.read()["status"].values()]
-        except UserError:  # it cannot be read
+        except UserError:  # unreadable: not a baseline
             continue
         if record.get("env_kwargs") == run.get("env_kwargs") and ends:
             alike = record.get("eval_max_steps") == run.get("eval_max_steps")

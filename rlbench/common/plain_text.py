@@ -55,7 +55,7 @@ def _visible(char: str) -> str:
     if kind in ("Zl", "Zp", "Zs") or char in "\t\n\v\f\r\x85":
         return " "
     if kind in ("Cn", "Co") and not (code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF):
-        return char  # perhaps known to a later Unicode
+        return char  # unassigned: a later Unicode may define it
     return (
         f"\\x{code:02x}"
         if code < 0x100

@@ -19,7 +19,7 @@ from typing import IO, cast
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 LOG_LIMIT = 1_000_000  # bytes of a log
-LONGEST = 200  # bytes of a file's name that a temporary name repeats
+LONGEST = 200  # bytes of the file's name that are part of a temporary name
 
 
 def open_here(path: Path, mode: str, flags: int = 0) -> IO[bytes]:
@@ -124,4 +124,4 @@ def _create(path: Path, name: str) -> tuple[Path, int]:
             fcntl.flock(lock, fcntl.LOCK_EX)
         if os.fstat(lock).st_nlink:
             return temporary, lock
-        os.close(lock)  # `clean` was quicker
+        os.close(lock)  # `clean` has deleted it

@@ -47,7 +47,7 @@ class _Marks:
 
 
 def _trial(run: Run, marks: Sequence[tuple[float, int]]) -> CostEstimate:
-    middle = len(marks) // 2  # before it nothing may have been learned
+    middle = len(marks) // 2  # updates may not have started in the first half
     if not marks or marks[-1][1] == marks[middle][1]:
         return _total(GUESS, run, "a guess")
     seconds, steps = (b - a for a, b in zip(marks[middle], marks[-1], strict=True))

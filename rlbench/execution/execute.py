@@ -35,7 +35,7 @@ def run_jobs(
             return [pool.outcomes[job.key] for job in jobs]
         outcomes: list[JobOutcome] = []
         for job in jobs:
-            if outcomes and stop():  # the first goes on a little, however short the time limit
+            if outcomes and stop():  # the first job always runs a little, however short the limit
                 outcomes.append(JobOutcome(stop(), "stopped"))
                 continue
             outcome = run_job(job, functools.partial(watcher.update, job), stop)

@@ -13,8 +13,8 @@ from rlbench.experiments.run import Run
 from rlbench.storage.provenance import command, now
 from rlbench.storage.run_folder import RunFolder, RunPart, locked, seed_ranges
 
-PATIENCE = 120.0  # seconds to wait for others that only look what is left to do
-Key = tuple[Path, tuple[int, ...]]  # what names a job: its run's folder and its seeds
+PATIENCE = 120.0  # seconds to wait for other processes that list the remaining parts
+Key = tuple[Path, tuple[int, ...]]  # identifies a job: its run's folder and its seeds
 
 
 class Job(NamedTuple):
@@ -49,8 +49,8 @@ class Progress(NamedTuple):
     episode_return: float | None  # mean of the latest training episodes over seeds
     score: tuple[int, str] | None = None
     note: str = ""
-    doing: str = ""  # beside training, in words
-    left: float | None = None  # seconds, about; None while that is unknown
+    doing: str = ""  # activity other than training, as text
+    left: float | None = None  # estimated seconds; None while unknown
 
 
 class Stopped(Exception):
@@ -66,7 +66,9 @@ def schedule(run: Run, out: Path, jobs: int, again: bool) -> list[Job]:
     folder = run.folder(out)
     extra = {"created": now(), "command": command(), **run_metadata(run)}
     folder.open(run.identity(), {**run.to_json(), **extra})
-    with locked(folder.path, f"{folder.path}", wait=PATIENCE):  # others do the same
+    with locked(
+        folder.path, f"{folder.path}", wait=PATIENCE
+    ):  # other processes may schedule the same run
         if again:
             _discard(folder, run.seeds)
         todo, missing = remaining_parts(folder, run.seeds)

@@ -29,10 +29,10 @@ from rlbench.execution.jobs import Job, Key, Progress
 from rlbench.execution.stopping import SIGNALS, StopSignal
 from rlbench.storage.run_folder import Queue, RunFolder
 
-GRACE = 20.0  # seconds in which a process that is told to stop may save its state
-LEAVING = 5.0  # seconds that a process may take to end after it has said how its job ended
-TRIM_SECONDS = 0.2  # between looks at how much a process has printed
-# Who dies of these was killed from outside, by a person or for want of memory.
+GRACE = 20.0  # seconds that a process has to save its state after a stop
+LEAVING = 5.0  # seconds that a process has to exit after it sent its outcome
+TRIM_SECONDS = 0.2  # seconds between checks of the size of a process's log
+# Signals that come from outside: from a person, or for lack of memory.
 _OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -41,10 +41,10 @@ class _Worker:
     job: Job
     process: SpawnProcess
     log: Path
-    until: float  # it is told to stop at this time,
-    last: float = math.inf  # and killed at that
-    late: bool = False  # since its own time was over
-    trim_time: float = 0.0  # when its output was last cut to what a log may hold
+    until: float  # time of the SIGTERM,
+    last: float = math.inf  # time of the SIGKILL
+    late: bool = False  # stopped by its own timeout
+    trim_time: float = 0.0  # time of the last trim of its log
 
     def stop(self) -> None:
         if self.last == math.inf:
@@ -70,7 +70,7 @@ class Pool:
         queue: Queue | None = None,
     ) -> None:
         self.waiting, self.processes, self.watcher, self.stop = list(jobs), processes, watcher, stop
-        self.queue = queue or Queue()  # of what waits, where that is on disk already
+        self.queue = queue or Queue()  # locks of waiting parts that are on disk already
         self.outcomes: dict[Key, JobOutcome] = {}
         self.running: dict[Connection, _Worker] = {}
         self.context = multiprocessing.get_context("spawn")
@@ -79,7 +79,7 @@ class Pool:
         """Run all jobs, or stop when `stop` says so; `outcomes` has the outcome of each by key."""
         try:
             self._run()
-        finally:  # out of patience, or out of order
+        finally:  # interrupted, or after an internal error
             for worker in self.running.values():
                 worker.process.kill()
 
@@ -112,7 +112,7 @@ class Pool:
         for job in list(self.waiting):
             if len(self.running) >= self.processes:
                 return
-            over = JobOutcome(0)  # by another process, unless
+            over = JobOutcome(0)  # finished by another process, unless
             try:
                 jobs = self.claim(job)
             except UserError as error:
@@ -173,7 +173,7 @@ class Pool:
             reason = f"took longer than its {worker.job.timeout:g} s"
             message = JobOutcome(1, reason, "timeout")
         elif message.code > 2 and self.stop():
-            message = message._replace(code=self.stop())  # it was told so by another signal
+            message = message._replace(code=self.stop())  # stopped by a different signal
         self.end(worker.job, message)
 
     def _death(self, job: Job, code: int) -> JobOutcome:
@@ -181,7 +181,7 @@ class Pool:
             return JobOutcome(self.stop(), "stopped")
         if -code in _OUTSIDE:
             return JobOutcome(128 - code, f"its process was killed ({_name(code)}); it can go on")
-        if code in (128 + number for number in SIGNALS):  # it was told to stop, and hung
+        if code in (128 + number for number in SIGNALS):  # it hung after a stop
             return JobOutcome(code, "stopped")
         return JobOutcome(1, f"its process died ({_name(code)}; see {_log(job)})", "failed")
 
@@ -203,7 +203,7 @@ def _child(job: Job, pipe: Connection, parent: int) -> None:
         try:
             pipe.send(progress)
         except OSError:
-            pass  # the parent is gone, which `stop` says next
+            pass  # the parent is gone: `stop` returns its code next
 
     with StopSignal(parent=parent, patient=True).listening() as stop, stop.deferring():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -22,10 +22,10 @@ from typing import NoReturn
 from rlbench.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-SILENCE = 5.0  # seconds that work told to stop may go without asking,
-STARTING = 5.0  # seconds of a process before its time limit ends it so
-SAVING = 120.0  # and while it saves its state
-LOCKED_UP = 10.0  # seconds after which code is ended that keeps the interpreter lock
+SILENCE = 5.0  # seconds without a poll after which a stopping process is ended,
+STARTING = 5.0  # seconds that a process has to start, whatever its limit
+SAVING = 120.0  # the same while it saves its state
+LOCKED_UP = 10.0  # seconds after which code that holds the GIL is ended
 
 
 class StopSignal:
@@ -38,9 +38,7 @@ class StopSignal:
         self, max_seconds: float | None = None, parent: int | None = None, patient: bool = False
     ) -> None:
         self.code = 0
-        self.on_exit = (
-            "nothing has been written"  # what a process that does not react leaves behind
-        )
+        self.on_exit = "nothing has been written"  # printed if the process has to be ended
         start = time.monotonic()
         self._until = math.inf if max_seconds is None else start + max_seconds
         self._ready = start + STARTING
@@ -48,7 +46,7 @@ class StopSignal:
         self._patient = patient  # ignore a second signal
         self._deferring = False
         self._saving = self._over = False
-        self._last_poll = 0.0  # when work last asked
+        self._last_poll = 0.0  # time of the last poll
         self._signal = 0  # exit code after a signal that the main thread may not have seen yet
 
     def __call__(self) -> int:
@@ -74,7 +72,7 @@ class StopSignal:
         wakeup = signal.set_wakeup_fd(into, warn_on_full_buffer=False)
         guard = threading.Thread(target=self._guard, args=(out,), daemon=True)
         guard.start()
-        if self.limited:  # needs no thread of Python's, but exits with 1
+        if self.limited:  # works without the GIL, but exits with 1
             last = max(self._until, self._ready) - time.monotonic() + LOCKED_UP
             faulthandler.dump_traceback_later(last, exit=True, file=2)
         try:

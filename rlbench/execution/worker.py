@@ -23,10 +23,10 @@ from rlbench.rows import Episode, Evaluation, Heartbeat, Metric, SeedEnded, Test
 from rlbench.storage.provenance import machine, now
 from rlbench.storage.run_folder import RunFolder, RunPart, locked, writing
 
-CHECKPOINT_SECONDS = 10.0  # at most so much work is lost by a kill,
+CHECKPOINT_SECONDS = 10.0  # at most this much work is lost by a kill,
 COMPILING = (
     "updates are compiled before the first: 3 to 30 s each, which torch's cache saves later runs; "
-    "rlbench show RUN --time tells what it was worth"
+    "rlbench show RUN --time prints what it saved"
 )
 CHECKPOINT_SHARE = 0.05  # unless saving it would take more than this share of the time
 
@@ -192,10 +192,10 @@ class _ProgressView:
         self.on_images = False
         self.start, self.first_step = time.monotonic(), session.trainer.step
         self.seeds = len(session.agent.seeds)
-        self.points: set[tuple[int, int]] = set()  # of the grid that were evaluated: seed, step
+        self.points: set[tuple[int, int]] = set()  # evaluated grid points: (seed, step)
         self.doing, self.mark = "", self.start
-        self.evaluating = 0.0  # seconds, of evaluations that took long enough to be seen
-        self.since = 0.0  # seconds of the evaluation under way
+        self.evaluating = 0.0  # seconds of finished and current evaluations
+        self.since = 0.0  # seconds of the current evaluation
 
     def tick(self, tick: Heartbeat) -> None:
         """Record what is done besides training, and for how long."""
@@ -214,7 +214,7 @@ class _ProgressView:
             at = row.step, row.phase != "grid"
             if row.phase == "grid":
                 self.points.add((row.seed, row.step))
-            # The latest comes last, also where seeds come one after the other.
+            # Keep the latest last, even if seeds train one after the other.
             scores = self.scores[at] = self.scores.pop(at, [])
             scores.append(row.ret if row.split == "episodes" else row.accuracy)
             self.on_images = row.split != "episodes"

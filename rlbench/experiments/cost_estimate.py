@@ -18,9 +18,9 @@ from rlbench.experiments.run import Run
 from rlbench.storage.run_folder import RunFolder, env_folder
 from rlbench.user_code.working_directory import same_folder
 
-EACH = 0.18  # of the first seed's time is what each further one costs in lockstep (64-64 units)
+EACH = 0.18  # cost of each further seed in lockstep, relative to the first (64-64 units)
 START = 3.0  # seconds in which a process starts
-GUESS = 2e-4  # seconds per step of one seed, where nothing is known
+GUESS = 2e-4  # seconds per step of one seed, without any measurement
 SHORT = 20.0  # seconds of a run from which several processes are faster than one
 TRIAL = 15.0  # seconds that a calibration takes, the start of its process included
 
@@ -127,7 +127,7 @@ def split(estimates: Sequence[CostEstimate], seeds: Sequence[int], jobs: int) ->
             parts[i] = jobs
         parts = [min(n, jobs, of) for n, of in zip(parts, seeds, strict=True)]
         end = makespan(_costs_of(estimates, seeds, parts), jobs)
-        if end < 0.95 * best[0]:  # less is not worth another process
+        if end < 0.95 * best[0]:  # smaller gains do not justify another process
             best = end, parts
     return best[1]
 

@@ -43,7 +43,7 @@ class Run:
     device: str = "auto"
     variant: str = ""
     preset: str | None = None
-    cannot: dict[str, Any] = field(default_factory=dict)  # settings that the agent has not
+    cannot: dict[str, Any] = field(default_factory=dict)  # preset settings that the agent lacks
 
     def identity(self) -> dict[str, Any]:
         """Return what determines results: non-default fields and the agent's version."""

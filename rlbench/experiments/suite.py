@@ -202,7 +202,9 @@ def _validate(tables: dict[str, Any], file: str) -> Suite:
         return Suite(**tables)
     except ValidationError as error:
         errors = error.errors()
-    unknown = [one for one in errors if one["type"] == "extra_forbidden"]  # they say most
+    unknown = [
+        one for one in errors if one["type"] == "extra_forbidden"
+    ]  # they are the most specific
     first = [*unknown, *errors][0]
     where, position = list(first["loc"]), [file]
     kind: type[BaseModel] = Suite

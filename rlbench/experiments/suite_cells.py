@@ -21,7 +21,7 @@ from rlbench.experiments.suite import Env, Suite
 from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES
 from rlbench.storage.run_folder import RunFolder, seed_ranges
 
-# From well to unwell: the last that a seed of a cell has is what the cell is.
+# From best to worst: a cell has the worst state of its seeds.
 STATES = ("done", "missing", "running", "stopped", "timeout", "diverged", "failed")
 PATIENCE = 60.0  # seconds in which an environment has to be made
 States = dict[int, tuple[str, str]]  # seed -> its state, and why
@@ -96,7 +96,7 @@ def _cell(
     n_envs = parameters.pop("n_envs", None)
     kwargs = dict(env.kwargs)
     options: dict[str, Any] = {"wraps": env.wraps, "parameters": parameters, "preset": suite.preset}
-    try:  # parameters, and nothing else; to know the environment's version may take an import
+    try:  # checks parameters only, but may import the environment's module
         patience(partial(plan, agent, env.id, seeds, total_timesteps=0, **options))
     except UserError:
         if not patience.timed_out:
@@ -106,7 +106,7 @@ def _cell(
     error = ""
     saturates = registry.agent_class(agent).saturates
     try:
-        if agent == FLOOR:  # settings as `rlbench run` has them for the floor
+        if agent == FLOOR:  # the same settings as the baseline of `rlbench run`
             evaluation: dict[str, Any] = {"eval_max_steps": suite.eval_max_steps}
             if suite.eval_max_steps is None:
                 limit = partial(baseline_limit, "+".join([env.id, *env.wraps]), kwargs, env.steps)
@@ -160,7 +160,7 @@ def command_again(run: Run) -> str:
     """Return the `rlbench run` command that repeats a run read from its run.json."""
     try:
         usual = plan(run.agent, run.env, run.seeds, total_timesteps=run.total_timesteps)
-    except UserError:  # there are parameters that must be given
+    except UserError:  # some parameters have no default
         usual = None
     if usual and usual.config == run.config:
         return command_of(run, (), True)

@@ -40,7 +40,7 @@ def handed_over(work: Callable[[Callable[[Any], None]], None]) -> Generator[Any,
             errors.append(error)
         came.release()
 
-    # The caller's context holds numpy's treatment of overflow.
+    # The context of the caller holds numpy's error state.
     thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True)
     thread.start()
     try:

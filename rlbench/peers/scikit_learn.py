@@ -71,15 +71,15 @@ class ClassicalLearner(Agent):
     """S models, each fitted to its seed's images; fields of `Config` are scikit-learn's."""
 
     estimator = ""  # `module.Class` of scikit-learn
-    blind = False  # labels are all it looks at
+    blind = False  # True: needs the labels only, not the images
     action_spaces = (spaces.Discrete,)
     env_bytes = 200  # they are batched
-    default_envs = 50  # so that little is shown beyond the end of a pass
+    default_envs = 50  # few images beyond the end of a pass
     saturates = True
     predicts_labels = False
 
     def build(self) -> None:
-        most = 0  # loaded without an environment it sees nothing more
+        most = 0  # loaded without an environment: no further images
         if self.make_env is not None:
             env = self.make_env()
             most = env.unwrapped.pass_steps
@@ -232,5 +232,5 @@ def one_thread() -> Any:
 
 @functools.cache
 def _libraries() -> Any:
-    importlib.import_module("sklearn.neighbors")  # so that they are there to be found
+    importlib.import_module("sklearn.neighbors")  # only loaded libraries can be limited
     return importlib.import_module("threadpoolctl").ThreadpoolController()

@@ -135,7 +135,7 @@ def _printable(record: Mapping[str, Any]) -> dict[str, Any]:
 def _read(file: Path) -> dict[str, Any]:
     try:
         record = json.loads(read_file(file))
-        json.dumps(record)  # it may be nested too deeply for this alone
+        json.dumps(record)  # raises RecursionError for deep nesting
     except OSError as error:
         raise corrupt(file, error.strerror or error) from None
     except (ValueError, RecursionError, MemoryError) as error:

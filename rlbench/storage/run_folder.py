@@ -179,7 +179,7 @@ class Queue:
             return
         with contextlib.suppress(OSError):
             descriptor = self._descriptors[folder] = os.open(folder, os.O_RDONLY)
-            for _ in range(20):  # a reader may look at it just now
+            for _ in range(20):  # a reader may hold the lock for a moment
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     return
@@ -238,7 +238,9 @@ class RunFolder:
         record = self.read()
         if record.get("identity") != identity:
             raise UserError(f"{self.path} holds another run: choose another --out")
-        if record.get("data") != first.get("data"):  # the name of a file says not what is in it
+        if record.get("data") != first.get(
+            "data"
+        ):  # a file's content may change under the same name
             raise UserError(
                 f"{self.path} was made with other images than are there now: choose another --out"
             )
@@ -319,7 +321,7 @@ class RunPart:
         """Delete these seeds and their rows from the part."""
         info, names = self.read(), set(map(str, seeds))
         whole = info.pop("checksums", None) is not None
-        self.write_info(info)  # without checksums, which do not hold while it is cut
+        self.write_info(info)  # without checksums, which are invalid in between
         for name in FILES.values():
             path = self.path / name
             first, *lines = path.read_bytes().splitlines(keepends=True)
@@ -363,7 +365,9 @@ class RunPart:
                     content = read_file(path)[: sizes[name]]
                 if not content.startswith(header(kind).encode()):
                     raise UserError(f"{path} was begun by another version: run again with --again")
-                replace_bytes(path, content)  # a new file: the old one may have another name, too
+                replace_bytes(
+                    path, content
+                )  # a new file, in case the old one has a second hard link
                 self._files[kind] = open_here(path, "ab")
 
     def write(self, row: Row) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-VARIABLE = "RLBENCH_TRUST"  # of the environment, so that worker processes have it too
+VARIABLE = "RLBENCH_TRUST"  # an environment variable, so that worker processes inherit it
 
 
 def trusted() -> bool:

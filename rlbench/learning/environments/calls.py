@@ -71,7 +71,7 @@ class EnvCalls:
                 "step must return (observation, reward, terminated, truncated, info), not "
                 + _described(out)
             ) from None
-        except BaseException as error:  # an odd object may raise anything as it is looked at
+        except BaseException as error:  # repr and len of an arbitrary object may raise anything
             raise as_fault(error) from error
         try:
             terminated, truncated = bool(terminated), bool(truncated)

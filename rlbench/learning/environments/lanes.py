@@ -50,8 +50,8 @@ class Step(NamedTuple):
     obs: np.ndarray
     action: np.ndarray
     reward: np.ndarray  # float32
-    terminated: np.ndarray  # bool: the task ended, nothing follows
-    truncated: np.ndarray  # bool: the clock ended, the future goes on
+    terminated: np.ndarray  # bool: terminal state, no bootstrapping
+    truncated: np.ndarray  # bool: time limit, bootstrap from next_obs
     next_obs: np.ndarray
     answer: LabelFeedback | None = None  # of environments on image data
 
@@ -86,7 +86,7 @@ class SeedFailure(Exception):
 class EnvLanes:
     """N environments for each seed, stepped together. `obs` is the observation to act on next."""
 
-    tally: ImageMetrics | None = None  # of image data, which is counted instead of written down
+    tally: ImageMetrics | None = None  # of image data, where episodes are counted instead of listed
 
     def __init__(
         self, make: MakeEnv, seeds: Sequence[int], n_envs: int = 1, spec: ObsSpec | None = None
@@ -150,7 +150,7 @@ class EnvLanes:
             bad = ~np.isfinite(action).reshape(len(self.seeds), -1).all(-1)
             broken = dict.fromkeys(np.flatnonzero(bad).tolist(), ("diverged", BAD_ACTION))
         for i, env in enumerate(self.envs):
-            # No environment sees NaN, or goes on for a seed that ended.
+            # Do not pass NaN to an environment, or step one of a seed that ended.
             if broken and i // n_envs in broken:
                 next_obs[i], reward[i] = 0, 0.0
                 continue
@@ -231,7 +231,7 @@ class EnvLanes:
             self.reset()
             return False
         for i, (env, saved) in enumerate(zip(self.envs, state["envs"], strict=True)):
-            self.calls.reset(env, seed=self._reset_seed(i))  # makes what its first reset makes
+            self.calls.reset(env, seed=self._reset_seed(i))  # create what only reset creates
             snapshot.reinstate(env, saved)
         self.obs = np.asarray(state["obs"])
         self.returns, self.lengths = list(state["returns"]), list(state["lengths"])

@@ -21,7 +21,7 @@ from rlbench.user_code.imports import first_line, import_module
 
 _LOG = logging.getLogger("rlbench")
 
-# Which of our extras brings what Gymnasium misses, by a word of its complaint.
+# Extra to install for an error of Gymnasium, by a word of its message.
 _EXTRAS = {"box2d": "box2d", "opencv": "atari", "mujoco": "mujoco"}
 
 
@@ -156,7 +156,7 @@ def resolved(name: str) -> str:
     try:
         thing = _import(module, attribute, name)
     except UserError:
-        return name  # whoever makes it says what is wrong
+        return name  # an error is raised when it is made
     full = None if callable(thing) else registered(attribute)
     if full is None:
         return name
@@ -202,7 +202,7 @@ def _maker(name: str) -> Callable[..., Any]:
             f"no environment '{name}'.{nearest(gym_id, gymnasium.registry)}"
             " (rlbench list envs shows all; package.module:EnvId imports your own)"
         )
-    if atari:  # else each game greets on stderr
+    if atari:  # each game prints a banner on stderr otherwise
         atari.ALEInterface.setLoggerMode(atari.LoggerMode.Error)
     return functools.partial(gymnasium.make, full_id, disable_env_checker=True)
 

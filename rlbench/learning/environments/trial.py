@@ -17,9 +17,9 @@ from rlbench.learning.environments.observations import bounds, overstepped
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.user_code.calls import UserCodeError, guarded
 
-SEED = 2**31 - 1  # of no episode that is evaluated
+SEED = 2**31 - 1  # not an evaluation seed
 STEPS = 10
-SLOW = 1.0  # seconds after which a trial takes no further step, and nothing is made once more
+SLOW = 1.0  # seconds after which a trial ends and makes no further environment
 
 
 class _Seen(NamedTuple):
@@ -137,7 +137,7 @@ def _lost(obs: np.ndarray, spec: ObsSpec) -> str:
         return ""
     error = np.abs(obs - obs.astype(np.float32)).max(0)
     spread, size = np.ptp(obs, 0), np.abs(obs).max(0)
-    # Less than the second is noise of float64 itself.
+    # Differences below 1e-12 of the size are rounding noise of float64.
     mask = (error > 1e-3 * spread) & (spread > 1e-12 * size)
     if not mask.any():
         return ""

@@ -75,11 +75,11 @@ def canonical(wrap: str) -> str:
         make = _find(wrap)
         parameters, bound = _bound(wrap, make)
     except UserError:
-        return wrap  # whoever makes it says what is wrong
+        return wrap  # an error is raised when it is made
     start, values = f"{module}:{name}" if module else name, {}
     for key, value in bound.items():
         if parameters[key].kind not in _NAMED:
-            return wrap  # it cannot be said by name
+            return wrap  # positional-only parameters have no keyword
         if type(value) is not type(parameters[key].default) or value != parameters[key].default:
             values[key] = value
     first, alone = [*parameters][1:2], len(parameters) == 2
@@ -94,7 +94,7 @@ def canonical(wrap: str) -> str:
         full = f"{start}:{texts[0][1]}"
     else:
         full = ":".join(filter(None, [start, ",".join("=".join(each) for each in texts)]))
-    # Not where it would be read as something else.
+    # Only if it is read back unchanged.
     same = not module or repr(_bound(full, make)[1]) == repr(values)
     return full if same else wrap
 

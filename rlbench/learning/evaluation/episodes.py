@@ -105,7 +105,7 @@ def play(
         for n in bad_lanes(obs, rows * width):
             row = int(n) // width
             broken.setdefault(row, (f"{BAD_OBSERVATION} {WHERE}", "diverged"))
-            obs[row] = 0  # what policies go on seeing
+            obs[row] = 0  # observations of lanes that have ended
 
     def fail(r: int, fault: UserCodeError) -> None:
         broken[r] = fault.reason(WHERE), fault.status
@@ -143,7 +143,7 @@ def play(
             lengths[r][i] = length = lengths[r][i] + 1
             if ended or cut or length >= most:
                 over.append((r, i, not (ended or cut)))
-        check()  # before last observations give way to the next episodes' first ones
+        check()  # while last observations are still in place
         for r, i, unended in over:
             n = int(episode[r, i])
             scores[r, n] = Score(r, n, reset_seeds[n], totals[r][i], lengths[r][i], cut=unended)

@@ -37,7 +37,7 @@ def episode_rows(
 ) -> Iterator[Row]:
     """Play the sealed episodes of a phase; seeds that fail are added to `broken`."""
     policy = agent.policy()
-    assert agent.make_env is not None  # lanes could not have been made without it
+    assert agent.make_env is not None  # lanes exist, so there is one
     playing = Playing("episodes")
     for score in evaluate(policy, agent.make_env, phase, count, limit, playing):
         if score is None:

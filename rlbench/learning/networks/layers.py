@@ -168,7 +168,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for layer, norm, activate in self.path():
-            # Without nn.Module's call machinery: it costs as much as the operation.
+            # Call forward directly: nn.Module.__call__ costs as much as the operation.
             x = layer.forward(x, self.activation_name if activate and norm is None else "")
             if norm is not None:
                 x = norm.forward(x)

@@ -16,7 +16,7 @@ from torch import Tensor
 from rlbench.errors import UserError
 from rlbench.learning.networks.action_distributions import Gaussian
 
-LOG_STD = (-20.0, 2.0)  # bounds of what the network says of it, as in Haarnoja et al.'s code
+LOG_STD = (-20.0, 2.0)  # bounds of the log-deviation, as in Haarnoja et al.'s code
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 

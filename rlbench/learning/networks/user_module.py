@@ -102,7 +102,7 @@ class UserModule(nn.Module):
     def __init__(self, generators: Generators, spec: ObsSpec, name: str) -> None:
         super().__init__()
         self.spec, self.name = spec, name
-        with torch.device("cpu"):  # also where networks are weighed: what it takes only it knows
+        with torch.device("cpu"):  # also to measure sizes: only the module knows its own
             self._fill(generators, find(name))
 
     def _fill(self, generators: Generators, cls: type[nn.Module]) -> None:

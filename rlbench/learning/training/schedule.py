@@ -41,7 +41,7 @@ class TrainingSchedule(NamedTuple):
 class TrainerProtocol(Protocol):
     """Interface of trainers: `rows()` trains a part, state can be saved and restored."""
 
-    resume_note: str  # what a person is told where `restore` could not go on exactly
+    resume_note: str  # message for users if `restore` returned False
 
     @property
     def step(self) -> int: ...  # env steps per seed so far

@@ -60,7 +60,7 @@ def arguments(spec: ObsSpec, config: Any, actor_critic: bool) -> dict[str, Any]:
         policy_kwargs |= {"ortho_init": c.ortho_init, "log_std_init": c.log_std_init}
         if below:
             policy_kwargs["share_features_extractor"] = own or both
-    if cell is not None:  # what is shared learns from the actor's gradient alone
+    if cell is not None:  # a shared encoder learns from the actor's gradient only
         one = both and not own
         policy_kwargs |= {"lstm_hidden_size": c.hidden_size}
         policy_kwargs |= {"shared_lstm": one, "enable_critic_lstm": not one}

@@ -49,7 +49,7 @@ class SingleSeedRun:
         self.ends: list[tuple[float, int]] = []  # of episodes in the last step
         self.recent: deque[tuple[float, int]] = deque(maxlen=WINDOW)
         self.episodes = 0
-        self.due: dict[str, Any] | None = None  # an evaluation, with the moments it is to see by
+        self.due: dict[str, Any] | None = None  # due evaluation, with the normalisation to use
 
     def learn(self, give: Callable[[Any], None]) -> None:
         """Train to the end; runs in the thread of `handed_over`."""
@@ -92,7 +92,9 @@ class SingleSeedRun:
             )
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # advice on settings, which are what was asked for
+                warnings.simplefilter(
+                    "ignore"
+                )  # the library's advice on settings, which are intended
                 model = agent.make(self.seed, env)
         except (AssertionError, ValueError) as error:
             message = first_line(error)

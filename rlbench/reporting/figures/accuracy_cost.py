@@ -46,14 +46,14 @@ COSTS = {
     "samples": "gradient samples",
     "time": "training seconds, all seeds",
 }
-# These are trained at once or not at all: a line at what they reach, and no curve.
+# These agents have no learning curve: a horizontal line at their accuracy.
 LEVELS = ("logistic-regression", "knn", "svm", "random-forest", "majority", "random")
 KEY = (
     "thin: a seed; thick: mean over n seeds; band: its 95 % t-interval within 0 to 100 %, where "
     "there is one; diamond: test accuracy at the end"
 )
 FAR = 20  # times the cost of another run: too far apart for a linear axis
-GOOD = 0.9  # accuracy from which on errors are what is compared
+GOOD = 0.9  # accuracy from which on the axis shows errors
 TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1)
 WIDTH = 10.5  # inches, of a figure
 

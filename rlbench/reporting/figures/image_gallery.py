@@ -58,7 +58,7 @@ def confusion(answers: Answers) -> Figure:
     counts = confusion_counts(answers)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1e-12)
     right = np.eye(*counts.shape, dtype=np.bool_)
-    most = max(shares[~right].max(initial=0), 0.05)  # few errors are not to look like many
+    most = max(shares[~right].max(initial=0), 0.05)  # do not exaggerate few errors
     blue, orange = mpl.colormaps["Blues"], mpl.colormaps["Oranges"]
     colors = np.where(right[..., None], blue(0.7 * shares), orange(shares / most))
     colors[counts == 0] = 1
@@ -153,7 +153,7 @@ def _walk(axes: Axes, corners: list[tuple[int, int]], walks: dict[str, Array]) -
         square = Rectangle((column - 0.5, row - 0.5), window, window, fill=False)
         square.set(edgecolor=color, linewidth=1.8, path_effects=effects)
         axes.add_patch(square)
-    for corner in dict.fromkeys(corners):  # a window that stays has all its numbers at once
+    for corner in dict.fromkeys(corners):  # label a window that stays with all its numbers at once
         times = [t for t, other in enumerate(corners) if other == corner]
         at, color = (corner[1] - 0.2, corner[0] - 0.2), colors[times[-1]]
         look: Any = {"size": 9, "weight": "bold", "va": "top", "path_effects": effects}

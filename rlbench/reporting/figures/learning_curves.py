@@ -127,7 +127,7 @@ def _panel(
         )
         bands.append((line, look["color"]))
     _draw_levels(axes, "reward threshold", runs["reward_threshold"].dropna().unique(), "--")
-    floor = runs[is_floor].sort_values(["n", "digest"]).tail(1)  # one is enough: of most seeds
+    floor = runs[is_floor].sort_values(["n", "digest"]).tail(1)  # one line: the run with most seeds
     _draw_levels(axes, "random policy", floor["mean"], ":")
     low, high = axes.get_ylim()
     for line, color in bands:

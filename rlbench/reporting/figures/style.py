@@ -17,8 +17,8 @@ from rlbench.reporting.statistics.intervals import NO_BOUNDS, Bounds, mean_inter
 COLORS = sns.color_palette("colorblind").as_hex()
 DASHES = ("-", (0, (5, 1)), (0, (4, 1, 1, 1)))  # where there are more runs than colours
 GREY = "0.4"
-BROKEN = ("diverged", "failed", "timeout")  # ends that are none
-DPI = 150  # of files: laid out at another, small text would not be as wide as when it is saved
+BROKEN = ("diverged", "failed", "timeout")  # statuses of seeds that broke off
+DPI = 150  # of layout and files: the width of small text depends on it
 STYLE: Any = {
     **sns.axes_style("ticks"),
     **sns.plotting_context("paper"),
@@ -26,7 +26,7 @@ STYLE: Any = {
     "figure.constrained_layout.w_pad": 0.1,  # inches
     "figure.constrained_layout.h_pad": 0.1,
     "svg.hashsalt": "rlbench",
-    "text.parse_math": False,  # a $ in a name is a $
+    "text.parse_math": False,  # $ is not math in names
 }
 
 

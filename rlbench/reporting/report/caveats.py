@@ -17,7 +17,7 @@ from rlbench.reporting.statistics.resampling import Array
 from rlbench.reporting.tables.summaries import cut_text
 
 FEW_SEEDS = 5
-LEAST_COVERAGE = 0.9  # intervals that cover less often where one seed in five fails are told of
+LEAST_COVERAGE = 0.9  # coverage, with one seed in five failing, below which there is a caveat
 SMALL = 1_000  # test images
 
 

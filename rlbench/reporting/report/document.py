@@ -26,7 +26,7 @@ class Table:
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[TableCell]]
-    folded: bool = False  # long, and looked at by few
+    folded: bool = False  # long tables of details are collapsed
 
     def heads(self) -> list[tuple[str, bool]]:
         """Return (name, whether aligned to the left) of the columns."""

@@ -17,7 +17,7 @@ from rlbench.reporting.tables.load import RUN, RUNS, Results, collect, load, war
 from rlbench.reporting.tables.summaries import BOUNDS
 from rlbench.storage.records import check_seal, corrupt, read_part, read_run, read_suite
 
-FLOOR = "random"  # the agent that is what learning is measured from, and no competitor
+FLOOR = "random"  # the random agent is a baseline, not a competitor
 MISSING = "missing"  # planned, and nothing is there
 _Key = tuple[str, ...]  # a run: its values of RUN
 

@@ -20,7 +20,7 @@ from rlbench.reporting.report.figures import SIZE, looks, svg
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.statistics.aggregates import STATISTICS
 
-NAME = 26  # letters in a line of a name beside a row
+NAME = 26  # characters per line of a row's label
 
 
 class _Rows(NamedTuple):

@@ -24,7 +24,7 @@ from rlbench.reporting.statistics.performance_profiles import performance_profil
 from rlbench.reporting.statistics.reference_scores import Scale, normalise, scale_of
 from rlbench.reporting.statistics.two_samples import compare, holm, probability_of_improvement
 
-SEED = 20_261_124  # of everything that is drawn at random in a report
+SEED = 20_261_124  # seed of all random numbers of a report
 ALPHA = 0.05
 RESAMPLES = 10_000
 _PAIRS = {
@@ -133,7 +133,7 @@ def comparisons(seeds: pd.DataFrame, cells: pd.DataFrame, tests: ComparisonFamil
     table = pd.DataFrame(rows, columns=[n for n in _PAIRS if n != "verdict"])
     tied = (table["difference"] == 0) & (table["p"] == 1) & _flat(table, seeds)
     tied &= (table["lost_a"] == 0) & (table["lost_b"] == 0)
-    table["p_holm"] = holm(table["p_holm"].where(~tied))  # where nothing varies nothing is tested
+    table["p_holm"] = holm(table["p_holm"].where(~tied))  # no test without variance
     better = np.where(table["difference"] > 0, "a", "b")
     verdict = np.where(table["p_holm"] < ALPHA, better, "undecided")
     verdict = np.where(tied, "tied", np.where(table["p"].isna(), "no score", verdict))

@@ -97,7 +97,9 @@ def aggregate(
         raise ValueError(f"no statistic {statistic!r}, only {', '.join(STATISTICS)}")
     table = stratified(scores, level)
     counts = seeds_of(table)
-    with np.errstate(invalid="ignore"):  # infinite scores of both signs have no mean: NaN, and said
+    with np.errstate(
+        invalid="ignore"
+    ):  # infinite scores of both signs have no mean: NaN, with a remark
         value = float(STATISTICS[statistic](table))
     linear = _linear(table, statistic)
     interval, method = None, _why_none(table)

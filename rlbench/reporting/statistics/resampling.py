@@ -40,7 +40,7 @@ def resampled(
     A task with k scores has k in every resample, before NaN. The block's size changes no number.
     """
     counts = seeds_of(scores)
-    ordered = np.sort(scores, axis=0)  # what is not there last
+    ordered = np.sort(scores, axis=0)  # NaN last
     n, m = ordered.shape
     block = block or max(1, _BLOCK // ordered.size)
     hidden = np.arange(n)[:, None] >= counts
@@ -79,9 +79,7 @@ def task_means(scores: Array) -> Array:
 
 def squared_errors(scores: Array) -> Array:
     """Return squared standard errors of means over two or more seeds, (n, m) -> (m,)."""
-    spread = np.nanmin(scores, axis=0) < np.nanmax(
-        scores, axis=0
-    )  # not what rounding makes of none
+    spread = np.nanmin(scores, axis=0) < np.nanmax(scores, axis=0)  # exactly 0, not rounding errors
     return np.where(spread, np.nanvar(scores, axis=0, ddof=1) / seeds_of(scores), 0.0)
 
 

@@ -27,7 +27,7 @@ from rlbench.reporting.statistics.resampling import (
     widening,
 )
 
-SPLITS = 20_000  # up to so many ways to deal out seeds all are tried, beyond so many are drawn
+SPLITS = 20_000  # number of splits up to which all are tried; beyond, as many random ones
 _PAIRS = 2**24  # pairs compared at once: bounds memory, changes no number
 _NAN = float("nan")
 
@@ -208,7 +208,7 @@ def _welch_t(values: Array, splits: NDArray[np.intp]) -> Array:
     if min(x.shape[1], y.shape[1]) < 2:
         return difference
     error = np.sqrt(sum(side.var(axis=1, ddof=1) / side.shape[1] for side in (x, y)))
-    tiny = 1e-12  # what rounding leaves of nothing
+    tiny = 1e-12  # rounding errors of 0
     bare = np.where(difference > tiny, np.inf, 0.0)
     return np.divide(difference, error, out=bare, where=error > tiny)
 

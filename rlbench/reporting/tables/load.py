@@ -64,7 +64,7 @@ EVALUATIONS = {
     "samples": "int64",
     "cut": "int64",
 }
-# Columns that came later: what rows mean that were written without them.
+# Columns added later, with their value in older files.
 LATER: dict[str, Any] = {
     "split": "episodes",
     "items": 1,
@@ -269,7 +269,7 @@ def _seed_rows(part: Path, run: dict[str, Any], record: dict[str, Any]) -> pd.Da
     common |= dict(zip(("bound_low", "bound_high"), bounds, strict=True))
     common |= {"network": run.get("network") or "", **_task(run)}
     common |= {key: record.get(key) for key in ("device", "seconds")}
-    each = record.get("seed_seconds")  # where seeds train one after the other
+    each = record.get("seed_seconds")  # seeds train one after the other
     common |= {"step": record["step"], "lockstep": len(record["seeds"]) if each is None else 1}
     status, reason = record["status"], record["reason"]
     rows = [

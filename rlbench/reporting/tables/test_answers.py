@@ -15,9 +15,9 @@ from rlbench.reporting.tables.summaries import overall
 from rlbench.storage.records import check_checksum, corrupt
 
 Array = NDArray[Any]
-MAX_IMAGES = 60  # images that are looked at
+MAX_IMAGES = 60  # images shown
 MOST = 2**30  # bytes that the arrays of a part may take
-NO_CLASS = "(none)"  # stands for an answer that is no class
+NO_CLASS = "(none)"  # class number of an answer that is no class
 FIELDS = ("seeds", "predictions", "labels", "class_names", "shown", "images")
 PATH_ARRAYS = ("path_images", "paths", "path_predictions", "path_labels", "window")
 
@@ -29,10 +29,12 @@ class Answers:
     title: str
     predictions: Array  # (S, n), k where the answer was no class
     labels: Array  # (n,)
-    names: list[str]  # of the classes, and what stands for k
+    names: list[str]  # names of the classes, and of k
     shown: Array  # (m,) images that some seed got wrong, those that most did first
     images: Array  # (m, H, W, C) uint8
-    paths: dict[str, Array] | None = None  # of a window, by the names in WALKS and "seed"
+    paths: dict[str, Array] | None = (
+        None  # positions of a window, by the names in PATH_ARRAYS and "seed"
+    )
 
 
 def read_answers(run: str | Path) -> Answers:
