@@ -28,16 +28,16 @@ PAUSE = 30.0  # seconds after which a long evaluation is mentioned again
 class Display:
     """Context manager that starts and stops a live display, if there is one."""
 
-    live: Progress | Live | None = None
+    view: Progress | Live | None = None
 
     def __enter__(self) -> Self:
-        if self.live:
-            self.live.start()
+        if self.view:
+            self.view.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.live:
-            self.live.stop()
+        if self.view:
+            self.view.stop()
 
 
 class Quiet(Display):
@@ -95,7 +95,7 @@ class Bars(Quiet):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self.tasks: dict[str, TaskID] = {}
-        self.live = self.bars = Progress(
+        self.view = self.bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),

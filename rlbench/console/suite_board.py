@@ -106,7 +106,7 @@ class Screen(Board):
 
     def __init__(self, console: Console, cells: Sequence[SuiteCell], jobs: int) -> None:
         super().__init__(console, cells, jobs)
-        self.screen = Live(
+        self.view = Live(
             console=console, get_renderable=self._picture, refresh_per_second=4, transient=True
         )
 
