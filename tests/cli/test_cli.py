@@ -128,7 +128,9 @@ def test_a_changed_parameter_is_another_run(tmp_path: Path) -> None:
     assert len({run["digest"] for run in runs}) == 3
 
 
-def test_lists(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_prints_agents_environments_and_runs(
+    done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for what, expected in [
         ("agents", "dqn "), ("envs", "CartPole-v1"), ("encoders", "mlp"), ("presets", ""),
         ("runs", "CartPole-v1"),
@@ -139,7 +141,9 @@ def test_lists(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert said.err == ""
 
 
-def test_show(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_prints_parameters_and_runs_by_name_digest_and_path(
+    done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An agent with every parameter, and a run by name, by digest and by path."""
     from rlbench.agents import DQN
 
@@ -237,7 +241,9 @@ def test_eval_notices_other_weights(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "NOT equal" in capsys.readouterr().out
 
 
-def test_plot(done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plot_writes_the_figure_and_prints_its_path(
+    done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     target = tmp_path / "figure"
     assert here("plot", run_folder(done), "-o", target, "--out", done) == 0
     for ending in ("png", "svg"):

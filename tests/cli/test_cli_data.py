@@ -145,7 +145,7 @@ def test_other_data_than_the_name_says(
     assert here("run", "majority", "--env", "rlbench/Classify-v0", *given, "-q") == 0
 
 
-def test_data_commands(
+def test_data_list_check_and_get(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RLBENCH_DATA", str(tmp_path))

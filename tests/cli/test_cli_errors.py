@@ -79,7 +79,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_mistake(
+def test_a_mistake_is_one_line_and_writes_nothing(
     case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exactly one line, which names what is wrong; nothing has been written."""
@@ -107,7 +107,9 @@ def test_mistake_in_a_process(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_no_cuda(device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_cuda_device_is_refused(
+    device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert here(*DQN, "--device", device, "--out", tmp_path) == 2
     assert "CUDA" in one_line(capsys)
     assert list(tmp_path.iterdir()) == []
@@ -188,7 +190,9 @@ def test_corrupt_part_json(
 
 
 @pytest.mark.parametrize("cut", ["half", "empty", "noise", "foreign"])
-def test_damaged_checkpoint(cut: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_again_heals_bad_checkpoint(
+    cut: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It is named, and `--again` (which the message offers) gets out of it."""
     args = [*DQN, *TINY, "-n", "2000", "--seeds", "2", "--out", tmp_path]
     assert here(*args, "--max-seconds", "0.1") == 124
@@ -209,7 +213,7 @@ def test_damaged_checkpoint(cut: str, tmp_path: Path, capsys: pytest.CaptureFixt
     assert here(*args, "--again", "--quiet", "-n", "2000") == 0
 
 
-def test_damaged_agent(
+def test_damaged_agent_file_is_named(
     finished: tuple[list[str | Path], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, folder = finished

@@ -315,10 +315,11 @@ ELSEWHERE = {
     "'{}' could be {}: give the path": "test_ways_out.py::test_two_runs_of_one_name",
     "was changed after it was written":
         "test_damage.py::test_records_changed_by_hand_are_accepted_as_the_message_says",
-    "compute these seeds anew with --again": "test_cli_errors.py::test_damaged_checkpoint",
-    "does not fit this run": "test_cli_errors.py::test_damaged_checkpoint",
-    "was begun by another version": "test_cli_errors.py::test_damaged_checkpoint",
-    "is shorter than when it was saved": "test_cli_errors.py::test_damaged_checkpoint",
+    "compute these seeds anew with --again":
+        "test_cli_errors.py::test_again_heals_bad_checkpoint",
+    "does not fit this run": "test_cli_errors.py::test_again_heals_bad_checkpoint",
+    "was begun by another version": "test_cli_errors.py::test_again_heals_bad_checkpoint",
+    "is shorter than when it was saved": "test_cli_errors.py::test_again_heals_bad_checkpoint",
     "is being written by another process":
         "test_faults_around_runs.py::test_what_is_being_computed_is_refused",
     "no rows are written through it":
@@ -326,7 +327,7 @@ ELSEWHERE = {
     "has no agents to play":
         "test_cli_errors.py::test_a_run_without_agents_names_the_command_that_makes_them",
     "has no trained agent yet": "test_ways_out.py::test_a_run_that_is_not_done",
-    "`rlbench data get {}` downloads": "test_data_command.py::test_download",
+    "`rlbench data get {}` downloads": "test_data_command.py::test_download_fetches_missing_files",
     "`rlbench data get {}` replaces":
         "test_data_command.py::test_only_what_is_missing_or_wrong_comes",
     "labels of {} are missing": "test_user_files.py",
@@ -396,7 +397,7 @@ def pattern(part: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", COMMANDS, ids=lambda case: case[0][:40])
-def test_commands(
+def test_commands_that_messages_suggest_work(
     case: Any,
     store: dict[str, str],
     capsys: pytest.CaptureFixture[str],
@@ -419,7 +420,7 @@ def test_commands(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CALLS, ids=lambda case: case[0][:40])
-def test_calls(case: Any) -> None:
+def test_calls_that_messages_suggest_work(case: Any) -> None:
     part, mistake, ways = case
     with pytest.raises(UserError, match=pattern(part)):
         mistake()
@@ -429,7 +430,7 @@ def test_calls(case: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", DAMAGE, ids=lambda case: case[0][:40])
-def test_damage(
+def test_repairs_that_messages_suggest_work(
     case: Any, store: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

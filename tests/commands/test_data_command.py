@@ -50,7 +50,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         mirror.server_close()
 
 
-def test_download(world: World) -> None:
+def test_download_fetches_missing_files(world: World) -> None:
     """All four files, byte for byte; the second time nothing is asked for."""
     mirror = world.mirror()
     said = world.get(mirror)
@@ -112,7 +112,7 @@ def test_all_mirrors_are_named(world: World) -> None:
     assert world.here() == []
 
 
-def test_no_network(world: World) -> None:
+def test_without_network_the_message_says_what_to_do(world: World) -> None:
     """Nobody listens there any more."""
     mirror = world.mirror()
     mirror.shutdown()
@@ -181,7 +181,7 @@ def test_the_bar_is_drawn(world: World, capsys: pytest.CaptureFixture[str]) -> N
     assert output.out == ""
 
 
-def test_listing(world: World, tmp_path: Path) -> None:
+def test_listing_says_where_data_sets_are(world: World, tmp_path: Path) -> None:
     digits, mnist, fashion = data_module.listing().splitlines()
     assert digits.startswith("digits ")
     assert f"4 of 4 files missing in {world.folder}: rlbench data get mnist" in mnist
@@ -193,7 +193,7 @@ def test_listing(world: World, tmp_path: Path) -> None:
     assert f"; in {world.folder} (0.0 MB)" in data_module.listing()
 
 
-def test_check(world: World) -> None:
+def test_check_prints_checksums_splits_and_classes(world: World) -> None:
     assert "`rlbench data get mnist`" in refusal(data_module.check, "mnist", kind=UserError)
     lay(world.folder, world.files)
     lines = data_module.check("mnist").splitlines()

@@ -76,7 +76,7 @@ def test_any_object_is_scored(name: str, capsys: pytest.CaptureFixture[str]) -> 
         ),
     ],
 )
-def test_guests_mistakes(
+def test_mistakes_with_external_agents_are_one_line(
     args: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert here("eval", *args, "--out", tmp_path) == 2

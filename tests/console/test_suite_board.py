@@ -80,7 +80,9 @@ def test_matrix_in_the_end(cells: list[SuiteCell]) -> None:
     assert "dqn on No-v0, seeds 0-1 failed: no environment 'No-v0'" in said
 
 
-def test_lines(cells: list[SuiteCell], capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_board_prints_a_line_per_part(
+    cells: list[SuiteCell], capsys: pytest.CaptureFixture[str]
+) -> None:
     """A line for each part that ends, with the reason; stopping says nothing for each."""
     seen = board(Console(), cells, 1, quiet=False)
     assert type(seen) is PlainBoard
@@ -120,7 +122,9 @@ def test_quiet_says_what_goes_wrong(
     assert "out of coffee" in capsys.readouterr().out
 
 
-def test_time_left(cells: list[SuiteCell], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_left_scales_estimates_by_the_measured_pace(
+    cells: list[SuiteCell], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What runs takes twice its estimate, so what waits will: 10 s of the one, 100 of the other."""
     clock = [0.0]
     monkeypatch.setattr("rlbench.console.suite_board.time.monotonic", lambda: clock[0])
@@ -139,7 +143,7 @@ def test_time_left(cells: list[SuiteCell], monkeypatch: pytest.MonkeyPatch) -> N
     assert seen.remaining() == pytest.approx(100.0)
 
 
-def test_live(cells: list[SuiteCell]) -> None:
+def test_live_board_shows_progress_and_time_left(cells: list[SuiteCell]) -> None:
     """On a terminal: how far what runs is, and what is left."""
     console = Console(record=True, width=90, force_terminal=True, file=io.StringIO())
     seen = board(console, cells, 1, quiet=False)
@@ -162,5 +166,5 @@ def test_live(cells: list[SuiteCell]) -> None:
         (3600 * 3.4, "3 h 24 min"),
     ],
 )
-def test_durations(seconds: float, said: str) -> None:
+def test_durations_are_formatted(seconds: float, said: str) -> None:
     assert duration(seconds) == said

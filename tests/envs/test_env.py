@@ -213,7 +213,7 @@ def test_mistakes_are_one_line() -> None:
 
 
 @every_case
-def test_pictures(case: Case) -> None:
+def test_render_shows_the_enlarged_image_after_the_end(case: Case) -> None:
     """The image in colours, enlarged; it is still there when its episode has ended."""
     env = single(case, render_mode="rgb_array")
     assert single(case).render() is None

@@ -74,7 +74,7 @@ def test_uint8_is_not_copied() -> None:
         (b"\0\0\x08\x02" + b"\xff" * 8, "18,446,744,065,119,617,037"),  # no overflow, no memory
     ],
 )
-def test_wrong_headers(data: bytes, said: str) -> None:
+def test_wrong_headers_are_refused(data: bytes, said: str) -> None:
     assert said in refusal(idx.parse, data, AT)
 
 

@@ -106,7 +106,7 @@ def test_seeds_and_resets() -> None:
     assert same(chosen, known("digits").splits["train"].images[[4, 4, 9]])
 
 
-def test_pictures() -> None:
+def test_render_returns_an_image_per_lane() -> None:
     envs = ImageVectorEnv(2, "Classify", "toy", render_mode="rgb_array")
     envs.reset(seed=0)
     shown = envs.batch.pictures[envs.batch.index[0]]

@@ -62,7 +62,7 @@ def test_files_are_read_as_they_were_written(tmp_path: Path, save: Callable[...,
         assert np.array_equal(found[name], array)
 
 
-def test_random_damage(tmp_path: Path) -> None:
+def test_random_damage_is_refused_or_harmless(tmp_path: Path) -> None:
     """Flipped bytes, cuts and noise: nothing but Damaged, and never other content."""
     np.savez_compressed(tmp_path / "a.npz", allow_pickle=False, **WHOLE)
     data, rng = (tmp_path / "a.npz").read_bytes(), np.random.default_rng(0)

@@ -45,7 +45,7 @@ def shares(labels: np.ndarray, chosen: np.ndarray) -> float:
     part=st.floats(0, 1),
     stream=st.integers(0, 3),
 )
-def test_stratified(labels: np.ndarray, part: float, stream: int) -> None:
+def test_stratified_keeps_class_shares(labels: np.ndarray, part: float, stream: int) -> None:
     count = round(part * len(labels))
     chosen = stratified(labels, count, stream)
     assert chosen.sum() == count
@@ -113,7 +113,7 @@ def test_too_few_images(tmp_path: Path) -> None:
 # Names
 
 
-def test_digits() -> None:
+def test_digits_have_fixed_splits() -> None:
     data = load("digits")
     assert sizes(data) == (1079, 359, 359)
     assert data.describe() == {"name": "digits", "digest": "94ca3948", "classes": 10,
@@ -157,7 +157,7 @@ def test_a_small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_unknown_names(tmp_path: Path) -> None:
+def test_unknown_names_suggest_the_nearest(tmp_path: Path) -> None:
     for wrong, near in (("mnits", "mnist"), ("digit", "digits"), ("fashon-mnist", "fashion-mnist")):
         assert f"Did you mean '{near}'?" in refusal(load, wrong)
     for wrong in ("", "no/such/file.npz", str(tmp_path / "nothing")):
@@ -169,7 +169,7 @@ def test_unknown_names(tmp_path: Path) -> None:
 
 
 @needs_mnist
-def test_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mnist_has_fixed_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLBENCH_DATA", str(REAL))
     data = load("mnist")
     assert sizes(data) == (55_000, 5_000, 10_000)

@@ -15,7 +15,7 @@ from PIL import Image
 # IDX files
 
 
-def test_idx_pairs(tmp_path: Path) -> None:
+def test_idx_pairs_are_read_and_split(tmp_path: Path) -> None:
     images, labels = pictures(50), (np.arange(50) % 5).astype(np.int32)
     file = lay(tmp_path / "my.set", {"a-images-idx3-ubyte.gz": gzip.compress(encoded(images)),
                                      "a-labels-idx1-ubyte": encoded(labels)})  # fmt: skip
@@ -112,7 +112,7 @@ GREY, LABELS = pictures(20), np.arange(20) % 4
         (GREY.astype(str), LABELS, ["str96"]),
     ],
 )
-def test_wrong_npz(
+def test_wrong_npz_is_refused_with_its_name(
     tmp_path: Path, images: np.ndarray, labels: np.ndarray, words: list[str]
 ) -> None:
     file = npz(tmp_path, images=images, labels=labels)
@@ -175,7 +175,7 @@ def painted(folder: Path, mode: str = "L", kind: str = "png", count: int = 4) ->
     return folder
 
 
-def test_image_folder(tmp_path: Path) -> None:
+def test_image_folder_has_a_class_per_sub_folder(tmp_path: Path) -> None:
     folder = painted(tmp_path / "shapes.v1")
     for noise in ("a/.DS_Store", "a/notes.txt", "README.md", ".git/config", "__pycache__/x"):
         (folder / noise).parent.mkdir(exist_ok=True)
@@ -192,7 +192,7 @@ def test_image_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "gif", "bmp", "PNG"])
-def test_image_formats(tmp_path: Path, kind: str) -> None:
+def test_image_formats_are_read(tmp_path: Path, kind: str) -> None:
     assert sizes(read(painted(tmp_path / kind, kind=kind))) == (4, 2, 2)
 
 
@@ -217,7 +217,7 @@ def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
     assert read(tmp_path).class_names == ("test", "train")
 
 
-def test_colours(tmp_path: Path) -> None:
+def test_transparency_is_dropped_and_grey_becomes_colour(tmp_path: Path) -> None:
     assert read(painted(tmp_path / "rgba", "RGBA")).shape == (3, 5, 3)
     mixed = painted(tmp_path / "mixed")
     grey = read(mixed)

@@ -244,7 +244,9 @@ def test_what_does_not_fit_is_refused(make: Any, said: str) -> None:
     ("name", "kwargs"),
     [("PongNoFrameskip-v4+atari", {}), ("ALE/Pong-v5+atari", {"frameskip": 1})],
 )
-def test_atari(name: str, kwargs: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
+def test_atari_preprocesses_frames_silently(
+    name: str, kwargs: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
     """84 by 84 grey pixels, four frames an action, and the emulator is silent."""
     pytest.importorskip("ale_py")
     pytest.importorskip("cv2")

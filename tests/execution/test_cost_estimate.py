@@ -39,7 +39,7 @@ def whole(*seconds: float) -> list[CostEstimate]:
         ((4, 4, 4), 2, [1, 1, 1]),  # it would all be starting
     ],
 )
-def test_split(seconds: tuple[float, ...], jobs: int, parts: list[int]) -> None:
+def test_split_balances_processes(seconds: tuple[float, ...], jobs: int, parts: list[int]) -> None:
     found = split(whole(*seconds), [10] * len(seconds), jobs)
     assert sorted(found) == sorted(parts)
 
@@ -64,7 +64,7 @@ def test_split_is_never_much_worse_than_whole_cells(
         assert parts == [1] * len(seconds)
 
 
-def test_makespan() -> None:
+def test_makespan_equals_the_schedule_by_hand() -> None:
     """By hand: 5 | 4 1 | 3 2."""
     assert makespan([3, 1, 5, 2, 4], 3) == 5
     assert makespan([3, 1, 5, 2, 4], 1) == 15

@@ -90,7 +90,9 @@ def test_comparison_tells_runs_apart(tmp_path: Path, whole: Path) -> None:
     assert arrays(mine) != arrays(its)
 
 
-def test_max_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_max_seconds_stops_with_124_and_resume_ends_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Stopped by the clock: exit code 124 every time, and the same end."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     args = arguments(broken, steps=2500)

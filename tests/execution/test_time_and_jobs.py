@@ -59,7 +59,7 @@ def test_a_split_goes_on_where_it_was() -> None:
     ("seconds", "cores", "seeds", "jobs"),
     [(19.0, 4, 10, 1), (21.0, 4, 10, 4), (21.0, 2, 10, 2), (900.0, 7, 10, 5), (900.0, 64, 3, 3)],
 )
-def test_usual_jobs(
+def test_default_jobs_depend_on_cores_seeds_and_length(
     seconds: float, cores: int, seeds: int, jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many processes as cores, fewer where that makes no part smaller; one for a short run."""
@@ -99,7 +99,9 @@ def test_what_is_not_compiled(
         (SAC, "box6", {"learning_starts": 20, "batch_size": 32}),
     ],
 )
-def test_compiled_updates(kind: Any, action: str, given: dict[str, Any]) -> None:
+def test_compiled_updates_differ_by_rounding_and_report_costs(
+    kind: Any, action: str, given: dict[str, Any]
+) -> None:
     """They differ from the others by rounding alone, and tell what they cost."""
     plain, compiled = (
         make(kind, lambda: World("vector", action), 2, net_arch=(16,), **given, compile=flag)

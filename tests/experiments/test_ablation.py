@@ -159,7 +159,9 @@ def test_no_spread_and_no_score(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ablate_computes_cells_once_and_draws_effects(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It computes all cells, says and draws effects, and does nothing twice."""
     args = ["ablate", "dqn", "--env", "probes:Noise", "--switch", "double,dueling", "-n", "100",
             "--seeds", "2", "--eval-freq", "50", "--out", tmp_path, *TINY[:-2]]  # fmt: skip

@@ -39,7 +39,7 @@ class Small(config.Config):
         ("[1, 2]", [1, 2]), ('"64"', "64"), (" 7 ", 7), ("64,64", "64,64"), ("", ""),
     ],
 )  # fmt: skip
-def test_parameter_text(text: str, value: Any) -> None:
+def test_parameter_text_is_parsed_as_json_or_text(text: str, value: Any) -> None:
     found = config.parse_value(text)
     assert (found, type(found)) == (value, type(value))
 
@@ -77,7 +77,9 @@ def test_bool_is_no_number(name: str, value: bool) -> None:
         ({"widths": []}, ()), ({"widths": "8,"}, (8,)),
     ],
 )  # fmt: skip
-def test_lists(given: dict[str, Any], expected: tuple[int, ...]) -> None:
+def test_lists_are_parsed_from_text_numbers_and_lists(
+    given: dict[str, Any], expected: tuple[int, ...]
+) -> None:
     assert Small.build("small", given).widths == expected
 
 
@@ -94,7 +96,7 @@ def test_lists(given: dict[str, Any], expected: tuple[int, ...]) -> None:
         ({"count": "x" * 500}, r"count=x+\.\.\."),
     ],
 )
-def test_mistakes(values: dict[str, Any], said: str) -> None:
+def test_a_mistaken_parameter_is_one_short_line(values: dict[str, Any], said: str) -> None:
     """One short line with the agent, the parameter, what was given, and where to look."""
     with pytest.raises(UserError, match=said) as error:
         Small.build("small", values)
@@ -118,7 +120,7 @@ def test_a_configuration_cannot_be_changed() -> None:
         ("0-2,10", (0, 1, 2, 10)), (" 1 , 4 ", (1, 4)),
     ],
 )  # fmt: skip
-def test_seeds(text: str, seeds: tuple[int, ...]) -> None:
+def test_seed_text_is_parsed(text: str, seeds: tuple[int, ...]) -> None:
     assert config.parse_seeds(text) == seeds
 
 
@@ -147,7 +149,7 @@ def test_seed_ranges_are_read_back(seeds: set[int]) -> None:
 
 
 @pytest.mark.parametrize(("text", "steps"), [("5e4", 50_000), ("50_000", 50_000), ("0", 0)])
-def test_steps(text: str, steps: int) -> None:
+def test_step_text_is_parsed(text: str, steps: int) -> None:
     assert config.parse_steps(text) == steps
 
 
@@ -157,7 +159,7 @@ def test_steps_that_are_none(text: str) -> None:
         config.parse_steps(text)
 
 
-def test_assignments() -> None:
+def test_assignments_and_json_objects_are_parsed() -> None:
     assert config.parse_assignments(["a=1", "b-c=x=y", " d = none "]) == {
         "a": 1, "b_c": "x=y", "d": None,
     }  # fmt: skip
@@ -255,6 +257,6 @@ def test_digest_of_a_known_run_stays() -> None:
     assert config.digest({"a": 1}) == "015abd7f"
 
 
-def test_folder_names() -> None:
+def test_environment_names_become_folder_names() -> None:
     assert env_folder("my.module:Env-v1") == "my.module_Env-v1"
     assert env_folder("ALE/Pong-v5") == "ALE_Pong-v5"

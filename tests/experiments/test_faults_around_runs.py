@@ -229,7 +229,7 @@ def largest_file(size: int) -> Iterator[None]:
         (4_000, 1e9, "metrics.csv"),
     ],
 )
-def test_full_disk(
+def test_full_disk_is_one_line_and_loses_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

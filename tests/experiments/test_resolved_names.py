@@ -51,7 +51,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("rlbench.envs:rlbench/Catch", "rlbench/Catch-v0"),
     ],
 )
-def test_versions(said: str, full: str, mine: Path) -> None:
+def test_names_get_their_version(said: str, full: str, mine: Path) -> None:
     assert full_id(said) == full
 
 

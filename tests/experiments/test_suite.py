@@ -80,7 +80,7 @@ def of(text: str, folder: Path) -> Suite:
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_mistake(
+def test_a_mistake_in_a_suite_is_one_line(
     case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line, exit code 2, and nothing has been written."""
@@ -97,7 +97,7 @@ def test_mistake(
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_mistaken_option(
+def test_a_mistaken_option_of_bench_is_one_line(
     case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     args, hint = OPTIONS[case]
@@ -114,11 +114,11 @@ def test_mistaken_option(
     [("", range(5)), ("seeds = 2", range(2)), ('seeds = "3-5,9"', (3, 4, 5, 9)),
      ("seeds = [7]", (7,)), ("seeds = [3, 1]", (3, 1))],
 )  # fmt: skip
-def test_seeds(text: str, seeds: Sequence[int], tmp_path: Path) -> None:
+def test_seeds_are_counts_ranges_or_lists(text: str, seeds: Sequence[int], tmp_path: Path) -> None:
     assert of(HEAD + text + "\n" + ENV, tmp_path).seeds == tuple(seeds)
 
 
-def test_cells(tmp_path: Path) -> None:
+def test_cells_are_entrants_times_environments(tmp_path: Path) -> None:
     """Every entrant in every environment; one budget for all that learn; random needs none."""
     made = cells(of(GOOD, tmp_path), range(3), "cpu", tmp_path)
     assert [(c.env, c.entrant, c.timeout) for c in made] == [
@@ -161,7 +161,7 @@ def test_commands_compute_the_same_cells(tmp_path: Path, monkeypatch: pytest.Mon
         assert [r.variant for r in runs] == [c.run.variant for c in made if c.run]
 
 
-def test_manifest(tmp_path: Path) -> None:
+def test_manifest_names_every_cell(tmp_path: Path) -> None:
     """JSON that names every cell, also one that cannot be."""
     read = of(GOOD.replace("CartPole-v1", "CartPol-v1"), tmp_path)
     made = cells(read, range(3), "cpu", tmp_path)

@@ -79,7 +79,7 @@ def test_mutations_are_named_or_change_nothing(whole: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_many_mutations(whole: Path, tmp_path: Path) -> None:
+def test_mutated_files_are_refused_or_harmless(whole: Path, tmp_path: Path) -> None:
     mutations(whole, tmp_path / "copy", 300)
 
 

@@ -334,7 +334,9 @@ def test_output_is_not_written_through_a_link(tmp_path: Path, precious: Path, li
     assert not log.is_symlink()
 
 
-def test_error_logs(tmp_path: Path, precious: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_log_replaces_a_link_and_is_clipped(
+    tmp_path: Path, precious: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A traceback replaces a link, and loses its middle where it is long."""
 
     def fail(*args: object) -> bool:

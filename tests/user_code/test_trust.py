@@ -202,7 +202,7 @@ def test_installed_classes_are_used(theirs: Path, capsys: pytest.CaptureFixture[
     assert traces(theirs) == []
 
 
-def test_saved_agents(theirs: Path) -> None:
+def test_saved_agents_import_installed_modules_only(theirs: Path) -> None:
     """A file, and the file of a teacher; and what the program has imported needs no trust."""
     from probes import Noise
 

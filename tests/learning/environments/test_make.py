@@ -38,7 +38,7 @@ RUN = ["run", "dqn", "--eval-episodes", "2", *TINY]
         ("CartPol+blank", "CartPol+blank"),
     ],
 )
-def test_full_names(said: str, full: str) -> None:
+def test_full_names_include_the_version(said: str, full: str) -> None:
     assert full_id(said) == full
 
 
@@ -98,7 +98,7 @@ def test_presets_belong_to_the_full_name(monkeypatch: pytest.MonkeyPatch) -> Non
         ("Pendulum-v1+mask-velocity", None),
     ],
 )
-def test_thresholds(name: str, solved: float | None) -> None:
+def test_reward_threshold_survives_own_wrappers_only(name: str, solved: float | None) -> None:
     """Our wrappers leave rewards alone, one's own may not."""
     assert reward_threshold(plan("random", name, [0])) == solved
 
@@ -168,7 +168,7 @@ MISTAKES: dict[str, tuple[str, list[str], str]] = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_mistake(
+def test_a_mistaken_environment_is_one_line(
     case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line, exit code 2, nothing written."""
@@ -220,7 +220,7 @@ def test_missing_extras_are_named(tmp_path: Path) -> None:
         assert f"pip install 'rlbench[{extra}]'" in line
 
 
-def test_box2d() -> None:
+def test_box2d_environments_are_made() -> None:
     pytest.importorskip("Box2D")
     env = env_factory("LunarLander")()
     assert env.reset(seed=0)[0].shape == (8,)
@@ -244,7 +244,7 @@ def test_atari_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
         env_factory("PongNoFrameskip-v4+atari")
 
 
-def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_of_environments_and_wrappers(capsys: pytest.CaptureFixture[str]) -> None:
     """Our own environments come first; every wrapper has its line."""
     assert here("list", "envs") == 0
     lines = capsys.readouterr().out.splitlines()

@@ -122,7 +122,7 @@ def test_names_that_stay_as_they_are(said: str) -> None:
         ("test_wrapper_specs:several:1,2", "test_wrapper_specs:several:1,2"),
     ],
 )  # fmt: skip
-def test_one_spelling(said: str, full: str) -> None:
+def test_canonical_spelling_is_idempotent(said: str, full: str) -> None:
     assert canonical(said) == full
     assert canonical(full) == full
 
@@ -142,7 +142,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("said", MISTAKES)
-def test_mistakes(said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistaken_wrapper_is_one_line(
+    said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     args = ["run", "ppo", "--env", "Pendulum-v1", "--out", tmp_path / "out"]
     assert here(*args, "--wrap", said) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()

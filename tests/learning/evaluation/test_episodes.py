@@ -115,7 +115,9 @@ def test_a_changed_training_would_be_noticed() -> None:
         (0, None, [0]),
     ],
 )
-def test_grid(steps: int, eval_freq: int | None, points: list[int]) -> None:
+def test_each_episode_is_played_once_per_grid_point(
+    steps: int, eval_freq: int | None, points: list[int]
+) -> None:
     """Step 0 and ten points, or as asked; every episode once per seed and point; then the end."""
     _, rows = train(Noise, 2, steps=steps, plan=TrainingSchedule(steps, eval_freq, 3, 25))
     found = [row for row in rows if isinstance(row, Evaluation)]

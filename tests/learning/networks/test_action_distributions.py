@@ -57,7 +57,7 @@ def test_categories_are_torchs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["discrete", "multi", "bits"])
-def test_frequencies(name: str) -> None:
+def test_samples_follow_the_probabilities(name: str) -> None:
     """Chi-square of 20,000 draws against the probabilities; another distribution fails it."""
     dist = distribution(DISCRETE[name])
     assert isinstance(dist, Categorical)

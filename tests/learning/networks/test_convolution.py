@@ -67,7 +67,7 @@ def its_parameters(made: nn.Sequential) -> list[torch.Tensor]:
     return [g for g in gradients if g is not None]
 
 
-def test_first_weights() -> None:
+def test_initial_weights_are_orthogonal_or_torchs_by_seed() -> None:
     """Orthogonal over flattened kernels where asked, else torch's own distribution, by seed."""
     convs = Convolutions(streams(0, 1), (3, 36, 36), "nature", math.sqrt(2.0))
     for weight, bias in zip(convs.weights, convs.biases, strict=True):
@@ -87,7 +87,7 @@ def test_first_weights() -> None:
 
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(5, 5), (9, 4), (4, 9), (1, 6), (6, 1)])
-def test_orthogonal_weights(n_in: int, n_out: int) -> None:
+def test_orthogonal_weights_are_orthonormal_times_the_gain(n_in: int, n_out: int) -> None:
     """Rows or columns, whichever are fewer, are orthonormal times the gain; biases are 0."""
     weight, bias = initial(streams(0, 1, 2), n_in, n_out, 0.5)
     assert weight.shape == (3, n_in, n_out)

@@ -174,7 +174,7 @@ def test_acting_is_learning(name: str, memory: str, stack: int) -> None:
         ("", "no such encoder"),
     ],
 )
-def test_unknown_encoders(name: Any, said: str) -> None:
+def test_unknown_encoders_are_refused_in_one_line(name: Any, said: str) -> None:
     with pytest.raises(UserError, match=said) as error:
         make(PPO, World, encoder=name)
     assert "\n" not in str(error.value)
@@ -190,7 +190,7 @@ def test_convolutions_without_an_image_are_refused(encoder: str) -> None:
         make(A2C, lambda: World("image"), cnn="nature")
 
 
-def test_names() -> None:
+def test_encoder_names_are_parsed_and_listed() -> None:
     """How names are read; the catalogue lists what is accepted, and all of it."""
     assert parse("cnn+lstm") == ("cnn", "lstm")
     assert parse("gru") == ("auto", "gru")

@@ -86,7 +86,9 @@ def test_initial_weights_are_torchs_distribution_from_the_seeds_own_stream() -> 
 @pytest.mark.parametrize("sizes", [[64, 64, 2], [7, 5, 1], [18], [33, 3]])
 @pytest.mark.parametrize("width", [1, 3, 4])
 @pytest.mark.parametrize("lanes", [1, 3, 10])
-def test_acting_path(activation: str, sizes: list[int], width: int, lanes: int) -> None:
+def test_forward_numpy_equals_forward_and_is_lockstep(
+    activation: str, sizes: list[int], width: int, lanes: int
+) -> None:
     """`arrays` is `forward` within 1e-5, and bit-equal at every position of the stack."""
     seeds = range(10)
     mlp, x = MLP(streams(*seeds), width, sizes, activation), draw(10, lanes, width)

@@ -73,7 +73,7 @@ def test_noise_goes_when_it_is_taken_off() -> None:
         assert torch.equal(made[0].forward(x), plain)
 
 
-def test_statistics() -> None:
+def test_noise_has_the_factorised_variance() -> None:
     """Outputs vary around those of the means, with the variance of the factorised noise: f has
     E f^2 = E|e| = sqrt(2 / pi), in both factors."""
     made = [NoisyLinear(Linear(streams(0), 1, 1), 0.5)]

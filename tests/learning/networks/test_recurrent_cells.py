@@ -156,7 +156,7 @@ def test_no_gradient_crosses_a_beginning(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_orthogonal_start(name: str) -> None:
+def test_recurrent_weights_start_orthogonal(name: str) -> None:
     """Every gate's recurrent weights are a rotation; without `ortho` they are not."""
     for ortho in (True, False):
         cell = make(name, ortho=ortho)
@@ -166,7 +166,7 @@ def test_orthogonal_start(name: str) -> None:
 
 
 @pytest.mark.parametrize("horizon", [20, 500])
-def test_chrono_biases(horizon: int) -> None:
+def test_chrono_biases_follow_the_horizon(horizon: int) -> None:
     """The forget gate's are log U(1, horizon - 1): it keeps for up to `horizon` steps."""
     many, seeds = 100, range(40)
     lstm = LSTM(streams(*seeds), 2, many, False, horizon)

@@ -88,7 +88,7 @@ def whole(case: str) -> tuple[Any, list[Any]]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_lockstep(case: str) -> None:
+def test_image_training_in_lockstep_equals_single_seeds(case: str) -> None:
     """Bit for bit: weights, moments, memories, streams, and every row but the clock's."""
     agent, rows = whole(case)
     trainer = start(case, (5,))
@@ -152,7 +152,7 @@ LEARNS: dict[str, tuple[Any, str, int, float, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", LEARNS)
-def test_learns(case: str) -> None:
+def test_agents_learn_held_out_images(case: str) -> None:
     """Better on held-out images than a bound; worse than one for what cannot be learned."""
     kind, env, steps, bound, parameters = LEARNS[case]
     agent = kind(f"rlbench/{env}-Digits-v0", seeds=2, device="cpu", net_arch=(64,), **parameters)
@@ -166,7 +166,7 @@ def test_learns(case: str) -> None:
         assert min(accuracy) > bound, accuracy
 
 
-def test_losses() -> None:
+def test_losses_equal_torch_and_a_loop() -> None:
     """Against torch, and the weighted mean of a balanced class weight against a loop."""
     outputs = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32))
     label = torch.tensor([[0, 1, 2, 2, 1], [2, 2, 2, 0, 0]])
@@ -291,7 +291,7 @@ def test_agents_in_python_learn_from_training_images_only() -> None:
         ("rlbench/Classify-Digits-v0", {"loss": "hinge"}, "cross_entropy"),
     ],
 )
-def test_users_mistakes(env: str, parameters: dict[str, Any], said: str) -> None:
+def test_users_mistakes_are_refused(env: str, parameters: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         Supervised(env, device="cpu", **parameters)
 

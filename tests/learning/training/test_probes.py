@@ -88,7 +88,7 @@ def test_rooms_observed_by_number() -> None:
     np.testing.assert_allclose(worth, np.tile(GAMMA ** np.arange(3, -1, -1.0), (3, 1)), atol=0.1)
 
 
-def test_pixels() -> None:
+def test_images_arrive_scaled_and_in_order() -> None:
     """A uint8 image: dark and bright are told apart, so it arrives scaled and in order."""
     agent = learn(Pixels, learning_rate=1e-3)
     images = np.stack([np.full((5, 4, 3), value, np.uint8) for value in (0, 255)])

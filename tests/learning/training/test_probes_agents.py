@@ -59,7 +59,7 @@ def values(agent: Any, *episode: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("name", "encoder"), WAYS)
-def test_values(name: str, encoder: str) -> None:
+def test_values_of_probe_environments_are_learned(name: str, encoder: str) -> None:
     """A constant; one that depends on what is seen; one that is discounted."""
     cases: list[tuple[Any, list[tuple[float, ...]], list[list[float]]]] = [
         (Constant, [(0.0,)], [[1.0]]),
@@ -74,7 +74,7 @@ def test_values(name: str, encoder: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "encoder"), WAYS)
-def test_actions(name: str, encoder: str) -> None:
+def test_best_actions_of_probe_environments_are_learned(name: str, encoder: str) -> None:
     """The right one, and the one that is right for what is seen; every seed."""
     for env, wanted in ((Chosen, {0.0: 1}), (ChosenSeen, {1.0: 1, -1.0: 0})):
         agent = learn(name, env, 0.25, encoder=encoder)

@@ -122,7 +122,7 @@ def test_cutting_seeds_leaves_the_others(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_files(case: str, tmp_path: Path) -> None:
+def test_saved_agents_load_with_all_or_one_seed(case: str, tmp_path: Path) -> None:
     """Saved and loaded, all seeds or one: the same state, the same actions with memory."""
     kind, env, _ = CASES[case]
     file = whole(case)[0].save(tmp_path / "agent.npz")

@@ -177,7 +177,9 @@ def test_a_report_shows_what_is_written(tmp_path: Path) -> None:
 @given(st.lists(st.text(st.characters(exclude_categories=[]), min_size=1) | st.sampled_from(NASTY)
                 | st.text("$_^{}\\%`~*|<>[]&#=+-@:\x1b\u202e\n ", min_size=1),
                 min_size=1, max_size=3))  # fmt: skip
-def test_any_text(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+def test_any_text_is_printed_as_it_is(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
+) -> None:
     root = tmp_path_factory.mktemp("any")
     check_report(root, texts)
     check_terminal(root)

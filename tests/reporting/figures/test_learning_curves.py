@@ -65,7 +65,7 @@ def test_mean_seeds_and_band(tmp_path: Path) -> None:
     assert heights == pytest.approx(tuple(mean_interval([100, 200, 450], bounds=(0, 500)) or ()))
 
 
-def test_levels(tmp_path: Path) -> None:
+def test_threshold_and_random_policy_are_lines(tmp_path: Path) -> None:
     run_with(tmp_path, {0: [10, 400], 1: [12, 410]})
     run_with(tmp_path, {0: [20], 1: [24]}, agent="random", digest="00000000")
     axes = panel(tmp_path)

@@ -47,7 +47,7 @@ def check(picture: Figure) -> None:
 
 @pytest.mark.parametrize("envs", [1, 2, 4])
 @pytest.mark.parametrize("count", [1, MANY])
-def test_learning_curves(envs: int, count: int, tmp_path: Path) -> None:
+def test_long_names_fit_in_learning_curves(envs: int, count: int, tmp_path: Path) -> None:
     for env in range(envs):
         for i, name in enumerate(names(count)):
             scores = {0: 100.0 + i, 1: 110.0}

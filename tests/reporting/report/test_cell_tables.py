@@ -164,7 +164,7 @@ def test_one_run_more_moves_no_interval_of_the_others(tmp_path: Path) -> None:
     assert len(both) == len(before) == 2
 
 
-def test_costs(tmp_path: Path) -> None:
+def test_cost_table_has_areas_goals_and_counts(tmp_path: Path) -> None:
     """Curves go from 10 over half the score to the score, at 0, 25,000 and 50,000 steps."""
     write_seeds(tmp_path, "dqn", {0: 400.0, 1: 480.0, 2: 960.0, 3: "diverged"})
     found = collect(scope([tmp_path]))

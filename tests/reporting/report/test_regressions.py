@@ -26,7 +26,7 @@ def scores(mean: float, seeds: int = 10, stream: int = 0) -> dict[int, float]:
     return {s: mean + x for s, x in enumerate(np.random.default_rng(stream).standard_normal(seeds))}
 
 
-def test_verdicts(tmp_path: Path) -> None:
+def test_verdicts_of_better_worse_and_undecided_runs(tmp_path: Path) -> None:
     before, now = tmp_path / "before", tmp_path / "now"
     cases: list[tuple[str, dict[int, float], Any]] = [
         ("worse", scores(100), scores(90, stream=1)),
@@ -143,7 +143,9 @@ def test_a_real_regression(
     assert here("compare", "--against", "before", next(Path("now").glob("*/random-*"))) == 0
 
 
-def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_use_of_against_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = write_seeds(tmp_path / "now", "dqn", {0: 1.0})
     for arguments, line in (
         ([], "Missing argument 'RUN...'"),

@@ -93,7 +93,7 @@ def test_lost_seeds_are_said(tmp_path: Path) -> None:
     )
 
 
-def test_how_much(tmp_path: Path) -> None:
+def test_how_much_lists_aggregates_and_differences(tmp_path: Path) -> None:
     found = collect(scope([write_bench(tmp_path)]))
     said = how_much(found)
     assert said[0].startswith("Normalised IQM over 2 environments (0 = random, 1 = reference")
@@ -117,7 +117,7 @@ def test_cost_is_summed_over_what_all_have_finished(tmp_path: Path) -> None:
         (["random"], "There is nothing to compare: random is alone."),
     ],
 )
-def test_alone(tmp_path: Path, agents: list[str], line: str) -> None:
+def test_summary_of_a_single_run(tmp_path: Path, agents: list[str], line: str) -> None:
     for agent in agents:
         write_seeds(tmp_path, agent, {0: 5.0})
     found = found_in(tmp_path)
@@ -137,7 +137,7 @@ def test_accuracies_are_percents_and_their_differences_points(tmp_path: Path) ->
     )
 
 
-def test_numbers() -> None:
+def test_numbers_are_formatted() -> None:
     assert formatting.number(-0.001) == "0.00"
     assert formatting.number(-0.5) == "−0.50"
     assert formatting.p_text(0.0004) == "p < 0.001"

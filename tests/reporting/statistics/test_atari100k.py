@@ -51,7 +51,7 @@ def test_iqm_and_its_bootstrap_interval(name: str) -> None:
         assert plain.high < found.high
 
 
-def test_other_aggregates() -> None:
+def test_median_and_mean_equal_published_values() -> None:
     """Median and mean of SPR."""
     table, rng = scores("SPR"), np.random.default_rng(0)
     assert aggregate(table, "median", rng, 100).value == pytest.approx(0.396, abs=0.001)

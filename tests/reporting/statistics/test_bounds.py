@@ -41,7 +41,7 @@ def report(root: Path, scores: dict[int, float], **run: object) -> ReportData:
     return collect(scope([root]))
 
 
-def test_by_hand() -> None:
+def test_intervals_are_clipped_to_bounds() -> None:
     """Of 0 and 1 the interval reaches 6.35 either way, of 0.5 +- 0.001 it is left alone."""
     assert mean_interval([0, 1], bounds=(0, 1)) == (0, 1)
     assert mean_interval([0, 1], bounds=(float("nan"), 1)) == pytest.approx(

@@ -82,7 +82,7 @@ def test_winning_over_lost_seeds_and_in_spite_of_them(tmp_path: Path, agent: str
     assert said.count("undecided: 5 of 10 seeds lost by") == 2
 
 
-def test_many_entrants(tmp_path: Path) -> None:
+def test_lost_seeds_are_named_among_many_entrants(tmp_path: Path) -> None:
     agents = {f"a{i}": {s: 100.0 * i + s for s in TEN} for i in range(3)}
     lines = which(evidence(tmp_path, **agents, dqn=LOSER))
     assert lines[1].startswith("CartPole-v1: undecided between a2 and dqn; beaten by")

@@ -44,7 +44,7 @@ def test_every_reference_is_stated_in_full() -> None:
         assert scale_of(env, random=known.random if known.random is not None else -100.0)
 
 
-def test_normalise() -> None:
+def test_normalise_maps_low_to_0_and_high_to_1() -> None:
     found = normalise([0.0, 5.0, 10.0, 20.0, np.nan], 0, 10)
     assert found.tolist() == pytest.approx([0, 0.5, 1, 2, np.nan], nan_ok=True)
     for low, high in ((1.0, 1.0), (2.0, 1.0), (np.nan, 1.0), (0.0, np.inf)):

@@ -37,7 +37,7 @@ def welch_t(x: Array, y: Array, axis: int = -1) -> Array:
     return np.abs(x.mean(axis=axis) - y.mean(axis=axis)) / np.sqrt(error)
 
 
-def test_against_scipy() -> None:
+def test_comparison_equals_scipy() -> None:
     a, b = rng(1).normal(1, 1, 6), rng(2).normal(0, 3, 4)
     found = against(a, b)
     theirs = ttest_ind(a, b, equal_var=False)
