@@ -57,7 +57,7 @@ _SHORT_FOR_PARAMETERS = {"encoder", "compile"}
 
 
 def check_parameters(
-    agent: str, given: Mapping[str, Any], allowed: Container[str] = _SHORT_FOR_PARAMETERS
+    agent: str, parameters: Mapping[str, Any], allowed: Container[str] = _SHORT_FOR_PARAMETERS
 ) -> None:
     """Reject `-p n_envs=8` and the like, where the name is an option and not a parameter."""
     from rlbench import registry
@@ -67,7 +67,7 @@ def check_parameters(
         if isinstance(parameter, click.Option):
             for option in (*parameter.opts, *parameter.secondary_opts):
                 words[option.lstrip("-").replace("-", "_")] = option
-    for name, value in given.items():
+    for name, value in parameters.items():
         if name not in words or name in allowed:
             continue
         if name not in registry.agent_class(agent).Config.model_fields:

@@ -218,8 +218,8 @@ def _costs(cells: Sequence[SuiteCell], out: Path, jobs: int) -> list[tuple[Job, 
         assert cell.run
         assert cell.path
         whole = estimate(cell.run, out)
-        started, missing = remaining_parts(RunFolder(cell.path), cell.seeds)
-        parts += [(cell, seeds, whole) for seeds in started]
+        open_parts, missing = remaining_parts(RunFolder(cell.path), cell.seeds)
+        parts += [(cell, seeds, whole) for seeds in open_parts]
         if missing:
             new.append((cell, missing, whole))
     estimates = [

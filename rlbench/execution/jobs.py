@@ -90,17 +90,17 @@ def on_recorded_device(run: Run, part: RunPart) -> Run:
 
 
 def remaining_parts(
-    folder: RunFolder, requested: Sequence[int]
+    folder: RunFolder, seeds_wanted: Sequence[int]
 ) -> tuple[list[tuple[int, ...]], list[int]]:
     """Return the seeds of each unfinished part among those requested, and the seeds in no part."""
     parts = {part: tuple(part.read()["seeds"]) for part in folder.parts()}
     open_parts = [
         seeds
         for part, seeds in parts.items()
-        if set(seeds) & set(requested) and not part.finished()
+        if set(seeds) & set(seeds_wanted) and not part.finished()
     ]
     seeds_in_parts = {seed for seeds in parts.values() for seed in seeds}
-    return open_parts, [seed for seed in requested if seed not in seeds_in_parts]
+    return open_parts, [seed for seed in seeds_wanted if seed not in seeds_in_parts]
 
 
 def _discard(folder: RunFolder, requested: Sequence[int]) -> None:

@@ -94,7 +94,7 @@ class Ablation(BaseModel):
 
 
 def _first(cells: dict[str, frozenset[str]], on: frozenset[str]) -> str:
-    return next(cell for cell, switched in cells.items() if switched == on)
+    return next(cell for cell, switches in cells.items() if switches == on)
 
 
 def name(switch: str) -> str:

@@ -96,10 +96,10 @@ class EnvCalls:
             self._watch(reading)
         return reading, reward, terminated, truncated, out
 
-    def _watch(self, stored: Any) -> None:
+    def _watch(self, reading: Any) -> None:
         """Log the first observation that is outside the bounds of its space."""
         assert self.limits is not None
-        if message := overstepped(np.reshape(stored, (1, -1)), self.limits):
+        if message := overstepped(np.reshape(reading, (1, -1)), self.limits):
             _LOG.warning("%s (said once, though it may happen again)", message)
         self.unwatched = -1 if message else _WATCH_EVERY
 

@@ -17,18 +17,18 @@ class ImageMetrics:
         self.images = np.zeros(seeds, np.int64)
         self.sums = {name: np.zeros(seeds) for name in _SUMS}
 
-    def answers(self, answered: np.ndarray, right: np.ndarray) -> None:
+    def answers(self, answers: np.ndarray, right: np.ndarray) -> None:
         """Count answered images and correct answers; both masks are `(S, N)` bool."""
-        count = answered.sum(-1)
+        count = answers.sum(-1)
         self.images += count
         self.sums["answered"] += count
-        self.sums["right"] += (right & answered).sum(-1)
+        self.sums["right"] += (right & answers).sum(-1)
 
-    def episodes(self, ended: np.ndarray, returns: np.ndarray, lengths: np.ndarray) -> None:
+    def episodes(self, over: np.ndarray, returns: np.ndarray, lengths: np.ndarray) -> None:
         """Count episodes in the lanes of a mask, with return and length, all `(S, N)`."""
-        self.sums["episodes"] += ended.sum(-1)
-        self.sums["return"] += np.where(ended, returns, 0.0).sum(-1)
-        self.sums["length"] += np.where(ended, lengths, 0).sum(-1)
+        self.sums["episodes"] += over.sum(-1)
+        self.sums["return"] += np.where(over, returns, 0.0).sum(-1)
+        self.sums["length"] += np.where(over, lengths, 0).sum(-1)
 
     def episode(self, row: int, ret: float, length: int) -> None:
         """Count one episode."""
@@ -42,10 +42,10 @@ class ImageMetrics:
         With `answers`, accuracy and regret: a wrong answer costs 2, since rewards are 1 and -1
         (Osband et al. 2020, `mnist`).
         """
-        answered, right, episodes, ret, length = (float(self.sums[n][row]) for n in _SUMS)
-        if answered and answers:
-            yield "rollout/accuracy", right / answered
-            yield "rollout/regret", 2.0 * (1.0 - right / answered)
+        answer_count, right, episodes, ret, length = (float(self.sums[n][row]) for n in _SUMS)
+        if answer_count and answers:
+            yield "rollout/accuracy", right / answer_count
+            yield "rollout/regret", 2.0 * (1.0 - right / answer_count)
         if episodes:
             yield "rollout/ep_rew_mean", ret / episodes
             yield "rollout/ep_len_mean", length / episodes

@@ -226,13 +226,13 @@ class EnvLanes:
         reset seeds of their own.
         """
         self.restart_count = state["life"]
-        if any(saved is None for saved in state["envs"]):
+        if any(env_state is None for env_state in state["envs"]):
             self.restart_count += 1
             self.reset()
             return False
-        for i, (env, saved) in enumerate(zip(self.envs, state["envs"], strict=True)):
+        for i, (env, env_state) in enumerate(zip(self.envs, state["envs"], strict=True)):
             self.calls.reset(env, seed=self._reset_seed(i))  # create what only reset creates
-            snapshot.reinstate(env, saved)
+            snapshot.reinstate(env, env_state)
         self.obs = np.asarray(state["obs"])
         self.returns, self.lengths = list(state["returns"]), list(state["lengths"])
         return True

@@ -169,17 +169,17 @@ def full_name(name: str) -> str:
     return "+".join([resolved(name), *map(wrapper_specs.canonical, wraps)])
 
 
-def name_of(env: Any, made: Any) -> str:
+def name_of(env: Any, sample: Any) -> str:
     """Return the name of `env`, as `env_factory` takes it.
 
     The full id of the environment made from it if it has one, else the name of its class.
     """
     if isinstance(env, str):
         return full_name(env)
-    while type(made) in _MAKE_LAYERS:
-        made = made.env
-    spec = getattr(made, "spec", None) if made is made.unwrapped else None
-    return getattr(spec, "id", type(made.unwrapped).__name__)
+    while type(sample) in _MAKE_LAYERS:
+        sample = sample.env
+    spec = getattr(sample, "spec", None) if sample is sample.unwrapped else None
+    return getattr(spec, "id", type(sample.unwrapped).__name__)
 
 
 # What gymnasium.make puts around an environment.

@@ -135,18 +135,18 @@ def play(
                 continue
             lane_action = int(action[r, i]) + policy.action_start if plain else action[r, i]
             try:
-                obs[r, i], reward, ended, cut, _ = calls.step(envs[r][i], lane_action)
+                obs[r, i], reward, task_over, time_over, _ = calls.step(envs[r][i], lane_action)
             except UserCodeError as fault:
                 fail(r, fault)
                 continue
             totals[r][i] += reward
             lengths[r][i] = length = lengths[r][i] + 1
-            if ended or cut or length >= most:
-                over.append((r, i, not (ended or cut)))
+            if task_over or time_over or length >= most:
+                over.append((r, i, not (task_over or time_over)))
         check()  # while last observations are still in place
-        for r, i, unended in over:
+        for r, i, by_limit in over:
             n = int(episode[r, i])
-            scores[r, n] = Score(r, n, reset_seeds[n], totals[r][i], lengths[r][i], cut=unended)
+            scores[r, n] = Score(r, n, reset_seeds[n], totals[r][i], lengths[r][i], cut=by_limit)
             episode[r, i] = n + width
         if over:
             begin(

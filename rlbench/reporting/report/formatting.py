@@ -113,9 +113,9 @@ def of_seeds(n: int, of: int) -> str:
     return f"{n}" if n == of else f"{n} of {of}"
 
 
-def lost_of(lost: int, of: int) -> str:
+def lost_of(number_lost: int, of: int) -> str:
     """Count lost seeds: "6 of 10 seeds lost", or "" where none was lost."""
-    return f"{lost} of {counted(of, 'seed')} lost" if lost else ""
+    return f"{number_lost} of {counted(of, 'seed')} lost" if number_lost else ""
 
 
 def lost_text(pairs: pd.DataFrame) -> str:
