@@ -197,6 +197,8 @@ CALLS: list[tuple[str, Callable[[], Any], list[Callable[[], Any]]]] = [
      [lambda: DQN("CartPole-v1", seed=1), lambda: DQN("CartPole-v1", seeds=2)]),
     ("linear in the action: give a width", lambda: TD3(PENDULUM, net_arch=()),
      [lambda: TD3(PENDULUM, net_arch=(8,))]),
+    ("unknown recurrent cell", lambda: DQN("CartPole-v1", encoder="cnn+lstmm"),
+     [lambda: DQN("CartPole-v1", encoder="lstm")]),
     ("is too small for cnn=", lambda: DQN(Images, encoder="cnn", cnn="nature"),
      [lambda: DQN(Images, encoder="cnn", cnn="small"), lambda: DQN(Images, encoder="mlp")]),
     ("whole numbers: use MultiDiscrete", lambda: PPO(Steps), [lambda: PPO(Several)]),
@@ -312,6 +314,7 @@ DAMAGE: list[tuple[str, list[str], Callable[[Path], Any], str]] = [
 # that a test can do (install, download, wait).
 ELSEWHERE = {
     "--switch {} changes nothing": "test_ablation.py",
+    "has registered {} too": "test_resolved_names.py::test_two_modules_with_one_id",
     "'{}' could be {}: give the path": "test_ways_out.py::test_two_runs_of_one_name",
     "was changed after it was written":
         "test_damage.py::test_records_changed_by_hand_are_accepted_as_the_message_says",
