@@ -54,7 +54,7 @@ def test_a_configuration_reaches_other_processes() -> None:
         type(config).build("rainbow", {"n_steps": True})
 
 
-def test_what_holds_for_nothing_is_told_beforehand() -> None:
+def test_ignored_parameters_are_named_beforehand() -> None:
     """Said by the user and replaced by a switch: told; left to the preset: not worth a word."""
     said = {"noisy": True, "exploration_final_eps": 0.2, "distribution": "qr"}
     line = preflight(plan("dqn", "CartPole-v1", [0], parameters=said))
@@ -65,7 +65,7 @@ def test_what_holds_for_nothing_is_told_beforehand() -> None:
     )
     assert "exploration_final_eps is ignored with noisy" in line
     assert "loss is ignored with distribution=qr" in line
-    assert "holds" not in preflight(plan("dqn", "CartPole-v1", [0], preset=False))
+    assert "is ignored" not in preflight(plan("dqn", "CartPole-v1", [0], preset=False))
     for name, given in (
         ("v_min", {"v_min": -5}),
         ("iqn_samples", {"iqn_samples": 4, "distribution": "c51"}),
@@ -75,11 +75,11 @@ def test_what_holds_for_nothing_is_told_beforehand() -> None:
         line = preflight(plan("dqn", "CartPole-v1", [0], parameters=given))
         assert f"{name} is ignored with" in line
     for agent in ("rainbow", "c51", "per-dqn", "qr-dqn", "iqn", "drqn", "sb3-qrdqn"):
-        assert "holds" not in preflight(plan(agent, "CartPole-v1", [0])), agent
+        assert "is ignored" not in preflight(plan(agent, "CartPole-v1", [0])), agent
     own = preflight(plan("sb3-qrdqn", "CartPole-v1", [0], parameters={"n_quantiles": 50}))
-    assert "holds" not in own
+    assert "is ignored" not in own
     off = preflight(plan("rainbow", "CartPole-v1", [0], parameters={"distribution": None}))
-    assert "holds" not in off  # v_min is the preset's, for when it is on
-    assert "n_quantiles holds" in preflight(
+    assert "is ignored" not in off  # v_min is the preset's, for when it is on
+    assert "n_quantiles is ignored" in preflight(
         plan("sb3-dqn", "CartPole-v1", [0], parameters={"n_quantiles": 50})
     )
