@@ -7,7 +7,7 @@ import json
 import math
 import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
@@ -34,7 +34,10 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-IntList = Annotated[tuple[Annotated[Int, Field(ge=1)], ...], BeforeValidator(_as_list)]
+IntList = Annotated[
+    tuple[Annotated[Int, Field(ge=1)], ...],
+    BeforeValidator(_as_list, json_schema_input_type=int | str | Sequence[int]),
+]
 
 
 def _as_steps(value: Any) -> Any:
@@ -46,7 +49,11 @@ def _as_steps(value: Any) -> Any:
     return value
 
 
-Steps = Annotated[int, BeforeValidator(_no_bool), BeforeValidator(_as_steps)]
+Steps = Annotated[
+    int,
+    BeforeValidator(_no_bool),
+    BeforeValidator(_as_steps, json_schema_input_type=int | tuple[int, str]),
+]
 
 MOST_SEEDS = 100_000
 LARGEST_SEED = 2**63 - 1  # seeds are columns of 64-bit integers in tables

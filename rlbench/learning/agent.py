@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("rlbench")
 
 
+# What `dir(agent)` lists: for users, attributes, for loops of one's own, and for subclasses.
+PUBLIC = frozenset(
+    [
+        *("learn", "load", "name", "policy", "predict", "save", "set_env"),
+        *("action_space", "config", "device", "env_name", "metrics", "n_envs", "num_timesteps"),
+        *("observation_space", "seeds", "total_timesteps", "verbose"),
+        *("act", "lanes", "observe", "progress", "set_horizon"),
+        *("Config", "build", "loss", "network", "objective", "parts", "policy_over", "update"),
+    ]
+)
+
+
 def refuse_others(function: str, others: dict[str, Any]) -> None:
     """Refuse arguments that a function has not, with what there is instead."""
     for name in others:
@@ -41,20 +54,21 @@ class Agent(AgentCore):
     `self.coef = 1 - progress`, not the value of a tensor. Pass such numbers to `learner.step` as
     tensors, or set `record=false`. A change is detected, and updates go on unrecorded, which is
     slower, with a warning that names it (see `learning/compile`).
-
-    Args:
-        env: a Gymnasium id, `package.module:Class`, a function that makes an environment, or an
-            environment (the pattern from which each lane gets its own copy).
-        seeds: how many (5 means 0..4), or which; `seed` is just one.
-        n_envs: environments per seed; the agent's own default where None.
-        device: `auto`, `cpu`, `cuda` or `cuda:i`.
-        verbose: 1 makes `learn` print tables, as in Stable-Baselines3; 0 prints nothing.
-        parameters: fields of `Config`; `rlbench show AGENT` lists them.
-
-    Raises:
-        UserError: an unknown or impossible parameter, an action space that the agent cannot
-            handle, or memory that does not suffice.
     """
+
+    def __repr__(self) -> str:
+        """The agent, its environment, its seeds and how far it is trained."""
+        seeds = reprlib.repr(tuple(self.seeds))
+        horizon = "" if self.total_timesteps is None else f" of {self.total_timesteps}"
+        where = self.env_name or "no environment"
+        steps = f"{self.num_timesteps}{horizon} steps"
+        return f"<{type(self).__name__} on {where}, seeds {seeds}, {steps}>"
+
+    def __dir__(self) -> list[str]:
+        """Names for users and for subclasses; not what keeps training going."""
+        own = (kind for kind in type(self).__mro__ if not kind.__module__.startswith("rlbench."))
+        added = {name for kind in own for name in vars(kind) if not name.startswith("_")}
+        return sorted(name for name in PUBLIC | added if hasattr(self, name))
 
     def learn(
         self,

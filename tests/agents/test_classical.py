@@ -133,7 +133,7 @@ def test_others_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="gamma"):
         SVM(ENV, gamma=-1)
     with pytest.raises(UserError, match="class_weight"):
-        RandomForest(ENV, class_weight="fair")
+        RandomForest(ENV, class_weight="fair")  # type: ignore[arg-type]
     monkeypatch.setattr(memory_budget, "available", lambda device: 100_000)
     with pytest.raises(UserError, match=r"knn with 3 seeds would take .*images 207 kB"):
         KNN(ENV, seeds=3)

@@ -189,9 +189,11 @@ def _predicts(policy: Any, obs: Any = None) -> None:
 
 # The same in Python: calls.
 CALLS: list[tuple[str, Callable[[], Any], list[Callable[[], Any]]]] = [
-    ("give the environment first", lambda: DQN("MlpPolicy", "CartPole-v1"),
+    ("give the environment first",
+     lambda: DQN("MlpPolicy", "CartPole-v1"),  # type: ignore[call-arg]
      [lambda: DQN("CartPole-v1", encoder="mlp")]),
-    ("takes one argument without a name", lambda: DQN("CartPole-v1", 3),
+    ("takes one argument without a name",
+     lambda: DQN("CartPole-v1", 3),  # type: ignore[call-arg]
      [lambda: DQN("CartPole-v1", seed=3)]),
     ("seed is one seed, seeds are several: give", lambda: DQN("CartPole-v1", seed=1, seeds=2),
      [lambda: DQN("CartPole-v1", seed=1), lambda: DQN("CartPole-v1", seeds=2)]),

@@ -27,7 +27,15 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     envs = ("envs/__init__.py", "envs/catch.py", "envs/cue.py", "envs/wrappers.py")
     page = "reporting/report/templates/report.html.j2"
-    files = ("agents/dqn.py", *envs, "presets/dqn.toml", "suites/smoke.toml", page, "py.typed")
+    files = (
+        "agents/dqn.py",
+        "agents/__init__.pyi",
+        *envs,
+        "presets/dqn.toml",
+        "suites/smoke.toml",
+        page,
+        "py.typed",
+    )
     for inside in files:
         assert f"rlbench/{inside}" in names
     assert not [name for name in names if name.startswith(("agents/", "envs/", "tests/"))]
@@ -37,18 +45,20 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
     home = tmp_path / "venv"
     venv.create(home, with_pip=True, system_site_packages=False)
     python = home / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", str(wheel)], check=True)
+    outside = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    install = [str(python), "-m", "pip", "install", "-q", "--no-deps", str(wheel)]
+    subprocess.run(install, check=True, env=outside)
     packages = next(Path(sys.prefix).glob("lib/python*/site-packages"))
     empty = tmp_path / "empty"
     empty.mkdir()
     code = (
         "import rlbench, rlbench.agents, rlbench.envs.wrappers; from rlbench.agents import DQN; "
-        "from rlbench import catalog; assert catalog.presets('dqn'); print(rlbench.__file__)"
+        "from rlbench import registry; assert registry.presets('dqn'); print(rlbench.__file__)"
     )
     found = subprocess.run(
         [python, "-c", f"import sys; sys.path.append({str(packages)!r}); {code}"],
         cwd=empty,
-        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        env=outside,
         check=True,
         capture_output=True,
         text=True,

@@ -107,7 +107,7 @@ def test_presets_are_those_of_our_agents(name: str) -> None:
 
 def test_what_the_library_cannot_is_refused() -> None:
     with pytest.raises(UserError, match="max_grad_norm"):
-        agents.SB3SAC("Pendulum-v1", max_grad_norm=1.0)
+        agents.SB3SAC("Pendulum-v1", max_grad_norm=1.0)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="Box actions, not Discrete"):
         agents.SB3TD3("CartPole-v1")
     with pytest.raises(UserError, match="needs bounded actions"):

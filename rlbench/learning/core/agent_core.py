@@ -19,6 +19,7 @@ from rlbench.config import read_seeds, whole
 from rlbench.errors import UserError
 from rlbench.learning import checkpoint
 from rlbench.learning.core.capabilities import Capabilities
+from rlbench.learning.core.constructor import constructor
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import ObservationPipeline
 from rlbench.learning.environments.batched_lanes import BatchedLanes, lanes_for
@@ -47,7 +48,7 @@ class AgentCore(Capabilities):
     tried = False  # whether the environment has been tried before training
     _live: tuple[Any, Policy] | None = None
 
-    def __init__(
+    def __init__(  # noqa: D417  # others are refused
         self,
         env: Any = None,
         *others: Any,
@@ -61,6 +62,25 @@ class AgentCore(Capabilities):
         action_space: spaces.Space[Any] | None = None,
         **parameters: Any,
     ) -> None:
+        """Build the networks and buffers of all seeds for an environment.
+
+        Args:
+            env: a Gymnasium id, `package.module:Class`, a function that makes an environment, or an
+                environment (the pattern from which each lane gets its own copy).
+            seeds: how many (5 means 0..4), or which: a list, or text such as "0-9".
+            seed: just one seed, in place of `seeds`.
+            n_envs: environments per seed; the agent's own default where None.
+            device: `auto`, `cpu`, `cuda` or `cuda:i`.
+            verbose: 1 makes `learn` print tables, as in Stable-Baselines3; 0 prints nothing.
+            config: a `Config`, in place of all parameters below.
+            observation_space: in place of `env`, where the agent never trains.
+            action_space: the same.
+            **parameters: fields of `Config`.
+
+        Raises:
+            UserError: an unknown or impossible parameter, an action space that the agent cannot
+                handle, or memory that does not suffice.
+        """
         called = type(self).__name__
         if isinstance(env, str) and re.fullmatch(r"\w+Policy", env):  # Stable-Baselines3's first
             raise UserError(
@@ -103,6 +123,12 @@ class AgentCore(Capabilities):
         self.check_memory(*sizes, self.device)
         self.metrics: dict[str, Tensor | float] = {}
         self.build()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show the fields of a new `Config` in the constructor's signature and docstring."""
+        super().__init_subclass__(**kwargs)
+        if "Config" in vars(cls) and "__init__" not in vars(cls):
+            cls.__init__ = constructor(cls, cls.Config, AgentCore.__init__)  # type: ignore[method-assign]
 
     # What a subclass fills in.
 

@@ -55,7 +55,7 @@ def _known(value: Any) -> Any:
 class EncoderConfig(config.Config):
     """Parameters of the network below an agent's heads."""
 
-    encoder: Annotated[str, BeforeValidator(_known)] = field(
+    encoder: Annotated[str, BeforeValidator(_known, json_schema_input_type=str | type)] = field(
         "auto",
         description="auto (by the observation), mlp, cnn, rnn, gru, lstm, cnn+lstm and the like, "
         "or package.module:Class",

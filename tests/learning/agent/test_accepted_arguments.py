@@ -166,7 +166,7 @@ def test_the_first_argument_is_the_environment() -> None:
     with pytest.raises(UserError, match="cannot import 'nowhere'"):
         DQN("nowhere:TaxPolicy")  # an environment may have such a name
     with pytest.raises(UserError, match="takes one argument without a name"):
-        DQN(CARTPOLE, 3)
+        DQN(CARTPOLE, 3)  # type: ignore[call-arg]
 
 
 LEARN: dict[str, tuple[dict[str, Any], str]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -125,7 +125,9 @@ class Shape(torch.nn.Module):
 
 
 def test_modules_policies_and_saved_agents_read_as_they_were_told(tmp_path: Path) -> None:
-    for channels, shape in (("auto", (12, 10, 10)), ("first", (10, 10, 12))):
+    choices: list[tuple[Literal["auto", "first"], tuple[int, ...]]]
+    choices = [("auto", (12, 10, 10)), ("first", (10, 10, 12))]
+    for channels, shape in choices:
         Shape.given.clear()
         agent = DQN(Bits, channels=channels, encoder=Shape, buffer_size=50, device="cpu")
         obs = np.random.default_rng(0).integers(0, 256, (10, 10, 12), dtype=np.uint8)

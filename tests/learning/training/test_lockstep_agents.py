@@ -21,8 +21,9 @@ SEEDS = (11, 12, 13)  # the position in the stack is not the seed
 STEPS = 36
 PLAN = TrainingSchedule(STEPS, 18, 2, 2, log_points=12)
 NO_PLAN = TrainingSchedule(24, 0, 0, 0, log_points=6)
-AGENTS = {"dqn": DQN, "a2c": A2C, "ppo": PPO, "reinforce": Reinforce, "pqn": PQN, "sac": SAC,
-          "td3": TD3}  # fmt: skip
+AGENTS: dict[str, type[Any]] = {
+    "dqn": DQN, "a2c": A2C, "ppo": PPO, "reinforce": Reinforce, "pqn": PQN, "sac": SAC, "td3": TD3,
+}  # fmt: skip
 SMALL = {"hidden_size": 6}
 
 # What is seen, by which network.
