@@ -20,12 +20,11 @@ from torch import Tensor
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
 from rlbench.learning.agent import Agent
+from rlbench.learning.algorithms.rollouts import minibatches
 from rlbench.learning.algorithms.teacher import Teacher, digest
-from rlbench.learning.compile.compiled_update import Told
-from rlbench.learning.core.agent_core import Metrics
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
-from rlbench.learning.data.rollout import items, select
+from rlbench.learning.data.rollout import items
 from rlbench.learning.data.step_window import StepWindow
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.spaces import ObsSpec
@@ -34,7 +33,7 @@ from rlbench.learning.networks import encoders
 from rlbench.learning.networks.action_distributions import Distribution, Gaussian, distribution
 from rlbench.learning.networks.layers import Generators
 from rlbench.learning.networks.models import QNetwork, sizes
-from rlbench.learning.optim.learner import Learner, LearnerConfig
+from rlbench.learning.optim.learner import Learner, LearnerConfig, Metrics
 from rlbench.learning.policies.network_policies import NetworkPolicy
 from rlbench.learning.rng import PermutationStream, generator
 
@@ -100,7 +99,7 @@ class Clone(Agent):
         self.net = self.network([generator(seed, "init") for seed in self.seeds], c)
         self.learner = Learner(self.net, c, self.device)
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
-        self.lookout = LaneContext(
+        self.context = LaneContext(
             self.spec, self.net.state_size, (seeds, self.n_envs), self.normalizer
         )
         self.window, self.length = StepWindow(c.n_steps), c.length()
@@ -149,14 +148,14 @@ class Clone(Agent):
         super().set_horizon(total_timesteps)
 
     def act(self, obs: np.ndarray) -> np.ndarray:
-        look = self.lookout
-        action = self.teacher.act(obs, look.episode_start)
-        seen, memory, frames = look.see(obs, look.carry, look.episode_start)
-        look.pending = {"seen": seen, "target": self.target(action)}
-        look.carry = frames
+        context = self.context
+        action = self.teacher.act(obs, context.episode_start)
+        seen, memory, frames = context.see(obs, context.carry, context.episode_start)
+        context.pending = {"seen": seen, "target": self.target(action)}
+        context.carry = frames
         if self.net.state_size:
-            look.pending |= {"first": look.episode_start.astype(np.float32), "memory": memory}
-            look.carry = (*frames, self.net.act(seen, memory, self.device)[1])
+            context.pending |= {"first": context.episode_start.astype(np.float32), "memory": memory}
+            context.carry = (*frames, self.net.act(seen, memory, self.device)[1])
         return action
 
     def target(self, action: np.ndarray) -> np.ndarray:
@@ -168,8 +167,8 @@ class Clone(Agent):
         return (action - kind.start).reshape(*lead, -1).astype(kind.dtype)
 
     def observe(self, step: Step) -> Metrics:
-        self.window.add(**self.lookout.pending)
-        self.lookout.episode_start = step.terminated | step.truncated
+        self.window.add(**self.context.pending)
+        self.context.episode_start = step.terminated | step.truncated
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
@@ -178,7 +177,7 @@ class Clone(Agent):
         return self.metrics
 
     def on_env_reset(self) -> None:
-        self.lookout.reset()
+        self.context.reset()
         self.window.clear()
         self.teacher.restart()
 
@@ -191,12 +190,9 @@ class Clone(Agent):
         if self.net.state_size:
             learned["memory"] = learned["memory"][:, :, 0]  # before the first step of each sequence
         size = c.batch_size // self.length
-        for _ in range(c.n_epochs):
-            shuffled = select(learned, torch.from_numpy(self.order.next()).to(self.device))
-            for start in range(0, self.order.count, size):
-                batch = {name: part[:, start : start + size] for name, part in shuffled.items()}
-                samples = batch["target"].shape[1] * self.length
-                self.metrics |= self.learner.step(self.objective, rate, samples, **batch)
+        for batch in minibatches(learned, self.order, size, c.n_epochs):
+            samples = batch["target"].shape[1] * self.length
+            self.metrics |= self.learner.step(self.objective, rate, samples, **batch).metrics
         self.metrics["train/learning_rate"] = rate
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
 
@@ -206,7 +202,7 @@ class Clone(Agent):
         target: Tensor,
         first: Tensor | None = None,
         memory: Tensor | None = None,
-    ) -> tuple[Tensor, Told]:
+    ) -> tuple[Tensor, Metrics]:
         """Mean loss of a minibatch, `(S,)`: the cross-entropy of actions, summed over their parts,
         or the squared error of the mean."""
         if memory is None or first is None:
@@ -225,9 +221,9 @@ class Clone(Agent):
         return loss, {"train/loss": loss, "train/accuracy": accuracy}
 
     def policy_over(
-        self, network: QNetwork, perception: ObservationPipeline, seeds: Sequence[int], frozen: bool
+        self, network: QNetwork, pipeline: ObservationPipeline, seeds: Sequence[int], frozen: bool
     ) -> Cloned:
-        policy = Cloned(seeds, perception, network, self.action_start, self.device)
+        policy = Cloned(seeds, pipeline, network, self.action_start, self.device)
         policy.distribution = self.distribution
         return policy
 
@@ -236,7 +232,7 @@ class Clone(Agent):
             "learner": self.learner,
             "network": self.net,
             "window": self.window,
-            "lookout": self.lookout,
+            "lookout": self.context,
             "teacher": self.teacher,
             "order": self.order,
             "normalizer": self.normalizer,

@@ -1,17 +1,17 @@
-"""DQN: deep Q-network with replay (Mnih et al. 2015), double unless told not to.
+"""DQN: deep Q-network with replay (Mnih et al. 2015), with double Q-learning unless switched off.
 
 Each extension is a switch, and all of them go together: `double`, `dueling`, `n_steps`,
 `prioritized`, `noisy`, `distribution` (c51, qr, iqn). The head defines how Q-values are represented
 (`learning/networks/value_heads.py`), the buffer what is replayed (`learning/data/replay.py`).
 
-With a memory (`encoder=lstm`, `gru`, `rnn`) it replays sequences: each goes on from the memory
-stored with its first step, which is brought up to date over `burn_in` steps (Hausknecht & Stone
-2015; Kapturowski et al. 2019). Memory is cleared where an episode begins, also inside a sequence.
+With a recurrent encoder (`encoder=lstm`, `gru`, `rnn`) it replays sequences: each starts from the
+hidden state stored with its first step, which is brought up to date over `burn_in` steps
+(Hausknecht & Stone 2015; Kapturowski et al. 2019). Hidden states are zero where an episode begins,
+also inside a sequence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,38 +19,36 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from rlbench.agents._dqn_config import DQNConfig
 from rlbench.learning.agent import Agent
+from rlbench.learning.algorithms import epsilon_greedy
+from rlbench.learning.algorithms.dqn_config import DQNConfig
 from rlbench.learning.algorithms.off_policy import (
     batch_bytes,
     batch_items,
-    drawn_batch,
-    replay_for,
+    make_replay,
+    sample_batch,
     updates_due,
 )
-from rlbench.learning.compile.compiled_update import Told
-from rlbench.learning.core.agent_core import Metrics
 from rlbench.learning.data.normalization import Normalizer
-from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
+from rlbench.learning.data.preprocessing import LaneContext
 from rlbench.learning.data.prioritized_replay import PrioritizedReplay
 from rlbench.learning.data.replay import replay_bytes, transition_fields
 from rlbench.learning.data.sum_tree import SumTree
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.equations import indexing, returns
-from rlbench.learning.equations.distributional import n_step_outcomes
+from rlbench.learning.equations.distributional import ReturnDistribution, n_step_distribution
 from rlbench.learning.networks import noisy
 from rlbench.learning.networks.layers import Generators
-from rlbench.learning.networks.models import QNetwork, feature_pair, sizes, unroll_pair
+from rlbench.learning.networks.models import sizes, unroll_pair
 from rlbench.learning.networks.stack import StackedParameters
 from rlbench.learning.networks.value_heads import ValueNetwork
-from rlbench.learning.optim.learner import Learner
-from rlbench.learning.policies.network_policies import GreedyQ
+from rlbench.learning.optim.learner import Aux, Learner, Metrics
 from rlbench.learning.rng import RandomStream, generator
 
 
 class DQN(Agent):
-    """S deep Q-networks, each with its own replay memory, target network and exploration."""
+    """S deep Q-networks, each with its own replay buffer, target network and exploration."""
 
     Config = DQNConfig
     version = 1
@@ -66,21 +64,21 @@ class DQN(Agent):
         self.target = StackedParameters(self.q_target, self.device).freeze()
         self.target.data.copy_(self.online.data)
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
-        memory = self.q.state_size
-        self.lookout = LaneContext(self.spec, memory, (seeds, self.n_envs), self.normalizer)
-        fields = transition_fields(self.spec, memory, c.gamma, c.n_steps)
-        self.replay = replay_for(self, fields, memory)
+        state_size = self.q.state_size
+        self.context = LaneContext(self.spec, state_size, (seeds, self.n_envs), self.normalizer)
+        fields = transition_fields(self.spec, state_size, c.gamma, c.n_steps)
+        self.replay = make_replay(self, fields, state_size)
         self.exploration = RandomStream(self.seeds, "exploration", (self.n_envs, 2))
         width = noisy.width(self.q.noisy)
-        self.acting_noise = self._draws("noise", (width,), normal=True)
-        self.learning_noise = self._draws("learning-noise", (2 * width,), normal=True)
-        drawn = c.iqn_samples + c.iqn_target_samples if c.distribution == "iqn" else 0
-        self.fractions = self._draws("fractions", (batch_items(c), drawn))
+        self.acting_noise = self._stream("noise", (width,), normal=True)
+        self.learning_noise = self._stream("learning-noise", (2 * width,), normal=True)
+        samples = c.iqn_samples + c.iqn_target_samples if c.distribution == "iqn" else 0
+        self.tau = self._stream("fractions", (batch_items(c), samples))
 
-    def _draws(
+    def _stream(
         self, purpose: str, shape: tuple[int, ...], normal: bool = False
     ) -> RandomStream | None:
-        """A stream of random numbers, where any are needed."""
+        """Make a stream of random numbers, or None where none are needed."""
         return RandomStream(self.seeds, purpose, shape, 16, normal) if np.prod(shape) else None
 
     def network(self, generators: Generators, config: DQNConfig) -> ValueNetwork:
@@ -88,6 +86,7 @@ class DQN(Agent):
 
     @property
     def n_actions(self) -> int:
+        """Number of actions, A."""
         return int(self.action_space.n)  # type: ignore[attr-defined]  # checked: Discrete
 
     @classmethod
@@ -98,15 +97,15 @@ class DQN(Agent):
         of = sizes(ValueNetwork, spec, int(action_space.n), config)
         fields = transition_fields(spec, of.state_size, config.gamma, config.n_steps)
         tree = SumTree.bytes(seeds, config.buffer_size) if config.prioritized else 0
-        fractions = acting = 0
-        if config.distribution == "iqn":  # each makes a copy of the features
-            fractions = config.iqn_samples + config.iqn_target_samples
+        samples = acting = 0
+        if config.distribution == "iqn":  # each sample makes a copy of the features
+            samples = config.iqn_samples + config.iqn_target_samples
             acting = 4 * n_envs * config.iqn_acting_samples * (of.computed + config.iqn_embedding)
         each = batch_bytes(config, fields, of.state_size) + of.update(batch_items(config), spec)
         return {
             "replay": replay_bytes(seeds, config.buffer_size, fields) + tree,
             "networks": 4 * seeds * copies * of.parameters,
-            "updates": seeds * (each * (1 + fractions) + acting),
+            "updates": seeds * (each * (1 + samples) + acting),
         }
 
     @classmethod
@@ -116,34 +115,36 @@ class DQN(Agent):
     def act(self, obs: np.ndarray) -> np.ndarray:
         uniform = self.exploration.next()  # (S, N, 2)
         greedy = uniform[..., 0] >= self.exploration_rate()
-        look, chosen = self.lookout, np.count_nonzero(greedy)
-        if chosen < greedy.size:
+        context, n_greedy = self.context, np.count_nonzero(greedy)
+        if n_greedy < greedy.size:
             action = (uniform[..., 1] * self.n_actions).astype(np.int64)
-            if look.plain and not chosen:
+            if context.plain and not n_greedy:
                 return action
-        seen, memory, frames = look.see(obs, look.carry, look.episode_start)
-        look.pending = {"memory": memory}
+        inputs, hidden, frames = context.see(obs, context.carry, context.episode_start)
+        context.pending = {"memory": hidden}
         if self.acting_noise is None:
-            values, memory = self.q.act(seen, memory, self.device)
+            values, hidden = self.q.act(inputs, hidden, self.device)
         else:
-            with noisy.laid_on(self.q.noisy, self.acting_noise):  # drawn anew for every step
-                values, memory = self.q.act(seen, memory, self.device)
-        look.carry = (*frames, memory) if self.q.state_size else frames
+            with noisy.laid_on(self.q.noisy, self.acting_noise):  # new noise for every step
+                values, hidden = self.q.act(inputs, hidden, self.device)
+        context.carry = (*frames, hidden) if self.q.state_size else frames
         best = values.argmax(-1)
-        return best if chosen == greedy.size else np.where(greedy, best, action)
+        return best if n_greedy == greedy.size else np.where(greedy, best, action)
 
     def exploration_rate(self) -> float:
-        """Share of random actions now: linear from initial to final, 1 before learning starts, and
-        0 after that where noise explores."""
-        c, passed = self.config, self.progress()
+        """Share of random actions: linear from initial to final, and 0 where noise explores.
+
+        It is 1 before learning starts.
+        """
+        c, progress = self.config, self.progress()
         if self.num_timesteps < c.learning_starts:
             return 1.0
-        return 0.0 if c.noisy else c.epsilon(passed)
+        return 0.0 if c.noisy else c.epsilon(progress)
 
     def observe(self, step: Step) -> Metrics:
-        c, look = self.config, self.lookout
-        self.replay.add(**step._asdict(), first=look.episode_start, **look.pending)
-        look.episode_start = step.terminated | step.truncated
+        c, context = self.config, self.context
+        self.replay.add(**step._asdict(), first=context.episode_start, **context.pending)
+        context.episode_start = step.terminated | step.truncated
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
@@ -154,121 +155,152 @@ class DQN(Agent):
         return self.metrics
 
     def on_env_reset(self) -> None:
-        self.lookout.reset()
+        self.context.reset()
 
     def update(self) -> None:
-        """One gradient step of every seed on a batch of its own."""
+        """Take one gradient step of every seed on a batch of its own."""
         c, rate = self.config, self.learner.rate(self.progress())
-        told = self.learner.step(self.objective, rate, c.batch_size, **self.batch())
+        metrics, aux = self.learner.step(self.objective, rate, c.batch_size, **self.batch())
         if isinstance(self.replay, PrioritizedReplay):
-            self.replay.update(told.pop("surprise"))
-        self.metrics |= told
+            self.replay.update(aux["priority"])
+        self.metrics |= metrics
         self.metrics["train/learning_rate"] = rate
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
         self.metrics["rollout/exploration_rate"] = self.exploration_rate()
 
     def batch(self) -> dict[str, Tensor]:
-        """What is learned from next: see `loss` and `objective`."""
-        c, batch = self.config, drawn_batch(self)
-        if self.fractions is not None:
-            drawn = torch.from_numpy(self.fractions.next().astype(np.float32))
-            batch["fractions"] = drawn.to(self.device)
+        """Sample what the next update learns from: the arguments of `objective`."""
+        c, batch = self.config, sample_batch(self)
+        if self.tau is not None:
+            tau = torch.from_numpy(self.tau.next().astype(np.float32))
+            batch["tau"] = tau.to(self.device)
         if self.learning_noise is not None:
-            batch["drawn"] = torch.from_numpy(noisy.drawn(self.learning_noise)).to(self.device)
+            batch["noise"] = torch.from_numpy(noisy.drawn(self.learning_noise)).to(self.device)
         if isinstance(self.replay, PrioritizedReplay):
             beta = c.prioritized_beta + self.progress() * (1.0 - c.prioritized_beta)
             batch["weight"] = self.replay.weights(beta)  # (S, B), or one of a sequence
         return batch
 
     def objective(
-        self, drawn: Tensor | None = None, weight: Tensor | None = None, **batch: Tensor
-    ) -> tuple[Tensor, Told]:
-        """Mean loss of a batch, `(S,)`, each with its weight and under the noise that was drawn."""
+        self, noise: Tensor | None = None, weight: Tensor | None = None, **batch: Tensor
+    ) -> tuple[Tensor, Metrics, Aux]:
+        """Mean loss of a batch, `(S,)`, with importance weights and under noise where given."""
+        loss_of = self.sequence_loss if self.q.state_size else self.loss
         # Unlike in the paper, double's choice has the same noise as the values that learn.
-        with noisy.laid_on([*self.q.noisy, *self.q_target.noisy], drawn):
-            loss, surprise = self.loss(**batch)
+        with noisy.laid_on([*self.q.noisy, *self.q_target.noisy], noise):
+            loss, priority = loss_of(**batch)
         if weight is None:
             loss = returns.mean(loss)
-            return loss, {"train/loss": loss}
-        parts = (weight.shape[1], -1)
-        loss = returns.mean((loss.unflatten(1, parts) * weight[..., None]).flatten(1))
-        return loss, {"train/loss": loss, "surprise": surprise.unflatten(1, parts)}
+            return loss, {"train/loss": loss}, {}
+        items = (weight.shape[1], -1)
+        loss = returns.mean((loss.unflatten(1, items) * weight[..., None]).flatten(1))
+        return loss, {"train/loss": loss}, {"priority": priority.unflatten(1, items)}
 
     def loss(
+        self, obs: Tensor, action: Tensor, reward: Tensor, tau: Tensor | None = None, **rest: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """TD loss of transitions (Mnih et al. 2015), and their priorities, both `(S, B)`.
+
+        `tau` are IQN's quantile fractions for this step and the next; `rest` are the other
+        arguments of `bootstrap`, of which there are none where gamma is 0.
+        """
+        tau, next_tau = self.split_tau(tau)
+        features = self.q.encoder.static(obs)
+        target = ReturnDistribution(reward.unsqueeze(-1))
+        if rest:
+            reward, discount, future = self.bootstrap(reward, tau=next_tau, **rest)
+            target = future._replace(support=reward + discount * future.support)
+        return self.td_loss(features, action, target, tau)
+
+    def sequence_loss(
         self,
         obs: Tensor,
-        reward: Tensor,
         action: Tensor,
-        next_obs: Tensor | None = None,
-        terminated: Tensor | None = None,
-        first: Tensor | None = None,
-        memory: Tensor | None = None,
-        fractions: Tensor | None = None,
+        reward: Tensor,
+        next_obs: Tensor,
+        terminated: Tensor,
+        first: Tensor,
+        memory: Tensor,
+        tau: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Loss of Q(s, a) against its target (Mnih et al. 2015), and the surprise, `(S, B)`.
+        """`loss` of sequences `(S, B, T, ...)`, with a recurrent encoder.
 
-        Without a memory and with n_steps above 1, reward, terminated and first are those of the n
-        steps of one target, `(S, B, n)`; with one, all are sequences `(S, B, T, ...)`, which begin
-        with the burn-in, and results are of their other steps. `fractions` are IQN's, here and one
-        step ahead.
+        They begin with the burn-in; the results are of their other steps, `(S, B (T - burn_in))`.
+        `memory` (S, B, T, M) are the stored hidden states, of which the first is used.
         """
-        c, head, fraction, future = self.config, self.q.head, None, None
-        if fractions is not None:
-            fraction, future = fractions[..., : c.iqn_samples], fractions[..., c.iqn_samples :]
-        if next_obs is None or terminated is None:  # gamma is 0
-            x, target, mass = self.q.encoder.static(obs), reward.unsqueeze(-1), None
-        elif memory is None or first is None:
-            discount = returns.discount_of(c.gamma, terminated)
-            if c.n_steps > 1 and first is not None:
-                reward, discount, _ = returns.n_step(reward, discount, first)
-            x, next_x, chooser = feature_pair(self.q, self.q_target, obs, next_obs, c.double)
-            outcome, mass = self.outcomes(next_x, chooser, future)
-            target = reward.unsqueeze(-1) + discount.unsqueeze(-1) * outcome
-        else:
-            start, burn, pair = memory[:, :, 0], c.burn_in, (self.q, self.q_target)
-            x, next_x, chooser = unroll_pair(*pair, obs, next_obs, start, first, burn, c.double)
-            outcome, mass = self.outcomes(next_x, chooser, future)
-            reward, terminated, first, action = (
-                value[:, :, burn:] for value in (reward, terminated, first, action)
-            )
-            discount = returns.discount_of(c.gamma, terminated)
-            target, mass = n_step_outcomes(reward, discount, outcome, mass, first, c.n_steps)
-            action = action.flatten(1, 2)
-        numbers = indexing.take_outcomes(head.numbers_at(x, fraction), action)  # (S, B, Z)
-        loss = head.loss(numbers, target, mass, fraction)
-        if not c.prioritized:
+        c, networks = self.config, (self.q, self.q_target)
+        tau, next_tau = self.split_tau(tau)
+        features, following, online = unroll_pair(
+            *networks, obs, next_obs, memory[:, :, 0], first, c.burn_in, c.double
+        )
+        future = self.greedy_returns(following, online, next_tau)
+        reward, terminated, first, action = (
+            value[:, :, c.burn_in :] for value in (reward, terminated, first, action)
+        )
+        discount = returns.discount_of(c.gamma, terminated)
+        target = n_step_distribution(reward, discount, future, first, c.n_steps)
+        return self.td_loss(features, action.flatten(1, 2), target, tau)
+
+    def bootstrap(
+        self,
+        reward: Tensor,
+        next_obs: Tensor,
+        terminated: Tensor,
+        first: Tensor | None = None,
+        tau: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, ReturnDistribution]:
+        """Reward and discount `(S, B, 1)`, and the returns `(S, B, Z)` that follow.
+
+        With `n_steps` above 1, reward, terminated and first are those of n steps, `(S, B, n)`, and
+        next_obs follows the last of them that is of the same episode.
+        """
+        c, discount = self.config, returns.discount_of(self.config.gamma, terminated)
+        if first is not None and c.n_steps > 1:
+            reward, discount, _ = returns.n_step(reward, discount, first)
+        with torch.no_grad():
+            online = self.q.encoder.static(next_obs) if c.double else None
+            features = self.q_target.encoder.static(next_obs)
+        future = self.greedy_returns(features, online, tau)
+        return reward.unsqueeze(-1), discount.unsqueeze(-1), future
+
+    def split_tau(self, tau: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """Split quantile fractions into those of this step and those of the next."""
+        if tau is None:
+            return None, None
+        return tau[..., : self.config.iqn_samples], tau[..., self.config.iqn_samples :]
+
+    def td_loss(
+        self, features: Tensor, action: Tensor, target: ReturnDistribution, tau: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of Q(s, a) against its target, and the priority, both `(S, B)`."""
+        head = self.q.head
+        outputs = indexing.take_outputs(head.outputs(features, tau), action)  # (S, B, Z)
+        loss = head.loss(outputs, target, tau)
+        if not self.config.prioritized:
             return loss, loss
-        return loss, head.surprise(numbers.detach(), target, loss.detach())
+        return loss, head.priority(outputs.detach(), target, loss.detach())
 
     @torch.no_grad()
-    def outcomes(
-        self, x: Tensor, x_online: Tensor | None, fraction: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """What may come after the greedy action, from features (S, B, F) of next observations:
-        values `(S, B, Z)`, with their probabilities where they are not alike."""
+    def greedy_returns(
+        self, features: Tensor, online: Tensor | None, tau: Tensor | None
+    ) -> ReturnDistribution:
+        """Returns of the greedy action by the target network, from features (S, B, F).
+
+        The action is greedy by the features of the online network, where these are given (van
+        Hasselt et al. 2016), else by the target network itself.
+        """
         head = self.q_target.head
-        numbers = head.numbers_at(x, fraction)
-        values = None if x_online is None else self.q.head.forward(x_online)
-        action = returns.greedy_action(head.greedy(x, numbers) if values is None else values)
-        return head.outcomes(indexing.take_outcomes(numbers, action))
+        outputs = head.outputs(features, tau)
+        values = None if online is None else self.q.head.forward(online)
+        action = returns.greedy_action(
+            head.greedy_values(features, outputs) if values is None else values
+        )
+        return head.return_distribution(indexing.take_outputs(outputs, action))
 
-    def policy_over(
-        self, network: QNetwork, perception: ObservationPipeline, seeds: Sequence[int], frozen: bool
-    ) -> GreedyQ:
-        rate = self._predict_rate()
-        explore = (lambda: rate) if frozen else self._predict_rate
-        policy = GreedyQ(seeds, perception, network, self.action_start, self.device)
-        policy.exploration_rate = explore
-        if network.noisy:
-            width = (noisy.width(network.noisy),)
-            policy.noise = RandomStream(seeds, "policy-noise", width, 16, normal=True)
-        return policy
-
-    def _predict_rate(self) -> float:
-        """How much `predict(deterministic=False)` explores: as training does, once it began."""
-        return 0.0 if self.total_timesteps is None else self.exploration_rate()
+    policy_over = epsilon_greedy.policy_over
 
     def parts(self) -> dict[str, Any]:
         names = ("learner", "target", "replay", "exploration", "acting_noise", "learning_noise",
-                 "fractions", "lookout", "normalizer")  # fmt: skip
-        return {"network": self.q, **{name: getattr(self, name) for name in names}}
+                 "normalizer")  # fmt: skip
+        parts = {name: getattr(self, name) for name in names}
+        return {"network": self.q, "lookout": self.context, "fractions": self.tau, **parts}

@@ -11,10 +11,9 @@ from torch import Tensor
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
 from rlbench.learning.algorithms.on_policy import OnPolicy, OnPolicyConfig
-from rlbench.learning.compile.compiled_update import Told
-from rlbench.learning.data.rollout import select
+from rlbench.learning.algorithms.rollouts import minibatches, sequence_length
 from rlbench.learning.equations import losses, returns
-from rlbench.learning.optim.learner import Rule
+from rlbench.learning.optim.learner import Metrics, Rule
 from rlbench.learning.rng import PermutationStream
 
 
@@ -27,7 +26,7 @@ class PPOConfig(OnPolicyConfig):
         128, ge=1, description="steps of each environment between two updates: T of the rollout"
     )
     batch_size: Int = field(
-        256, ge=1, description="steps per minibatch, per seed (with a memory: in whole sequences)"
+        256, ge=1, description="steps per minibatch, per seed (recurrent: in whole sequences)"
     )
     n_epochs: Int = field(10, ge=1, description="passes over each rollout")
     gae_lambda: Float = field(
@@ -43,15 +42,15 @@ class PPOConfig(OnPolicyConfig):
         "constant", description="linear: both clip ranges fall to 0 at the last step"
     )
     normalize_advantage: bool = field(
-        True, description="advantages of a minibatch to mean 0 and deviation 1"
+        True, description="scale advantages of a minibatch to mean 0 and deviation 1"
     )
 
     def check(self) -> None:
         super().check()
-        if self.batch_size < self.length():
+        if self.batch_size < sequence_length(self):
             raise UserError(
-                f"batch_size={self.batch_size} steps hold no sequence of {self.length()}: make "
-                "the batch larger or sequence_length shorter"
+                f"batch_size ({self.batch_size}) is smaller than the sequence length "
+                f"({sequence_length(self)}): make the batch larger or sequence_length shorter"
             )
 
 
@@ -67,26 +66,22 @@ class PPO(OnPolicy):
         c = self.config
         self.clip = c.clip_range
         self.batch = c.batch_size // self.rollout.length  # items, see Rollout.items
-        count = self.n_envs * c.n_steps // self.rollout.length
-        self.order = PermutationStream(self.seeds, "minibatch", count)
+        items = self.n_envs * c.n_steps // self.rollout.length
+        self.order = PermutationStream(self.seeds, "minibatch", items)
 
     def improve(self, items: dict[str, Tensor], rate: float) -> None:
-        """Several epochs of minibatches, in an order drawn anew for each epoch and seed."""
+        """Update the network on several epochs of minibatches."""
         c = self.config
         share = 1.0 - self.progress() if c.clip_schedule == "linear" else 1.0
         self.clip = max(c.clip_range * share, 1e-8)
         clip = torch.tensor(self.clip, device=self.device)
-        for _ in range(c.n_epochs):
-            order = torch.from_numpy(self.order.next()).to(self.device)
-            shuffled = select(items, order)
-            for start in range(0, order.shape[1], self.batch):
-                stop = start + self.batch
-                batch = {k: v[:, start:stop] for k, v in shuffled.items()}
-                samples = batch["advantage"][0].numel()
-                self.metrics |= self.learner.step(self.objective, rate, samples, clip=clip, **batch)
+        for batch in minibatches(items, self.order, self.batch, c.n_epochs):
+            samples = batch["advantage"][0].numel()
+            result = self.learner.step(self.objective, rate, samples, clip=clip, **batch)
+            self.metrics |= result.metrics
         self.metrics["train/clip_range"] = self.clip
 
-    def objective(self, **items: Tensor) -> tuple[Tensor, Told]:
+    def objective(self, **items: Tensor) -> tuple[Tensor, Metrics]:
         """Clipped surrogate, value and entropy losses of a minibatch, `(S,)` (eq. 9)."""
         c = self.config
         log_prob, entropy, value = self.evaluate(items)
@@ -95,19 +90,20 @@ class PPO(OnPolicy):
         if c.normalize_advantage:
             advantage = losses.standardised(advantage)
         log_ratio = log_prob - items["log_prob"].flatten(1)
-        ratio = log_ratio.exp()
-        clip = items["clip"]
+        ratio, clip = log_ratio.exp(), items["clip"]
         policy_loss = returns.mean(losses.clipped_surrogate(ratio, advantage, clip))
         if c.clip_range_vf is None:
             value_loss = losses.squared(value, target)
         else:
-            reach = c.clip_range_vf * clip / c.clip_range
-            value_loss = losses.clipped_value(value, old, target, reach)
+            clip_vf = c.clip_range_vf * clip / c.clip_range
+            value_loss = losses.clipped_value(value, old, target, clip_vf)
         with torch.no_grad():  # Schulman, http://joschu.net/blog/kl-approx.html
             kl = returns.mean(ratio - 1.0 - log_ratio)
-            outside = returns.mean(((ratio - 1.0).abs() > clip).float())
-        loss, told = self.total(policy_loss, returns.mean(value_loss), returns.mean(entropy))
-        return loss, {**told, "train/approx_kl": kl, "train/clip_fraction": outside}
+            clipped = returns.mean(((ratio - 1.0).abs() > clip).float())
+        loss, metrics = self.total_loss(
+            policy_loss, returns.mean(value_loss), returns.mean(entropy)
+        )
+        return loss, {**metrics, "train/approx_kl": kl, "train/clip_fraction": clipped}
 
     def parts(self) -> dict[str, Any]:
         return {**super().parts(), "order": self.order}

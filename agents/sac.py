@@ -1,8 +1,8 @@
 """SAC: soft actor-critic with a learned temperature (Haarnoja et al. 2018b).
 
-The policy is a squashed Gaussian, the critics are twins (Fujimoto et al. 2018), whose lesser value
-counts. With `n_steps` above 1 the rewards of these steps are without entropy, as in
-Stable-Baselines3. Everything shared with TD3, recurrence included, is in
+The policy is a squashed Gaussian; targets take the smaller value of twin critics (Fujimoto et al.
+2018). With `n_steps` above 1 the rewards of these steps are without entropy, as in
+Stable-Baselines3. What is shared with TD3, recurrence included, is in
 `learning/algorithms/off_policy_actor_critic.py`.
 """
 
@@ -18,17 +18,17 @@ from torch import Tensor
 
 from rlbench.config import Float
 from rlbench.learning.algorithms.entropy_coefficient import EntropyCoefficient
-from rlbench.learning.algorithms.off_policy import drawn_batch
+from rlbench.learning.algorithms.off_policy import sample_batch
 from rlbench.learning.algorithms.off_policy_actor_critic import OffPolicyActorCritic
 from rlbench.learning.algorithms.off_policy_actor_critic_config import OffPolicyActorCriticConfig
-from rlbench.learning.algorithms.replayed_batch import ReplayedSequences, ReplayedTransitions
-from rlbench.learning.compile.compiled_update import Told
+from rlbench.learning.algorithms.replayed_batch import Replayed
 from rlbench.learning.equations import returns
 from rlbench.learning.networks.squashed_gaussian import SquashedGaussian
+from rlbench.learning.optim.learner import Aux, Metrics
 
 
 def _coefficient(value: Any) -> Any:
-    """`auto`, `auto_0.1` or a number above 0."""
+    """Parse `auto`, `auto_0.1` or a number above 0; raises ValueError."""
     text = str(value).strip()
     number = text.removeprefix("auto_") if text != "auto" else "1"
     if isinstance(value, bool) or not re.fullmatch(r"[\d.]+(e[+-]?\d+)?", number):
@@ -50,17 +50,17 @@ class SACConfig(OffPolicyActorCriticConfig):
     learning_rate: Float = field(3e-4, gt=0, description="step size of the optimisers")
     ent_coef: Annotated[float | str, BeforeValidator(_coefficient)] = field(
         "auto",
-        description="weight of entropy (temperature): a number, or learned: auto (from 1 on), "
-        "auto_0.1 (from 0.1 on)",
+        description="weight of entropy (temperature): a number, or learned: auto (initially 1), "
+        "auto_0.1 (initially 0.1)",
     )
     target_entropy: Annotated[float | str, BeforeValidator(_entropy)] = field(
         "auto",
-        description="entropy that a learned temperature aims at, in nats, of actions in [-1, 1]; "
+        description="entropy for which a learned temperature aims, in nats, of actions in [-1, 1]; "
         "auto: minus the number of action components",
     )
 
-    def first_coefficient(self) -> float:
-        """The temperature at the first update."""
+    def initial_coefficient(self) -> float:
+        """Temperature at the first update."""
         return 1.0 if self.ent_coef == "auto" else float(str(self.ent_coef).removeprefix("auto_"))
 
     def unused(self) -> dict[str, str]:
@@ -85,7 +85,7 @@ class SAC(OffPolicyActorCritic):
         target = -self.distribution.actions if c.target_entropy == "auto" else c.target_entropy
         self.temperature = EntropyCoefficient(
             len(self.seeds),
-            c.first_coefficient(),
+            c.initial_coefficient(),
             None if isinstance(c.ent_coef, float) else float(target),
             self.device,
         )
@@ -94,40 +94,39 @@ class SAC(OffPolicyActorCritic):
         return self.distribution.sample(outputs, self.normal.next())
 
     def update(self) -> None:
-        """Critics, policy and temperature, each by one step (algorithm 1)."""
+        """Take one gradient step of critics, policy and temperature each (algorithm 1)."""
         rate = self.learner.rate(self.progress())
-        batch = {"alpha": self.temperature.alpha(), **drawn_batch(self)}
-        here, ahead = self.normals()
-        batch |= self.learn_values(rate, drawn=ahead, **batch)
-        told = self.learner.step(self.objective, rate, 0, drawn=here, **batch)
-        log_prob = told.pop("log_prob")
-        self.metrics |= told
+        batch = {"alpha": self.temperature.alpha(), **sample_batch(self)}
+        noise, next_noise = self.update_noise()
+        batch |= self.update_critics(rate, noise=next_noise, **batch)
+        metrics, aux = self.learner.step(self.objective, rate, 0, noise=noise, **batch)
+        self.metrics |= metrics
         if self.temperature.target is not None:
-            self.metrics["train/ent_coef_loss"] = self.temperature.step(log_prob, rate)
+            self.metrics["train/ent_coef_loss"] = self.temperature.step(aux["log_prob"], rate)
         self.target.data.lerp_(self.critic_learner.stack.data, self.config.tau)
         self.metrics["train/ent_coef"] = batch["alpha"][:, 0]
 
-    def next_value(
-        self, passes: ReplayedTransitions | ReplayedSequences, drawn: Tensor, alpha: Tensor | None
-    ) -> Tensor:
-        """With entropy (eq. 3 in eq. 2)."""
+    def next_value(self, replayed: Replayed, noise: Tensor, alpha: Tensor | None) -> Tensor:
+        """Soft value of the next state, `(S, B)` (eq. 3 in eq. 2)."""
         assert alpha is not None
-        action, log_prob = self.distribution.drawn(passes.next_policy(self.actor), drawn)
-        return passes.next_values(self.critics_target, action).amin(1) - alpha * log_prob
+        action, log_prob = self.distribution.drawn(replayed.next_policy(self.actor), noise)
+        return replayed.next_values(self.critics_target, action).amin(1) - alpha * log_prob
 
-    def objective(self, drawn: Tensor, alpha: Tensor, **batch: Tensor) -> tuple[Tensor, Told]:
-        """Entropy and value of the policy's actions, as a loss `(S,)` (eq. 7)."""
-        passes = self.passes(**batch)
-        action, log_prob = self.distribution.drawn(passes.policy(self.actor), drawn)
-        value = passes.values_of(self.critics, action).amin(1)
+    def objective(
+        self, noise: Tensor, alpha: Tensor, **batch: Tensor
+    ) -> tuple[Tensor, Metrics, Aux]:
+        """Loss of the policy: its negative value and entropy, `(S,)` (eq. 7)."""
+        replayed = self.replayed(**batch)
+        action, log_prob = self.distribution.drawn(replayed.policy(self.actor), noise)
+        value = replayed.values_of(self.critics, action).amin(1)
         loss = returns.mean(alpha * log_prob - value)
-        told = {"log_prob": log_prob, "train/entropy": -returns.mean(log_prob)}
-        return loss, {"train/actor_loss": loss, **told}
+        metrics = {"train/actor_loss": loss, "train/entropy": -returns.mean(log_prob)}
+        return loss, metrics, {"log_prob": log_prob}
 
     def diverged(self) -> dict[int, str]:
         finite = torch.isfinite(self.temperature.log[:, 0]).tolist()
         reason = "the temperature became NaN or infinite"
-        return {**{r: reason for r, fine in enumerate(finite) if not fine}, **super().diverged()}
+        return {**{r: reason for r, ok in enumerate(finite) if not ok}, **super().diverged()}
 
     def parts(self) -> dict[str, Any]:
         return {**super().parts(), "temperature": self.temperature}

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field as field
 
-from rlbench.agents._dqn_config import DQNConfig
 from rlbench.errors import UserError
+from rlbench.learning.algorithms.dqn_config import DQNConfig
 from rlbench.peers.sb3.agent import Peer
 from rlbench.peers.sb3.config import NO_MEMORY, PeerConfig, defaults_of
 from rlbench.peers.sb3.off_policy import OffPolicyPeer

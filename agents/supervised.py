@@ -20,8 +20,6 @@ from torch import Tensor
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
 from rlbench.learning.agent import Agent
-from rlbench.learning.compile.compiled_update import Told
-from rlbench.learning.core.agent_core import Metrics
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
 from rlbench.learning.data.step_window import StepWindow
@@ -32,7 +30,7 @@ from rlbench.learning.equations import losses
 from rlbench.learning.networks.action_distributions import distribution
 from rlbench.learning.networks.layers import Generators
 from rlbench.learning.networks.models import QNetwork, sizes
-from rlbench.learning.optim.learner import Learner, LearnerConfig
+from rlbench.learning.optim.learner import Learner, LearnerConfig, Metrics
 from rlbench.learning.policies.network_policies import GreedyQ
 from rlbench.learning.rng import RandomStream, generator
 from rlbench.learning.training.best_weights import BestWeights
@@ -82,7 +80,7 @@ class Supervised(Agent):
         self.learner = Learner(self.q, c, self.device)
         self.best = BestWeights(self.learner.stack)
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
-        self.lookout = LaneContext(
+        self.context = LaneContext(
             self.spec, self.q.state_size, (seeds, self.n_envs), self.normalizer
         )
         self.distribution = distribution(self.action_space)
@@ -137,26 +135,26 @@ class Supervised(Agent):
         }
 
     def act(self, obs: np.ndarray) -> np.ndarray:
-        look = self.lookout
-        seen, memory, frames = look.see(obs, look.carry, look.episode_start)
-        look.pending = {"seen": seen, "first": np.asarray(look.episode_start)}
+        context = self.context
+        seen, memory, frames = context.see(obs, context.carry, context.episode_start)
+        context.pending = {"seen": seen, "first": np.asarray(context.episode_start)}
         drawn = self.draws.next()  # (S, N, 1)
         if self.predicts_labels:
             outputs, memory = self.q.act(seen, memory, self.device)
             action = self.distribution.to_env(self.distribution.sample(outputs, drawn, None))
         else:  # labels come whatever it does; where to look in Glimpse nobody tells it
             action = (drawn[..., 0] * self.n_classes).astype(np.int64)
-        look.carry = (*frames, memory) if self.q.state_size else frames
+        context.carry = (*frames, memory) if self.q.state_size else frames
         return action
 
     def observe(self, step: Step) -> Metrics:
-        c, look, answer = self.config, self.lookout, step.answer
+        c, context, answer = self.config, self.context, step.answer
         if answer is None:
             raise UserError(f"{self.name()} needs labels: step.answer of image data")
         taught = answer.answered & answer.right if c.feedback == "bandit" else answer.answered
         if self.q.state_size or answer.answered.any():
-            self.window.add(**look.pending, label=answer.label, taught=taught)
-        look.episode_start = step.terminated | step.truncated
+            self.window.add(**context.pending, label=answer.label, taught=taught)
+        context.episode_start = step.terminated | step.truncated
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
@@ -165,20 +163,20 @@ class Supervised(Agent):
         return self.metrics
 
     def on_env_reset(self) -> None:
-        self.lookout.reset()
+        self.context.reset()
         self.window.clear()
 
     def update(self, seen: Tensor, first: Tensor, label: Tensor, taught: Tensor) -> None:
         """One gradient step of every seed: fields (S, N, T, ...), taught where a label is shown."""
         rate, samples = self.learner.rate(self.progress()), label[0].numel()
         given = {"seen": seen, "first": first, "label": label, "taught": taught}
-        self.metrics |= self.learner.step(self.objective, rate, samples, **given)
+        self.metrics |= self.learner.step(self.objective, rate, samples, **given).metrics
         self.metrics["train/learning_rate"] = rate
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
 
     def objective(
         self, seen: Tensor, first: Tensor, label: Tensor, taught: Tensor
-    ) -> tuple[Tensor, Told]:
+    ) -> tuple[Tensor, Metrics]:
         """`loss` of these fields, `(S,)`."""
         if self.q.state_size:
             empty = torch.zeros(*first.shape[:2], self.q.state_size, device=self.device)
@@ -210,9 +208,9 @@ class Supervised(Agent):
             self.best.restore_best(self.learner.stack)
 
     def policy_over(
-        self, network: QNetwork, perception: ObservationPipeline, seeds: Sequence[int], frozen: bool
+        self, network: QNetwork, pipeline: ObservationPipeline, seeds: Sequence[int], frozen: bool
     ) -> GreedyQ:
-        policy = GreedyQ(seeds, perception, network, self.action_start, self.device)
+        policy = GreedyQ(seeds, pipeline, network, self.action_start, self.device)
         policy.exploration_rate = lambda: 0.0
         return policy
 
@@ -222,7 +220,7 @@ class Supervised(Agent):
             "network": self.q,
             "best": self.best,
             "window": self.window,
-            "lookout": self.lookout,
+            "lookout": self.context,
             "draws": self.draws,
             "normalizer": self.normalizer,
         }

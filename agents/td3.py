@@ -1,8 +1,9 @@
 """TD3: twin delayed deterministic policy gradient (Fujimoto et al. 2018).
 
-Targets take the lesser value of twin critics, for an action of the target policy with clipped noise
-on it; the policy and all targets move at every `policy_delay`-th update of the critics. What else
-there is, memory among it, is in `rlbench.learning.algorithms.off_policy_actor_critic`.
+Targets take the smaller value of twin critics, for an action of the target policy with clipped
+noise; the policy and all target networks move at every `policy_delay`-th update of the critics.
+What is shared with SAC, recurrence included, is in
+`learning/algorithms/off_policy_actor_critic.py`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from pydantic import Field as field
 from torch import Tensor
 
 from rlbench.config import Float, Int, IntList
-from rlbench.learning.algorithms.off_policy import drawn_batch
+from rlbench.learning.algorithms.off_policy import sample_batch
 from rlbench.learning.algorithms.off_policy_actor_critic import OffPolicyActorCritic
 from rlbench.learning.algorithms.off_policy_actor_critic_config import OffPolicyActorCriticConfig
-from rlbench.learning.algorithms.replayed_batch import ReplayedSequences, ReplayedTransitions
-from rlbench.learning.compile.compiled_update import Told
+from rlbench.learning.algorithms.replayed_batch import Replayed
 from rlbench.learning.equations import returns
 from rlbench.learning.networks.squashed_gaussian import Squashed
+from rlbench.learning.optim.learner import Metrics
 
 
 class TD3Config(OffPolicyActorCriticConfig):
@@ -40,12 +41,12 @@ class TD3Config(OffPolicyActorCriticConfig):
         description=OffPolicyActorCriticConfig.model_fields["noise_type"].description,
     )
     policy_delay: Int = field(
-        2, ge=1, description="updates of the critics for each of the policy and the targets"
+        2, ge=1, description="critic updates for each update of policy and targets"
     )
     target_policy_noise: Float = field(
-        0.2, ge=0, description="deviation of the noise on the target policy's actions"
+        0.2, ge=0, description="standard deviation of noise on the target policy's actions"
     )
-    target_noise_clip: Float = field(0.5, ge=0, description="largest size of this noise")
+    target_noise_clip: Float = field(0.5, ge=0, description="bound of this noise")
 
 
 class TD3(OffPolicyActorCritic):
@@ -67,28 +68,26 @@ class TD3(OffPolicyActorCritic):
         return self.distribution.mode(outputs)
 
     def update(self) -> None:
-        """Critics, and with a delay policy and targets (algorithm 1)."""
-        c, rate, batch = self.config, self.learner.rate(self.progress()), drawn_batch(self)
-        batch |= self.learn_values(rate, drawn=self.normals()[0], **batch)
+        """Take a gradient step of the critics, and with a delay of policy and targets (alg. 1)."""
+        c, rate, batch = self.config, self.learner.rate(self.progress()), sample_batch(self)
+        batch |= self.update_critics(rate, noise=self.update_noise()[0], **batch)
         if self.critic_learner.optimizer.updates % c.policy_delay == 0:
-            self.metrics |= self.learner.step(self.objective, rate, 0, **batch)
+            self.metrics |= self.learner.step(self.objective, rate, 0, **batch).metrics
             self.target.data.lerp_(self.critic_learner.stack.data, c.tau)
             self.target_policy.data.lerp_(self.learner.stack.data, c.tau)
 
-    def next_value(
-        self, passes: ReplayedTransitions | ReplayedSequences, drawn: Tensor, alpha: Tensor | None
-    ) -> Tensor:
-        """Of an action near the target policy's."""
+    def next_value(self, replayed: Replayed, noise: Tensor, alpha: Tensor | None) -> Tensor:
+        """Value of the next state, `(S, B)`, for a noisy action of the target policy."""
         c = self.config
-        noise = (drawn * c.target_policy_noise).clamp(-c.target_noise_clip, c.target_noise_clip)
-        action = (torch.tanh(passes.next_policy(self.actor_target)) + noise).clamp(-1.0, 1.0)
-        return passes.next_values(self.critics_target, action).amin(1)
+        noise = (noise * c.target_policy_noise).clamp(-c.target_noise_clip, c.target_noise_clip)
+        action = (torch.tanh(replayed.next_policy(self.actor_target)) + noise).clamp(-1.0, 1.0)
+        return replayed.next_values(self.critics_target, action).amin(1)
 
-    def objective(self, **batch: Tensor) -> tuple[Tensor, Told]:
-        """The value of the policy's actions by the first critic alone, as a loss `(S,)`."""
-        passes = self.passes(**batch)
-        action = torch.tanh(passes.policy(self.actor))
-        loss = -returns.mean(passes.values_of(self.critics, action)[:, 0])
+    def objective(self, **batch: Tensor) -> tuple[Tensor, Metrics]:
+        """Loss of the policy: the negative value of its actions by the first critic, `(S,)`."""
+        replayed = self.replayed(**batch)
+        action = torch.tanh(replayed.policy(self.actor))
+        loss = -returns.mean(replayed.values_of(self.critics, action)[:, 0])
         return loss, {"train/actor_loss": loss}
 
     def parts(self) -> dict[str, Any]:

@@ -101,9 +101,9 @@ def _acting(made: Any) -> list[Call]:
     """The products of one choice of actions: numpy's for layers, torch's for convolutions."""
     net, lead = made.learner.network, (len(made.seeds), made.n_envs)
     with Products() as seen:
-        made.lookout.reset()
+        made.context.reset()
         obs = np.zeros((*lead, *made.observation_space.shape), made.observation_space.dtype)
-        look = made.lookout
+        look = made.context
         net.act(*look.see(obs, look.carry, look.episode_start)[:2], made.device)
     if seen.calls:
         return seen.calls

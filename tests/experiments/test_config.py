@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from rlbench import config
-from rlbench.agents._dqn_config import DQNConfig
 from rlbench.config import Float, Int, IntList
 from rlbench.errors import UserError
 from rlbench.experiments.planning import plan
 from rlbench.experiments.run import Run
+from rlbench.learning.algorithms.dqn_config import DQNConfig
 from rlbench.storage.run_folder import env_folder, seed_ranges
 
 

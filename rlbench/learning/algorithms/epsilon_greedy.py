@@ -1,15 +1,23 @@
-"""Random actions instead of greedy ones, with a share that falls (epsilon-greedy)."""
+"""Epsilon-greedy exploration: its schedule, and the policy of agents that use it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 from pydantic import Field as field
 
 from rlbench.config import Float
+from rlbench.learning.data.preprocessing import ObservationPipeline
+from rlbench.learning.networks import noisy
+from rlbench.learning.networks.models import QNetwork
 from rlbench.learning.optim.learner import LearnerConfig
+from rlbench.learning.policies.network_policies import GreedyQ
+from rlbench.learning.rng import RandomStream
 
 
 class ExplorationConfig(LearnerConfig):
-    """How the share of random actions falls."""
+    """Schedule of the share of random actions, epsilon."""
 
     exploration_initial_eps: Float = field(
         1.0, ge=0, le=1, description="share of random actions at the first step"
@@ -18,12 +26,35 @@ class ExplorationConfig(LearnerConfig):
         0.05, ge=0, le=1, description="share of random actions once exploration has ended"
     )
     exploration_fraction: Float = field(
-        0.2, ge=0, le=1, description="share of all steps over which exploration falls"
+        0.2, ge=0, le=1, description="share of all steps over which it falls"
     )
 
-    def epsilon(self, passed: float) -> float:
-        """Share of random actions when this share of all steps has passed: linear, then final."""
-        share = passed / self.exploration_fraction if passed < self.exploration_fraction else 1.0
+    def epsilon(self, progress: float) -> float:
+        """Share of random actions at this share of training: falls linearly, then stays."""
+        share = 1.0
+        if progress < self.exploration_fraction:
+            share = progress / self.exploration_fraction
         return self.exploration_initial_eps + share * (
             self.exploration_final_eps - self.exploration_initial_eps
         )
+
+
+def policy_over(
+    agent: Any, network: QNetwork, pipeline: ObservationPipeline, seeds: Sequence[int], frozen: bool
+) -> GreedyQ:
+    """Build the policy of a Q-learning agent; used as its method `policy_over`.
+
+    With `deterministic=False` it explores as training does: as it does now where `frozen`, else as
+    it does at each step.
+    """
+
+    def rate() -> float:
+        return 0.0 if agent.total_timesteps is None else agent.exploration_rate()
+
+    rate_now = rate()
+    policy = GreedyQ(seeds, pipeline, network, agent.action_start, agent.device)
+    policy.exploration_rate = (lambda: rate_now) if frozen else rate
+    if network.noisy:
+        width = (noisy.width(network.noisy),)
+        policy.noise = RandomStream(seeds, "policy-noise", width, 16, normal=True)
+    return policy

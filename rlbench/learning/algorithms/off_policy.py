@@ -1,4 +1,4 @@
-"""What agents that learn from a replay memory share: the memory, and when they update on what."""
+"""Replay for agents that learn off-policy: the buffer, its batches, and when updates are due."""
 
 from __future__ import annotations
 
@@ -15,40 +15,43 @@ from rlbench.learning.rng import RandomStream
 BLOCK = 64  # batches whose random numbers are drawn at once
 
 
-def updates_of(config: Any) -> int:
-    """Updates in a round: -1 stands for as many as there are env steps between two rounds."""
+def updates_per_round(config: Any) -> int:
+    """Updates in a round; gradient_steps=-1 stands for the env steps between two rounds."""
     return config.train_freq if config.gradient_steps < 0 else config.gradient_steps
 
 
 def updates_due(agent: Any) -> int:
-    """Updates that the step just observed has made due."""
+    """Updates that are due after the latest step."""
     c = agent.config
     if agent.num_timesteps <= c.learning_starts or not agent.replay.ready():
         return 0
-    return agent.intervals_crossed(c.train_freq) * updates_of(c)
+    return agent.intervals_crossed(c.train_freq) * updates_per_round(c)
 
 
-def replay_for(agent: Any, fields: dict[str, Field], memory: int) -> Replay:
-    """Its replay memory: of transitions, n of them, or sequences, as its configuration says."""
+def make_replay(agent: Any, fields: dict[str, Field], state_size: int) -> Replay:
+    """Build the buffer that the configuration asks for: 1-step, n-step or sequences.
+
+    Sequences are replayed where the network has a hidden state, of `state_size` numbers.
+    """
     c = agent.config
-    batch = batch_items(c) // (c.sequence_length if memory else 1)
-    given = (
+    batch = batch_items(c) // (c.sequence_length if state_size else 1)
+    arguments = (
         c.buffer_size,
         fields,
         agent.n_envs,
         RandomStream(agent.seeds, "replay", (batch,), block=BLOCK),
         agent.device,
-        c.burn_in + c.sequence_length if memory else c.n_steps,
+        c.burn_in + c.sequence_length if state_size else c.n_steps,
         agent.spec.stack,
-        memory > 0,
+        state_size > 0,
     )
     if not getattr(c, "prioritized", False):
-        return Replay(*given)
-    return PrioritizedReplay(*given, alpha=c.prioritized_alpha, eps=c.prioritized_eps)
+        return Replay(*arguments)
+    return PrioritizedReplay(*arguments, alpha=c.prioritized_alpha, eps=c.prioritized_eps)
 
 
-def drawn_batch(agent: Any) -> dict[str, Tensor]:
-    """A batch drawn from the replay memory, with observations as networks see them."""
+def sample_batch(agent: Any) -> dict[str, Tensor]:
+    """Sample a batch from replay, with observations normalised where the agent normalises."""
     batch = dict(agent.replay.sample())
     if agent.normalizer is not None:
         lead = 2 + ("memory" in batch) + (agent.spec.stack > 1)
@@ -58,29 +61,33 @@ def drawn_batch(agent: Any) -> dict[str, Tensor]:
 
 
 def batch_items(config: Any) -> int:
-    """Transitions of a batch; with a memory those of whole sequences."""
+    """Transitions of a batch; with a recurrent encoder those of whole sequences."""
     length = config.sequence_length if encoders.parse(config.encoder)[1] else 1
     return config.batch_size // length * length
 
 
-def batch_bytes(config: Any, fields: dict[str, Field], memory: int) -> int:
-    """Bytes of a batch as it is drawn, of one seed, with the random numbers for it."""
-    steps = 1 if memory else config.n_steps
+def batch_bytes(config: Any, fields: dict[str, Field], state_size: int) -> int:
+    """Bytes of one seed's batch as it is sampled, with the random numbers for it."""
+    steps = 1 if state_size else config.n_steps
     items = batch_items(config)
-    if memory:
+    if state_size:
         items = items // config.sequence_length * (config.burn_in + config.sequence_length)
     return replay_bytes(1, 2 * items * steps, fields) + 8 * BLOCK * items
 
 
-def check_replayed(config: Any) -> None:
-    """Refuse batches and targets that do not go together, with a UserError."""
-    c, memory = config, encoders.parse(config.encoder)[1]
+def check_replay_config(config: Any) -> None:
+    """Refuse batch sizes and target lengths that do not go together.
+
+    Raises:
+        UserError: n_steps with gamma=0, or a sequence that is too short or longer than a batch.
+    """
+    c, cell = config, encoders.parse(config.encoder)[1]
     if c.n_steps > 1 and not c.gamma:
         raise UserError(f"n_steps={c.n_steps} with gamma=0 has no later rewards: use one")
-    if memory and c.n_steps > c.sequence_length:
+    if cell and c.n_steps > c.sequence_length:
         raise UserError(f"n_steps={c.n_steps} is more than sequence_length={c.sequence_length}")
     if not batch_items(c):
         raise UserError(
-            f"batch_size={c.batch_size} transitions hold no sequence of sequence_length="
-            f"{c.sequence_length}: make the batch larger or sequences shorter"
+            f"batch_size ({c.batch_size}) is smaller than the sequence length "
+            f"({c.sequence_length}): make the batch larger or sequences shorter"
         )

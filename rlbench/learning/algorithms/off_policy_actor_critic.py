@@ -1,16 +1,15 @@
 """Off-policy actor-critics for bounded Box actions: what SAC and TD3 share.
 
-The critics of all seeds are one stack of networks, and so are their targets; the targets follow by
-one call. A subclass says how actions are drawn and what an update is.
+The critics of all seeds are one stack of networks, and so are their targets, which follow by one
+call. A subclass defines how it explores, an update, and the value of the next state.
 
-With a memory they learn from sequences. Actor and critics each have a memory of their own, that of
-the critics over observations and actions; all are carried while acting and stored with every step,
-and brought up to date over `burn_in` steps (Kapturowski et al. 2019), as in `dqn`.
+With a recurrent encoder they learn from sequences. Actor and critics have hidden states of their
+own, those of the critics over observations and actions. All are carried while acting, stored with
+every step, and brought up to date over `burn_in` steps (Kapturowski et al. 2019), as in `dqn`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,14 +18,22 @@ from gymnasium import spaces
 from torch import Tensor
 
 from rlbench.learning.agent import Agent
+from rlbench.learning.algorithms import stochastic_actor
 from rlbench.learning.algorithms.action_noise import ActionNoise
-from rlbench.learning.algorithms.off_policy import batch_bytes, batch_items, replay_for, updates_due
+from rlbench.learning.algorithms.off_policy import (
+    batch_bytes,
+    batch_items,
+    make_replay,
+    updates_due,
+)
 from rlbench.learning.algorithms.off_policy_actor_critic_config import OffPolicyActorCriticConfig
-from rlbench.learning.algorithms.replayed_batch import ReplayedSequences, ReplayedTransitions
-from rlbench.learning.compile.compiled_update import Told
-from rlbench.learning.core.agent_core import Metrics
+from rlbench.learning.algorithms.replayed_batch import (
+    Replayed,
+    ReplayedSequences,
+    ReplayedTransitions,
+)
 from rlbench.learning.data.normalization import Normalizer
-from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
+from rlbench.learning.data.preprocessing import LaneContext
 from rlbench.learning.data.replay import Field, replay_bytes, transition_fields
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.spaces import ObsSpec
@@ -36,22 +43,19 @@ from rlbench.learning.networks.critics import Actor, Critics
 from rlbench.learning.networks.layers import Generators
 from rlbench.learning.networks.models import sizes
 from rlbench.learning.networks.stack import StackedParameters
-from rlbench.learning.optim.learner import Learner
-from rlbench.learning.policies.network_policies import StochasticPolicy
+from rlbench.learning.optim.learner import Aux, Learner, Metrics
 from rlbench.learning.rng import RandomStream, generator
 
 
 class OffPolicyActorCritic(Agent):
-    """S actor-critics, each with its own replay memory and target networks."""
+    """S actor-critics, each with its own replay buffer and target networks."""
 
     Config: ClassVar[type[OffPolicyActorCriticConfig]] = OffPolicyActorCriticConfig
     action_spaces = (spaces.Box,)
-    action_distribution: ClassVar[
-        type[squashed_gaussian.Squashed]
-    ]  # what turns outputs into actions
-    noise_draws_per_update: ClassVar[
-        int
-    ]  # normal numbers that an update takes for each item and action component
+    # What turns the actor's outputs into actions.
+    action_distribution: ClassVar[type[squashed_gaussian.Squashed]]
+    # Normal numbers that an update takes for each item and action component.
+    noise_draws_per_update: ClassVar[int]
     n_target_actors: ClassVar[int] = 0
     config: OffPolicyActorCriticConfig
 
@@ -67,19 +71,19 @@ class OffPolicyActorCritic(Agent):
         self.critics_target = Critics(generators, *arguments)
         self.target = self.frozen(self.critics_target, self.critic_learner)
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
-        memory = self.actor.state_size + c.n_critics * self.critics.state_size
-        self.lookout = LaneContext(self.spec, memory, lead, self.normalizer)
-        fields = self._fields(c, self.spec, self.action_space, memory)
-        self.replay = replay_for(self, fields, memory)
-        each = (self.n_envs, self.distribution.actions)
-        self.uniform = RandomStream(self.seeds, "exploration", each)
-        self.normal = RandomStream(self.seeds, "noise", each, normal=True)
+        state_size = self.actor.state_size + c.n_critics * self.critics.state_size
+        self.context = LaneContext(self.spec, state_size, lead, self.normalizer)
+        fields = self._fields(c, self.spec, self.action_space, state_size)
+        self.replay = make_replay(self, fields, state_size)
+        actions = (self.n_envs, self.distribution.actions)
+        self.uniform = RandomStream(self.seeds, "exploration", actions)
+        self.normal = RandomStream(self.seeds, "noise", actions, normal=True)
         shape = (self.noise_draws_per_update, batch_items(c), self.distribution.actions)
         self.learning_noise = RandomStream(self.seeds, "learning-noise", shape, 16, normal=True)
-        self.action_noise = ActionNoise(c, self.seeds, each) if c.noise_type else None
+        self.action_noise = ActionNoise(c, self.seeds, actions) if c.noise_type else None
 
     def frozen(self, network: Any, learner: Learner) -> StackedParameters:
-        """A target network with the weights of the one that learns."""
+        """Copy the weights of an online network into a target network, and freeze it."""
         stack = StackedParameters(network, self.device).freeze()
         stack.data.copy_(learner.stack.data)
         return stack
@@ -89,28 +93,28 @@ class OffPolicyActorCritic(Agent):
 
     @staticmethod
     def _fields(
-        c: OffPolicyActorCriticConfig, spec: ObsSpec, space: Any, memory: int
+        c: OffPolicyActorCriticConfig, spec: ObsSpec, space: Any, state_size: int
     ) -> dict[str, Field]:
         action = Field((int(np.prod(space.shape)),), np.float32)
-        return transition_fields(spec, memory, 1.0, c.n_steps, action)
+        return transition_fields(spec, state_size, 1.0, c.n_steps, action)
 
     @classmethod
     def estimate_bytes(
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
-        space, held = cls.action_distribution(action_space), 1 + Learner.copies(config)
+        space, copies = cls.action_distribution(action_space), 1 + Learner.copies(config)
         actor = sizes(Actor, spec, space.outputs, config)
         critic, critics = sizes(Critics, spec, space.actions, config, 1), config.n_critics
-        memory, items = actor.state_size + critics * critic.state_size, batch_items(config)
-        fields = cls._fields(config, spec, action_space, memory)
-        width = actor.parameters * (held - 1 + cls.n_target_actors)
-        width += critic.parameters * critics * held
+        state_size, items = actor.state_size + critics * critic.state_size, batch_items(config)
+        fields = cls._fields(config, spec, action_space, state_size)
+        width = actor.parameters * (copies - 1 + cls.n_target_actors)
+        width += critic.parameters * critics * copies
         update = actor.update(items, spec) + critics * critic.update(items, spec)
-        drawn = 8 * 16 * cls.noise_draws_per_update * items * space.actions
+        noise = 8 * 16 * cls.noise_draws_per_update * items * space.actions
         return {
             "replay": replay_bytes(seeds, config.buffer_size, fields),
             "networks": 4 * seeds * width,
-            "updates": seeds * (batch_bytes(config, fields, memory) + update + drawn),
+            "updates": seeds * (batch_bytes(config, fields, state_size) + update + noise),
         }
 
     @classmethod
@@ -125,14 +129,14 @@ class OffPolicyActorCritic(Agent):
         squashed_gaussian.check_bounded(cls.name(), action_space)
 
     def act(self, obs: np.ndarray) -> np.ndarray:
-        look, first = self.lookout, self.lookout.episode_start
+        context, first = self.context, self.context.episode_start
         random = self.num_timesteps < self.config.learning_starts
-        memory, action = np.empty((*obs.shape[:2], 0), np.float32), None
-        if not (random and look.plain):
-            seen, memory, frames = look.see(obs, look.carry, first)
+        hidden, action = np.empty((*obs.shape[:2], 0), np.float32), None
+        if not (random and context.plain):
+            inputs, hidden, frames = context.see(obs, context.carry, first)
             m = self.actor.state_size
-            outputs, after = self.actor.act(seen, memory[..., :m], self.device)
-            look.carry = frames
+            outputs, actor_hidden = self.actor.act(inputs, hidden[..., :m], self.device)
+            context.carry = frames
             action = self.explore(outputs)
         if random or action is None:
             action = (2.0 * self.uniform.next() - 1.0).astype(np.float32)
@@ -140,9 +144,9 @@ class OffPolicyActorCritic(Agent):
             noisy = action + self.action_noise.next(first)
             action = np.clip(noisy, -1.0, 1.0).astype(np.float32)
         if self.actor.state_size:
-            its = self.critics.remember(seen, action, memory[..., m:], self.device)
-            look.carry = (*frames, np.concatenate([after, its], -1))
-        look.pending = {"memory": memory, "action": action}
+            critic_hidden = self.critics.remember(inputs, action, hidden[..., m:], self.device)
+            context.carry = (*frames, np.concatenate([actor_hidden, critic_hidden], -1))
+        context.pending = {"memory": hidden, "action": action}
         return self.distribution.to_env(action)
 
     def explore(self, outputs: np.ndarray) -> np.ndarray:
@@ -150,9 +154,9 @@ class OffPolicyActorCritic(Agent):
         raise NotImplementedError
 
     def observe(self, step: Step) -> Metrics:
-        look = self.lookout
-        self.replay.add(**{**step._asdict(), **look.pending, "first": look.episode_start})
-        look.episode_start = step.terminated | step.truncated
+        context = self.context
+        self.replay.add(**{**step._asdict(), **context.pending, "first": context.episode_start})
+        context.episode_start = step.terminated | step.truncated
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
@@ -161,14 +165,47 @@ class OffPolicyActorCritic(Agent):
         return self.metrics
 
     def on_env_reset(self) -> None:
-        self.lookout.reset()
+        self.context.reset()
 
     def update(self) -> None:
-        """One gradient step of every seed's critics, and perhaps of its actor, on a batch of its
-        own."""
+        """Take one gradient step of every seed's critics, and of its actor when that is due."""
         raise NotImplementedError
 
-    def passes(
+    def update_critics(self, rate: float, **tensors: Tensor) -> Aux:
+        """Take one gradient step of the critics; returns what the actor's update needs of it."""
+        items = batch_items(self.config)
+        metrics, aux = self.critic_learner.step(self.critic_objective, rate, items, **tensors)
+        self.metrics |= metrics
+        self.metrics["train/learning_rate"] = rate
+        self.metrics["train/n_updates"] = self.critic_learner.optimizer.updates
+        return {name: tensor.clone() for name, tensor in aux.items()}
+
+    def update_noise(self) -> list[Tensor]:
+        """Draw standard normal noise for an update: `noise_draws_per_update` times (S, B, K)."""
+        noise = torch.from_numpy(self.learning_noise.next().astype(np.float32))
+        return list(noise.to(self.device).unbind(1))
+
+    def critic_objective(
+        self, noise: Tensor, alpha: Tensor | None = None, **batch: Tensor
+    ) -> tuple[Tensor, Metrics, Aux]:
+        """Squared TD errors of the critics, summed over them, `(S,)`."""
+        replayed = self.replayed(**batch)
+        with torch.no_grad():
+            target = replayed.targets(self.next_value(replayed, noise, alpha))  # (S, B)
+        error = losses.squared(replayed.values(self.critics), target.unsqueeze(1))
+        loss = 0.5 * returns.mean(error).sum(-1)
+        hidden = replayed.critic_hidden
+        return (
+            loss,
+            {"train/critic_loss": loss},
+            {} if hidden is None else {"critic_hidden": hidden},
+        )
+
+    def next_value(self, replayed: Replayed, noise: Tensor, alpha: Tensor | None) -> Tensor:
+        """Value of the policy's actions in the next state, `(S, B)`."""
+        raise NotImplementedError
+
+    def replayed(
         self,
         obs: Tensor,
         action: Tensor,
@@ -177,47 +214,20 @@ class OffPolicyActorCritic(Agent):
         terminated: Tensor,
         first: Tensor | None = None,
         memory: Tensor | None = None,
-        before: Tensor | None = None,
-    ) -> ReplayedTransitions | ReplayedSequences:
-        """A batch as networks pass over it; `before` is what the critics told of an earlier pass,
-        in an update of a policy that comes after theirs."""
+        critic_hidden: Tensor | None = None,
+    ) -> Replayed:
+        """View of a batch as transitions, or as sequences where `memory` is stored with steps.
+
+        `critic_hidden` are hidden states that the critics' update computed, for the actor's.
+        """
         c, discount = self.config, returns.discount_of(self.config.gamma, terminated)
-        each = (obs, action, next_obs, reward, discount)
+        fields = (obs, action, next_obs, reward, discount)
         if memory is None or first is None:
-            return ReplayedTransitions(*each, first)
-        return ReplayedSequences(*each, first, memory[:, :, 0], c.burn_in, c.n_steps, before)
+            return ReplayedTransitions(*fields, first)
+        start = memory[:, :, 0]
+        return ReplayedSequences(*fields, first, start, c.burn_in, c.n_steps, critic_hidden)
 
-    def normals(self) -> list[Tensor]:
-        """Standard normal numbers for an update: `draws` times (S, B, K)."""
-        drawn = torch.from_numpy(self.learning_noise.next().astype(np.float32))
-        return list(drawn.to(self.device).unbind(1))
-
-    def critic_objective(
-        self, drawn: Tensor, alpha: Tensor | None = None, **batch: Tensor
-    ) -> tuple[Tensor, Told]:
-        """How far the critics are from their targets, `(S,)`: the sum over critics."""
-        passes = self.passes(**batch)
-        with torch.no_grad():
-            target = passes.targets(self.next_value(passes, drawn, alpha))  # (S, B)
-        error = losses.squared(passes.values(self.critics), target.unsqueeze(1))
-        loss = 0.5 * returns.mean(error).sum(-1)
-        told = {} if passes.before is None else {"before": passes.before}
-        return loss, {"train/critic_loss": loss, **told}
-
-    def next_value(
-        self, passes: ReplayedTransitions | ReplayedSequences, drawn: Tensor, alpha: Tensor | None
-    ) -> Tensor:
-        """What the future is worth one step ahead, `(S, B)`."""
-        raise NotImplementedError
-
-    def learn_values(self, rate: float, **tensors: Tensor) -> dict[str, Tensor]:
-        """One step of the critics; returns what an update of the policy needs to know of it."""
-        items = batch_items(self.config)
-        told = self.critic_learner.step(self.critic_objective, rate, items, **tensors)
-        self.metrics["train/critic_loss"] = told.pop("train/critic_loss")
-        self.metrics["train/learning_rate"] = rate
-        self.metrics["train/n_updates"] = self.critic_learner.optimizer.updates
-        return {name: tensor.clone() for name, tensor in told.items()}
+    policy_over = stochastic_actor.policy_over
 
     @property
     def samples(self) -> int:
@@ -230,14 +240,8 @@ class OffPolicyActorCritic(Agent):
         loss = self.metrics.get("train/critic_loss")
         return {**self.learner.broken(None), **self.critic_learner.broken(loss)}
 
-    def policy_over(
-        self, network: Actor, perception: ObservationPipeline, seeds: Sequence[int], frozen: bool
-    ) -> StochasticPolicy:
-        policy = StochasticPolicy(seeds, perception, network, self.action_start, self.device)
-        policy.distribution = self.distribution
-        return policy
-
     def parts(self) -> dict[str, Any]:
-        names = ("learner", "critic_learner", "critics", "target", "replay", "lookout", "uniform",
-                 "normal", "learning_noise", "action_noise", "normalizer")  # fmt: skip
-        return {"network": self.actor, **{name: getattr(self, name) for name in names}}
+        names = ("learner", "critic_learner", "critics", "target", "replay", "uniform", "normal",
+                 "learning_noise", "action_noise", "normalizer")  # fmt: skip
+        parts = {name: getattr(self, name) for name in names}
+        return {"network": self.actor, "lookout": self.context, **parts}

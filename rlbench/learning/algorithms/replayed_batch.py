@@ -1,7 +1,7 @@
-"""A replayed batch as off-policy actor-critics learn from it: of transitions, or of sequences.
+"""Replayed batches for off-policy actor-critics: transitions, or sequences.
 
-Both have the same interface: outputs of policies and values of critics, here and one step ahead,
-over B items; a batch of sequences of T steps has B T.
+Both have the same interface: outputs of an actor and values of critics, for these states and the
+next, over B items; a batch of sequences of T steps has B T.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from rlbench.learning.networks.critics import Actor, Critics
 
 
 class ReplayedTransitions:
-    """Single transitions, or n of them as one: see `Replay`."""
+    """Transitions of one step, or of n steps: see `Replay`."""
 
-    before: Tensor | None = None  # see `ReplayedSequences`
+    critic_hidden: Tensor | None = None  # see `ReplayedSequences`
 
     def __init__(
         self,
@@ -31,29 +31,29 @@ class ReplayedTransitions:
         self.reward, self.discount, self.first = reward, discount, first
 
     def policy(self, actor: Actor) -> Tensor:
-        """Outputs of a policy where actions were taken, `(S, B, outputs)`."""
+        """Outputs of the actor for these states, `(S, B, outputs)`."""
         return actor.forward(self.obs)
 
     @torch.no_grad()
     def next_policy(self, actor: Actor) -> Tensor:
-        """Outputs one step ahead, `(S, B, outputs)`."""
+        """Outputs of the actor for the next states, `(S, B, outputs)`."""
         return actor.forward(self.next_obs)
 
     def values(self, critics: Critics) -> Tensor:
-        """Q(s, a) of the actions that were taken, `(S, C, B)`."""
+        """Q(s, a) of the replayed actions, `(S, C, B)`."""
         return critics.forward(self.obs, self.action)
 
     def values_of(self, critics: Critics, action: Tensor) -> Tensor:
-        """Q(s, action) of others (S, B, K) in their place, `(S, C, B)`."""
+        """Q(s, action) of other actions (S, B, K), `(S, C, B)`."""
         return critics.forward(self.obs, action)
 
     @torch.no_grad()
     def next_values(self, critics: Critics, action: Tensor) -> Tensor:
-        """Q(s', action) one step ahead, `(S, C, B)`."""
+        """Q(s', action) of the next states, `(S, C, B)`."""
         return critics.forward(self.next_obs, action)
 
     def targets(self, value: Tensor) -> Tensor:
-        """What Q(s, a) should be if the future is worth `value`, both `(S, B)`."""
+        """Targets of Q(s, a) from the values of next states, both `(S, B)`."""
         reward, discount = self.reward, self.discount
         if self.first is not None and reward.ndim > 2:
             reward, discount, _ = returns.n_step(reward, discount, self.first)
@@ -61,12 +61,12 @@ class ReplayedTransitions:
 
 
 class ReplayedSequences:
-    """Sequences (S, B, T, ...), of which the first `burn_in` steps only bring memory up to date.
+    """Sequences (S, B, T, ...), of which the first `burn_in` steps only refresh hidden states.
 
-    `memory` (S, B, ...) is what was carried up to the first step: the actor's, then the critics'.
-    A successor is one step further than the memory after its observation, as in `unroll_pair`.
-    Values of other actions go on from `before`, the memories before each step of the critics' last
-    pass over the sequence, `(S C, B T, M)`.
+    `hidden` (S, B, ...) are the hidden states before the first step, the actor's and then the
+    critics'. Next states go on from the hidden states after each step, as in `unroll_pair`. Values
+    of other actions go on from `critic_hidden` (S C, B T, M), the critics' hidden states before
+    each step, as `values` computed them.
     """
 
     def __init__(
@@ -77,35 +77,35 @@ class ReplayedSequences:
         reward: Tensor,
         discount: Tensor,
         first: Tensor,
-        memory: Tensor,
+        hidden: Tensor,
         burn_in: int,
         n_steps: int,
-        before: Tensor | None = None,
+        critic_hidden: Tensor | None = None,
     ) -> None:
         steps, old = slice(burn_in, None), slice(burn_in)
-        self.burnt = [obs[:, :, old], action[:, :, old], first[:, :, old]] if burn_in else None
+        self.burn_in = [obs[:, :, old], action[:, :, old], first[:, :, old]] if burn_in else None
         self.obs, self.action, self.first = (x[:, :, steps] for x in (obs, action, first))
         self.next_obs = next_obs[:, :, steps].flatten(1, 2)
         self.reward, self.discount = reward[:, :, steps], discount[:, :, steps]
-        self.memory, self.n_steps = memory, n_steps
-        self.before = before
+        self.hidden, self.n_steps = hidden, n_steps
+        self.critic_hidden = critic_hidden
 
     def _actor(self, actor: Actor) -> tuple[Tensor, Tensor]:
-        memory = self.memory[..., : actor.state_size]
-        if self.burnt is not None:
-            obs, _, first = self.burnt
+        hidden = self.hidden[..., : actor.state_size]
+        if self.burn_in is not None:
+            obs, _, first = self.burn_in
             with torch.no_grad():
-                memory = actor.encoder.unroll(obs, memory, first)[1][:, :, -1]
-        return actor.unroll(self.obs, memory, self.first)
+                hidden = actor.encoder.unroll(obs, hidden, first)[1][:, :, -1]
+        return actor.unroll(self.obs, hidden, self.first)
 
     def _critics(self, critics: Critics) -> tuple[Tensor, Tensor, Tensor]:
-        memory = critics.apart(self.memory[..., -critics.copies * critics.state_size :])
-        if self.burnt is not None:
+        start = critics.apart(self.hidden[..., -critics.copies * critics.state_size :])
+        if self.burn_in is not None:
             with torch.no_grad():
-                obs, action, first = self.burnt
-                memory = critics.unroll(obs, action, memory, first)[1][:, :, -1]
-        values, memories = critics.unroll(self.obs, self.action, memory, self.first)
-        return values, memories, memory
+                obs, action, first = self.burn_in
+                start = critics.unroll(obs, action, start, first)[1][:, :, -1]
+        values, hidden = critics.unroll(self.obs, self.action, start, self.first)
+        return values, hidden, start
 
     def policy(self, actor: Actor) -> Tensor:
         return self._actor(actor)[0]
@@ -115,23 +115,26 @@ class ReplayedSequences:
         return actor.after(self.next_obs, self._actor(actor)[1])
 
     def values(self, critics: Critics) -> Tensor:
-        values, memories, begin = self._critics(critics)
-        before = torch.cat([begin.unsqueeze(2), memories[:, :, :-1].detach()], 2)
-        kept = 1.0 - critics.each(self.first)
-        self.before = (before * kept.unsqueeze(-1)).flatten(1, 2)
+        values, hidden, start = self._critics(critics)
+        before = torch.cat([start.unsqueeze(2), hidden[:, :, :-1].detach()], 2)
+        continues = 1.0 - critics.each(self.first)
+        self.critic_hidden = (before * continues.unsqueeze(-1)).flatten(1, 2)
         return values
 
     def values_of(self, critics: Critics, action: Tensor) -> Tensor:
-        assert self.before is not None
-        return critics.after(self.obs.flatten(1, 2), action, self.before)
+        assert self.critic_hidden is not None
+        return critics.after(self.obs.flatten(1, 2), action, self.critic_hidden)
 
     @torch.no_grad()
     def next_values(self, critics: Critics, action: Tensor) -> Tensor:
-        memories = self._critics(critics)[1]
-        return critics.after(self.next_obs, action, memories.flatten(1, 2))
+        hidden = self._critics(critics)[1]
+        return critics.after(self.next_obs, action, hidden.flatten(1, 2))
 
     def targets(self, value: Tensor) -> Tensor:
-        """As those of transitions; with the longest sum of rewards that the sequence holds."""
+        """Targets of up to n_steps, as far as the sequence reaches, `(S, B T) -> (S, B T)`."""
         value = value.view(self.reward.shape)
-        given = (self.reward, self.discount, value, self.first, self.n_steps)
-        return returns.n_step_targets(*given).flatten(1)
+        target = returns.n_step_targets(self.reward, self.discount, value, self.first, self.n_steps)
+        return target.flatten(1)
+
+
+Replayed = ReplayedTransitions | ReplayedSequences

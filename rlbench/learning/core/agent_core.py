@@ -6,7 +6,7 @@ A subclass of `Agent` fills in `build`, `act`, `observe`, `network`, `policy_ove
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,9 @@ from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.networks.layers import Generators
 from rlbench.learning.networks.stack import StackedParameters
 from rlbench.learning.optim.learner import Learner
+from rlbench.learning.optim.learner import Metrics as Metrics
 from rlbench.learning.policies.policy import Policy
 from rlbench.learning.rng import generator
-
-Metrics = Mapping[str, Tensor | float]
 
 
 class AgentCore(Capabilities):
@@ -149,7 +148,7 @@ class AgentCore(Capabilities):
         raise NotImplementedError
 
     def policy_over(
-        self, network: Any, perception: ObservationPipeline, seeds: Sequence[int], frozen: bool
+        self, network: Any, pipeline: ObservationPipeline, seeds: Sequence[int], frozen: bool
     ) -> Policy:
         """The policy over a network: one that stays as it is, or the one in training."""
         raise NotImplementedError
@@ -258,15 +257,15 @@ class AgentCore(Capabilities):
         network = self.network([generator(0, "init") for _ in rows], quick)
         StackedParameters(network, self.device).freeze().data.copy_(self.learner.stack.data[rows])
         normalizer = self.normalizer.rows(rows) if self.normalizer else None
-        perception = ObservationPipeline(self.spec, network.state_size, normalizer)
-        return self.policy_over(network, perception, [self.seeds[r] for r in rows], frozen=True)
+        pipeline = ObservationPipeline(self.spec, network.state_size, normalizer)
+        return self.policy_over(network, pipeline, [self.seeds[r] for r in rows], frozen=True)
 
     def live_policy(self) -> Policy:
         """The policy over the weights in training, not a frozen copy."""
         network = self.learner.network
         if self._live is None or self._live[0] is not network:
-            perception = ObservationPipeline(self.spec, network.state_size, self.normalizer)
-            self._live = network, self.policy_over(network, perception, self.seeds, frozen=False)
+            pipeline = ObservationPipeline(self.spec, network.state_size, self.normalizer)
+            self._live = network, self.policy_over(network, pipeline, self.seeds, frozen=False)
         return self._live[1]
 
     @property

@@ -1,8 +1,8 @@
 """Prioritised replay of S seeds (Schaul et al. 2016): proportional, with importance weights.
 
-Transitions are drawn with probability P(i) = p_i^alpha / sum_k p_k^alpha, where p_i is how much the
-last update was surprised by transition i, plus `eps`; new ones have the greatest p so far. A
-sequence has the priority of its first step's slot.
+Transitions are drawn with probability P(i) = p_i^alpha / sum_k p_k^alpha, where p_i is the priority
+that the last update gave transition i, plus `eps`; new ones have the highest p so far. The priority
+of a sequence is stored at the slot of its first step.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch import Tensor
 from rlbench.learning.data.replay import Replay
 from rlbench.learning.data.sum_tree import SumTree
 
-LARGEST = 0.9  # share of the largest surprise in a sequence's; the rest is the mean's
+LARGEST = 0.9  # weight of the largest priority in a sequence's; the rest is the mean's
 
 
 class PrioritizedReplay(Replay):
-    """A `Replay` that prefers what it was surprised by."""
+    """A `Replay` that samples in proportion to priorities."""
 
     def __init__(self, *arguments: Any, alpha: float, eps: float) -> None:
         super().__init__(*arguments)
@@ -30,15 +30,17 @@ class PrioritizedReplay(Replay):
         self.highest = np.ones((seeds, 1))  # p^alpha of what is new
         self.drawn = np.zeros((seeds, 0), np.int64)  # the last batch
         self.added = 0  # steps of all lanes
-        self.admitted = (0, 0)  # steps at which a sample may begin, as of the last look
+        self.admitted = (0, 0)  # steps at which a sample may begin, as of the last `_admit`
 
     def add(self, **values: np.ndarray) -> None:
         super().add(**values)
         self.added += 1
 
     def _admit(self) -> None:
-        """Put what was added since the last look into the tree, and take out what no sample may
-        begin with any more. Nothing moved `highest` in between, so it need not be done earlier."""
+        """Add steps since the last call to the tree, and remove those no sample may begin with.
+
+        Nothing changed `highest` in between, so it need not be done earlier.
+        """
         steps = self.capacity // self.n_envs
         first, count = self._starts()
         low = max(self.added - steps, 0) + first
@@ -55,7 +57,7 @@ class PrioritizedReplay(Replay):
         self.admitted = low, high
 
     def _begin(self, uniform: np.ndarray) -> np.ndarray:
-        """One from each of B equal shares of the total, `(S, B)`."""
+        """Draw one slot from each of B equal shares of the total, `(S, B)`."""
         self._admit()
         batch = uniform.shape[1]
         self.drawn = self.tree.find((np.arange(batch) + uniform) / batch)
@@ -69,12 +71,15 @@ class PrioritizedReplay(Replay):
         weight /= weight.max(-1, keepdims=True)
         return torch.from_numpy(weight.astype(np.float32)).to(self.device)
 
-    def update(self, surprise: Tensor) -> None:
-        """Take note of how surprising the last batch was, `(S, B)` or, of sequences, `(S, B, T)`,
-        of which one is 0.9 times the largest and 0.1 times the mean (Kapturowski et al. 2019)."""
-        if surprise.ndim == 3:
-            surprise = LARGEST * surprise.amax(-1) + (1.0 - LARGEST) * surprise.mean(-1)
-        weight = (surprise.cpu().numpy().astype(np.float64) + self.eps) ** self.alpha
+    def update(self, priority: Tensor) -> None:
+        """Store the priorities of the last batch, `(S, B)`, or of sequences, `(S, B, T)`.
+
+        Those of a sequence count as 0.9 times the largest plus 0.1 times the mean (Kapturowski et
+        al. 2019).
+        """
+        if priority.ndim == 3:
+            priority = LARGEST * priority.amax(-1) + (1.0 - LARGEST) * priority.mean(-1)
+        weight = (priority.cpu().numpy().astype(np.float64) + self.eps) ** self.alpha
         self.tree.set(self.drawn, weight)
         self.highest = np.maximum(self.highest, weight.max(-1, keepdims=True))
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlbench.learning.compile import mean as mean
-
 
 def take(values: Tensor, action: Tensor) -> Tensor:
     """values[..., action]: `(..., A), (...) -> (...)`."""
@@ -14,8 +12,10 @@ def take(values: Tensor, action: Tensor) -> Tensor:
 
 
 def one_hot(index: Tensor, count: int) -> Tensor:
-    """Whether it is each of the first numbers, `(...) -> (..., count)` bool; torch's own reads
-    values, which a recording cannot do."""
+    """Indicators of indices, `(...) -> (..., count)` bool.
+
+    Unlike torch's own it reads no values, so that it can be traced.
+    """
     return index.unsqueeze(-1) == torch.arange(count, device=index.device)
 
 
@@ -25,7 +25,7 @@ def take_step(values: Tensor, step: Tensor) -> Tensor:
     return values.flatten(0, 1)[index, step.flatten()].unflatten(0, step.shape)
 
 
-def take_outcomes(numbers: Tensor, action: Tensor) -> Tensor:
-    """numbers[..., action, :]: `(..., A, Z), (...) -> (..., Z)`."""
-    index = action[..., None, None].expand(*action.shape, 1, numbers.shape[-1])
-    return numbers.gather(-2, index).squeeze(-2)
+def take_outputs(outputs: Tensor, action: Tensor) -> Tensor:
+    """outputs[..., action, :]: `(..., A, Z), (...) -> (..., Z)`."""
+    index = action[..., None, None].expand(*action.shape, 1, outputs.shape[-1])
+    return outputs.gather(-2, index).squeeze(-2)

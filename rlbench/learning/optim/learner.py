@@ -1,12 +1,12 @@
-"""What turns a loss into better weights: the stacked network, its optimiser, its schedule."""
+"""Gradient descent on an objective: the stacked network, its optimiser, its learning rate."""
 
 from __future__ import annotations
 
 import math
 import shutil
 import time
-from collections.abc import Callable
-from typing import Any, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field as field
@@ -16,15 +16,24 @@ from torch import Tensor, nn
 from rlbench.config import Float
 from rlbench.errors import UserError
 from rlbench.learning.compile import CompiledUpdate, compile_update
-from rlbench.learning.compile.compiled_update import Told
 from rlbench.learning.networks.encoders import EncoderConfig, parse
 from rlbench.learning.networks.stack import StackedParameters
 from rlbench.learning.optim.optimizers import OPTIMIZERS
 
 Rule = Literal["adam", "adamw", "rmsprop", "sgd", "momentum"]
 
+Metrics = Mapping[str, Tensor | float]  # logged: values (S,) by name of a column
+Aux = dict[str, Tensor]  # for the agent alone: priorities, log-probabilities, hidden states
 
-Objective = Callable[..., tuple[Tensor, Told]]  # tensors by name -> loss (S,), what else is told
+# An objective takes tensors by name, and returns the loss (S,), its metrics and, if any, its aux.
+Objective = Callable[..., tuple[Tensor, Metrics] | tuple[Tensor, Metrics, Aux]]
+
+
+class StepResult(NamedTuple):
+    """What an objective returned besides its loss, without gradients."""
+
+    metrics: Metrics
+    aux: Aux
 
 
 class LearnerConfig(EncoderConfig):
@@ -98,6 +107,7 @@ class Learner:
         self.samples = 0  # learned from so far, per seed, each time they were
         self.seconds = 0.0  # spent on steps
         self.programs: dict[Objective, CompiledUpdate] = {}
+        self.aux_names: dict[Objective, dict[str, None]] = {}
         self.optimizer = rule(self.stack.data, self.stack.grad, config.weight_decay, eps)
 
     def rate(self, progress: float) -> float:
@@ -109,33 +119,40 @@ class Learner:
         }
         return self.config.learning_rate * share[self.config.lr_schedule]
 
-    def step(self, objective: Objective, rate: float, samples: int, **tensors: Tensor) -> Told:
-        """One step of every seed along the gradient of its loss, a mean over `samples`.
+    def step(
+        self, objective: Objective, rate: float, samples: int, **tensors: Tensor
+    ) -> StepResult:
+        """Take one step of every seed along the gradient of its loss, a mean over `samples`.
 
-        `objective(**tensors)` gives the loss (S,) and what else is to be told of it, which is
-        returned. Of what changes it reads parameters and these tensors only: pass a coefficient of
-        a schedule as a tensor (as `ppo` does `clip`). A number that changes ends recording, with a
-        warning; `programs` says when it is found.
+        `objective(**tensors)` returns the loss (S,), metrics and aux; these two are returned. Of
+        what changes it reads parameters and these tensors only: pass a coefficient of a schedule as
+        a tensor (as `ppo` does `clip`). A number that changes ends recording, with a warning;
+        `learning/compile` describes when it is detected.
         """
         begun = time.perf_counter()
         program = self.programs.get(objective)
         if program is None:
             program = self.programs[objective] = self._program(objective)
-        told = program(**tensors)
+        results = program(**tensors)
         self.samples += samples
         self.optimizer.step(rate)
         self.seconds += time.perf_counter() - begun
-        return told
+        aux = {name: results.pop(name) for name in self.aux_names[objective]}
+        return StepResult(results, aux)
 
     def compilations(self) -> list[dict[str, float]]:
         """What compiling cost, and what an update took before and after, in seconds."""
         return [each for program in self.programs.values() for each in program.compilations]
 
     def _program(self, objective: Objective) -> CompiledUpdate:
-        def gradient(**tensors: Tensor) -> Told:
-            loss, told = objective(**tensors)
+        aux_names = self.aux_names[objective] = {}
+
+        def gradient(**tensors: Tensor) -> dict[str, Tensor]:
+            loss, metrics, *rest = objective(**tensors)
+            aux: Aux = rest[0] if rest else {}
+            aux_names.update(dict.fromkeys(aux))
             self.stack.backward(loss, self.config.max_grad_norm)
-            return {name: tensor.detach() for name, tensor in told.items()}
+            return {name: tensor.detach() for name, tensor in {**metrics, **aux}.items()}
 
         # Modules that draw numbers, or are a user's own, may do another thing at every call.
         untraced = "" if self.config.record else "record=false"

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from pydantic import Field as field
 
 from rlbench.errors import UserError
-from rlbench.learning.algorithms.off_policy import updates_of
+from rlbench.learning.algorithms.off_policy import updates_per_round
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.peers.sb3.config import NO_MEMORY, PeerConfig, library
 
@@ -113,7 +113,7 @@ def replay_arguments(config: Any, n_envs: int) -> dict[str, Any]:
     return {
         **{name: getattr(c, name) for name in names},
         "train_freq": max(c.train_freq // n_envs, 1),
-        "gradient_steps": updates_of(c) * max(n_envs // c.train_freq, 1),
+        "gradient_steps": updates_per_round(c) * max(n_envs // c.train_freq, 1),
     }
 
 

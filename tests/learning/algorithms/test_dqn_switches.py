@@ -172,7 +172,7 @@ def plain_loss(self: DQN, **batch: Tensor) -> tuple[Tensor, Tensor]:
 def test_all_switches_off_are_plain_dqn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit for bit; and none of the streams of the extensions are there."""
     agent, _ = train(World, 2, 60, **SMALL)
-    assert agent.acting_noise is agent.learning_noise is agent.fractions is None
+    assert agent.acting_noise is agent.learning_noise is agent.tau is None
     monkeypatch.setattr(DQN, "loss", plain_loss)
     plain, _ = train(World, 2, 60, **SMALL)
     assert agent.learner.optimizer.updates > 10

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rlbench.agents import SAC, TD3
 from rlbench.errors import UserError
-from rlbench.learning.algorithms.off_policy import drawn_batch
+from rlbench.learning.algorithms.off_policy import sample_batch
 
 
 @pytest.mark.parametrize("entropy", [-1.5, 0.4])
@@ -89,9 +89,9 @@ def test_n_steps_are_one(kind: Any) -> None:
     state = agent.replay.uniforms.state()
     raw = {key: value.clone() for key, value in agent.replay.sample().items()}
     agent.replay.uniforms.restore(state)
-    passes, gamma = agent.passes(**drawn_batch(agent)), agent.config.gamma
-    reward = passes.targets(torch.zeros(passes.reward.shape[:2]))
-    both = passes.targets(torch.ones(passes.reward.shape[:2]))
+    replayed, gamma = agent.replayed(**sample_batch(agent)), agent.config.gamma
+    reward = replayed.targets(torch.zeros(replayed.reward.shape[:2]))
+    both = replayed.targets(torch.ones(replayed.reward.shape[:2]))
     cut = 0
     for s, b in np.ndindex(*raw["reward"].shape[:2]):
         total, discount = 0.0, 1.0
@@ -148,7 +148,7 @@ def test_a_number_of_critics(kind: Any) -> None:
     ("wrong", "said"),
     [
         ({"n_steps": 3, "gamma": 0.0}, "no later rewards"),
-        ({"encoder": "lstm", "batch_size": 8}, "hold no sequence"),
+        ({"encoder": "lstm", "batch_size": 8}, "smaller than the sequence length"),
         ({"encoder": "lstm", "n_steps": 20}, "more than sequence_length"),
         ({"net_arch": ()}, "linear in the action"),
         ({"policy_delays": 2}, "Did you mean 'policy_delay'"),

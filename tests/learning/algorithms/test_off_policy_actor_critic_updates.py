@@ -127,7 +127,7 @@ def replayed(agent: Any) -> tuple[dict[str, Tensor], Tensor]:
     streams = (agent.replay.uniforms, agent.learning_noise)
     before = [stream.state() for stream in streams]
     batch = {key: value.double().clone() for key, value in agent.replay.sample().items()}
-    normal = torch.stack(agent.normals(), 1).double()
+    normal = torch.stack(agent.update_noise(), 1).double()
     for stream, state in zip(streams, before, strict=True):
         stream.restore(state)
     return batch, normal

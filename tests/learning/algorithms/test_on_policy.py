@@ -214,7 +214,7 @@ def test_minibatches_use_every_step_once() -> None:
     ("kind", "given", "said"),
     [
         (A2C, {"encoder": "lstm", "sequence_length": 3}, "sequence_length=3 does not divide"),
-        (PPO, {"encoder": "gru", "batch_size": 7}, "batch_size=7 steps hold no sequence of 8"),
+        (PPO, {"encoder": "gru", "batch_size": 7}, "smaller than the sequence length"),
     ],
 )
 def test_sequences_that_do_not_fit_are_refused(kind: Any, given: dict[str, Any], said: str) -> None:

@@ -50,8 +50,8 @@ class Scaled(DQN):
         super().update()
 
     def loss(self, *args: Any, **given: Any) -> tuple[Tensor, Tensor]:
-        loss, surprise = super().loss(*args, **given)
-        return loss * self.scale(), surprise
+        loss, priority = super().loss(*args, **given)
+        return loss * self.scale(), priority
 
 
 class Attribute(Scaled):

@@ -40,14 +40,14 @@ def shares(memory: PrioritizedReplay, row: int, count: int) -> np.ndarray:
 
 
 def test_draws_and_weights_by_hand() -> None:
-    """P(i) = p_i^alpha / sum, w_i = (n P(i))^-beta / max; seeds each by their own surprise."""
+    """P(i) = p_i^alpha / sum, w_i = (n P(i))^-beta / max; seeds each by their own priority."""
     memory = replay(batch=20)
     fill(memory, 20)
     memory.sample()
-    surprise = np.random.default_rng(0).random((2, 20)).astype(np.float32)
+    priority = np.random.default_rng(0).random((2, 20)).astype(np.float32)
     memory.drawn = np.tile(np.arange(20), (2, 1))
-    memory.update(torch.from_numpy(surprise))
-    p = (surprise.astype(float) + 0.01) ** 0.5
+    memory.update(torch.from_numpy(priority))
+    p = (priority.astype(float) + 0.01) ** 0.5
     p /= p.sum(-1, keepdims=True)
     for row in range(2):
         counts = shares(memory, row, 20)
@@ -132,17 +132,18 @@ def test_one_update_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     objective = agent.objective
 
     def spy(**batch: torch.Tensor) -> Any:
-        seen["loss"], told = objective(**batch)
-        return seen["loss"], told
+        loss, metrics, aux = objective(**batch)
+        seen["loss"] = loss
+        return loss, metrics, aux
 
     monkeypatch.setattr(agent, "objective", spy)
     agent.update()
     weight = 1.0 / np.take_along_axis(share, memory.drawn, 1)
     weight /= weight.max(-1, keepdims=True)
     assert weight.min() < 0.9
-    loss, surprise = agent.loss(**memory._batch)
-    np.testing.assert_allclose(loss.detach(), surprise**2, rtol=1e-4)
+    loss, priority = agent.loss(**memory._batch)
+    np.testing.assert_allclose(loss.detach(), priority**2, rtol=1e-4)
     mean = (torch.from_numpy(weight) * loss).mean(-1)
     np.testing.assert_allclose(seen["loss"].detach(), mean.detach(), rtol=1e-4)
-    expected = (surprise.double().numpy() + 1e-6) ** 0.6
+    expected = (priority.double().numpy() + 1e-6) ** 0.6
     np.testing.assert_allclose(memory.tree.weight(memory.drawn), expected, rtol=1e-3)

@@ -149,7 +149,8 @@ def test_outcomes_over_steps(n_steps: int) -> None:
     s, b, t, z = 2, 3, 7, 4
     reward, outcome, mass = draw(s, b, t), draw(s, b * t, z), draw(s, b * t, z).softmax(-1)
     discount, first = 0.9 * (draw(s, b, t) > -1).float(), (draw(s, b, t) > 0.7).float()
-    target, moved = law.n_step_outcomes(reward, discount, outcome, mass, first, n_steps)
+    future = law.ReturnDistribution(outcome, mass)
+    target, moved = law.n_step_distribution(reward, discount, future, first, n_steps)
     assert moved is not None
     for i in range(z):
         value = outcome[..., i].view(s, b, t)

@@ -39,7 +39,7 @@ def test_greedy_value() -> None:
 def test_outcomes_of_an_action() -> None:
     """(B, A, Z) by hand."""
     numbers = torch.arange(12.0).view(2, 3, 2)
-    assert indexing.take_outcomes(numbers, T([2, 0])).tolist() == [[4.0, 5.0], [6.0, 7.0]]
+    assert indexing.take_outputs(numbers, T([2, 0])).tolist() == [[4.0, 5.0], [6.0, 7.0]]
 
 
 def test_the_last_step_of_an_episode() -> None:

@@ -1,4 +1,4 @@
-"""Parameters of DQN, and which of them do not go together."""
+"""Configuration of DQN, and which of its parameters exclude each other."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pydantic import Field as field
 
 from rlbench.config import Float, Int, Steps
 from rlbench.learning.algorithms.epsilon_greedy import ExplorationConfig
-from rlbench.learning.algorithms.off_policy import check_replayed
+from rlbench.learning.algorithms.off_policy import check_replay_config
 from rlbench.learning.networks.value_heads import HeadConfig
 
-# Parameters that hold for nothing where a switch is as it is.
+# Parameters that are ignored while a switch is off.
 OF_PRIORITY = ("prioritized_alpha", "prioritized_beta", "prioritized_eps")
 OF_EXPLORATION = tuple(f"exploration_{name}" for name in ("initial_eps", "final_eps", "fraction"))
-OF_KIND: dict[str, tuple[str | None, ...]] = {  # with these distributions they hold
+OF_DISTRIBUTION: dict[str, tuple[str | None, ...]] = {  # used with these distributions only
     "loss": (None,),
     **dict.fromkeys(("n_atoms", "v_min", "v_max"), ("c51",)),
     "n_quantiles": ("qr",),
@@ -29,22 +29,20 @@ class DQNConfig(ExplorationConfig, HeadConfig):
     gamma: Float = field(0.99, ge=0, le=1, description="discount per env step")
     buffer_size: Int = field(50_000, ge=1, description="transitions kept, per seed")
     n_steps: Int = field(
-        1, ge=1, description="steps of reward before the target's value (fewer at an episode's end)"
+        1, ge=1, description="steps of reward in a target (fewer at an episode's end)"
     )
     prioritized: bool = field(
         False,
-        description="replay what was surprising, corrected by importance weights (Schaul et al. "
-        "2016); with a memory whole sequences",
+        description="replay by priority, corrected by importance weights (Schaul et al. 2016); of "
+        "whole sequences with a recurrent encoder",
     )
     prioritized_alpha: Float = field(
-        0.6, ge=0, description="prioritized: how strongly; 0 is uniform"
+        0.6, ge=0, description="prioritized: exponent of priorities; 0 is uniform"
     )
     prioritized_beta: Float = field(
-        0.4, ge=0, le=1, description="prioritized: first correction; rises to 1 at the last step"
+        0.4, ge=0, le=1, description="prioritized: initial correction; rises to 1 at the last step"
     )
-    prioritized_eps: Float = field(
-        1e-6, gt=0, description="prioritized: surprise that every transition has at least"
-    )
+    prioritized_eps: Float = field(1e-6, gt=0, description="prioritized: added to every priority")
     batch_size: Int = field(
         64, ge=1, description="transitions per update, per seed (sequences times their length)"
     )
@@ -59,18 +57,18 @@ class DQNConfig(ExplorationConfig, HeadConfig):
         500, ge=1, description="steps between two updates of the target network"
     )
     tau: Float = field(
-        1.0, gt=0, le=1, description="share of the online network taken by the target network"
+        1.0, gt=0, le=1, description="share of the online network that each target update takes"
     )
     sequence_length: Int = field(
-        16, ge=1, description="with a memory: successive steps learned from at once"
+        16, ge=1, description="recurrent encoders: steps of a replayed sequence"
     )
     burn_in: Int = field(
-        8, ge=0, description="with a memory: steps before these, to bring stored memory up to date"
+        8, ge=0, description="recurrent encoders: steps before these, to refresh hidden states"
     )
 
     def check(self) -> None:
         super().check()
-        check_replayed(self)
+        check_replay_config(self)
 
     def unused(self) -> dict[str, str]:
         off = {
@@ -78,7 +76,7 @@ class DQNConfig(ExplorationConfig, HeadConfig):
             "prioritized=false": () if self.prioritized else OF_PRIORITY,
             "noisy": OF_EXPLORATION if self.noisy else (),
             f"distribution={self.distribution or 'none'}": [
-                name for name, kinds in OF_KIND.items() if self.distribution not in kinds
+                name for name, kinds in OF_DISTRIBUTION.items() if self.distribution not in kinds
             ],
         }
         return super().unused() | {name: why for why, names in off.items() for name in names}
