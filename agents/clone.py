@@ -137,14 +137,14 @@ class Clone(Agent):
     def check_start(cls, config: CloneConfig, env: Any) -> None:
         """Refuse a source that cannot teach in this environment, before a run begins."""
         there = env.observation_space, env.action_space
-        Teacher(config.source, [0], *there, torch.device("cpu")).meet()
+        Teacher(config.source, [0], *there, torch.device("cpu")).get_policy()
 
     @classmethod
     def teacher_digest(cls, config: CloneConfig) -> str:
         return digest(config.source)
 
     def set_horizon(self, total_timesteps: int) -> None:
-        self.teacher.meet()
+        self.teacher.get_policy()
         super().set_horizon(total_timesteps)
 
     def act(self, obs: np.ndarray) -> np.ndarray:

@@ -300,7 +300,15 @@ class DQN(Agent):
     policy_over = epsilon_greedy.policy_over
 
     def parts(self) -> dict[str, Any]:
-        names = ("learner", "target", "replay", "exploration", "acting_noise", "learning_noise",
-                 "normalizer")  # fmt: skip
-        parts = {name: getattr(self, name) for name in names}
-        return {"network": self.q, "lookout": self.context, "fractions": self.tau, **parts}
+        return {
+            "network": self.q,
+            "learner": self.learner,
+            "target": self.target,
+            "replay": self.replay,
+            "exploration": self.exploration,
+            "acting_noise": self.acting_noise,
+            "learning_noise": self.learning_noise,
+            "fractions": self.tau,
+            "lookout": self.context,
+            "normalizer": self.normalizer,
+        }

@@ -188,6 +188,13 @@ class PQN(Agent):
     policy_over = epsilon_greedy.policy_over
 
     def parts(self) -> dict[str, Any]:
-        names = ("learner", "rollout", "exploration", "order", "normalizer", "scaler")
-        parts = {name: getattr(self, name) for name in names}
-        return {"network": self.q, "lookout": self.context, **parts}
+        return {
+            "network": self.q,
+            "learner": self.learner,
+            "rollout": self.rollout,
+            "lookout": self.context,
+            "exploration": self.exploration,
+            "order": self.order,
+            "normalizer": self.normalizer,
+            "scaler": self.scaler,
+        }

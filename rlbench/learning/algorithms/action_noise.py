@@ -1,4 +1,4 @@
-"""Noise that is added to continuous actions to explore, in units in which bounds are -1 and 1."""
+"""Exploration noise for continuous actions, in units in which bounds are -1 and 1."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ THETA, DT = 0.15, 0.01  # pull to 0 and time step, as in Stable-Baselines3
 
 
 class ActionNoiseConfig(LearnerConfig):
-    """What is added to the actions of training."""
+    """Parameters of the noise on actions in training."""
 
     noise_type: Literal["normal", "ornstein-uhlenbeck"] | None = field(
         None,
-        description="noise added to actions in training. normal: anew at every step; "
-        "ornstein-uhlenbeck: one that wanders (Lillicrap et al. 2016)",
+        description="noise added to actions in training. normal: independent at every step; "
+        "ornstein-uhlenbeck: correlated over time (Lillicrap et al. 2016)",
     )
     noise_std: Float = field(
         0.1,
         ge=0,
-        description="its deviation, of actions in [-1, 1]; of ornstein-uhlenbeck after 100 steps, "
-        "were it not drawn back to 0",
+        description="its standard deviation, of actions in [-1, 1]; ornstein-uhlenbeck: after 100 "
+        "steps, without its pull to 0",
     )
 
     def unused(self) -> dict[str, str]:
@@ -40,15 +40,15 @@ class ActionNoise:
     """Noise of every lane, `(S, N, K)`."""
 
     def __init__(self, config: ActionNoiseConfig, seeds: Sequence[int], lead: tuple[int, int]):
-        self.wanders = config.noise_type == "ornstein-uhlenbeck"
+        self.correlated = config.noise_type == "ornstein-uhlenbeck"
         self.std = config.noise_std
         self.draws = RandomStream(seeds, "action-noise", lead, normal=True)
         self.value = np.zeros((len(seeds), *lead))
 
     def next(self, first: np.ndarray) -> np.ndarray:
-        """The noise of this step; `first` (S, N) marks lanes in which an episode begins."""
+        """Noise of this step; `first` (S, N) marks lanes in which an episode begins."""
         normal = self.std * self.draws.next()
-        if not self.wanders:
+        if not self.correlated:
             return normal
         before = np.where(first[..., None], 0.0, self.value)
         self.value = before - THETA * DT * before + math.sqrt(DT) * normal

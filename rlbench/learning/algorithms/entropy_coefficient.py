@@ -1,4 +1,4 @@
-"""The weight of entropy in SAC, learned so that policies keep a given entropy, or fixed."""
+"""The weight of entropy in SAC: fixed, or learned for a target entropy."""
 
 from __future__ import annotations
 
@@ -13,31 +13,33 @@ from rlbench.learning.optim.optimizers import Adam
 
 
 class EntropyCoefficient:
-    """alpha of S seeds, as its logarithm in the first column; `target` is None where it is fixed.
+    """alpha of S seeds, stored as its logarithm; `target` is None where it is fixed.
 
-    Haarnoja et al. 2018b, eq. 18, with log alpha for alpha as their code has it.
+    Haarnoja et al. 2018b, eq. 18, with log alpha in place of alpha as in their code.
     """
 
     def __init__(
-        self, seeds: int, first: float, target: float | None, device: torch.device
+        self, seeds: int, initial: float, target: float | None, device: torch.device
     ) -> None:
         self.target = target
         self.log = torch.zeros(seeds, ROW, device=device)
-        self.log[:, 0] = torch.tensor(first).log()
+        self.log[:, 0] = torch.tensor(initial).log()
         self.grad = torch.zeros_like(self.log)
         self.optimizer = Adam(self.log, self.grad)
 
     def alpha(self) -> Tensor:
-        """`(S, 1)`."""
+        """alpha, `(S, 1)`."""
         return self.log[:, :1].exp()
 
     def step(self, log_prob: Tensor, rate: float) -> Tensor:
-        """Larger where the entropy of actions with log_prob (S, B) is below the target, smaller
-        where it is above; the loss -log alpha mean(log_prob + target), `(S,)`."""
+        """Take a gradient step; returns the loss -log alpha mean(log_prob + target), `(S,)`.
+
+        alpha grows where the entropy of actions with log_prob (S, B) is below the target.
+        """
         assert self.target is not None
-        slope = -returns.mean(log_prob + self.target)
-        loss = self.log[:, 0] * slope
-        self.grad[:, 0] = slope
+        gradient = -returns.mean(log_prob + self.target)
+        loss = self.log[:, 0] * gradient
+        self.grad[:, 0] = gradient
         self.optimizer.step(rate)
         return loss
 

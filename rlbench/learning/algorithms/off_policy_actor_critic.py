@@ -241,7 +241,17 @@ class OffPolicyActorCritic(Agent):
         return {**self.learner.broken(None), **self.critic_learner.broken(loss)}
 
     def parts(self) -> dict[str, Any]:
-        names = ("learner", "critic_learner", "critics", "target", "replay", "uniform", "normal",
-                 "learning_noise", "action_noise", "normalizer")  # fmt: skip
-        parts = {name: getattr(self, name) for name in names}
-        return {"network": self.actor, "lookout": self.context, **parts}
+        return {
+            "network": self.actor,
+            "learner": self.learner,
+            "critic_learner": self.critic_learner,
+            "critics": self.critics,
+            "target": self.target,
+            "replay": self.replay,
+            "lookout": self.context,
+            "uniform": self.uniform,
+            "normal": self.normal,
+            "learning_noise": self.learning_noise,
+            "action_noise": self.action_noise,
+            "normalizer": self.normalizer,
+        }

@@ -213,6 +213,12 @@ class OnPolicy(Agent):
     policy_over = stochastic_actor.policy_over
 
     def parts(self) -> dict[str, Any]:
-        names = ("learner", "rollout", "draws", "normalizer", "scaler")
-        parts = {name: getattr(self, name) for name in names}
-        return {"network": self.net, "lookout": self.context, **parts}
+        return {
+            "learner": self.learner,
+            "network": self.net,
+            "rollout": self.rollout,
+            "lookout": self.context,
+            "draws": self.draws,
+            "normalizer": self.normalizer,
+            "scaler": self.scaler,
+        }

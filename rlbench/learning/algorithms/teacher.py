@@ -1,4 +1,4 @@
-"""A trained agent as a teacher: what it does, row by row of those who learn from it."""
+"""Trained agents as teachers of `clone`: reading them from files, and their actions."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ def load(
     action_space: spaces.Space[Any],
     device: torch.device,
 ) -> Policy:
-    """The policy of the agent in a file, or in all parts of a run's folder, with a row for each of
-    `seeds`: seed k has that of number k modulo how many there are, in the order of their seeds. So
-    who teaches a seed depends neither on the seeds beside it nor on how a run was divided.
+    """Read the policy of an agent file, or of all parts of a run's folder, for these seeds.
+
+    Seed k gets the policy number k modulo their number, in the order of their seeds. So the teacher
+    of a seed depends neither on the seeds beside it nor on how the run was divided.
 
     Raises:
         UserError: the file is missing, damaged, of other spaces, or of an agent without weights.
@@ -52,7 +53,7 @@ def load(
     config = cls.Config.build(cls.name(), first.config)
     named_objects.check(path, encoder=getattr(config, "encoder", ""))
     agent = cls(
-        seeds=seeds,  # its rows get their numbers, since one may be there several times
+        seeds=seeds,  # those it teaches: a policy may occur several times
         n_envs=first.n_envs,
         device=str(device),
         config=_for_acting(config),
@@ -67,29 +68,28 @@ def load(
 
 
 def _files(path: Path) -> list[Path]:
-    """The file itself, or those of all parts of a run."""
+    """List the file itself, or those of all parts of a run."""
     if not path.is_dir():
         return [path]
-    found = sorted(path.glob("seeds-*/agent.npz"))
-    if not found:
+    files = sorted(path.glob("seeds-*/agent.npz"))
+    if not files:
         raise UserError(f"{path} holds no trained agent: there is no seeds-*/agent.npz in it")
-    return found
+    return files
 
 
 def digest(path: str) -> str:
-    """16 hexadecimal digits that stand for the content of these files."""
-    found = hashlib.sha256()
+    """Digest of the content of these files, 16 hexadecimal digits."""
+    content = hashlib.sha256()
     for file in _files(Path(path)):
         try:
-            found.update(file.read_bytes())
+            content.update(file.read_bytes())
         except OSError as error:
             raise UserError(f"{file} cannot be read ({error.strerror})") from None
-    return found.hexdigest()[:16]
+    return content.hexdigest()[:16]
 
 
 def _joined(trees: Sequence[Any]) -> Any:
-    """The state of all seeds from that of some and of others: the reverse of
-    `checkpoint.select`."""
+    """Concatenate states along the seed axis: the reverse of `checkpoint.select`."""
     first = trees[0]
     if isinstance(first, dict):
         return {key: _joined([tree[key] for tree in trees]) for key in first}
@@ -99,14 +99,14 @@ def _joined(trees: Sequence[Any]) -> Any:
 
 
 def _for_acting(config: Any) -> Any:
-    """The configuration with a replay memory as small as may be: it is not going to learn."""
+    """Copy a configuration with a small replay buffer: a teacher does not learn."""
     if not hasattr(config, "buffer_size"):
         return config
     return config.model_copy(update={"buffer_size": min(config.buffer_size, 2000)})
 
 
 def _class_of(name: str, path: str) -> type[Agent]:
-    """The class of an agent of this name (as in `rlbench.registry`, which agents do not import)."""
+    """Find the class of an agent by name (as `rlbench.registry`, which agents do not import)."""
     named_objects.check(path, agent=name)
     for point in entry_points(group="rlbench.agents", name=name):
         return point.load()
@@ -121,26 +121,26 @@ def _class_of(name: str, path: str) -> type[Agent]:
 
 
 class Teacher:
-    """A policy that is read when it is asked for the first time, with what it carries."""
+    """A policy that is read on first use, with its carry."""
 
     def __init__(self, *source: Any) -> None:
         self.source = source  # arguments of `load`
         self.policy: Policy | None = None
         self.carry: tuple[np.ndarray, ...] | None = None
 
-    def meet(self) -> Policy:
-        """Read the file, unless that was done."""
+    def get_policy(self) -> Policy:
+        """Read the file on the first call."""
         if self.policy is None:
             self.policy = load(*self.source)
         return self.policy
 
     def act(self, obs: np.ndarray, first: np.ndarray) -> np.ndarray:
-        """What it does: `(S, N, *obs) -> (S, N, *action)`; `first` (S, N) begins an episode."""
-        action, self.carry = self.meet().step(obs, self.carry, first, True)
+        """Actions, `(S, N, *obs) -> (S, N, *action)`; `first` (S, N) marks episode starts."""
+        action, self.carry = self.get_policy().step(obs, self.carry, first, True)
         return action
 
     def restart(self) -> None:
-        """All lanes begin new episodes."""
+        """Begin new episodes in all lanes."""
         self.carry = None
 
     def state(self) -> dict[str, Any]:

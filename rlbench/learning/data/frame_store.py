@@ -1,8 +1,8 @@
-"""Observations of a replay memory, each stored once.
+"""Observations of a replay buffer, each stored once.
 
-The successor of a step is the observation of the next one in its lane, unless the episode was
-interrupted between them: only such successors are stored by themselves. Stacked frames are put
-together on reading.
+The successor of a step is the observation of the next step in its lane, unless the episode was
+interrupted between them: only such successors are stored separately. Stacked frames are assembled
+on reading.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 
 
 class FrameStore:
-    """Ring of `capacity` observations per seed, written N (one a lane) at a time.
+    """Ring buffer of `capacity` observations per seed, written N (one per lane) at a time.
 
-    Of a terminated step nobody asks for the successor, since its discount is 0: what follows
-    there is the first observation of the next episode.
+    The successor of a terminated step is not stored, since its discount is 0: reading it returns
+    the first observation of the next episode.
     """
 
     def __init__(
@@ -36,12 +36,12 @@ class FrameStore:
         self.n_envs, self.capacity, self.shape, self.stack = n_envs, capacity, shape, stack
         self.data = torch.zeros(seeds, capacity, width, dtype=kind, device=device)
         self.base = np.arange(seeds)[:, None]  # (S, 1)
-        self.position = 0  # where the next step is going to be
+        self.position = 0  # slot of the next step
         self.newest = torch.zeros(seeds, n_envs, width, dtype=kind, device=device)  # successors
-        self.open = np.zeros((seeds, n_envs), bool)  # whether they are worth keeping
-        self.apart = np.zeros((seeds, capacity), bool)  # steps whose successor is stored by itself
-        self._drawn: dict[int, Tensor] = {}  # where rows are gathered, by their number
-        self.kept: list[dict[int, Tensor]] = [{} for _ in range(seeds)]  # ... by slot
+        self.open = np.zeros((seeds, n_envs), bool)  # whether they may be needed
+        self.separate = np.zeros((seeds, capacity), bool)  # whose successor is stored separately
+        self._buffers: dict[int, Tensor] = {}  # for gathering rows, by their number
+        self.successors: list[dict[int, Tensor]] = [{} for _ in range(seeds)]  # those, by slot
 
     def add(
         self, obs: np.ndarray, next_obs: np.ndarray, first: np.ndarray, terminated: np.ndarray
@@ -49,28 +49,28 @@ class FrameStore:
         """Store one step of every lane, `(S, N, ...)`."""
         before = (self.position - self.n_envs) % self.capacity
         for s, n in zip(*np.nonzero(first & self.open)):
-            self._keep(s, before + n, self.newest[s, n].clone())
+            self._store_successor(s, before + n, self.newest[s, n].clone())
         here = slice(self.position, self.position + self.n_envs)
-        for s, n in zip(*np.nonzero(self.apart[:, here])):
-            del self.kept[s][self.position + n]
-        self.apart[:, here] = False
+        for s, n in zip(*np.nonzero(self.separate[:, here])):
+            del self.successors[s][self.position + n]
+        self.separate[:, here] = False
         self.data[:, here] = torch.from_numpy(obs.reshape(self.newest.shape)).to(self.data.device)
         self.newest.copy_(torch.from_numpy(next_obs.reshape(self.newest.shape)))
         self.open = ~terminated
         self.position = here.stop % self.capacity
 
-    def _keep(self, s: int, slot: int, successor: Tensor) -> None:
-        self.kept[s][slot], self.apart[s, slot] = successor, True
+    def _store_successor(self, s: int, slot: int, successor: Tensor) -> None:
+        self.successors[s][slot], self.separate[s, slot] = successor, True
 
-    def seen(self, slots: np.ndarray, first: Tensor) -> Tensor:
-        """Observations at these slots, `(S, M) -> (S, M, K, width)`; K frames each.
+    def read(self, slots: np.ndarray, first: Tensor) -> Tensor:
+        """Read the observations at these slots, `(S, M) -> (S, M, K, width)`; K frames each.
 
         `first` (S, capacity) marks steps that begin an episode: frames before one are its copies.
         """
         return self._rows(torch.stack(self._stacked(slots, first), -1))
 
     def pair(self, slots: np.ndarray, first: Tensor) -> tuple[Tensor, Tensor]:
-        """What is seen there and what follows, each `(S, M, K, width)`: views of K + 1 frames."""
+        """Read observations and their successors, `(S, M, K, width)`: views of K + 1 frames."""
         after = (slots + self.n_envs) % self.capacity
         indices = [*self._stacked(slots, first), torch.from_numpy(after).to(self.data.device)]
         frames = self._rows(torch.stack(indices, -1))
@@ -78,8 +78,8 @@ class FrameStore:
         if (lane >= 0).any():
             s, m = np.nonzero(lane >= 0)  # of the newest step
             frames[s, m, -1] = self.newest[s, lane[s, m]]
-        for s, m in zip(*np.nonzero(self.apart[self.base, slots])):
-            frames[s, m, -1] = self.kept[s][slots[s, m]]
+        for s, m in zip(*np.nonzero(self.separate[self.base, slots])):
+            frames[s, m, -1] = self.successors[s][slots[s, m]]
         return frames[:, :, :-1], frames[:, :, 1:]
 
     def _stacked(self, slots: np.ndarray, first: Tensor) -> list[Tensor]:
@@ -94,33 +94,33 @@ class FrameStore:
         return newest_first[::-1]
 
     def _rows(self, slots: Tensor) -> Tensor:
-        """`(S, M, ...) -> (S, M, ..., width)`, where the last call for as many put its own."""
+        """Gather rows, `(S, M, ...) -> (S, M, ..., width)`; the next call overwrites them."""
         base = torch.from_numpy(self.base * self.capacity).view(-1, *[1] * (slots.ndim - 1))
         index = (slots + base.to(self.data.device)).flatten()
         count = index.numel()
-        if count not in self._drawn:  # to ask for memory anew takes longer than to fill it
-            self._drawn[count] = self.data.new_empty(count, self.data.shape[-1])
-        torch.index_select(self.data.flatten(0, 1), 0, index, out=self._drawn[count])
-        return self._drawn[count].view(*slots.shape, -1)
+        if count not in self._buffers:  # allocating takes longer than filling
+            self._buffers[count] = self.data.new_empty(count, self.data.shape[-1])
+        torch.index_select(self.data.flatten(0, 1), 0, index, out=self._buffers[count])
+        return self._buffers[count].view(*slots.shape, -1)
 
     def shaped(self, frames: Tensor, lead: tuple[int, ...]) -> Tensor:
-        """`(S, M, K, width) -> (S, *lead, [K,] *shape)`."""
+        """Reshape frames, `(S, M, K, width) -> (S, *lead, [K,] *shape)`."""
         stack = (self.stack,) if self.stack > 1 else ()
         return frames.reshape(len(frames), *lead, *stack, *self.shape)
 
     def state(self, size: int) -> dict[str, Any]:
-        kept = [
+        separate = [
             {"slots": np.array(list(of), np.int64), "obs": torch.stack([empty, *of.values()])[1:]}
-            for of, empty in zip(self.kept, self.newest[:, 0], strict=True)
+            for of, empty in zip(self.successors, self.newest[:, 0], strict=True)
         ]
         stored = {"data": self.data[:, :size], "newest": self.newest, "open": self.open}
-        return {**stored, "kept": kept}
+        return {**stored, "kept": separate}
 
     def restore(self, state: dict[str, Any], position: int) -> None:
         self.position, size = position, state["data"].shape[1]
         self.data[:, :size] = torch.as_tensor(state["data"]).to(self.data.device)
         self.newest.copy_(torch.as_tensor(state["newest"]))
         self.open = np.array(state["open"])
-        for s, kept in enumerate(state["kept"]):
-            for slot, obs in zip(kept["slots"].tolist(), kept["obs"], strict=True):
-                self._keep(s, slot, torch.as_tensor(obs).to(self.data.device))
+        for s, separate in enumerate(state["kept"]):
+            for slot, obs in zip(separate["slots"].tolist(), separate["obs"], strict=True):
+                self._store_successor(s, slot, torch.as_tensor(obs).to(self.data.device))

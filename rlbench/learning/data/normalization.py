@@ -15,7 +15,7 @@ CLIP = 10.0  # standard deviations
 
 
 class Moments:
-    """Mean and variance of all that has been seen, by seed (Chan et al. 1983, eq. 2.1)."""
+    """Running mean and variance, by seed (Chan et al. 1983, eq. 2.1)."""
 
     def __init__(self, seeds: int, shape: tuple[int, ...]) -> None:
         self.mean = np.zeros((seeds, 1, *shape))
@@ -23,13 +23,13 @@ class Moments:
         self.count = 0
 
     def update(self, batch: np.ndarray) -> None:
-        """Take in `(S, B, *shape)`."""
+        """Include a batch `(S, B, *shape)`."""
         new = batch.astype(np.float64)
         size, mean = new.shape[1], new.mean(1, keepdims=True)
         total = self.count + size
         delta = mean - self.mean
-        spread = self.var * self.count + new.var(1, keepdims=True) * size
-        self.var = (spread + delta * delta * (self.count * size / total)) / total
+        squares = self.var * self.count + new.var(1, keepdims=True) * size
+        self.var = (squares + delta * delta * (self.count * size / total)) / total
         self.mean = self.mean + delta * (size / total)
         self.count = total
 
@@ -42,7 +42,7 @@ class Moments:
 
 
 class Normalizer:
-    """(obs - mean) / std, clipped to 10 standard deviations; images and categories stay."""
+    """(obs - mean) / std, clipped to 10 standard deviations; images and categories are kept."""
 
     def __init__(self, seeds: int, spec: ObsSpec) -> None:
         numbers = [not (p.image or p.hot or p.scale != 1.0) for p in spec.parts]
@@ -59,7 +59,7 @@ class Normalizer:
         self._refresh()
 
     def update(self, obs: np.ndarray) -> None:
-        """Take in raw observations `(S, B, *obs)`."""
+        """Include raw observations `(S, B, *obs)` in the statistics."""
         self.moments.update(obs)
         self._refresh()
 
@@ -70,13 +70,13 @@ class Normalizer:
         self.mean, self.scale = mean.astype(self.dtype), (1.0 / std).astype(self.dtype)
 
     def array(self, obs: np.ndarray) -> np.ndarray:
-        """`(S, N, *obs)` raw -> normalised, float32."""
+        """Normalise raw observations `(S, N, *obs)`; returns float32."""
         x = (obs - self.mean) * self.scale
-        seen = np.where(self.vectors, np.clip(x, -CLIP, CLIP), obs)
-        return seen.astype(np.float32, copy=False)
+        x = np.where(self.vectors, np.clip(x, -CLIP, CLIP), obs)
+        return x.astype(np.float32, copy=False)
 
     def tensor(self, obs: Tensor, lead: int) -> Tensor:
-        """The same for tensors with `lead` axes before those of an observation."""
+        """Normalise tensors with `lead` axes before those of an observation."""
         shape = self.mean.shape[:1] + (1,) * (lead - 1) + self.mean.shape[2:]
         mean, scale = (
             torch.from_numpy(a).view(shape).to(obs.device) for a in (self.mean, self.scale)
@@ -85,7 +85,7 @@ class Normalizer:
         return torch.where(keep, ((obs - mean) * scale).clamp(-CLIP, CLIP), obs).float()
 
     def rows(self, rows: list[int]) -> Normalizer:
-        """A frozen copy for some seeds."""
+        """Make a frozen copy for some seeds."""
         copy = object.__new__(Normalizer)
         copy.vectors, copy.mean, copy.scale = self.vectors, self.mean[rows], self.scale[rows]
         return copy
@@ -106,7 +106,7 @@ class RewardScaler:
         self.returns = np.zeros((seeds, n_envs))
 
     def __call__(self, reward: np.ndarray, ended: np.ndarray) -> np.ndarray:
-        """`(S, N)` raw -> scaled; takes them in first."""
+        """Scale raw rewards `(S, N)`, after including them in the statistics."""
         self.returns = self.returns * self.gamma + reward
         self.moments.update(self.returns)
         self.returns[ended] = 0.0
@@ -114,7 +114,7 @@ class RewardScaler:
         return np.clip(scaled, -CLIP, CLIP).astype(np.float32)
 
     def restart(self) -> None:
-        """All lanes begin new episodes."""
+        """Begin new episodes in all lanes."""
         self.returns[:] = 0.0
 
     def state(self) -> dict[str, Any]:

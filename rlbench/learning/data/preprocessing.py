@@ -1,8 +1,8 @@
-"""What a policy carries from step to step: stacked frames and memory.
+"""From observations to network inputs: normalisation, stacked frames, hidden states.
 
-Both are kept per lane and begin anew with every episode. A carry is a tuple of arrays
-`(S, N, ...)`, empty for a policy that needs none; frozen policies and agents in training each have
-their own.
+Frames and hidden states are kept per lane and reset with every episode. A carry is a tuple of
+arrays `(S, N, ...)`, empty for a policy that needs none; frozen policies and agents in training
+have carries of their own.
 """
 
 from __future__ import annotations
@@ -18,76 +18,77 @@ Carry = tuple[np.ndarray, ...]
 
 
 class ObservationPipeline:
-    """Observations as networks see them: normalised, stacked, and with the memory that is due."""
+    """Turns observations into network inputs: normalised, stacked, with a hidden state."""
 
-    def __init__(self, spec: ObsSpec, memory: int, normalizer: Normalizer | None = None) -> None:
-        self.spec, self.memory, self.normalizer = spec, memory, normalizer
+    def __init__(
+        self, spec: ObsSpec, state_size: int, normalizer: Normalizer | None = None
+    ) -> None:
+        self.spec, self.state_size, self.normalizer = spec, state_size, normalizer
         frames = [(spec.stack, *spec.shape)] if spec.stack > 1 else []
-        self.carries = [*frames, (memory,)] if memory else frames
-        self.plain = not memory and spec.stack == 1  # nothing is carried
+        self.carries = [*frames, (state_size,)] if state_size else frames
+        self.plain = not state_size and spec.stack == 1  # nothing is carried
 
     def see(
         self, obs: np.ndarray, carry: Carry | None, first: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, Carry]:
-        """What is seen (S, N, *seen), the memory up to it (S, N, M), and what is carried on.
+        """Network inputs (S, N, *seen), hidden states before them (S, N, M), and stacked frames.
 
         `first` (S, N) marks lanes in which an episode begins: frames before it are copies of its
-        first, and memory is 0.
+        first, and hidden states are 0. The frames are the next carry, with the hidden states after
+        this step appended.
         """
-        obs = self._plain(obs)
+        obs = self._normalized(obs)
         lead, stack = obs.shape[:2], self.spec.stack
         if carry is None:
-            carry, first = self._nothing(obs), np.ones(lead, bool)
-        seen = obs
-        rest: Carry = ()
+            carry, first = self._empty_carry(obs), np.ones(lead, bool)
+        inputs = obs
+        next_carry: Carry = ()
         if stack > 1:
             frames = np.concatenate([carry[0][:, :, 1:], obs[:, :, None]], 2)
             if first.any():
                 frames[first] = obs[first][:, None]
-            seen, rest = frames, (frames,)
-        memory = carry[-1] if self.memory else np.empty((*lead, 0), np.float32)
-        if self.memory and first.any():
-            memory = np.where(first[..., None], np.float32(0.0), memory)
-        return seen, memory, rest
+            inputs, next_carry = frames, (frames,)
+        hidden = carry[-1] if self.state_size else np.empty((*lead, 0), np.float32)
+        if self.state_size and first.any():
+            hidden = np.where(first[..., None], np.float32(0.0), hidden)
+        return inputs, hidden, next_carry
 
     def peek(self, next_obs: np.ndarray, carry: Carry) -> np.ndarray:
-        """What would be seen of the successor of the last observation, within its episode."""
-        obs = self._plain(next_obs)
+        """Network inputs for the successor of the last observation, within its episode."""
+        obs = self._normalized(next_obs)
         if self.spec.stack == 1:
             return obs
         return np.concatenate([carry[0][:, :, 1:], obs[:, :, None]], 2)
 
-    def _plain(self, obs: np.ndarray) -> np.ndarray:
-        """One observation as networks see it, without those before it."""
+    def _normalized(self, obs: np.ndarray) -> np.ndarray:
+        """Normalise or convert observations, without stacking."""
         if self.normalizer is not None:
             return self.normalizer.array(obs)
         return obs if obs.dtype == self.spec.dtype else obs.astype(self.spec.dtype)
 
-    def _nothing(self, obs: np.ndarray) -> Carry:
+    def _empty_carry(self, obs: np.ndarray) -> Carry:
         lead = obs.shape[:2]
         frames = np.zeros((*lead, self.spec.stack, *obs.shape[2:]), obs.dtype)
-        memory = np.zeros((*lead, self.memory), np.float32)
-        return tuple(
-            a for a, used in ((frames, self.spec.stack > 1), (memory, self.memory)) if used
-        )
+        hidden = np.zeros((*lead, self.state_size), np.float32)
+        carry = ((frames, self.spec.stack > 1), (hidden, self.state_size))
+        return tuple(array for array, needed in carry if needed)
 
 
 class LaneContext(ObservationPipeline):
-    """A perception together with what an agent in training carries.
+    """Per-lane state of an agent in training: its carry, episode starts, and the pending step.
 
-    `taken` is what the agent keeps of a step between acting and observing, by name, (S, N, ...);
-    it is here so that it is saved and cut with the rest.
+    `pending` holds what `act` leaves for `observe`, by name, `(S, N, ...)`.
     """
 
     def __init__(
-        self, spec: ObsSpec, memory: int, lead: tuple[int, int], normalizer: Normalizer | None
+        self, spec: ObsSpec, state_size: int, lead: tuple[int, int], normalizer: Normalizer | None
     ) -> None:
-        super().__init__(spec, memory, normalizer)
+        super().__init__(spec, state_size, normalizer)
         self.lead = lead
         self.reset()
 
     def reset(self) -> None:
-        """All lanes begin new episodes."""
+        """Begin new episodes in all lanes."""
         self.episode_start = np.ones(self.lead, bool)
         self.carry: Carry | None = None
         self.pending: dict[str, np.ndarray] = {}

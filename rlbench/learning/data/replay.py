@@ -1,4 +1,4 @@
-"""Replay memory of S seeds (Lin 1992; Mnih et al. 2015): uniform, with replacement."""
+"""Replay buffer of S seeds (Lin 1992; Mnih et al. 2015), sampled uniformly with replacement."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ ONE_DISCRETE = Field((), np.int64)  # action
 
 
 def replay_bytes(seeds: int, capacity: int, fields: dict[str, Field]) -> int:
-    """Bytes that a `Replay` of these sizes takes (and observations stored once take one more
-    for each interrupted episode)."""
+    """Estimate the bytes that a `Replay` of these sizes takes.
+
+    Observations that are stored once take one more for each interrupted episode.
+    """
     widths = (math.prod(f.shape) * np.dtype(f.dtype).itemsize for f in fields.values())
     return seeds * capacity * sum(widths)
 
@@ -40,11 +42,14 @@ def transition_fields(
     n_steps: int = 1,
     action: Field = ONE_DISCRETE,
 ) -> dict[str, Field]:
-    """What a transition is made of, with one discrete action unless told; without a future
-    (gamma = 0) nobody asks for its successor."""
+    """Fields of a transition, with one discrete action by default.
+
+    `memory` is the size of the hidden state that is stored. Without a future (gamma = 0) there is
+    no successor.
+    """
     obs, scalar = Field(spec.shape, spec.raw), Field((), np.float32)
     future = bool(gamma or memory or spec.stack > 1)
-    # A vector is read faster where its successor lies beside it.
+    # A vector is read faster where its successor is stored beside it.
     once = spec.stack > 1 or any(part.image for part in spec.parts)
     fields = {"obs": obs, "reward": scalar, "action": action}
     if future:
@@ -57,21 +62,21 @@ def transition_fields(
 
 
 def _zeros(shape: tuple[int, ...], kind: torch.dtype, device: torch.device) -> Tensor:
-    """torch.zeros, but that on a CPU what is never written to takes no memory and no time."""
+    """Make zeros; on a CPU, pages that are never written take no memory and no time."""
     if device.type != "cpu":
         return torch.zeros(shape, dtype=kind, device=device)
     return torch.from_numpy(np.zeros(shape, torch.empty(0, dtype=kind).numpy().dtype))
 
 
 class Replay:
-    """Ring of `capacity` transitions per seed; `add` writes N a call, `sample` reads `(S, B)`.
+    """Ring buffer of `capacity` transitions per seed; `add` writes N, `sample` reads `(S, B)`.
 
     Fields of one dtype share one matrix `(S, capacity, width)`, so that a batch is gathered by one
-    call per dtype; observations without `next_obs` but with `first` are `FrameStore`, stored once.
-    With `length` above 1, samples are successive steps of one lane, whatever episodes they belong
-    to: all of each where they are wanted `whole`, else all its rewards, its first observation and
-    action, and the successor of the last step that is of the same episode. With `stack` above 1,
-    observations come with those before them.
+    call per dtype; observations without `next_obs` but with `first` are in a `FrameStore`, each
+    stored once. With `length` above 1, samples are successive steps of one lane, across episodes:
+    all fields of all steps where `whole`, else all rewards, the first observation and action, and
+    the successor of the last step that is of the same episode. With `stack` above 1, observations
+    are stacked with those before them.
     """
 
     def __init__(
@@ -113,8 +118,8 @@ class Replay:
             kind: _zeros((seeds, self.capacity, width), kind, device)
             for kind, width in widths.items()
         }
-        # On a CPU transitions are written straight into `data`; for another device they are
-        # put together here and sent as one block.
+        # On a CPU transitions are written directly into `data`; for another device they are
+        # assembled here and sent as one block.
         self.host = {
             kind: (
                 data if device.type == "cpu" else torch.zeros(seeds, n_envs, width, dtype=kind)
@@ -124,20 +129,22 @@ class Replay:
         self.staged = device.type != "cpu"
         self.device = device
         self.rows = np.arange(seeds)[:, None] * self.capacity  # (S, 1)
-        drawn = uniforms.values[:, 0].size * length  # S x B x T
-        self._drawn = {
-            kind: torch.empty(drawn, width, dtype=kind, device=device)
+        items = uniforms.values[:, 0].size * length  # S x B x T
+        self._buffers = {
+            kind: torch.empty(items, width, dtype=kind, device=device)
             for kind, width in widths.items()
         }
-        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []  # on a CPU: `data` and `_drawn`
+        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []  # on a CPU: `data` and `_buffers`
         if not self.staged:
             for kind, data in self.data.items():
-                self._arrays.append((data.flatten(0, 1).numpy(), self._drawn[kind].numpy()))
+                self._arrays.append((data.flatten(0, 1).numpy(), self._buffers[kind].numpy()))
         self._batch = self._views()
 
     def add(self, **values: np.ndarray) -> None:
-        """Store one transition of every lane; each value is `(S, N, *shape)`, and those that no
-        field asks for are left out."""
+        """Store one transition of every lane, each value `(S, N, *shape)`.
+
+        Values without a field are ignored.
+        """
         here = slice(self.position, self.position + self.n_envs)
         slot = slice(0, self.n_envs) if self.staged else here
         for name, (kind, columns, _) in self.columns.items():
@@ -152,21 +159,23 @@ class Replay:
         self.size = max(self.size, here.stop)
 
     def ready(self) -> bool:
-        """Whether there is anything to sample."""
+        """True if a batch can be sampled."""
         return self._starts()[1] > 0
 
     def _starts(self) -> tuple[int, int]:
-        """The first step, counted from the oldest one stored, at which a sample may begin, and
-        how many such steps there are."""
+        """First step at which a sample may begin, and the number of such steps.
+
+        Steps are counted from the oldest that is stored.
+        """
         full = self.size == self.capacity
-        first = self.stack - 1 if full else 0  # what was stacked below the oldest is overwritten
+        first = self.stack - 1 if full else 0  # frames before the oldest are overwritten
         return first, self.size // self.n_envs - first - self.length + 1
 
     def sample(self) -> dict[str, Tensor]:
-        """A batch drawn uniformly from what is stored: name -> `(S, B, *shape)`, or
-        `(S, B, T, *shape)` for sequences and where there is a memory.
+        """Sample a batch uniformly, by field: `(S, B, *shape)`.
 
-        The tensors are the same ones at every call: use them before the next.
+        Fields are `(S, B, T, *shape)` for sequences, and where hidden states are stored. The next
+        call overwrites the tensors.
         """
         begin = self._begin(self.uniforms.next())  # (S, B)
         slots = begin
@@ -175,7 +184,7 @@ class Replay:
             slots = ((begin[..., None] + steps) % self.capacity).reshape(len(begin), -1)  # (S, B T)
         self._gather((slots + self.rows).reshape(-1))
         if self.length > 1 and not self.whole:
-            return self._of_first(begin)
+            return self._n_step_batch(begin)
         if self.frames is None:
             return self._batch
         pair = self.frames.pair(slots, self._first())
@@ -184,17 +193,17 @@ class Replay:
         return {**self._batch, **dict(zip(("obs", "next_obs"), both, strict=True))}
 
     def _gather(self, index: np.ndarray) -> None:
-        """Read these rows of `data`, counted through all seeds, into `_drawn`."""
+        """Copy these rows of `data`, counted through all seeds, into the batch buffers."""
         if self.staged:
             rows = torch.from_numpy(index).to(self.device)
             for kind, data in self.data.items():
-                torch.index_select(data.flatten(0, 1), 0, rows, out=self._drawn[kind])
+                torch.index_select(data.flatten(0, 1), 0, rows, out=self._buffers[kind])
         else:
             for stored, out in self._arrays:
                 stored.take(index, 0, out, "clip")
 
-    def _of_first(self, begin: np.ndarray) -> dict[str, Tensor]:
-        """What n-step targets need of the batch: see the class."""
+    def _n_step_batch(self, begin: np.ndarray) -> dict[str, Tensor]:
+        """Select what n-step targets need of the batch: see the class."""
         batch = dict(self._batch)
         batch["action"] = batch["action"][:, :, 0]
         last = returns.last_step(batch["first"])  # (S, B)
@@ -204,17 +213,17 @@ class Replay:
             return batch
         flags, lead = self._first(), begin.shape[1:]
         end = (begin + self.n_envs * last.cpu().numpy()) % self.capacity
-        batch["obs"] = self.frames.shaped(self.frames.seen(begin, flags), lead)
+        batch["obs"] = self.frames.shaped(self.frames.read(begin, flags), lead)
         batch["next_obs"] = self.frames.shaped(self.frames.pair(end, flags)[1], lead)
         return batch
 
     def _begin(self, uniform: np.ndarray) -> np.ndarray:
-        """Slots of the first steps of samples, from numbers in [0, 1), both `(S, B)`."""
+        """Slots of the first steps of samples, from uniform numbers in [0, 1), both `(S, B)`."""
         if self.length == self.stack == 1:
             return (uniform * self.size).astype(np.int64)
         first, count = self._starts()
-        drawn = (uniform * (count * self.n_envs)).astype(np.int64)
-        step, lane = first + drawn // self.n_envs, drawn % self.n_envs
+        index = (uniform * (count * self.n_envs)).astype(np.int64)
+        step, lane = first + index // self.n_envs, index % self.n_envs
         if self.size == self.capacity:
             step += self.position // self.n_envs  # the oldest
         return step % (self.capacity // self.n_envs) * self.n_envs + lane
@@ -224,11 +233,11 @@ class Replay:
         return self.data[torch.float32][..., self.columns["first"][1].start]
 
     def _views(self) -> dict[str, Tensor]:
-        """The fields of a batch as views of where it is gathered."""
+        """Fields of a batch as views of the batch buffers."""
         views = {}
         lead = (len(self.rows), -1, self.length) if self.timed else (len(self.rows), -1)
         for name, (kind, columns, shape) in self.columns.items():
-            batch = self._drawn[kind].unflatten(0, lead)
+            batch = self._buffers[kind].unflatten(0, lead)
             if shape:
                 field = batch[..., columns]
                 views[name] = field if len(shape) == 1 else field.unflatten(-1, shape)

@@ -12,9 +12,10 @@ from torch import Tensor
 class Rollout:
     """Arrays `(S, N, T, ...)`, filled one step at a time.
 
-    `length` is how many successive steps are learned from as one sequence; it divides T. A sequence
-    starts from the memory that was carried into its first step, and is cut off from all before
-    (truncated backpropagation through time, Williams & Peng 1990).
+    `length` is the number of successive steps in a training sequence; it divides T. A sequence
+    starts from the hidden state carried into its first step, through which no gradient flows
+    (truncated backpropagation through time, Williams & Peng 1990). Fields: `seen` are network
+    inputs, `memory` hidden states, `cut_value` values of successors where the future is cut off.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Rollout:
             "action": np.zeros((*lead, steps, action[0]), action[1]),
             "reward": np.zeros((*lead, steps), np.float32),
             "ended": np.zeros((*lead, steps), np.float32),
-            "cut_value": np.zeros((*lead, steps), np.float32),  # see OnPolicy.observe
+            "cut_value": np.zeros((*lead, steps), np.float32),  # see `algorithms.rollouts`
         }
         if memory:
             self.arrays["first"] = np.zeros((*lead, steps), np.float32)
@@ -51,11 +52,11 @@ class Rollout:
         return self.position == 0
 
     def tensors(self, device: torch.device) -> dict[str, Tensor]:
-        """All fields on the device, still by lane and time."""
+        """Fields as tensors `(S, N, T, ...)` on the device."""
         return {name: torch.from_numpy(array).to(device) for name, array in self.arrays.items()}
 
     def items(self, values: Tensor) -> Tensor:
-        """What is learned from at once: steps, or sequences where there is memory."""
+        """Reshape a field to items: steps, or sequences where hidden states are stored."""
         return items(values, self.length if "memory" in self.arrays else None)
 
     def state(self) -> dict[str, Any]:
@@ -68,15 +69,17 @@ class Rollout:
 
 
 def items(values: Tensor, length: int | None) -> Tensor:
-    """`(S, N, T, ...)` -> steps `(S, N T, ...)`, or sequences `(S, N T / length, length, ...)`."""
+    """Reshape `(S, N, T, ...)` to steps `(S, N T, ...)`, or `(S, N T / length, length, ...)`."""
     if length is not None:
         values = values.unflatten(2, (-1, length))
     return values.flatten(1, 2)
 
 
 def select(items: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
-    """Items of each seed in another order: `(S, M, ...) -> (S, B, ...)`; `index` (S, B) counts
-    through the items of all seeds."""
+    """Select items of each seed, `(S, M, ...) -> (S, B, ...)`.
+
+    `index` (S, B) counts through the items of all seeds.
+    """
     flat = index.flatten()
     return {
         name: value.flatten(0, 1).index_select(0, flat).unflatten(0, index.shape)

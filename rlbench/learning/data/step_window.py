@@ -1,4 +1,4 @@
-"""The last few steps of every lane, learned from at once and then dropped."""
+"""The most recent steps of every lane, used for one update and then dropped."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class StepWindow:
         self.steps: list[dict[str, np.ndarray]] = []
 
     def add(self, **fields: np.ndarray) -> None:
-        """Take in one step of every lane."""
+        """Add one step of every lane."""
         self.steps.append(fields)
 
     def full(self) -> bool:
         return len(self.steps) == self.length
 
     def take(self, device: torch.device) -> dict[str, Tensor]:
-        """All steps as fields `(S, N, T, ...)` on the device; the window is empty then."""
+        """Return all steps as fields `(S, N, T, ...)` on the device, and empty the window."""
         arrays = {name: array.swapaxes(1, 2) for name, array in self._stacked().items()}
         self.clear()
         return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
@@ -33,7 +33,7 @@ class StepWindow:
         self.steps = []
 
     def _stacked(self) -> dict[str, np.ndarray]:
-        """(S, T, N, ...) by name; nothing is copied where there is one step."""
+        """Stack steps to `(S, T, N, ...)` by name; a single step is not copied."""
         if len(self.steps) == 1:
             return {name: array[:, None] for name, array in self.steps[0].items()}
         names = self.steps[0] if self.steps else ()

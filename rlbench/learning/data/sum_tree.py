@@ -1,4 +1,4 @@
-"""Sum trees of S seeds: leaves are drawn in proportion to their weights.
+"""Sum trees of S seeds: leaves are sampled in proportion to their weights.
 
 A node has 16 children, so that a hundred thousand leaves are five levels deep, and one level is a
 few array calls for a whole batch of all seeds.
@@ -14,7 +14,7 @@ FAN = 16
 
 
 class SumTree:
-    """Weights of `leaves` things for S seeds; levels are `(S, n)` arrays, from leaves to root."""
+    """Weights of `leaves` items for S seeds; levels are `(S, n)` arrays, from leaves to root."""
 
     def __init__(self, seeds: int, leaves: int) -> None:
         self.rows = np.arange(seeds)[:, None]
@@ -26,7 +26,7 @@ class SumTree:
 
     @staticmethod
     def bytes(seeds: int, leaves: int) -> int:
-        """What a tree takes, to within its padding."""
+        """Estimate the bytes of a tree, without its padding."""
         return 8 * seeds * leaves * FAN // (FAN - 1)
 
     def total(self) -> np.ndarray:
@@ -34,26 +34,28 @@ class SumTree:
         return self.levels[-1].sum(-1)
 
     def weight(self, leaf: np.ndarray) -> np.ndarray:
-        """`(S, B) -> (S, B)`"""
+        """Weights of leaves, `(S, B) -> (S, B)`."""
         return self.levels[0][self.rows, leaf]
 
     def set(self, leaf: np.ndarray, weight: np.ndarray) -> None:
-        """Give leaves `(S, B)` their weights; of one that is named twice the last counts."""
+        """Set the weights of leaves `(S, B)`; of a leaf that occurs twice the last one counts."""
         self.levels[0][self.rows, leaf] = weight
         for below, above in pairwise(self.levels):
             leaf = leaf // FAN
             above[self.rows, leaf] = self._children(below, leaf).sum(-1)
 
     def fill(self, weights: np.ndarray) -> None:
-        """Give the first n leaves their weights, `(S, n)`."""
+        """Set the weights of the first n leaves, `(S, n)`."""
         self.levels[0][:, : weights.shape[1]] = weights
         for below, above in pairwise(self.levels):
             sums = below.reshape(len(below), -1, FAN).sum(-1)
             above[:, : sums.shape[1]] = sums
 
     def find(self, share: np.ndarray) -> np.ndarray:
-        """The leaves at these shares of the total, in [0, 1), in the order of leaves:
-        `(S, B) -> (S, B)`."""
+        """Find the leaves at these shares of the cumulated weights, `(S, B) -> (S, B)`.
+
+        Shares are in [0, 1).
+        """
         node, rest = np.zeros(share.shape, np.int64), share * self.total()[:, None]
         for level in reversed(self.levels):
             upto = self._children(level, node).cumsum(-1)  # (S, B, 16)

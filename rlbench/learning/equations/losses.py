@@ -29,7 +29,7 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def one_hot_error(outputs: Tensor, label: Tensor) -> Tensor:
-    """Squared distance of the outputs to the one-hot label, `(..., K), (...) -> (...)`."""
+    """Squared distance between outputs and one-hot label, `(..., K), (...) -> (...)`."""
     return (outputs - one_hot(label, outputs.shape[-1]).to(outputs.dtype)).square().sum(-1)
 
 
@@ -37,7 +37,7 @@ CLASSIFICATION = {"cross_entropy": cross_entropy, "mse": one_hot_error}
 
 
 def standardised(advantage: Tensor) -> Tensor:
-    """(A - mean) / std over the last axis, `(..., B)`; unchanged where there is one only."""
+    """(A - mean) / std over the last axis, `(..., B)`; a single advantage is unchanged."""
     if advantage.shape[-1] == 1:
         return advantage
     centred = advantage - mean(advantage).unsqueeze(-1)
@@ -51,21 +51,26 @@ def policy_gradient(log_prob: Tensor, advantage: Tensor) -> Tensor:
 
 
 def clipped_surrogate(ratio: Tensor, advantage: Tensor, clip_range: Any) -> Tensor:
-    """-min(ratio A, clip(ratio, 1 - eps, 1 + eps) A), `(...)` (Schulman et al. 2017, eq. 7); eps is
-    a number or a tensor of one."""
+    """-min(ratio A, clip(ratio, 1 - eps, 1 + eps) A), `(...)` (Schulman et al. 2017, eq. 7).
+
+    eps, `clip_range`, is a number or a tensor of one.
+    """
     clipped = ratio.clamp(1.0 - clip_range, 1.0 + clip_range)
     return -torch.minimum(ratio * advantage, clipped * advantage)
 
 
 def clipped_value(value: Tensor, old: Tensor, target: Tensor, clip_range: Any) -> Tensor:
-    """Larger of the squared errors of the value and of the value kept within `clip_range` of the
-    old one, `(...)`; not in the paper but in its authors' code (Engstrom et al. 2020)."""
-    kept = old + (value - old).clamp(-clip_range, clip_range)
-    return torch.maximum(squared(value, target), squared(kept, target))
+    """Larger of the squared errors of the value and of the clipped value, `(...)`.
+
+    That one is within `clip_range` of the old value. Not in the paper but in its authors' code
+    (Engstrom et al. 2020).
+    """
+    clipped = old + (value - old).clamp(-clip_range, clip_range)
+    return torch.maximum(squared(value, target), squared(clipped, target))
 
 
 def explained_variance(value: Tensor, target: Tensor) -> Tensor:
-    """1 - Var(target - value) / Var(target), `(..., B) -> (...)`: 1 is perfect, 0 a constant."""
+    """1 - Var(target - value) / Var(target), `(..., B) -> (...)`; 0 for a constant value."""
     if target.shape[-1] == 1:
         return torch.zeros_like(target[..., 0])
     return 1.0 - (target - value).var(-1) / (target.var(-1) + 1e-8)

@@ -1,7 +1,7 @@
-"""The equations, once each: pure, with formula and source.
+"""Equations of targets and returns, once each: pure, with formula and source.
 
-Every function names axes from the right and reduces at most the last one, so the same text serves
-`(B,)` and `(S, B)`.
+Every function names axes from the right and reduces at most the last one, so that the same code
+serves `(B,)` and `(S, B)`.
 """
 
 from __future__ import annotations
@@ -14,28 +14,33 @@ from rlbench.learning.equations.indexing import take
 
 
 def discount_of(gamma: float, terminated: Tensor) -> Tensor:
-    """gamma (1 - terminated), `(...) -> (...)`: a truncated step keeps its future."""
+    """gamma (1 - terminated), `(...) -> (...)`: truncated steps are bootstrapped from."""
     return gamma * (1.0 - terminated)
 
 
 def greedy_action(next_q: Tensor, next_q_online: Tensor | None = None) -> Tensor:
-    """The action whose value is the target's, `(..., A) -> (...)`: argmax_a Q(s', a) (Watkins 1989;
-    Mnih et al. 2015), or argmax_a Q_online(s', a) (van Hasselt et al. 2016, eq. 4)."""
+    """argmax_a Q(s', a), the action of the target, `(..., A) -> (...)`.
+
+    By the target network (Watkins 1989; Mnih et al. 2015), or by the online network (van Hasselt et
+    al. 2016, eq. 4).
+    """
     return (next_q if next_q_online is None else next_q_online).argmax(-1)
 
 
 def last_step(first: Tensor) -> Tensor:
-    """Index of the last of n steps that is of the same episode as the first, `(..., n) -> (...)`;
-    `first` marks steps that begin one."""
+    """Index of the last of n steps that is of the same episode as the first, `(..., n) -> (...)`.
+
+    `first` marks steps that begin an episode.
+    """
     return (1.0 - first[..., 1:]).cumprod(-1).sum(-1).long()
 
 
 def n_step(reward: Tensor, discount: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """n successive steps as one (Sutton 1988; Watkins 1989), all `(..., n) -> (...)`.
+    """n-step reward and discount (Sutton 1988; Watkins 1989), all `(..., n) -> (...)`.
 
-    Returns r_0 + d_0 r_1 + d_0 d_1 r_2 + ..., the discount of what follows, and the index of the
-    last step that counts: the n-th, or the one at which the episode ended, since `first` marks
-    steps that begin one. A truncated episode keeps its future there, a terminated one has none.
+    Returns r_0 + d_0 r_1 + d_0 d_1 r_2 + ..., the discount of the value that follows, and the index
+    of the last step that counts: the n-th, or the one at which the episode ended, since `first`
+    marks steps that begin one. Truncated episodes are bootstrapped from, terminated ones are not.
     """
     same = torch.ones_like(reward)
     same[..., 1:] = (1.0 - first[..., 1:]).cumprod(-1)
@@ -48,7 +53,7 @@ def n_step(reward: Tensor, discount: Tensor, first: Tensor) -> tuple[Tensor, Ten
 def n_step_targets(
     reward: Tensor, discount: Tensor, value: Tensor, first: Tensor, n_steps: int
 ) -> Tensor:
-    """The n-step target of every step of a sequence, all `(..., T)` (Sutton 1988; Watkins 1989):
+    """n-step targets of all steps of a sequence, all `(..., T)` (Sutton 1988; Watkins 1989).
 
     G^1_t = r_t + d_t value_t and G^n_t = r_t + d_t G^{n-1}_{t+1}, with the value of the successor
     of step t. Where an episode or the sequence ends after step t, G^n_t stays G^1_t.
@@ -62,7 +67,7 @@ def n_step_targets(
 
 
 def gae(reward: Tensor, value: Tensor, next_value: Tensor, gamma: float, decay: Tensor) -> Tensor:
-    """Generalised advantage estimates over time, all `(..., T)` (Schulman et al. 2016, eq. 16):
+    """Generalised advantage estimates over time, all `(..., T)` (Schulman et al. 2016, eq. 16).
 
     A_t = delta_t + decay_t A_{t+1} with delta_t = r_t + gamma next_value_t - value_t.
 
@@ -71,7 +76,7 @@ def gae(reward: Tensor, value: Tensor, next_value: Tensor, gamma: float, decay: 
     """
     delta = reward + gamma * next_value - value
     advantage, steps = torch.zeros_like(delta[..., 0]), []
-    for now, share in zip(reversed(delta.unbind(-1)), reversed(decay.unbind(-1)), strict=True):
-        advantage = now + share * advantage
+    for error, factor in zip(reversed(delta.unbind(-1)), reversed(decay.unbind(-1)), strict=True):
+        advantage = error + factor * advantage
         steps.append(advantage)
     return torch.stack(steps[::-1], -1)

@@ -50,8 +50,8 @@ class LearnerConfig(EncoderConfig):
     )
     compile: bool = field(
         False,
-        description="fuse the kernels of an update by torch's compiler: seconds at the start, less "
-        "for each update, and other rounding",
+        description="fuse the kernels of an update by torch's compiler: takes seconds at first, "
+        "then makes updates faster, and rounds differently",
     )
     record: bool = field(
         True,
@@ -84,7 +84,7 @@ class LearnerConfig(EncoderConfig):
 
 
 class Learner:
-    """A network whose parameters are one matrix, and the optimiser that moves it."""
+    """A network whose parameters are one matrix, and the optimiser that updates it."""
 
     warm_up = True  # False: updates are traced at their first call
 
@@ -104,20 +104,20 @@ class Learner:
                 "it to 0"
             )
         rule = OPTIMIZERS[config.optimizer]
-        self.samples = 0  # learned from so far, per seed, each time they were
-        self.seconds = 0.0  # spent on steps
+        self.samples = 0  # per seed, in all updates
+        self.seconds = 0.0  # of all updates
         self.programs: dict[Objective, CompiledUpdate] = {}
         self.aux_names: dict[Objective, dict[str, None]] = {}
         self.optimizer = rule(self.stack.data, self.stack.grad, config.weight_decay, eps)
 
     def rate(self, progress: float) -> float:
-        """The learning rate when this share of the horizon has passed."""
-        share = {
+        """Learning rate at this share of the horizon, from 0 to 1."""
+        factor = {
             "constant": 1.0,
             "linear": 1.0 - progress,
             "cosine": 0.5 * (1.0 + math.cos(math.pi * progress)),  # Loshchilov & Hutter 2017
         }
-        return self.config.learning_rate * share[self.config.lr_schedule]
+        return self.config.learning_rate * factor[self.config.lr_schedule]
 
     def step(
         self, objective: Objective, rate: float, samples: int, **tensors: Tensor
@@ -141,7 +141,7 @@ class Learner:
         return StepResult(results, aux)
 
     def compilations(self) -> list[dict[str, float]]:
-        """What compiling cost, and what an update took before and after, in seconds."""
+        """Seconds that compiling took, and an update before and after it."""
         return [each for program in self.programs.values() for each in program.compilations]
 
     def _program(self, objective: Objective) -> CompiledUpdate:
@@ -154,7 +154,7 @@ class Learner:
             self.stack.backward(loss, self.config.max_grad_norm)
             return {name: tensor.detach() for name, tensor in {**metrics, **aux}.items()}
 
-        # Modules that draw numbers, or are a user's own, may do another thing at every call.
+        # Modules with random numbers, and a user's own, may differ between calls.
         untraced = "" if self.config.record else "record=false"
         if self.network.drawing():
             untraced = "the network has dropout or a module of your own, which may draw numbers"
@@ -169,12 +169,12 @@ class Learner:
         )
 
     def broken(self, loss: Any) -> dict[int, str]:
-        """Rows of seeds whose weights or last loss (S,) are not finite, with the reason."""
+        """Indices of seeds whose weights or last loss (S,) are not finite, with the reason."""
         finite = self.stack.finite()
         if loss is not None:
             finite &= torch.isfinite(torch.as_tensor(loss)).to(finite.device)
-        rows = [row for row, fine in enumerate(finite.tolist()) if not fine]
-        return dict.fromkeys(rows, "loss or weights became NaN or infinite")
+        diverged = [index for index, ok in enumerate(finite.tolist()) if not ok]
+        return dict.fromkeys(diverged, "loss or weights became NaN or infinite")
 
     def state(self) -> dict[str, Any]:
         return {
@@ -185,10 +185,10 @@ class Learner:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.stack.data.copy_(torch.as_tensor(state["weights"]))
-        self.samples = state.get("samples", 0)  # older files do not say
+        self.samples = state.get("samples", 0)  # not in older files
         self.optimizer.restore(state["optimizer"])
 
     @staticmethod
     def copies(config: LearnerConfig) -> int:
-        """How many matrices it holds: weights, gradients and moments."""
+        """Number of matrices of a learner: weights, gradients and moments."""
         return 2 + len(OPTIMIZERS[config.optimizer].moments)

@@ -1,6 +1,6 @@
-"""Optimisers over one `(S, P)` matrix: element-wise, so one step is S separate steps.
+"""Optimisers over one `(S, P)` matrix: element-wise, so that one step is S separate steps.
 
-They update in place and keep their memory as matrices of the same shape, one row a seed.
+They update in place, and keep moments as matrices of the same shape, one row per seed.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from torch import Tensor
 
 
 class Optimizer:
-    """Base: `step(learning_rate)` moves `data` along `grad`; `moments` are its memory."""
+    """Base class: `step(learning_rate)` updates `data` from `grad`.
+
+    `moments` are the names of its running averages, `default_eps` its epsilon unless given.
+    """
 
     moments: tuple[str, ...] = ()
-    usual_eps = 1e-8
+    default_eps = 1e-8
 
     def __init__(
         self, data: Tensor, grad: Tensor, weight_decay: float = 0.0, eps: float | None = None
     ) -> None:
         self.data, self.grad, self.weight_decay = data, grad, weight_decay
-        self.eps = self.usual_eps if eps is None else eps
+        self.eps = self.default_eps if eps is None else eps
         self.updates = 0
         for name in self.moments:
             setattr(self, name, torch.zeros_like(data))
@@ -65,7 +68,7 @@ class Momentum(SGD):
 class RMSprop(Optimizer):
     """RMSprop (Tieleman & Hinton 2012): smoothing 0.99, epsilon outside the root."""
 
-    usual_eps = 1e-5
+    default_eps = 1e-5
 
     moments = ("square",)
     square: Tensor
@@ -81,8 +84,8 @@ class RMSprop(Optimizer):
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1); `weight_decay` is L2, added to the gradient.
 
-    One call of the kernel behind `torch.optim.Adam(fused=True)`: on a flat matrix it takes a fifth
-    of the time that the optimiser object takes, and no import of the compiler stack.
+    One call of the kernel of `torch.optim.Adam(fused=True)`: on a flat matrix it takes a fifth of
+    the optimiser object's time, and does not import the compiler stack.
     """
 
     moments = ("mean", "square")

@@ -1,4 +1,4 @@
-"""Policies of others: whatever has `predict` as Stable-Baselines3 shapes it."""
+"""Policies of other libraries: objects with Stable-Baselines3's `predict`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rlbench.learning.policies.policy import Policy
 
 
 class SB3Policy(Protocol):
-    """Acts on a batch `(B, *obs)`, with a state of its own making (None at first)."""
+    """Acts on a batch `(B, *obs)`, with a state of its own (None at first)."""
 
     def predict(
         self, observation: Any, state: Any, episode_start: Any, deterministic: bool
@@ -38,7 +38,7 @@ def check_actions(actions: np.ndarray, space: spaces.Space[Any]) -> None:
             f"predict gave actions of type {actions.dtype}, and the environment needs "
             f"{'floats' if floats else 'integers'}: {space}"
         )
-    # In the precision that bounds have; integers as they are, so that none is wrapped around.
+    # In the precision of the bounds; integers unchanged, so that none wraps around.
     actions = actions.astype(space.dtype if floats else np.int64)
     for action in actions:
         if isinstance(space, spaces.Box):
@@ -51,7 +51,7 @@ def check_actions(actions: np.ndarray, space: spaces.Space[Any]) -> None:
 
 
 class ExternalPolicy(Policy):
-    """S predictors side by side, one a seed; they see observations as the environment has them."""
+    """S predictors side by side, one per seed; they get the environment's own observations."""
 
     def __init__(
         self,
@@ -62,7 +62,10 @@ class ExternalPolicy(Policy):
         random: str = "",
         action_space: spaces.Space[Any] | None = None,
     ) -> None:
-        """`random` is what `randomness` says. Actions outside of `action_space` are refused."""
+        """Take predictors; `random` is returned by `randomness`.
+
+        Actions outside of `action_space` are refused, where one is given.
+        """
         if not isinstance(spec.space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete):
             raise UserError(f"others' policies are given arrays, and observations are {spec.space}")
         super().__init__(seeds, spec)
@@ -74,15 +77,15 @@ class ExternalPolicy(Policy):
     def step(
         self, obs: np.ndarray, carry: Any, first: np.ndarray, deterministic: bool
     ) -> tuple[np.ndarray, Any]:
-        """See `Policy.step`; what is carried are the predictors' states."""
+        """Act as `Policy.step` does; the carry holds the predictors' states."""
         actions, states = [], list(carry or [None] * len(self.predictors))
         for row, predictor in enumerate(self.predictors):
-            seen, starts = self._raw(obs[row]), first[row].copy()
-            action, states[row] = predictor.predict(seen, states[row], starts, deterministic)
+            batch, starts = self._raw(obs[row]), first[row].copy()
+            action, states[row] = predictor.predict(batch, states[row], starts, deterministic)
             action = np.asarray(action)
-            if action.shape[:1] != (len(seen),):
+            if action.shape[:1] != (len(batch),):
                 raise UserError(
-                    f"predict gave actions of shape {action.shape} for {len(seen)} observations"
+                    f"predict gave actions of shape {action.shape} for {len(batch)} observations"
                 )
             if self.action_space is not None:
                 check_actions(action, self.action_space)
@@ -90,7 +93,7 @@ class ExternalPolicy(Policy):
         return np.stack(actions), states
 
     def _raw(self, obs: np.ndarray) -> np.ndarray:
-        """Stored observations `(B, *obs)` as the space has them."""
+        """Convert stored observations `(B, *obs)` to the type of the space."""
         space = self.spec.space
         if isinstance(space, spaces.Box):
             return obs.astype(space.dtype)
@@ -104,7 +107,7 @@ class ExternalPolicy(Policy):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[Any, Any]:
-        """Actions of the only predictor, as it gives them: (action, state)."""
+        """Actions of the only predictor, unchanged: (action, state)."""
         if len(self.predictors) != 1:
-            return super().predict(observation)  # says what to do
+            return super().predict(observation)  # raises UserError
         return self.predictors[0].predict(observation, state, episode_start, deterministic)

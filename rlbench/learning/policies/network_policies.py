@@ -1,4 +1,4 @@
-"""Policies over networks: greedy on action values, and drawn from an actor's distribution."""
+"""Policies over networks: greedy by Q-values, or sampled from an actor's distribution."""
 
 from __future__ import annotations
 
@@ -16,37 +16,39 @@ from rlbench.learning.rng import RandomStream, generator
 
 
 class NetworkPolicy(Policy):
-    """Base: sees and remembers by a perception, and acts by a network."""
+    """Base class: preprocesses observations by a pipeline, and acts by a network."""
 
     def __init__(
         self,
         seeds: Sequence[int],
-        perception: ObservationPipeline,
+        pipeline: ObservationPipeline,
         network: QNetwork | ActorCritic,
         action_start: int,
         device: torch.device,
     ) -> None:
-        super().__init__(seeds, perception.spec, action_start)
-        self.perception, self.network, self.device = perception, network, device
-        self.carries = perception.carries
+        super().__init__(seeds, pipeline.spec, action_start)
+        self.pipeline, self.network, self.device = pipeline, network, device
+        self.carries = pipeline.carries
         self.generators = [generator(seed, "policy") for seed in seeds]
 
     def step(
         self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
     ) -> tuple[np.ndarray, Carry | None]:
-        seen, memory, frames = self.perception.see(obs, carry, first)
-        outputs, memory = self.network.act(seen, memory, self.device)
-        carry = (*frames, memory) if self.network.state_size else frames
+        inputs, hidden, frames = self.pipeline.see(obs, carry, first)
+        outputs, hidden = self.network.act(inputs, hidden, self.device)
+        carry = (*frames, hidden) if self.network.state_size else frames
         return self.choose(outputs, deterministic), carry
 
     def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
-        """Actions `(S, N, *action)` from what the network gives, `(S, N, A)`."""
+        """Actions `(S, N, *action)` from the network's outputs `(S, N, A)`."""
         raise NotImplementedError
 
 
 class GreedyQ(NetworkPolicy):
-    """argmax_a Q(s, a); with `deterministic=False` it explores as much as training did, by random
-    actions or by noise."""
+    """argmax_a Q(s, a); with `deterministic=False` it explores as in training.
+
+    It does so by random actions with probability `exploration_rate`, or by `noise` in the weights.
+    """
 
     exploration_rate: Callable[[], float]
     noise: RandomStream | None = None
@@ -67,12 +69,12 @@ class GreedyQ(NetworkPolicy):
         if deterministic:
             return action
         uniform = np.stack([g.random((action.shape[1], 2)) for g in self.generators])
-        drawn = (uniform[..., 1] * outputs.shape[-1]).astype(np.int64)
-        return np.where(uniform[..., 0] < self.exploration_rate(), drawn, action)
+        random = (uniform[..., 1] * outputs.shape[-1]).astype(np.int64)
+        return np.where(uniform[..., 0] < self.exploration_rate(), random, action)
 
 
 class StochasticPolicy(NetworkPolicy):
-    """The likeliest action; with `deterministic=False` one drawn, as in training."""
+    """The most probable action; with `deterministic=False` a sample, as in training."""
 
     network: ActorCritic
     distribution: Distribution

@@ -1,4 +1,4 @@
-"""Policies: what an agent does, frozen, without what it learns with."""
+"""Policies: acting without learning, by networks or by others' code."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from rlbench.learning.environments.spaces import ObsSpec
 
 
 class Policy:
-    """S policies side by side. Subclasses say what to do in `act`."""
+    """S policies side by side; a subclass implements `step`."""
 
     epsilon = 0.0  # share of random actions in evaluation, written into every row
-    deterministic = True  # greedy in evaluation unless set to False, written into every row
+    deterministic = True  # in evaluation, written into every row
 
     def __init__(self, seeds: Sequence[int], spec: ObsSpec, action_start: int = 0) -> None:
         self.seeds, self.spec, self.action_start = tuple(seeds), spec, action_start
 
     carry: Carry | None = None
-    carries: Sequence[tuple[int, ...]] = ()  # shapes of what is carried, by lane
+    carries: Sequence[tuple[int, ...]] = ()  # shapes of a lane's carry
 
     def step(
         self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
     ) -> tuple[np.ndarray, Carry | None]:
-        """Actions `(S, N, *action)` for `obs` (S, N, *obs), and what is carried on.
+        """Actions `(S, N, *action)` for `obs` (S, N, *obs), and the next carry.
 
         `first` (S, N) marks lanes in which an episode begins; without a carry one begins in all.
         """
@@ -38,17 +38,18 @@ class Policy:
     def act(
         self, obs: np.ndarray, first: np.ndarray, deterministic: bool | None = None
     ) -> np.ndarray:
-        """Actions for observations in their order: the policy carries its memory itself."""
-        chosen = self.deterministic if deterministic is None else deterministic
-        action, self.carry = self.step(obs, self.carry, first, chosen)
+        """Actions for successive observations: the policy keeps its carry itself."""
+        if deterministic is None:
+            deterministic = self.deterministic
+        action, self.carry = self.step(obs, self.carry, first, deterministic)
         return action
 
     def randomness(self) -> str:
-        """What is random with `deterministic=False`, in words; empty where nothing is."""
+        """Describe what is random with `deterministic=False`; empty if nothing is."""
         return ""
 
     def reset(self) -> None:
-        """Forget what was carried; any number of lanes may come next."""
+        """Drop the carry; the next observations may be of any number of lanes."""
         self.carry = None
 
     def predict(
@@ -58,11 +59,14 @@ class Policy:
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[Any, Any]:
-        """Actions of one seed for one observation or a batch of them, as Stable-Baselines3 has it.
+        """Actions of one seed for an observation or a batch, with Stable-Baselines3's signature.
 
-        Returns (action, state): `state` holds memory and stacked frames, arrays `(B, ...)`, to be
-        passed with the next observations; None for a policy that has neither. `episode_start`
+        Returns (action, state): `state` holds stacked frames and hidden states, arrays `(B, ...)`,
+        to be passed with the next observations; None for a policy that has neither. `episode_start`
         (B,) marks observations that begin an episode; without a state all do.
+
+        Raises:
+            UserError: several seeds, an observation or a state that does not fit.
         """
         if len(self.seeds) != 1:
             raise UserError(
@@ -105,9 +109,9 @@ class Policy:
         return (action[0] if single else action), state
 
     def _batch(self, observation: Any) -> tuple[np.ndarray, bool]:
-        """(B, *obs), and whether there was one observation without a batch axis."""
+        """Convert to (B, *obs), and whether it was one observation without a batch axis."""
         space, part = self.spec.space, observation
-        while isinstance(space, spaces.Dict | spaces.Tuple):  # one part tells for all
+        while isinstance(space, spaces.Dict | spaces.Tuple):  # the first part stands for all
             key: Any = next(iter(space.spaces)) if isinstance(space, spaces.Dict) else 0
             space, part = space[key], part[key]
         single = np.shape(part) == (space.shape or ())
@@ -122,7 +126,7 @@ class Policy:
 
 
 def _item(batch: Any, i: int) -> Any:
-    """Observation i of a batch, which for Dict and Tuple spaces is a Dict or Tuple of batches."""
+    """Observation i of a batch; for Dict and Tuple spaces a batch is a dict or tuple of them."""
     if isinstance(batch, dict):
         return {key: _item(part, i) for key, part in batch.items()}
     return tuple(_item(part, i) for part in batch) if isinstance(batch, tuple) else batch[i]

@@ -123,7 +123,7 @@ def test_frozen_in_evaluation(kind: Any) -> None:
     nothing; training goes on to move the agent's."""
     agent, _ = train(Noise, 2, 60, kind=kind, normalize_obs=True)
     policy = agent.policy(seed=1)
-    before, kept = policy.perception.normalizer.mean.copy(), agent.normalizer.mean.copy()
+    before, kept = policy.pipeline.normalizer.mean.copy(), agent.normalizer.mean.copy()
     np.testing.assert_array_equal(before[0], kept[1])
     obs = 100 + np.zeros((50, 4), np.float32)
     action, _ = policy.predict(obs, deterministic=True)
@@ -131,7 +131,7 @@ def test_frozen_in_evaluation(kind: Any) -> None:
     np.testing.assert_array_equal(agent.normalizer.mean, kept)
     agent.learn(60)
     assert (agent.normalizer.mean != kept).any()
-    np.testing.assert_array_equal(policy.perception.normalizer.mean, before)
+    np.testing.assert_array_equal(policy.pipeline.normalizer.mean, before)
     np.testing.assert_array_equal(policy.predict(obs, deterministic=True)[0], action)
 
 
