@@ -51,18 +51,18 @@ class CloneConfig(LearnerConfig):
         128, ge=1, description="steps of each environment between two rounds of updates"
     )
     batch_size: Int = field(
-        64, ge=1, description="steps per minibatch, per seed (with a memory: in whole sequences)"
+        64, ge=1, description="steps per minibatch, per seed (recurrent: in whole sequences)"
     )
     n_epochs: Int = field(4, ge=1, description="passes over these steps")
     sequence_length: Int | None = field(
         None,
         ge=1,
-        description="with a memory: steps of backpropagation through time, a divisor of n_steps, "
-        "at most batch_size; none: the largest such",
+        description="recurrent encoders: steps of backpropagation through time, a divisor of "
+        "n_steps, at most batch_size; none: the largest such",
     )
 
     def length(self) -> int:
-        """Steps that are learned from as one sequence."""
+        """Steps of a training sequence with a recurrent encoder, else 1."""
         if not encoders.parse(self.encoder)[1]:
             return 1
         most = min(self.batch_size, self.n_steps)
@@ -150,20 +150,20 @@ class Clone(Agent):
     def act(self, obs: np.ndarray) -> np.ndarray:
         context = self.context
         action = self.teacher.act(obs, context.episode_start)
-        seen, memory, frames = context.see(obs, context.carry, context.episode_start)
-        context.pending = {"seen": seen, "target": self.target(action)}
+        inputs, hidden, frames = context.see(obs, context.carry, context.episode_start)
+        context.pending = {"seen": inputs, "target": self.target(action)}
         context.carry = frames
         if self.net.state_size:
-            context.pending |= {"first": context.episode_start.astype(np.float32), "memory": memory}
-            context.carry = (*frames, self.net.act(seen, memory, self.device)[1])
+            context.pending |= {"first": context.episode_start.astype(np.float32), "memory": hidden}
+            context.carry = (*frames, self.net.act(inputs, hidden, self.device)[1])
         return action
 
     def target(self, action: np.ndarray) -> np.ndarray:
-        """Actions as the network is to give them, `(S, N, *action) -> (S, N, K)`."""
+        """Targets of the network's outputs for actions, `(S, N, *action) -> (S, N, K)`."""
         kind, lead = self.distribution, action.shape[:2]
         if isinstance(kind, Gaussian):
-            wide = np.where(kind.half > 0, kind.half, 1.0)
-            return ((action - kind.middle) / wide).reshape(*lead, -1).astype(kind.dtype)
+            width = np.where(kind.half > 0, kind.half, 1.0)
+            return ((action - kind.middle) / width).reshape(*lead, -1).astype(kind.dtype)
         return (action - kind.start).reshape(*lead, -1).astype(kind.dtype)
 
     def observe(self, step: Step) -> Metrics:
@@ -182,15 +182,14 @@ class Clone(Agent):
         self.teacher.restart()
 
     def train(self, fields: dict[str, Tensor]) -> None:
-        """Several epochs of minibatches over fields `(S, N, T, ...)`, in an order drawn anew for
-        each epoch and seed."""
+        """Learn from fields `(S, N, T, ...)` on several epochs of minibatches."""
         c, rate = self.config, self.learner.rate(self.progress())
         length = self.length if self.net.state_size else None
-        learned = {name: items(values, length) for name, values in fields.items()}
-        if self.net.state_size:
-            learned["memory"] = learned["memory"][:, :, 0]  # before the first step of each sequence
+        batch_items = {name: items(values, length) for name, values in fields.items()}
+        if self.net.state_size:  # the hidden state before the first step of each sequence
+            batch_items["memory"] = batch_items["memory"][:, :, 0]
         size = c.batch_size // self.length
-        for batch in minibatches(learned, self.order, size, c.n_epochs):
+        for batch in minibatches(batch_items, self.order, size, c.n_epochs):
             samples = batch["target"].shape[1] * self.length
             self.metrics |= self.learner.step(self.objective, rate, samples, **batch).metrics
         self.metrics["train/learning_rate"] = rate
@@ -203,8 +202,10 @@ class Clone(Agent):
         first: Tensor | None = None,
         memory: Tensor | None = None,
     ) -> tuple[Tensor, Metrics]:
-        """Mean loss of a minibatch, `(S,)`: the cross-entropy of actions, summed over their parts,
-        or the squared error of the mean."""
+        """Mean loss of a minibatch, `(S,)`.
+
+        The cross-entropy of actions, summed over their parts, or the squared error of the mean.
+        """
         if memory is None or first is None:
             outputs = self.net(seen)  # (S, B, outputs)
         else:
@@ -216,8 +217,8 @@ class Clone(Agent):
         log_prob, _ = self.distribution.evaluate(outputs, target, None)
         loss = -log_prob.mean(-1)
         parts = self.distribution.parts(outputs)
-        likeliest = torch.stack([part.argmax(-1) for part in parts], -1)
-        accuracy = (likeliest == target).all(-1).float().mean(-1)
+        predicted = torch.stack([part.argmax(-1) for part in parts], -1)
+        accuracy = (predicted == target).all(-1).float().mean(-1)
         return loss, {"train/loss": loss, "train/accuracy": accuracy}
 
     def policy_over(
@@ -240,17 +241,17 @@ class Clone(Agent):
 
 
 class Cloned(NetworkPolicy):
-    """The likeliest action; with `deterministic=False` one drawn, where there are categories."""
+    """The most probable action; with `deterministic=False` a sample, of categories."""
 
     distribution: Distribution
 
     def randomness(self) -> str:
-        learned = not isinstance(self.distribution, Gaussian)
-        return "actions drawn from its distribution" if learned else ""
+        categories = not isinstance(self.distribution, Gaussian)
+        return "actions drawn from its distribution" if categories else ""
 
     def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
         kind = self.distribution
         if deterministic or isinstance(kind, Gaussian):  # which has learned no deviation
             return kind.to_env(kind.mode(outputs))
-        drawn = np.stack([g.random((outputs.shape[1], kind.actions)) for g in self.generators])
-        return kind.to_env(kind.sample(outputs, drawn))
+        uniform = np.stack([g.random((outputs.shape[1], kind.actions)) for g in self.generators])
+        return kind.to_env(kind.sample(outputs, uniform))

@@ -30,14 +30,16 @@ class SB3PPOLSTMConfig(PeerConfig, PPOConfig):  # type: ignore[misc]  # fields a
     )
 
     def check(self) -> None:
-        """Take any batch size: a minibatch of the library is successive steps, and where it begins
-        inside a sequence it goes on from the memory that was stored there."""
+        """Accept any batch size: minibatches of the library are successive steps.
+
+        One that begins inside a sequence continues from the hidden state stored there.
+        """
 
     @classmethod
     def usual(cls) -> dict[str, Any]:
         """The library has its layers above the memory."""
-        found = defaults_of(SB3PPOLSTM.algorithm, list(cls.model_fields))
-        return {**found, "hidden_size": 256, "net_arch": (), "head_arch": (64, 64)}
+        defaults = defaults_of(SB3PPOLSTM.algorithm, list(cls.model_fields))
+        return {**defaults, "hidden_size": 256, "net_arch": (), "head_arch": (64, 64)}
 
 
 class SB3PPOLSTM(OnPolicyPeer, Peer):

@@ -136,15 +136,15 @@ class Supervised(Agent):
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         context = self.context
-        seen, memory, frames = context.see(obs, context.carry, context.episode_start)
-        context.pending = {"seen": seen, "first": np.asarray(context.episode_start)}
-        drawn = self.draws.next()  # (S, N, 1)
+        inputs, hidden, frames = context.see(obs, context.carry, context.episode_start)
+        context.pending = {"seen": inputs, "first": np.asarray(context.episode_start)}
+        uniform = self.draws.next()  # (S, N, 1)
         if self.predicts_labels:
-            outputs, memory = self.q.act(seen, memory, self.device)
-            action = self.distribution.to_env(self.distribution.sample(outputs, drawn, None))
-        else:  # labels come whatever it does; where to look in Glimpse nobody tells it
-            action = (drawn[..., 0] * self.n_classes).astype(np.int64)
-        context.carry = (*frames, memory) if self.q.state_size else frames
+            outputs, hidden = self.q.act(inputs, hidden, self.device)
+            action = self.distribution.to_env(self.distribution.sample(outputs, uniform, None))
+        else:  # labels do not depend on actions; where to look in Glimpse is not taught
+            action = (uniform[..., 0] * self.n_classes).astype(np.int64)
+        context.carry = (*frames, hidden) if self.q.state_size else frames
         return action
 
     def observe(self, step: Step) -> Metrics:
@@ -169,8 +169,8 @@ class Supervised(Agent):
     def update(self, seen: Tensor, first: Tensor, label: Tensor, taught: Tensor) -> None:
         """One gradient step of every seed: fields (S, N, T, ...), taught where a label is shown."""
         rate, samples = self.learner.rate(self.progress()), label[0].numel()
-        given = {"seen": seen, "first": first, "label": label, "taught": taught}
-        self.metrics |= self.learner.step(self.objective, rate, samples, **given).metrics
+        fields = {"seen": seen, "first": first, "label": label, "taught": taught}
+        self.metrics |= self.learner.step(self.objective, rate, samples, **fields).metrics
         self.metrics["train/learning_rate"] = rate
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
 
@@ -185,8 +185,8 @@ class Supervised(Agent):
             outputs = self.q.forward(seen.flatten(1, 2))
         label, taught = label.flatten(1), taught.flatten(1).float()  # (S, B)
         loss = self.loss(outputs, label, taught)
-        right = (outputs.detach().argmax(-1) == label).float()
-        accuracy = (right * taught).sum(-1) / taught.sum(-1).clamp(min=1)
+        correct = (outputs.detach().argmax(-1) == label).float()
+        accuracy = (correct * taught).sum(-1) / taught.sum(-1).clamp(min=1)
         return loss, {"train/loss": loss, "train/accuracy": accuracy}
 
     def loss(self, outputs: Tensor, label: Tensor, taught: Tensor) -> Tensor:

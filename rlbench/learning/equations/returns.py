@@ -14,7 +14,7 @@ from rlbench.learning.equations.indexing import take
 
 
 def discount_of(gamma: float, terminated: Tensor) -> Tensor:
-    """gamma (1 - terminated), `(...) -> (...)`: truncated steps are bootstrapped from."""
+    """Discount gamma (1 - terminated), `(...) -> (...)`: truncated steps are bootstrapped from."""
     return gamma * (1.0 - terminated)
 
 

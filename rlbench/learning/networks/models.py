@@ -116,20 +116,6 @@ class QNetwork(Network):
         return _apply(self.head, features, device), memory
 
 
-def feature_pair(
-    online: QNetwork, target: QNetwork, obs: Tensor, next_obs: Tensor, double: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return features of observations `(S, B, *seen)` for Q-learning, all `(S, B, F)`.
-
-    The online network's of obs, the target's of next_obs and, with `double`, the online network's
-    of these; only the first have gradients.
-    """
-    features = online.encoder.static(obs)
-    with torch.no_grad():
-        chooser = online.encoder.static(next_obs) if double else None
-        return features, target.encoder.static(next_obs), chooser
-
-
 def unroll_pair(
     online: QNetwork,
     target: QNetwork,
@@ -140,10 +126,10 @@ def unroll_pair(
     burn_in: int,
     double: bool,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Apply `feature_pair` to sequences, for Q-learning with a recurrent network.
+    """Return features of sequences for Q-learning with a recurrent network.
 
     obs and next_obs (S, B, T, *seen), memory (S, B, M) before the first step, first (S, B, T).
-    Returns features of obs, with gradients, then the target network's of next_obs and, with
+    The first are the online network's of obs, with gradients, then the target's of next_obs and, with
     `double`, the online network's, all `(S, B (T - burn_in), F)`. A successor is always one step
     after the state of its observation, so borders of episodes need no special case.
     """
