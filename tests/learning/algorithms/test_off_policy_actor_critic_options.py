@@ -39,7 +39,7 @@ def configured(**values: Any) -> Any:
 
 
 def test_coefficients_are_read() -> None:
-    assert configured(ent_coef="auto_0.1").first_coefficient() == pytest.approx(0.1)
+    assert configured(ent_coef="auto_0.1").initial_coefficient() == pytest.approx(0.1)
     assert configured(ent_coef="0.2").ent_coef == 0.2
     assert configured(ent_coef=0.2).unused()["target_entropy"] == "ent_coef=0.2"
     assert configured(burn_in=4).unused()["burn_in"] == "encoder=auto"
