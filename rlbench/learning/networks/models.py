@@ -129,9 +129,9 @@ def unroll_pair(
     """Return features of sequences for Q-learning with a recurrent network.
 
     obs and next_obs (S, B, T, *seen), memory (S, B, M) before the first step, first (S, B, T).
-    The first are the online network's of obs, with gradients, then the target's of next_obs and, with
-    `double`, the online network's, all `(S, B (T - burn_in), F)`. A successor is always one step
-    after the state of its observation, so borders of episodes need no special case.
+    The first are the online network's of obs, with gradients, then the target network's of next_obs
+    and, with `double`, the online network's, all `(S, B (T - burn_in), F)`. A successor is always
+    one step after the state of its observation, so borders of episodes need no special case.
     """
     seen, starts = obs[:, :, burn_in:], first[:, :, burn_in:]
     successors = next_obs[:, :, burn_in:].flatten(1, 2)
