@@ -19,6 +19,9 @@ from rlbench.cli.main import main
 from rlbench.errors import UserError
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+PRODUCT = [
+    file for folder in ("rlbench", "agents", "envs") for file in (ROOT / folder).rglob("*.py")
+]
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "CONTRIBUTING.md"])
 FOLDERS = ("agents", "benchmarks", "docs", "envs", "examples", "results", "rlbench", "tests")
 # `folder/file.py`, `folder/sub/`, and `folder/file.py:name` for a function or class in it.
@@ -145,6 +148,22 @@ def test_learning_is_layered_as_drawn(imports: Callable[[str], set[tuple[str, st
     assert folders - rank.keys() == set()
     wrong = [(a, b) for a, b in imports("rlbench.learning") if rank.get(a, -1) >= rank.get(b, 99)]
     assert wrong == []
+
+
+def test_the_glossary_names_what_the_code_names() -> None:
+    """The identifiers in the second column occur in the product."""
+    rows = re.findall(
+        r"^\| [^|]+ \| ([^|]+) \|", (ROOT / "docs/glossary.md").read_text("utf-8"), re.M
+    )
+    code = "\n".join(file.read_text("utf-8") for file in PRODUCT)
+    names = {
+        n
+        for row in rows
+        for span in re.findall(r"`([^`]+)`", row)
+        for n in re.findall(r"\w+", span)
+    }
+    assert len(names) > 50
+    assert sorted(names - set(re.findall(r"\w+", code)) - {"json", "npz"}) == []
 
 
 def test_agents_are_files() -> None:
