@@ -45,10 +45,11 @@ from rlbench import configure_process
 AGENTS = ("dqn", "ppo", "sac", "sb3-dqn", "sb3-ppo")
 ATARI = "ALE/Pong-v5"
 MORE = {  # arguments for some environments and agents
-    ATARI: ("--env-kwargs", "frameskip=1", "--wrap", "atari", "-p", "frame_stack=4"),
+    ATARI: ("--env-kwargs", "frameskip=1", "--wrap", "atari"),
     "CarRacing-v3": ("--eval-max-steps", "100"),  # it draws each frame
     "sac": ("-p", "net_arch=64,64", "-p", "batch_size=64"),  # 2,000 updates in seconds
 }
+STACKED = ("-p", "frame_stack=4"), ("--wrap", "FrameStackObservation:stack_size=4")  # ours, peers
 IMPORTED = (
     "rlbench.cli.main", "rlbench.commands.train", "rlbench.agents.dqn", "rlbench.agents.ppo",
     "rlbench.agents.sac", "stable_baselines3", "sb3_contrib", "seaborn", "scipy.stats",
@@ -114,6 +115,7 @@ def run(agent: str, env: str, images: bool, steps: int, limit: float, folder: Pa
         arguments += ["--eval-episodes", "2", "--final-episodes", "5"]
     arguments += [*MORE.get(env, ()), *MORE.get(agent, ())]
     if env == ATARI:
+        arguments += STACKED[agent.startswith("sb3-")]
         arguments += ["-p", "buffer_size=5000"] if "dqn" in agent and "pqn" not in agent else []
     log = folder / "log.txt"
     begun = time.monotonic()

@@ -17,7 +17,7 @@ from rich.text import Text
 from rlbench.common.number_format import duration
 from rlbench.common.plain_text import first_line
 from rlbench.console.progress import Display
-from rlbench.execution.attempt import JobOutcome
+from rlbench.execution.attempt import STOPPED, JobOutcome
 from rlbench.execution.jobs import Job, Key, Progress
 from rlbench.experiments.suite_cells import STATES, States, SuiteCell
 from rlbench.storage.run_folder import seed_ranges
@@ -58,7 +58,7 @@ class Board(Display):
     def ended(self, job: Job, outcome: JobOutcome) -> None:
         self.live.pop(job.key, None)
         self.costs.pop(job.key, None)
-        if outcome.reason != "stopped":
+        if outcome.reason != STOPPED:
             self.look()
             self.tell(job, outcome)
 

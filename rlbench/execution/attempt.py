@@ -14,6 +14,8 @@ from rlbench.execution.stopping import StopSignal
 from rlbench.storage.run_folder import RunFolder
 from rlbench.user_code.working_directory import same_folder
 
+STOPPED = "stopped"  # the reason where this program ended the work, at a signal or time limit
+
 
 class JobOutcome(NamedTuple):
     """How a job ended: exit code (0 success, 1 a seed failed, 2 wrong use, else stopped), and why.
@@ -44,7 +46,7 @@ def run_job(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> J
 
             return JobOutcome(0 if compute(job, report, stop) else 1)
     except Stopped as error:
-        return JobOutcome(error.code, "stopped")
+        return JobOutcome(error.code, STOPPED)
     except Busy as error:
         return JobOutcome(2, str(error), busy=True)
     except CannotWrite as error:

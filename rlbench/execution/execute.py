@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from rlbench.execution.attempt import JobOutcome, ProgressObserver, record_outcome, run_job
+from rlbench.execution.attempt import STOPPED, JobOutcome, ProgressObserver, record_outcome, run_job
 from rlbench.execution.jobs import Job
 from rlbench.execution.stopping import StopSignal
 from rlbench.storage.run_folder import Queue
@@ -36,7 +36,7 @@ def run_jobs(
         outcomes: list[JobOutcome] = []
         for job in jobs:
             if outcomes and stop():  # the first job always runs a little, however short the limit
-                outcomes.append(JobOutcome(stop(), "stopped"))
+                outcomes.append(JobOutcome(stop(), STOPPED))
                 continue
             outcome = run_job(job, functools.partial(watcher.update, job), stop)
             if outcome.code == 1:

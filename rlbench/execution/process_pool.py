@@ -24,7 +24,7 @@ from pathlib import Path
 
 from rlbench.common.safe_write import open_here, renew, trim_log
 from rlbench.errors import CannotWrite, UserError
-from rlbench.execution.attempt import JobOutcome, ProgressObserver, record_outcome, run_job
+from rlbench.execution.attempt import STOPPED, JobOutcome, ProgressObserver, record_outcome, run_job
 from rlbench.execution.jobs import Job, Key, Progress
 from rlbench.execution.stopping import SIGNALS, StopSignal
 from rlbench.storage.run_folder import Queue, RunFolder
@@ -87,7 +87,7 @@ class Pool:
         while self.running or self.waiting:
             if self.stop():
                 for job in self.waiting:
-                    self.end(job, JobOutcome(self.stop(), "stopped"))
+                    self.end(job, JobOutcome(self.stop(), STOPPED))
                 self.waiting.clear()
             self._fill()
             for pipe in wait(list(self.running), timeout=0.2):
@@ -178,11 +178,11 @@ class Pool:
 
     def _death(self, job: Job, code: int) -> JobOutcome:
         if self.stop():
-            return JobOutcome(self.stop(), "stopped")
+            return JobOutcome(self.stop(), STOPPED)
         if -code in _OUTSIDE:
             return JobOutcome(128 - code, f"its process was killed ({_name(code)}); it can go on")
         if code in (128 + number for number in SIGNALS):  # it hung after a stop
-            return JobOutcome(code, "stopped")
+            return JobOutcome(code, STOPPED)
         return JobOutcome(1, f"its process died ({_name(code)}; see {_log(job)})", "failed")
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from rlbench.errors import Interrupted
+from rlbench.user_code.calls import CALL_THREAD
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SILENCE = 5.0  # seconds without a poll after which a stopping process is ended,
@@ -165,9 +166,14 @@ def _end_after_main(code: int) -> None:
 
 
 def _place() -> str:
-    """Describe where the main thread is: ` from step (file.py, line 7)`."""
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    if frame is None:
-        return ""
-    last = traceback.extract_stack(frame, limit=1)[-1]
-    return f" from {last.name} ({last.filename}, line {last.lineno})"
+    """Describe where the main thread or the code it waits for is: ` from f (file.py, line 7)`."""
+    last = _innermost(threading.main_thread())
+    if last is not None and last.filename == threading.__file__:  # it waits
+        calls = [thread for thread in threading.enumerate() if thread.name == CALL_THREAD]
+        last = _innermost(calls[-1]) if calls else last
+    return f" from {last.name} ({last.filename}, line {last.lineno})" if last else ""
+
+
+def _innermost(thread: threading.Thread) -> traceback.FrameSummary | None:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return traceback.extract_stack(frame, limit=1)[-1] if frame else None

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from rlbench.errors import UserError
+from rlbench.user_code.calls import CALL_THREAD
 
 T = TypeVar("T")
 
@@ -25,7 +26,9 @@ class CallTimeout:
         """Return or raise what the call does; UserError if it, or an earlier one, timed out."""
         answer: Future[T] = Future()
         if not self.timed_out:
-            thread = threading.Thread(target=_answer, args=(call, answer), daemon=True)
+            thread = threading.Thread(
+                target=_answer, args=(call, answer), name=CALL_THREAD, daemon=True
+            )
             thread.start()
             thread.join(self.seconds)
             self.timed_out = not answer.done()

@@ -10,6 +10,7 @@ from rlbench.errors import UserError
 from rlbench.user_code.imports import first_line
 
 T = TypeVar("T")
+CALL_THREAD = "rlbench-user-call"  # name of a thread that the main thread lets call user code
 
 
 class UserCodeError(Exception):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from commands import TINY, arrays, eager, here, run_folder, tables, wait_for
 
@@ -109,8 +110,9 @@ def test_max_seconds_stops_with_124_and_resume_ends_the_same(
 
 
 @pytest.mark.slow
-def test_stopped_in_two_processes(tmp_path: Path, whole: Path) -> None:
-    """With --jobs 2 both parts stop and resume."""
+@pytest.mark.parametrize("killed", [False, True])
+def test_stopped_in_two_processes(tmp_path: Path, whole: Path, killed: bool) -> None:
+    """With --jobs 2 both parts stop and resume; so does one whose process alone is killed."""
     broken = tmp_path
     child = eager(*arguments(broken), "--jobs", "2", cwd=broken)
 
@@ -120,8 +122,13 @@ def test_stopped_in_two_processes(tmp_path: Path, whole: Path) -> None:
         )
 
     wait_for(both, child)
-    child.send_signal(signal.SIGTERM)
-    assert child.wait(60) == 143
+    if killed:
+        workers = psutil.Process(child.pid).children()
+        next(one for one in workers if "spawn_main" in " ".join(one.cmdline())).kill()
+    else:
+        child.send_signal(signal.SIGTERM)
+    assert child.wait(60) == (137 if killed else 143)
+    assert ("killed (SIGKILL); it can go on" in (broken / "log").read_text()) == killed
     assert here("resume", run_folder(broken), "--device", "cpu", "--quiet") == 0
     assert tables(run_folder(broken)) == tables(run_folder(whole))
 

@@ -6,14 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from commands import environment, run_folder, wait_for
 
-from rlbench.errors import Interrupted
+from rlbench.errors import Interrupted, UserError
+from rlbench.execution import stopping
 from rlbench.execution.stopping import StopSignal
+from rlbench.experiments.call_timeout import CallTimeout
 from rlbench.reporting.tables.load import load
 
 # A process that has little patience, so that tests need not have more.
@@ -109,6 +113,40 @@ def test_time_limit_of_what_hangs(tmp_path: Path, env: str, place: str, left: st
     assert left in line
     if (tmp_path / "out").exists():
         assert set(load(tmp_path / "out").runs["status"]) == {"stopped"}
+
+
+def test_the_place_that_is_named_is_in_user_code() -> None:
+    """Also where the main thread waits for another that calls it, but not for one it gave up."""
+    over: list[bool] = []
+    places: list[str] = []
+
+    def hang() -> None:
+        while not over:
+            time.sleep(0.01)
+
+    def look() -> None:
+        time.sleep(0.3)
+        places.append(stopping._place())
+        over.append(True)
+
+    def waits(main: Callable[[], object]) -> str:
+        over.clear()
+        watch = threading.Thread(target=look)
+        watch.start()
+        main()
+        watch.join()
+        return places.pop()
+
+    assert " from hang (" in waits(lambda: CallTimeout(60)(hang))
+    assert " from work (" in waits(lambda: work(hang, over))
+
+
+def work(hang: Callable[[], None], over: list[bool]) -> None:
+    """Give up a call that hangs, and go on."""
+    with pytest.raises(UserError, match="did not return within"):
+        CallTimeout(0.01)(hang)
+    while not over:
+        pass
 
 
 @pytest.mark.slow

@@ -46,7 +46,9 @@ class PeerConfig(config.Config):
     )
     compile: Literal[False] = field(False, description="updates of Stable-Baselines3 are its own")
     record: Literal[True] = field(True, description="updates of Stable-Baselines3 are its own")
-    frame_stack: Literal[1] = field(1, description="stack frames by a wrapper of your own")
+    frame_stack: Literal[1] = field(
+        1, description="stack frames by --wrap FrameStackObservation:stack_size=4"
+    )
 
     @classmethod
     def like(cls) -> type[config.Config]:
