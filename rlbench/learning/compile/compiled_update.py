@@ -34,7 +34,6 @@ CALLS, SECONDS = 100, 0.2
 CHECK_EVERY = 2000  # calls; a check takes as long as up to 30 replays
 ALARMS = 10  # checks after a change of an attribute that found no difference
 
-Told = dict[str, Tensor]
 Update = Callable[..., dict[str, Tensor]]  # tensors by name -> tensors by name
 _LOG = logging.getLogger("rlbench")
 
