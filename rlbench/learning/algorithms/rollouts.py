@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlbench.learning.data.preprocessing import Carry
 from rlbench.learning.data.rollout import Rollout, select
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.equations import returns
@@ -52,7 +53,7 @@ def collect(agent: Any, step: Step, value_of: ValueFunction) -> bool:
         values["first"] = context.episode_start
     last = rollout.position == rollout.steps - 1
     if last or step.truncated.any():
-        carry = context.carry or ()
+        carry: Carry = context.carry or ()
         hidden = carry[-1] if "memory" in rollout.arrays else context.pending["memory"]
         successor = value_of(context.peek(step.next_obs, carry), hidden)
         bootstraps = (step.truncated | last) & ~step.terminated

@@ -152,7 +152,8 @@ class Learner:
             aux: Aux = rest[0] if rest else {}
             aux_names.update(dict.fromkeys(aux))
             self.stack.backward(loss, self.config.max_grad_norm)
-            return {name: tensor.detach() for name, tensor in {**metrics, **aux}.items()}
+            results: dict[str, Any] = {**metrics, **aux}
+            return {name: tensor.detach() for name, tensor in results.items()}
 
         # Modules with random numbers, and a user's own, may differ between calls.
         untraced = "" if self.config.record else "record=false"
