@@ -26,6 +26,7 @@ from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
 from rlbench.learning.data.rollout import items
 from rlbench.learning.data.step_window import StepWindow
+from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.equations import losses
@@ -134,9 +135,9 @@ class Clone(Agent):
         return config.n_steps * n_envs
 
     @classmethod
-    def check_start(cls, config: CloneConfig, env: Any) -> None:
+    def check_start(cls, config: CloneConfig, facts: EnvFacts) -> None:
         """Refuse a source that cannot teach in this environment, before a run begins."""
-        there = env.observation_space, env.action_space
+        there = facts.observation_space, facts.action_space
         Teacher(config.source, [0], *there, torch.device("cpu")).get_policy()
 
     @classmethod

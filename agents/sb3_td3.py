@@ -8,6 +8,7 @@ import numpy as np
 
 from rlbench.agents.td3 import TD3Config
 from rlbench.errors import UserError
+from rlbench.learning.environments.facts import EnvFacts
 from rlbench.peers.sb3.agent import Peer
 from rlbench.peers.sb3.config import defaults_of
 from rlbench.peers.sb3.off_policy import ContinuousOffPolicyPeer, ContinuousPeerConfig
@@ -36,8 +37,8 @@ class SB3TD3(ContinuousOffPolicyPeer, Peer):
         return {**super().arguments(config, n_envs), **{n: getattr(config, n) for n in names}}
 
     @classmethod
-    def check_env(cls, env: Any, config: Any, n_envs: int) -> None:
-        super().check_env(env, config, n_envs)
-        action = env.action_space  # its noise is of the action's dtype and shape
+    def check_env(cls, facts: EnvFacts, config: Any, n_envs: int) -> None:
+        super().check_env(facts, config, n_envs)
+        action = facts.action_space  # its noise is of the action's dtype and shape
         if not np.issubdtype(action.dtype, np.floating) or action.shape == ():
             raise UserError(f"{cls.name()} needs actions that are arrays of floats, not {action}")

@@ -23,7 +23,7 @@ from rlbench.learning.agent import Agent
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
 from rlbench.learning.data.step_window import StepWindow
-from rlbench.learning.environments.batched_lanes import is_data
+from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.equations import losses
@@ -88,11 +88,13 @@ class Supervised(Agent):
         self.predicts_labels = c.feedback == "bandit"
         steps, self.weights = 1, None
         if self.make_env is not None:
-            images = self.make_env().unwrapped.batch([0], 1)
-            steps, labels = images.steps, images.labels[images.pool]
+            data = self.env_facts.data
+            assert data is not None  # see check_env
+            steps = data.image_steps
             if c.class_weight == "balanced":
-                counts = np.bincount(labels, minlength=self.n_classes)
-                share = len(labels) / (self.n_classes * np.maximum(counts, 1))
+                counts = np.zeros(self.n_classes, np.int64)
+                counts[: len(data.label_counts)] = data.label_counts
+                share = counts.sum() / (self.n_classes * np.maximum(counts, 1))
                 self.weights = torch.from_numpy(share.astype(np.float32)).to(self.device)
         # With a memory it learns from whole images, each from an empty memory on.
         self.window = StepWindow(steps if self.q.state_size else 1)
@@ -109,9 +111,9 @@ class Supervised(Agent):
         return config.batch_size
 
     @classmethod
-    def check_env(cls, env: Any, config: Any, n_envs: int) -> None:
-        super().check_env(env, config, n_envs)
-        if not is_data(env):
+    def check_env(cls, facts: EnvFacts, config: Any, n_envs: int) -> None:
+        super().check_env(facts, config, n_envs)
+        if facts.data is None:
             raise UserError(
                 f"{cls.name()} needs labels: an environment on image data, such as "
                 "rlbench/Classify-Digits-v0. In others `clone` learns from a trained agent"

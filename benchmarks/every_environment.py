@@ -85,7 +85,7 @@ def environments() -> list[str]:
 
 def kind_of(env: str) -> tuple[str, bool]:
     """The class of its action space, empty where it cannot be made; whether it is image data."""
-    from rlbench.learning.environments.batched_lanes import is_data
+    from rlbench.learning.environments.facts import is_data
 
     try:
         with warnings.catch_warnings():

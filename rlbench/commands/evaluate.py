@@ -18,9 +18,8 @@ from rlbench.experiments.planning import trust_flag
 from rlbench.experiments.preflight import run_metadata
 from rlbench.experiments.run import Run
 from rlbench.experiments.suite_cells import command_again
-from rlbench.learning.environments.batched_lanes import is_data
 from rlbench.learning.environments.lanes import MakeEnv
-from rlbench.learning.environments.make import env_factory
+from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.evaluation.episode_limit import StepLimit
 from rlbench.learning.evaluation.episodes import evaluate as play
 from rlbench.learning.evaluation.image_sweep import sweep_split
@@ -67,7 +66,8 @@ def evaluate(
     configure_process()
     folder = RunFolder(run_folder.find_run(name, out))
     run = Run.from_json(folder.read(), ())
-    make = env_factory(run.env, {**run.env_kwargs, **(overrides or {})})
+    make = EnvSource(run.env, {**run.env_kwargs, **overrides}) if overrides else run.source
+    images = make.facts.data is not None
     if run_metadata(run)["data"] != folder.read().get("data"):
         raise UserError(f"{folder.path} was made with other images than are there now")
     agents = [part.agent for part in folder.parts() if part.agent.exists()]
@@ -102,12 +102,13 @@ def evaluate(
                 console.print(f"stochastic: {how}", highlight=False)
         again = (
             _repeat_sweep(policy, make, run.limit(), final)
-            if is_data(make())
+            if images
             else _repeat_episodes(policy, make, episodes or run.final_episodes, run, final)
         )
         for seed in again:
             console.print(seed.line, highlight=False)
             repeats.append(seed)
+    make.close()
     if overrides is not None or stochastic:
         from rlbench.reporting.statistics.reference_scores import ACCURACY_BOUNDS, bounds_of
 

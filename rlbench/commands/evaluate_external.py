@@ -10,9 +10,7 @@ from rlbench.common.number_format import mean_text
 from rlbench.common.plain_text import plain_text
 from rlbench.errors import UserError
 from rlbench.experiments.planning import full_id
-from rlbench.learning.environments.batched_lanes import is_data
-from rlbench.learning.environments.calls import EnvCalls
-from rlbench.learning.environments.make import env_factory
+from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.evaluation.episode_limit import StepLimit
 from rlbench.learning.evaluation.episodes import Score, evaluate
@@ -35,20 +33,19 @@ def score(
     """
     configure_process()
     env = full_id(env)
-    make = env_factory(env)
-    env_object = make()
-    spec, images = ObsSpec(env_object.observation_space, exact=True), is_data(env_object)
-    actions = env_object.action_space
-    EnvCalls.close(env_object)
-    if images:
+    make = EnvSource(env)
+    facts = make.facts
+    if facts.data is not None:
         raise UserError(f"--agent plays episodes, and {env} is about images")
-    policy = ExternalPolicy((0,), spec, [find(name)], action_space=actions)
+    spec = ObsSpec(facts.observation_space, exact=True)
+    policy = ExternalPolicy((0,), spec, [find(name)], action_space=facts.action_space)
     policy.deterministic = deterministic
     try:
         limit, count = StepLimit(max_steps), episodes or FINAL_EPISODES
         results = guarded(lambda: list(evaluate(policy, make, "final", count, limit)))
     except UserCodeError as fault:
         raise UserError(f"{name} fails on {env}: {fault.reason()}") from None
+    make.close()
     scores = [each for each in results if isinstance(each, Score)]
     print_line = functools.partial(new_console().print, soft_wrap=True, highlight=False)
     if errors := [each.error for each in scores if each.error]:

@@ -29,10 +29,10 @@ def baseline_of(run: Run) -> Run:
     """Plan the floor of a run."""
     most = run.eval_max_steps
     if most is None:
-        most = baseline_limit(run.env, run.env_kwargs, run.total_timesteps)
+        most = baseline_limit(run.source, run.total_timesteps)
     return plan(
         FLOOR, run.env, SEEDS, env_kwargs=run.env_kwargs, final_episodes=run.final_episodes,
-        eval_max_steps=most, device="cpu",
+        eval_max_steps=most, device="cpu", source=run.source,
     )  # fmt: skip
 
 

@@ -39,6 +39,8 @@ def train(
     news, results = new_console(stderr=True), new_console(quiet=quiet)
     summary = preflight(run, play=jobs < 2)
     jobs = jobs or usual_jobs(run, out)
+    if jobs > 1:
+        run.source.close()  # others make their own
     todo = schedule(run, out, jobs, again)
     folder = run.folder(out)
     stop.on_exit = f"go on with: rlbench resume {folder.path}{trust_flag(run)}"

@@ -14,7 +14,6 @@ from rlbench.errors import UserError
 from rlbench.execution.jobs import Job, Progress, Stopped
 from rlbench.execution.stopping import StopSignal
 from rlbench.learning import checkpoint
-from rlbench.learning.environments.make import env_factory
 from rlbench.learning.evaluation.episodes import LANES
 from rlbench.learning.evaluation.test_artifacts import gallery
 from rlbench.learning.training.schedule import TrainingSchedule, overflow_allowed
@@ -55,7 +54,7 @@ class PartWorker:
         run = job.run
         cls = registry.agent_class(run.agent)
         self.agent = cls(
-            env_factory(run.env, run.env_kwargs),
+            run.source,
             seeds=job.seeds,
             n_envs=run.n_envs,
             device=run.device,

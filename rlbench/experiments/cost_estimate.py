@@ -100,15 +100,12 @@ def usual_jobs(run: Run, out: Path) -> int:
 @same_folder()
 def memory(run: Run) -> int:
     """Estimate the bytes of all seeds of a run, without Python and its libraries."""
-    from rlbench.learning.environments.calls import EnvCalls
-    from rlbench.learning.environments.make import env_factory
     from rlbench.learning.environments.spaces import ObsSpec
 
-    env = env_factory(run.env, run.env_kwargs)()
-    spec = ObsSpec.of(env.observation_space, run.config)
+    facts = run.source.facts
+    spec = ObsSpec.of(facts.observation_space, run.config)
     agent = registry.agent_class(run.agent)
-    parts = agent.estimate_bytes(run.config, spec, env.action_space, len(run.seeds), run.n_envs)
-    EnvCalls.close(env)
+    parts = agent.estimate_bytes(run.config, spec, facts.action_space, len(run.seeds), run.n_envs)
     return sum(parts.values())
 
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from rlbench import registry
 from rlbench.config import Config, read_seeds
+from rlbench.envs.data import splits
 from rlbench.errors import UserError
+from rlbench.experiments.run import Run
+from rlbench.learning import named_objects
+from rlbench.learning.environments.make import full_name
+from rlbench.learning.environments.source import EnvSource
+from rlbench.learning.evaluation.episode_limit import StepLimit
 from rlbench.protocol import (
     default_eval_freq,
     default_eval_max_steps,
@@ -19,18 +25,6 @@ from rlbench.user_code.working_directory import same_folder
 
 if TYPE_CHECKING:
     from rlbench.learning.agent import Agent
-    from rlbench.learning.evaluation.episode_limit import StepLimit
-from typing import TYPE_CHECKING
-
-from rlbench.envs.data import splits
-from rlbench.experiments.run import Run
-from rlbench.learning import named_objects
-from rlbench.learning.environments.batched_lanes import is_data
-from rlbench.learning.environments.make import env_factory
-from rlbench.learning.evaluation.episode_limit import StepLimit
-
-if TYPE_CHECKING:
-    pass
 
 
 def plan(
@@ -44,11 +38,13 @@ def plan(
     total_timesteps: int | None = None,
     epochs: float | None = None,
     n_envs: int | None = None,
+    source: EnvSource | None = None,
     **others: Any,
 ) -> Run:
     """A run from what a person says: preset under parameters, defaults under the preset.
 
-    Wrappers become a part of the environment's name, in their order.
+    Wrappers become a part of the environment's name, in their order. The environment is made once,
+    as soon as something of it is needed: see `Run.source`. With `source` it was made already.
 
     Raises:
         UserError: an unknown agent or parameter, or a value that is none.
@@ -63,6 +59,7 @@ def plan(
         given["source"] = _tidy(str(given["source"]))
     if others.get("env_kwargs"):
         others["env_kwargs"] = _known_kwargs(env, others["env_kwargs"])
+    source = source or EnvSource(env, others.get("env_kwargs"))
     tuned, cannot = cls.adapted(tuned, given)
     steps, envs = tuned.pop("n_timesteps", None), tuned.pop("n_envs", None)
     passes = tuned.pop("epochs", None)
@@ -81,11 +78,11 @@ def plan(
     if total is None and epochs is None:
         total, epochs = steps, passes
     if total is None:
-        total = _usual_steps(cls, config, env, others.get("env_kwargs"), epochs)
+        total = _usual_steps(cls, config, source, epochs)
     if others.get("eval_freq") == default_eval_freq(total):
         others["eval_freq"] = None  # the default, said aloud
     most = others.get("eval_max_steps")
-    if most is not None and most == usual_limit(env, others.get("env_kwargs"), total):
+    if most is not None and most == usual_limit(source, total):
         others["eval_max_steps"] = None  # again
     return Run(
         agent=agent,
@@ -97,6 +94,7 @@ def plan(
         variant=" ".join(said),
         preset=name if tuned else None,
         cannot=cannot,
+        source=source,
         **others,
     )
 
@@ -123,58 +121,42 @@ def _known_kwargs(env: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 @same_folder()
-def _usual_steps(
-    cls: type[Agent],
-    config: Config,
-    env: str,
-    env_kwargs: dict[str, Any] | None,
-    epochs: float | None,
-) -> int:
-    """The agent's usual budget, or so many passes over the training images."""
-    from rlbench.learning.environments.make import env_factory
-
-    made = env_factory(env, env_kwargs)()
+def _usual_steps(cls: type[Agent], config: Config, source: EnvSource, epochs: float | None) -> int:
+    """Return the agent's usual budget, or so many passes over the training images."""
+    facts = source.facts
     if epochs is None:
-        return cls.usual_steps(config, made)
+        return cls.usual_steps(config, facts)
     if not math.isfinite(epochs):
         raise UserError(f"--epochs must be a finite number, got {epochs}")
-    if not is_data(made):
-        raise UserError(f"--epochs counts passes over image data and {env} has none: give -n STEPS")
-    return round(epochs * made.unwrapped.pass_steps)
+    if facts.data is None:
+        raise UserError(
+            f"--epochs counts passes over image data and {source.env} has none: give -n STEPS"
+        )
+    return round(epochs * facts.data.pass_steps)
 
 
 @same_folder()
-def baseline_limit(env: str, env_kwargs: dict[str, Any], total_timesteps: int | None) -> int | None:
-    """Steps after which evaluation cuts an episode of the random agent, so that its score can be
-    compared with those of runs of this length.
+def baseline_limit(source: EnvSource, total_timesteps: int | None) -> int | None:
+    """Return the steps after which evaluation cuts an episode of the random agent.
 
-    None where the environment has a limit of its own, which is the same for all.
+    They are those of runs of this length, so that scores can be compared; None where the
+    environment has a limit of its own, which is the same for all.
     """
-    from rlbench.learning.environments.calls import EnvCalls
-    from rlbench.learning.evaluation.episode_limit import own_limit
-
-    made = env_factory(env, env_kwargs)()
-    own = own_limit(made)
-    EnvCalls.close(made)
+    own = source.facts.own_limit
     return default_eval_max_steps(total_timesteps or 0) if own is None else None
 
 
 @same_folder()
-def usual_limit(env: str, env_kwargs: dict[str, Any] | None, total_timesteps: int) -> int:
-    """Steps after which evaluation cuts an episode where nobody says it."""
-    from rlbench.learning.environments.calls import EnvCalls
-
-    made = env_factory(env, env_kwargs)()
-    steps = StepLimit(None, default_eval_max_steps(total_timesteps)).of(made)
-    EnvCalls.close(made)
-    return steps
+def usual_limit(source: EnvSource, total_timesteps: int) -> int:
+    """Return the steps after which evaluation cuts an episode where nobody says it."""
+    facts = source.facts
+    limit = StepLimit(None, default_eval_max_steps(total_timesteps))
+    return limit.steps(facts.time_limit, facts.registered_limit)
 
 
 def full_id(env: str) -> str:
     """`CartPole-v1` for `CartPole`, `mine:Foo-v1` for `mine:Foo`: the version is part of the name.
     Wrappers stay behind it."""
-    from rlbench.learning.environments.make import full_name
-
     return full_name(env)
 
 

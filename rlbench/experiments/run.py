@@ -19,6 +19,7 @@ from rlbench.protocol import (
 from rlbench.storage.run_folder import RunFolder, env_folder
 
 if TYPE_CHECKING:
+    from rlbench.learning.environments.source import EnvSource
     from rlbench.learning.evaluation.episode_limit import StepLimit
 
 
@@ -44,6 +45,16 @@ class Run:
     variant: str = ""
     preset: str | None = None
     cannot: dict[str, Any] = field(default_factory=dict)  # preset settings that the agent lacks
+    # Of the environments, looked at once for all who plan and compute in this process.
+    source: EnvSource = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        """Make a source of environments, unless there is one for this environment."""
+        from rlbench.learning.environments.source import EnvSource
+
+        known = self.source and (self.source.env, self.source.kwargs)
+        if known != (self.env, self.env_kwargs):
+            object.__setattr__(self, "source", EnvSource(self.env, self.env_kwargs))
 
     def identity(self) -> dict[str, Any]:
         """Return what determines results: non-default fields and the agent's version."""
@@ -71,6 +82,11 @@ class Run:
         from rlbench.learning.evaluation.episode_limit import StepLimit
 
         return StepLimit(self.eval_max_steps, default_eval_max_steps(self.total_timesteps))
+
+    def evaluation_steps(self) -> int:
+        """Return the steps after which evaluation cuts an episode."""
+        facts = self.source.facts
+        return self.limit().steps(facts.time_limit, facts.registered_limit)
 
     def folder(self, out: Path) -> RunFolder:
         return RunFolder(out / env_folder(self.env) / f"{self.agent}-{digest(self.identity())}")

@@ -18,6 +18,7 @@ from rlbench.experiments.planning import baseline_limit, plain, plan
 from rlbench.experiments.preflight import preflight, run_metadata
 from rlbench.experiments.run import FLOOR, Run
 from rlbench.experiments.suite import Env, Suite
+from rlbench.learning.environments.source import EnvSource
 from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES
 from rlbench.storage.run_folder import RunFolder, seed_ranges
 
@@ -109,8 +110,10 @@ def _cell(
         if agent == FLOOR:  # the same settings as the baseline of `rlbench run`
             evaluation: dict[str, Any] = {"eval_max_steps": suite.eval_max_steps}
             if suite.eval_max_steps is None:
-                limit = partial(baseline_limit, "+".join([env.id, *env.wraps]), kwargs, env.steps)
-                evaluation = {"eval_max_steps": patience(limit)}
+                source = EnvSource("+".join([env.id, *env.wraps]), kwargs)
+                limit = patience(partial(baseline_limit, source, env.steps))
+                source.close()
+                evaluation = {"eval_max_steps": limit}
         else:
             evaluation = {
                 "eval_freq": suite.eval_freq,
@@ -152,8 +155,11 @@ def _cell(
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    preflight(run, play=False)
-    return run_metadata(run)
+    try:
+        preflight(run, play=False)
+        return run_metadata(run)
+    finally:
+        run.source.close()
 
 
 def command_again(run: Run) -> str:

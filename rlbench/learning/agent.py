@@ -12,7 +12,6 @@ from rlbench.config import HABITS, whole
 from rlbench.errors import UserError
 from rlbench.learning import serialization
 from rlbench.learning.core.agent_core import AgentCore
-from rlbench.learning.environments.calls import EnvCalls
 from rlbench.learning.environments.trial import try_environment
 from rlbench.learning.networks.encoders import reads
 from rlbench.learning.training import progress_bar as bars
@@ -201,8 +200,7 @@ def _try_environment(agent: Agent) -> None:
     """Log what a trial of the environment shows, before the first training."""
     if agent.make_env is None or agent.tried:
         return
-    agent.tried, env = True, agent.make_env()
+    agent.tried = True
     normalised = getattr(agent.config, "normalize_obs", False)
-    for note in try_environment(env, agent.make_env, reads(agent.config), normalised):
+    for note in try_environment(agent.make_env, reads(agent.config), normalised):
         _LOG.warning("%s", note)
-    EnvCalls.close(env)

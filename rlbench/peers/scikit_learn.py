@@ -22,8 +22,7 @@ from rlbench.errors import UserError
 from rlbench.learning.agent import Agent
 from rlbench.learning.core.agent_core import Metrics
 from rlbench.learning.data.preprocessing import Carry
-from rlbench.learning.environments.batched_lanes import is_data
-from rlbench.learning.environments.calls import EnvCalls
+from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.hardware import memory_budget
@@ -81,9 +80,9 @@ class ClassicalLearner(Agent):
     def build(self) -> None:
         most = 0  # loaded without an environment: no further images
         if self.make_env is not None:
-            env = self.make_env()
-            most = env.unwrapped.pass_steps
-            EnvCalls.close(env)
+            data = self.env_facts.data
+            assert data is not None  # see check_env
+            most = data.pass_steps
             self._check_images(most)
         self.album = ImageCollector(most)
         self.models: dict[int, tuple[int, Any]] = {}  # by row, with how many images it is fitted to
@@ -105,15 +104,14 @@ class ClassicalLearner(Agent):
         return {}  # see `_check_images`
 
     @classmethod
-    def usual_steps(cls, config: Any, env: Any) -> int:
-        return env.unwrapped.pass_steps if is_data(env) else super().usual_steps(config, env)
+    def usual_steps(cls, config: Any, facts: EnvFacts) -> int:
+        return facts.data.pass_steps if facts.data else super().usual_steps(config, facts)
 
     @classmethod
-    def check_env(cls, env: Any, config: Any, n_envs: int) -> None:
-        super().check_env(env, config, n_envs)
-        whole = isinstance(env.observation_space, spaces.Box) and is_data(env)
-        data: Any = env.unwrapped
-        if not whole or data.pass_steps > len(data.data.splits["train"].labels):
+    def check_env(cls, facts: EnvFacts, config: Any, n_envs: int) -> None:
+        super().check_env(facts, config, n_envs)
+        data = facts.data if isinstance(facts.observation_space, spaces.Box) else None
+        if data is None or data.pass_steps > data.sizes["train"]:
             raise UserError(
                 f"{cls.name()} needs a whole image and its label in every step: Classify, Stream "
                 "or Imbalanced, such as rlbench/Classify-Digits-v0"

@@ -145,8 +145,8 @@ def test_other_whole_images(env: str) -> None:
     """Of Imbalanced a pass is shorter, and its labels are two."""
     name = f"rlbench/{env}-v0"
     agent, rows = train(KNN, 2, 2000, env=name)
-    made = agent.make_env()
-    assert agent.samples == KNN.usual_steps(agent.config, made) == made.unwrapped.pass_steps
+    usual = KNN.usual_steps(agent.config, agent.env_facts)
+    assert agent.samples == usual == agent.make_env().unwrapped.pass_steps
     assert scores(rows)[-1].accuracy > 0.95
     assert (agent.samples < PASS) == ("Imbalanced" in env)
     assert set(agent.album.of(0)[1]) == (set(range(2)) if "Imbalanced" in env else set(range(10)))

@@ -21,7 +21,7 @@ from rlbench.errors import UserError
 from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms import teacher as teacher_module
 from rlbench.learning.data.preprocessing import Carry
-from rlbench.learning.environments.make import env_factory
+from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.policies.policy import Policy
 from rlbench.learning.training.schedule import TrainingSchedule
@@ -228,7 +228,7 @@ def test_other_sources_are_refused(save: Save) -> None:
         if source:
             config = CloneConfig.build("clone", {"source": source})
             with pytest.raises(UserError, match=said):
-                Clone.check_start(config, env_factory(env)())
+                Clone.check_start(config, EnvSource(env).facts)
 
     dqn = save(make(DQN, World))
     refused("nowhere.npz", r"nowhere\.npz does not exist")

@@ -19,7 +19,8 @@ from rlbench import registry
 from rlbench.cli import main
 from rlbench.errors import UserError
 from rlbench.experiments.preflight import able
-from rlbench.learning.environments.make import env_factory
+from rlbench.learning.environments.facts import EnvFacts
+from rlbench.learning.environments.source import EnvSource
 
 
 def messages() -> Iterator[str]:
@@ -80,7 +81,7 @@ ACTIONS = {
 def test_agents_that_can_are_built(kind: str) -> None:
     """Each that is named takes the environment; of those that are not, none does."""
     env = type("Other", (World,), {"action_space": ACTIONS[kind]})
-    named = able(env())
+    named = able(EnvFacts.of(env()))
     assert "random" in named
     assert ("knn" in named, "supervised" in named) == (False, False)
     for name in registry.agents():
@@ -93,7 +94,7 @@ def test_agents_that_can_are_built(kind: str) -> None:
 
 
 def test_data_agents_are_named_on_images() -> None:
-    named = able(env_factory("rlbench/Classify-Digits-v0")())
+    named = able(EnvSource("rlbench/Classify-Digits-v0").facts)
     assert {"knn", "supervised", "dqn"} <= set(named)
     assert "sac" not in named
 

@@ -12,6 +12,7 @@ from gymnasium import spaces
 
 from rlbench import registry
 from rlbench.errors import UserError
+from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.training.schedule import TrainingSchedule
 from rlbench.rows import SeedEnded
 
@@ -82,7 +83,7 @@ def outcome(name: str, seen: spaces.Space[Any], acts: spaces.Space[Any]) -> str:
     config = cls.Config.build(name, SHORT[name])
     refusal = ""
     try:
-        cls.check_env(make(), config, 2)
+        cls.check_env(EnvFacts.of(make()), config, 2)
         agent = cls(make, config=config, n_envs=2, device="cpu")
     except UserError as error:
         refusal = str(error)

@@ -6,7 +6,7 @@ A subclass of `Agent` fills in `build`, `act`, `observe`, `network`, `policy_ove
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,9 @@ from rlbench.learning.core.constructor import constructor
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import ObservationPipeline
 from rlbench.learning.environments.batched_lanes import BatchedLanes, lanes_for
-from rlbench.learning.environments.calls import EnvCalls
+from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.lanes import EnvLanes, Step
-from rlbench.learning.environments.make import env_factory, first, name_of
+from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.networks.layers import Generators
 from rlbench.learning.networks.stack import StackedParameters
@@ -101,15 +101,12 @@ class AgentCore(Capabilities):
         self.config = config
         self.n_envs = self.usual_envs(config) if n_envs is None else whole("n_envs", n_envs, 1)
         self.verbose = whole("verbose", int(verbose) if isinstance(verbose, bool) else verbose)
-        self.make_env: Callable[[], Any] | None = None
+        self.make_env: EnvSource | None = None
         self.env_name = ""
         if env is not None:
-            self.make_env = env_factory(env)
-            probe = first(self.make_env)
-            observation_space, action_space = probe.observation_space, probe.action_space
-            self.check_env(probe, self.config, self.n_envs)
-            self.env_name = name_of(env, probe)
-            EnvCalls.close(probe)
+            self._use(env)
+            facts = self.env_facts
+            observation_space, action_space = facts.observation_space, facts.action_space
         if observation_space is None or action_space is None:
             raise UserError(f"{type(self).__name__} needs an environment, e.g. 'CartPole-v1'")
         self.observation_space, self.action_space = observation_space, action_space
@@ -212,18 +209,31 @@ class AgentCore(Capabilities):
 
     def set_env(self, env: Any) -> None:
         """Train in another environment with the same spaces from the next `learn` on."""
-        make = env_factory(env)
-        probe = first(make)
+        source = EnvSource.of(env)
         for name in ("observation_space", "action_space"):
-            if getattr(probe, name) != getattr(self, name):
+            if getattr(source.facts, name) != getattr(self, name):
                 raise UserError(
                     f"this agent has {name} {getattr(self, name)}, the environment "
-                    f"{getattr(probe, name)}"
+                    f"{getattr(source.facts, name)}"
                 )
-        self.check_env(probe, self.config, self.n_envs)
-        self.env_name = name_of(env, probe)
-        EnvCalls.close(probe)
-        self.make_env = make
+        self._use(source)
+        if source is not env:
+            source.close()
+
+    def _use(self, env: Any) -> None:
+        """Take environments from here on, if the agent can handle them."""
+        source = EnvSource.of(env)
+        self.check_env(source.facts, self.config, self.n_envs)
+        self.make_env, self.env_name = source, source.name
+        if source is not env:
+            source.close()
+
+    @property
+    def env_facts(self) -> EnvFacts:
+        """What the environment is like that it trains in."""
+        if self.make_env is None:
+            raise UserError("this agent was loaded without an environment: pass env= to load")
+        return self.make_env.facts
 
     def set_horizon(self, total_timesteps: int) -> None:
         """Set the horizon that schedules run over (env steps per seed), and count from 0."""

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from rlbench.config import LARGEST_SEED
 from rlbench.config import Config as BaseConfig
 from rlbench.errors import UserError
-from rlbench.learning.environments.batched_lanes import is_data
+from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.spaces import ObsSpec, check_readable
 from rlbench.learning.evaluation.episodes import LANES
 from rlbench.learning.hardware import memory_budget
@@ -90,18 +90,19 @@ class Capabilities:
         return cls.default_envs
 
     @classmethod
-    def usual_steps(cls, config: Any, env: Any) -> int:
+    def usual_steps(cls, config: Any, facts: EnvFacts) -> int:
         """Env steps per seed where nobody says how many: ten passes over image data."""
-        passes = 10 if is_data(env) and cls.default_timesteps else 0
-        return passes * env.unwrapped.pass_steps if passes else cls.default_timesteps
+        if facts.data is None or not cls.default_timesteps:
+            return cls.default_timesteps
+        return 10 * facts.data.pass_steps
 
     @classmethod
-    def check_env(cls, env: Any, config: Any, n_envs: int) -> None:
+    def check_env(cls, facts: EnvFacts, config: Any, n_envs: int) -> None:
         """Refuse an environment that the agent cannot handle, before anything is built."""
-        cls.check_spaces(env.observation_space, env.action_space)
+        cls.check_spaces(facts.observation_space, facts.action_space)
 
     @classmethod
-    def check_start(cls, config: Any, env: Any) -> None:
+    def check_start(cls, config: Any, facts: EnvFacts) -> None:
         """Refuse what training could not begin with, before anything is written."""
 
     @classmethod

@@ -16,7 +16,8 @@ from gymnasium import spaces
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 
 from rlbench.errors import UserError
-from rlbench.learning.environments.calls import BAD_OBSERVATION, EnvCalls, bad_lanes
+from rlbench.learning.environments.calls import BAD_OBSERVATION, bad_lanes
+from rlbench.learning.environments.facts import is_data
 from rlbench.learning.environments.image_metrics import ImageMetrics
 from rlbench.learning.environments.lanes import (
     EnvLanes,
@@ -31,11 +32,6 @@ from rlbench.learning.rng import lane_seed
 from rlbench.user_code.calls import UserCodeError, guarded
 
 
-def is_data(env: gymnasium.Env[Any, Any]) -> bool:
-    """Return whether the environment is made of images in splits (see `evaluation.image_sweep`)."""
-    return hasattr(env.unwrapped, "use") and hasattr(env.unwrapped, "data")
-
-
 def can_batch(env: gymnasium.Env[Any, Any]) -> bool:
     """Return whether the batched form is equivalent: no wrapper around it changes anything."""
     while isinstance(env, OrderEnforcing | PassiveEnvChecker):
@@ -43,9 +39,9 @@ def can_batch(env: gymnasium.Env[Any, Any]) -> bool:
     return env is env.unwrapped and hasattr(env, "batch")
 
 
-def check_split(env: gymnasium.Env[Any, Any]) -> None:
+def check_split(split: str) -> None:
     """Reject training on validation or test images."""
-    if is_data(env) and getattr(env.unwrapped, "split", "train") != "train":
+    if split != "train":
         raise UserError(
             "training is on the training images: leave out split= (the others are for evaluation)"
         )
@@ -56,12 +52,12 @@ def lanes_for(
 ) -> EnvLanes | BatchedLanes:
     """Make the lanes of training environments, batched if possible."""
     env = make()
-    check_split(env)
+    if is_data(env):
+        check_split(getattr(env.unwrapped, "split", "train"))
     if can_batch(env):
         return BatchedLanes(env.unwrapped, seeds, n_envs)
-    kind = CountedLanes if is_data(env) else EnvLanes
-    EnvCalls.close(env)
-    return kind(make, seeds, n_envs, spec)
+    kind, unused = CountedLanes if is_data(env) else EnvLanes, [env]
+    return kind(lambda: unused.pop() if unused else make(), seeds, n_envs, spec)
 
 
 def flattened(obs: Any, space: spaces.Space[Any]) -> np.ndarray:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+
+
+def streams_state() -> tuple[Any, ...]:
+    """Return the state of the global generators, to be compared."""
+    numbers: Any = np.random.get_state()  # noqa: NPY002
+    torch_state = torch.random.get_rng_state().numpy().tobytes()
+    return random.getstate(), numbers[1].tobytes(), numbers[2:], torch_state
 
 
 @contextmanager

@@ -9,9 +9,10 @@ import importlib
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from rlbench.errors import UserError, nearest
@@ -25,8 +26,27 @@ _LOG = logging.getLogger("rlbench")
 _EXTRAS = {"box2d": "box2d", "opencv": "atari", "mujoco": "mujoco"}
 
 
+class MadeOnce(NamedTuple):
+    """A function that makes environments, and the first that it made."""
+
+    make: Callable[[], Any]
+    env: Any
+    registration: EnvSpec | None = None  # by which Gymnasium makes it, under any wrappers
+    same_rewards: bool = True  # no wrapper of the user's is around it
+
+
 def env_factory(env: Any, kwargs: dict[str, Any] | None = None) -> Callable[[], Any]:
-    """Return a function that makes a new environment.
+    """Return a function that makes a new environment; see `make_once` for what `env` may be."""
+    if not isinstance(env, str):
+        return _called_factory(env, kwargs)
+    made = make_once(env, kwargs)
+    with contextlib.suppress(Exception):
+        constructed(made.env.close)
+    return made.make
+
+
+def make_once(env: Any, kwargs: dict[str, Any] | None = None) -> MadeOnce:
+    """Make one environment, and return it with the function that makes more.
 
     `env`: a registered Gymnasium id, `package.module:EnvId` (the module registers it),
     `package.module:Class` (or a function), a function, or an environment to be copied. Wrappers
@@ -36,28 +56,33 @@ def env_factory(env: Any, kwargs: dict[str, Any] | None = None) -> Callable[[], 
     Raises:
         UserError: There is no such environment, or it cannot be made.
     """
+    if not isinstance(env, str):
+        make = _called_factory(env, kwargs)
+        return MadeOnce(make, first(make))
+    name, *wraps = split(env)
+    maker, registration = _maker(name)
+    make = functools.partial(constructed, maker, **(kwargs or {}))
+    layers = [wrapper_specs.layer(wrap) for wrap in wraps]
+    made = first(make, f"environment '{name}'")
+    for wrap, layer in zip(wraps, layers, strict=True):
+        made = first(functools.partial(layer, made), f"wrapper '{wrap}'", f"does not fit {name}")
+    same_rewards = all(wrapper_specs.is_own(wrap) for wrap in wraps)
+    every = functools.partial(_wrapped, make, layers) if layers else make
+    return MadeOnce(every, made, registration, same_rewards)
+
+
+def _called_factory(env: Any, kwargs: dict[str, Any] | None) -> Callable[[], Any]:
+    """Return what makes environments, where it is no name."""
     if isinstance(env, gymnasium.Env):
         return functools.partial(_copied, env)
     if hasattr(env, "num_envs"):
         raise UserError(_vector(env))
     if callable(env):
         return functools.partial(constructed, env, **(kwargs or {}))
-    if not isinstance(env, str):
-        raise UserError(
-            "env must be the id of an environment, a function that makes one, or an environment, "
-            f"not {type(env).__name__}"
-        )
-    name, *wraps = split(env)
-    make = functools.partial(constructed, _maker(name), **(kwargs or {}))
-    layers = [wrapper_specs.layer(wrap) for wrap in wraps]
-    sample = first(make, f"environment '{name}'")
-    for wrap, layer in zip(wraps, layers, strict=True):
-        sample = first(
-            functools.partial(layer, sample), f"wrapper '{wrap}'", f"does not fit {name}"
-        )
-    with contextlib.suppress(Exception):
-        constructed(sample.close)
-    return functools.partial(_wrapped, make, layers) if layers else make
+    raise UserError(
+        "env must be the id of an environment, a function that makes one, or an environment, "
+        f"not {type(env).__name__}"
+    )
 
 
 def first(make: Callable[[], Any], what: str = "", trouble: str = "cannot be made") -> Any:
@@ -186,12 +211,13 @@ def name_of(env: Any, sample: Any) -> str:
 _MAKE_LAYERS = (TimeLimit, OrderEnforcing, PassiveEnvChecker)
 
 
-def _maker(name: str) -> Callable[..., Any]:
+def _maker(name: str) -> tuple[Callable[..., Any], EnvSpec | None]:
+    """Return what makes an environment of this name, and its registration if it has one."""
     module, colon, attribute = name.partition(":")
     if colon:
         thing = _import(module, attribute, f"environment '{name}'")
         if callable(thing):
-            return thing
+            return thing, None
     gym_id = attribute or name
     full_id = registered(gym_id)
     atari = sys.modules.get("ale_py")
@@ -204,7 +230,8 @@ def _maker(name: str) -> Callable[..., Any]:
         )
     if atari:  # each game prints a banner on stderr otherwise
         atari.ALEInterface.setLoggerMode(atari.LoggerMode.Error)
-    return functools.partial(gymnasium.make, full_id, disable_env_checker=True)
+    make = functools.partial(gymnasium.make, full_id, disable_env_checker=True)
+    return make, gymnasium.registry[full_id]
 
 
 def _wrapped(make: Callable[[], Any], layers: Sequence[Callable[[Any], Any]]) -> Any:

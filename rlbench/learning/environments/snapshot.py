@@ -35,9 +35,9 @@ def _copy(value: Any, visited: set[int]) -> Any:
     kind = type(value)
     if kind in _SCALARS or isinstance(value, np.generic):
         return value
-    if id(_owner(value)) in visited and not (isinstance(value, tuple) and not value):
+    if id(owner(value)) in visited and not (isinstance(value, tuple) and not value):
         raise _Opaque
-    visited.add(id(_owner(value)))
+    visited.add(id(owner(value)))
     if kind is np.ndarray and not value.dtype.hasobject:
         return value.copy()
     if isinstance(value, np.random.Generator):
@@ -49,7 +49,7 @@ def _copy(value: Any, visited: set[int]) -> Any:
     raise _Opaque
 
 
-def _owner(value: Any) -> Any:
+def owner(value: Any) -> Any:
     """Return the object that owns an array's memory, or the value itself if it is no array."""
     while isinstance(value, np.ndarray) and value.base is not None:
         value = value.base
@@ -58,16 +58,18 @@ def _owner(value: Any) -> Any:
 
 def _fixed(value: Any, layers: list[Any]) -> bool:
     """Return whether a value is equal in a new environment: unused spaces, spec, functions, env."""
+    if type(value) in _SCALARS:  # most are
+        return False
     if isinstance(value, gymnasium.Space):
         return value._np_random is None
     if isinstance(value, gymnasium.Env) or inspect.ismethod(value):
-        owner = getattr(value, "__self__", value)
-        return any(owner is layer for layer in layers)
+        bound = getattr(value, "__self__", value)
+        return any(bound is layer for layer in layers)
     stateless = inspect.isroutine(value) and not getattr(value, "__closure__", None)
     return isinstance(value, EnvSpec | type) or stateless
 
 
-def _paste(snapshot: Any, current: Any) -> Any:
+def paste(snapshot: Any, current: Any) -> Any:
     """Rebuild a value from `_copy`; generators keep their identity and get their state."""
     if isinstance(snapshot, dict):
         if "__generator__" in snapshot:
@@ -77,24 +79,25 @@ def _paste(snapshot: Any, current: Any) -> Any:
             return current
         for kind in (list, tuple, set):
             if (key := f"__{kind.__name__}__") in snapshot:
-                return kind(_paste(v, None) for v in snapshot[key])
+                return kind(paste(v, None) for v in snapshot[key])
         if "__deque__" in snapshot:
             length = getattr(current, "maxlen", None)
-            return collections.deque((_paste(v, None) for v in snapshot["__deque__"]), length)
-        return {k: _paste(v, None) for k, v in snapshot.items()}
+            return collections.deque((paste(v, None) for v in snapshot["__deque__"]), length)
+        return {k: paste(v, None) for k, v in snapshot.items()}
     return snapshot.copy() if isinstance(snapshot, np.ndarray) else snapshot
 
 
-def _layers(env: gymnasium.Env[Any, Any]) -> list[Any]:
-    layers = [env]
-    while isinstance(layers[-1], gymnasium.Wrapper):
-        layers.append(layers[-1].env)
-    return layers
+def layers(env: gymnasium.Env[Any, Any]) -> list[Any]:
+    """Return the environment's wrappers, outermost first, and itself."""
+    held: list[Any] = [env]
+    while isinstance(held[-1], gymnasium.Wrapper):
+        held.append(held[-1].env)
+    return held
 
 
 def capture(env: gymnasium.Env[Any, Any]) -> list[dict[str, Any]] | None:
     """Copy all attributes of the environment and its wrappers, outermost first; None if opaque."""
-    layers, visited = _layers(env), set[int]()
+    held, visited = layers(env), set[int]()
     try:
         return [
             {"__own__": layer.state()}
@@ -102,9 +105,9 @@ def capture(env: gymnasium.Env[Any, Any]) -> list[dict[str, Any]] | None:
             else {
                 name: _copy(value, visited)
                 for name, value in vars(layer).items()
-                if not _fixed(value, layers)
+                if not _fixed(value, held)
             }
-            for layer in layers
+            for layer in held
         ]
     except _Opaque:
         return None
@@ -112,9 +115,9 @@ def capture(env: gymnasium.Env[Any, Any]) -> list[dict[str, Any]] | None:
 
 def reinstate(env: gymnasium.Env[Any, Any], snapshot: list[dict[str, Any]]) -> None:
     """Write a captured state into a new environment of the same kind."""
-    for layer, values in zip(_layers(env), snapshot, strict=True):
+    for layer, values in zip(layers(env), snapshot, strict=True):
         if "__own__" in values:
             layer.restore(values["__own__"])
             continue
         for name, value in values.items():
-            setattr(layer, name, _paste(value, getattr(layer, name, None)))
+            setattr(layer, name, paste(value, getattr(layer, name, None)))

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlbench.learning.environments.batched_lanes import is_data
 from rlbench.learning.environments.calls import BadEnvironment, EnvCalls
+from rlbench.learning.environments.facts import is_data
 from rlbench.learning.environments.global_generators import streams_kept
 from rlbench.learning.environments.lanes import MakeEnv
 from rlbench.learning.environments.observations import bounds, overstepped
+from rlbench.learning.environments.source import give_back
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.user_code.calls import UserCodeError, guarded
 
@@ -41,7 +42,7 @@ class _Seen(NamedTuple):
         return "the same seed and actions gave other " + ("rewards" if same else "observations")
 
 
-def try_environment(env: Any, make: MakeEnv, reads: bool, normalised: bool) -> list[str]:
+def try_environment(make: MakeEnv, reads: bool, normalised: bool) -> list[str]:
     """List warnings after two short episodes in an environment and one in another instance.
 
     `reads`: networks will read the observations, which are `normalised` or not.
@@ -49,19 +50,23 @@ def try_environment(env: Any, make: MakeEnv, reads: bool, normalised: bool) -> l
     Raises:
         UserError: The environment violates Gymnasium's API or its own observation_space.
     """
+    env = make()
     if is_data(env):
+        EnvCalls.close(env)
         return []
     spec = ObsSpec(env.observation_space, exact=True)
-    notes, episodes = [], []
+    notes, episodes, envs = [], [], [env]
     with streams_kept():
         start = time.monotonic()
         try:
-            for each in _episodes(env, make, start):
+            for each in _episodes(envs, make, start):
                 episodes.append(_play(each, spec, start))
+            give_back(make, envs)
         except BadEnvironment as fault:
             raise fault.mistake() from None
-        except UserCodeError:
-            pass  # training or evaluation reports it
+        except UserCodeError:  # training or evaluation reports it
+            for each in envs:
+                EnvCalls.close(each)
     different = [difference for other in episodes[1:] if (difference := episodes[0].differs(other))]
     if different:
         notes.append(f"{different[0]}: results are not reproducible, and lanes may be identical")
@@ -80,15 +85,14 @@ def try_environment(env: Any, make: MakeEnv, reads: bool, normalised: bool) -> l
     return notes
 
 
-def _episodes(env: Any, make: MakeEnv, start: float) -> Iterator[Any]:
-    """Play in the same environment twice, then in another instance."""
-    yield env
+def _episodes(envs: list[Any], make: MakeEnv, start: float) -> Iterator[Any]:
+    """Play in the same environment twice, then in another instance, which joins the first."""
+    yield envs[0]
     if time.monotonic() - start < SLOW:
-        yield env
+        yield envs[0]
     if time.monotonic() - start < SLOW:
-        other = guarded(make)
-        yield other
-        EnvCalls.close(other)
+        envs.append(guarded(make))
+        yield envs[1]
 
 
 def _play(env: Any, spec: ObsSpec, start: float) -> _Seen:

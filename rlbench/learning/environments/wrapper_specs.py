@@ -48,6 +48,13 @@ def names() -> tuple[str, ...]:
     return tuple(registry.wrappers())
 
 
+def is_own(wrap: str) -> bool:
+    """Whether it is one of `rlbench.envs.wrappers`, none of which changes rewards."""
+    from rlbench.envs.wrappers import WRAPPERS
+
+    return wrap.partition(":")[0] in WRAPPERS
+
+
 def layer(wrap: str) -> Callable[[Any], Any]:
     """Return the function that puts a wrapper around an environment.
 

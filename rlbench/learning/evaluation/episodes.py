@@ -12,6 +12,7 @@ from gymnasium import spaces
 
 from rlbench.learning.environments.calls import BAD_ACTION, BAD_OBSERVATION, EnvCalls, bad_lanes
 from rlbench.learning.environments.lanes import MakeEnv
+from rlbench.learning.environments.source import give_back, several
 from rlbench.learning.evaluation.episode_limit import StepLimit
 from rlbench.learning.policies.policy import Policy
 from rlbench.learning.rng import evaluation_seeds
@@ -76,13 +77,15 @@ def play(
 ) -> Iterator[Score | None]:
     """Play one episode per reset seed with every seed's policy; yield scores in order of episodes.
 
-    Environments are made anew, so that no state is carried over. An environment that fails or
-    returns NaN ends the episodes of its seed, with the error in their scores. An episode is cut at
-    the step limit. None is yielded a few times a second, after `playing` has been updated.
+    Environments are new, or brought back to what new ones are (see `environments.source`), so no
+    state is carried over. An environment that fails or returns NaN ends the episodes of its seed,
+    with the error in their scores. An episode is cut at the step limit. None is yielded a few times
+    a second, after `playing` has been updated.
     """
     width, rows = LANES, len(policy.seeds)
     policy.reset()
-    envs = [[make() for _ in range(width)] for _ in range(rows)]
+    made = several(make, rows * width)
+    envs = [made[r * width : (r + 1) * width] for r in range(rows)]
     calls, most = EnvCalls(policy.spec), limit.of(envs[0][0])
     obs = np.zeros((rows, width, *policy.spec.shape), policy.spec.raw)
     first = np.ones((rows, width), bool)
@@ -156,9 +159,9 @@ def play(
             active = [
                 (r, i) for r, i in active if r not in broken and episode[r, i] < len(reset_seeds)
             ]
-    for lane in envs:
-        for env in lane:
-            calls.close(env)
+    for env in [env for r in broken for env in envs[r]]:
+        calls.close(env)
+    give_back(make, [env for r in range(rows) if r not in broken for env in envs[r]])
     for r in range(rows):
         for n, reset_seed in enumerate(reset_seeds):
             if r in broken:

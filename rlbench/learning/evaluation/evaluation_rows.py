@@ -25,8 +25,9 @@ class Evaluable(Protocol):
 
     seeds: tuple[int, ...]
     num_timesteps: int
-    make_env: Callable[[], Any] | None
 
+    @property
+    def make_env(self) -> Callable[[], Any] | None: ...
     @property
     def samples(self) -> int: ...
     def policy(self) -> Policy: ...

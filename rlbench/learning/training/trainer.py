@@ -178,6 +178,8 @@ class Trainer:
 
     def close(self) -> None:
         self.lanes.close()
+        if self.agent.make_env is not None:
+            self.agent.make_env.close()
 
     def state(self) -> dict[str, Any]:
         return {

@@ -35,7 +35,7 @@ from pydantic import ValidationError
 
 from rlbench.errors import UserError
 from rlbench.learning.agent import Agent
-from rlbench.learning.environments.batched_lanes import is_data
+from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.global_generators import streams_kept
 from rlbench.learning.hardware.device import pick_device
 from rlbench.learning.policies.external_policy import ExternalPolicy
@@ -109,13 +109,13 @@ class Peer(Agent):
         return 1 if config.settings == "defaults" else cls.default_envs
 
     @classmethod
-    def check_env(cls, env: Any, config: Any, n_envs: int) -> None:
-        super().check_env(env, config, n_envs)
+    def check_env(cls, facts: EnvFacts, config: Any, n_envs: int) -> None:
+        super().check_env(facts, config, n_envs)
         library(cls.algorithm)
-        if is_data(env):
+        if facts.data is not None:
             raise UserError(f"{cls.name()} plays episodes, not images of a data set")
-        networks.check(cls.name(), env.observation_space, config)
-        action = env.action_space
+        networks.check(cls.name(), facts.observation_space, config)
+        action = facts.action_space
         if np.any(getattr(action, "start", 0)):
             raise UserError(f"{cls.name()} needs actions that count from 0, not {action}")
         rows = isinstance(action, spaces.MultiDiscrete | spaces.MultiBinary)

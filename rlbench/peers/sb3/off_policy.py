@@ -10,6 +10,7 @@ from pydantic import Field as field
 
 from rlbench.errors import UserError
 from rlbench.learning.algorithms.off_policy import updates_per_round
+from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.peers.sb3.config import NO_MEMORY, PeerConfig, library
 
@@ -31,8 +32,8 @@ class OffPolicyPeer:
         }
 
     @classmethod
-    def check_env(cls, env: Any, config: Any, n_envs: int) -> None:
-        super().check_env(env, config, n_envs)  # type: ignore[misc]  # of Peer
+    def check_env(cls, facts: EnvFacts, config: Any, n_envs: int) -> None:
+        super().check_env(facts, config, n_envs)  # type: ignore[misc]  # of Peer
         if config.train_freq % n_envs and n_envs % config.train_freq:
             raise UserError(
                 f"updates come after whole steps of all {n_envs} environments: "

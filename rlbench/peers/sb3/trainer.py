@@ -72,7 +72,7 @@ class SequentialTrainer:
             status = "failed" if fine else "diverged"
             reason = f"{type(error).__name__}: {first_line(error)}" if fine else BROKEN_WEIGHTS
         finally:
-            self.close()
+            self._end_work()
         yield from one.taken()
         self.seed_seconds[one.seed] = one.seconds
         if reason:
@@ -100,9 +100,14 @@ class SequentialTrainer:
         for status, reason in broken.values():
             raise UserCodeError(status, reason)
 
-    def close(self) -> None:
+    def _end_work(self) -> None:
         if self.work is not None:
             self.work.close()
+
+    def close(self) -> None:
+        self._end_work()
+        if self.agent.make_env is not None:
+            self.agent.make_env.close()
 
     def state(self) -> dict[str, Any]:
         """Return what the seeds that ended have learned."""

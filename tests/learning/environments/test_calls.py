@@ -135,7 +135,7 @@ def test_closing_ends_nothing() -> None:
     run = plan("random", "test_calls:CloseExits", (0,), total_timesteps=5, final_episodes=1,
                eval_episodes=1, device="cpu", eval_max_steps=7)  # fmt: skip
     run_metadata(run)
-    assert baseline_limit(run.env, {}, 5) is not None
+    assert baseline_limit(run.source, 5) is not None
     assert DQN(CloseExits).seeds == (0,)
 
 
@@ -312,8 +312,8 @@ def test_an_environment_that_cannot_be_closed_trains_and_says_so_once(
     agent.learn(20, eval_freq=10, eval_episodes=2)
     name = f"{__name__}:Unclosable"
     planned = plan("dqn", name, [0], total_timesteps=20)
-    assert run_metadata(planned)["eval_max_steps"] == usual_limit(name, {}, 20) == 1000
-    assert baseline_limit(name, {}, 20) == 1000
+    assert run_metadata(planned)["eval_max_steps"] == usual_limit(planned.source, 20) == 1000
+    assert baseline_limit(planned.source, 20) == 1000
     assert memory(planned) > 0
     said = [line for line in caplog.messages if "could not be closed" in line]
     assert said == ["an environment could not be closed: RuntimeError: the door is stuck"]

@@ -16,7 +16,6 @@ from commands import TINY, environment, here, process, run_folder, tables
 from rlbench import registry
 from rlbench.errors import UserError
 from rlbench.experiments.planning import full_id, plan
-from rlbench.experiments.preflight import reward_threshold
 from rlbench.learning.environments.make import env_factory
 from rlbench.storage.run_folder import env_folder
 
@@ -100,7 +99,7 @@ def test_presets_belong_to_the_full_name(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_reward_threshold_survives_own_wrappers_only(name: str, solved: float | None) -> None:
     """Our wrappers leave rewards alone, one's own may not."""
-    assert reward_threshold(plan("random", name, [0])) == solved
+    assert plan("random", name, [0]).source.facts.reward_threshold == solved
 
 
 def test_agents_take_such_names() -> None:

@@ -22,6 +22,7 @@ from rlbench.envs.images.env import VARIANTS, ImageEnv
 from rlbench.experiments.planning import baseline_limit, plan
 from rlbench.experiments.preflight import preflight
 from rlbench.experiments.suite import loads
+from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.evaluation import episodes as evaluation
 from rlbench.learning.evaluation.episode_limit import StepLimit
@@ -162,9 +163,9 @@ def test_only_a_limit_that_is_another_is_a_part_of_the_identity() -> None:
     for env, usual in (("test_episode_limit:Endless", 1000), ("CartPole-v1", 1000)):
         assert planned(env) == planned(env, eval_max_steps=usual)
         assert planned(env, eval_max_steps=7) == {**planned(env), "eval_max_steps": 7}
-    assert baseline_limit("CartPole-v1", {}, 60) is None
-    assert baseline_limit("test_episode_limit:Endless", {}, 60) == 1000
-    assert baseline_limit("test_episode_limit:Endless", {}, None) == 27_000
+    assert baseline_limit(EnvSource("CartPole-v1"), 60) is None
+    assert baseline_limit(EnvSource("test_episode_limit:Endless"), 60) == 1000
+    assert baseline_limit(EnvSource("test_episode_limit:Endless"), None) == 27_000
 
 
 def test_planning_says_where_no_limit_is_known() -> None:

@@ -1,0 +1,142 @@
+"""One kind of environment: made once to be looked at, and then as often as it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rlbench.learning.environments import pristine
+from rlbench.learning.environments.calls import EnvCalls
+from rlbench.learning.environments.facts import EnvFacts
+from rlbench.learning.environments.global_generators import streams_state
+from rlbench.learning.environments.make import make_once, name_of
+
+
+class EnvSource:
+    """Makes environments of one kind, and knows what they are like.
+
+    Nothing is made before it is asked for. The environment that `facts` are read from is the first
+    that a call returns, unless `close` came before. A pickled source looks again where it is used.
+
+    Environments that are given back are handed out again where they can be brought back to what
+    they were when they were made (see `pristine`), and all that are made are alike: constructors
+    that draw, count, or read what others have changed are called anew each time.
+
+    Args:
+        env: what `make.make_once` takes.
+        kwargs: arguments for the environment.
+    """
+
+    def __init__(self, env: Any, kwargs: dict[str, Any] | None = None) -> None:
+        self.env, self.kwargs = env, dict(kwargs or {})
+        self._make: Callable[[], Any] | None = None
+        self._facts: EnvFacts | None = None
+        self._name = ""
+        self._unused: list[Any] = []  # as they were made
+        self._new: pristine.Description | None = None  # of all that were made, if they are alike
+        self._alike = 0  # how many were seen to be
+        self._mutables: list[Any] = []  # of the one that was made last
+
+    @classmethod
+    def of(cls, env: Any) -> EnvSource:
+        """Return a source of environments, which `env` may be already."""
+        return env if isinstance(env, cls) else cls(env)
+
+    def __reduce__(self) -> tuple[type[EnvSource], tuple[Any, dict[str, Any]]]:
+        return type(self), (self.env, self.kwargs)
+
+    @property
+    def facts(self) -> EnvFacts:
+        """What an environment is like.
+
+        Raises:
+            UserError: none can be made.
+        """
+        self._look()
+        assert self._facts is not None
+        return self._facts
+
+    @property
+    def name(self) -> str:
+        """The full id of the environment, or the name of its class."""
+        self._look()
+        return self._name
+
+    def __call__(self) -> Any:
+        """Return an environment that nobody has used."""
+        self._look()
+        return self._unused.pop() if self._unused else self._made()
+
+    def several(self, count: int) -> list[Any]:
+        """Return so many environments that nobody has used, or that are as if nobody had.
+
+        Where some were given back, one is made anew to see that they still are what is made now.
+        """
+        self._look()
+        envs = [self._made()] if self._alike > 1 and self._unused and count else []
+        return envs + [self() for _ in range(count - len(envs))]
+
+    def give_back(self, envs: Sequence[Any]) -> None:
+        """Take environments that are not used any more, to hand them out again or to close them."""
+        for env in envs:
+            new = self._new if self._alike > 1 and len(self._unused) < len(envs) else None
+            if new is not None and pristine.restore(env, new):
+                self._unused.append(env)
+            else:
+                EnvCalls.close(env)
+
+    def close(self) -> None:
+        """Close what was made and is not used."""
+        while self._unused:
+            EnvCalls.close(self._unused.pop())
+
+    def _look(self) -> None:
+        """Make the first environment, if that was not done."""
+        if self._make is not None:
+            return
+        made = make_once(self.env, self.kwargs)
+        self._note(made.env)
+        registered: dict[str, Any] = {}
+        if (spec := made.registration) is not None:
+            registered["registered_arguments"] = spec.kwargs
+            registered["reward_threshold"] = spec.reward_threshold if made.same_rewards else None
+        self._facts = EnvFacts.of(made.env, **registered)
+        self._name = name_of(self.env, made.env)
+        self._make = made.make
+        self._unused.append(made.env)
+
+    def _made(self) -> Any:
+        """Make an environment; where it is not like those before, none of them is kept."""
+        assert self._make is not None
+        before = streams_state() if self._alike else ()
+        env = self._make()
+        if self._alike:
+            self._note(env)
+            if before != streams_state():
+                self._alike = 0
+            if not self._alike:
+                self.close()
+        return env
+
+    def _note(self, env: Any) -> None:
+        """Compare a new environment with the one that was made last."""
+        new = pristine.describe(env)
+        mutables = [] if new is None else list(pristine.mutables(env))
+        shared = {id(each) for each in mutables} & {id(each) for each in self._mutables}
+        alike = new is not None and self._new in (None, new) and not shared
+        self._alike = self._alike + 1 if alike else 0
+        self._new, self._mutables = (new, mutables) if alike else (None, [])
+
+
+def several(make: Callable[[], Any], count: int) -> list[Any]:
+    """Return so many environments that are new, or as good as new where a source makes them."""
+    return make.several(count) if isinstance(make, EnvSource) else [make() for _ in range(count)]
+
+
+def give_back(make: Callable[[], Any], envs: Sequence[Any]) -> None:
+    """Give environments back to the source that made them, or close them."""
+    if isinstance(make, EnvSource):
+        make.give_back(envs)
+        return
+    for env in envs:
+        EnvCalls.close(env)
