@@ -79,10 +79,10 @@ class QNetwork:
         # kernels then treat every seed alike, wherever its row is.
         starts = np.cumsum([0, *(-(-p[0].numel() // 16) * 16 for p in drawn)]).tolist()
         self.data = torch.zeros(len(seeds), -(-starts[-1] // 32) * 32)
-        self.data.grad = torch.zeros_like(self.data)
+        self.grad = self.data.grad = torch.zeros_like(self.data)
         self.parameters, self.grads = (
             [m[:, i : i + p[0].numel()].unflatten(1, p.shape[1:]) for i, p in zip(starts, drawn)]
-            for m in (self.data, self.data.grad)
+            for m in (self.data, self.grad)
         )
         torch._foreach_copy_(self.parameters, drawn)
 
@@ -157,9 +157,9 @@ class DQN:
         parameters = [p.detach().requires_grad_() for p in self.q.parameters]
         loss = self.loss(parameters, batch).sum()  # seeds share no parameter
         torch._foreach_copy_(self.q.grads, torch.autograd.grad(loss, parameters))
-        rows = self.q.data.grad.numpy()
+        rows = self.q.grad.numpy()
         norm = torch.from_numpy(np.sqrt(rows[:, None] @ rows[:, :, None])[:, 0])  # (S, 1)
-        self.q.data.grad.mul_((c.max_grad_norm / (norm + 1e-6)).clamp_(max=1.0))
+        self.q.grad.mul_((c.max_grad_norm / (norm + 1e-6)).clamp_(max=1.0))
         self.adam.param_groups[0]["lr"] = c.learning_rate * (1.0 - progress)
         self.adam.step()
 

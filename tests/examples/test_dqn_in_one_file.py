@@ -56,9 +56,9 @@ def test_weights_equal_those_of_the_package(
     assert theirs.learner.optimizer.updates > 200
     assert torch.equal(theirs.online.data, ours.q.data)
     assert torch.equal(theirs.target.data, ours.target.data)
-    moments = ours.adam.state[ours.q.data]
-    assert torch.equal(theirs.learner.optimizer.mean, moments["exp_avg"])
-    assert torch.equal(theirs.learner.optimizer.square, moments["exp_avg_sq"])
+    moments, theirs_moments = ours.adam.state[ours.q.data], theirs.learner.optimizer.state()
+    assert torch.equal(theirs_moments["mean"], moments["exp_avg"])
+    assert torch.equal(theirs_moments["square"], moments["exp_avg_sq"])
 
 
 def test_evaluation_plays_the_sealed_episodes(example: Any) -> None:
