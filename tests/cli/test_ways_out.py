@@ -338,6 +338,7 @@ ELSEWHERE = {
     "labels of {} are missing": "test_user_files.py",
     "holds {} pixels from": "test_user_files.py",
     "holds {} labels; give": "test_user_files.py",
+    "--time and --program each": "test_show_program.py",
     "has registered {} too, and": "test_resolved_names.py::test_two_modules_with_one_id",
     "the game skips frames itself": "test_wrappers.py",
     "could not be downloaded": None,

@@ -12,7 +12,7 @@ from rlbench.agents import DQN, PPO, SAC, Random
 from rlbench.errors import UserError
 from rlbench.learning.training.traced_updates import programs
 
-SMALL = {"net_arch": (8,), "batch_size": 16, "device": "cpu"}
+SMALL: dict[str, Any] = {"net_arch": (8,), "batch_size": 16, "device": "cpu"}
 CASES: dict[str, tuple[Any, str, dict[str, Any], list[str]]] = {
     "dqn": (DQN, "CartPole-v1", {"learning_starts": 20}, ["DQN.objective"]),
     "ppo": (PPO, "CartPole-v1", {"n_steps": 32}, ["PPO.objective"]),

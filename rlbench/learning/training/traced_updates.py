@@ -19,7 +19,7 @@ def programs(agent: AgentCore) -> dict[str, str]:
     """
     learners = agent.learners()
     if not learners:
-        raise UserError(f"{agent.name()} has no updates that rlbench could record")
+        raise UserError(f"{agent.name()} has no updates to record")
     for learner in learners:
         learner.warm_up = False
     steps = agent.total_timesteps or 0
