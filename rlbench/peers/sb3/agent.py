@@ -119,7 +119,7 @@ class Peer(Agent):
         if np.any(getattr(action, "start", 0)):
             raise UserError(f"{cls.name()} needs actions that count from 0, not {action}")
         rows = isinstance(action, spaces.MultiDiscrete | spaces.MultiBinary)
-        if rows and len(action.shape) != 1:
+        if rows and len(action.shape or ()) != 1:
             raise UserError(f"{cls.name()} needs actions in one row, not {action}")
         if isinstance(action, spaces.Box) and not action.is_bounded():
             raise UserError(f"{cls.name()} needs bounded actions, not {action}")

@@ -176,7 +176,7 @@ class Widening(Lingering):
         return 1.0
 
     def step(self, action: Any) -> Any:
-        self.observation_space.high += 1.0
+        self.observation_space.high += 1.0  # type: ignore[attr-defined]
         obs, reward, *ends = super().step(action)
         reward += self.add()
         self.add = self.something
@@ -184,7 +184,7 @@ class Widening(Lingering):
 
 
 def normalised() -> Any:
-    return gymnasium.wrappers.NormalizeReward(Lingering())  # type: ignore[attr-defined]
+    return gymnasium.wrappers.NormalizeReward(Lingering())
 
 
 def limited() -> Any:
