@@ -128,7 +128,7 @@ def score_infinite(lines: list[str]) -> None:
 
 
 def cut_twice(lines: list[str]) -> None:
-    lines[5] = lines[5].rpartition(",")[0] + ",2"
+    lines[5] = lines[5].rpartition(",")[0] + ",2\n"
 
 
 def score_empty(lines: list[str]) -> None:

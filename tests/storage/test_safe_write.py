@@ -342,7 +342,7 @@ def test_error_log_replaces_a_link_and_is_clipped(
     def fail(*args: object) -> bool:
         raise ZeroDivisionError("x" * 3_000_000 + "the end")
 
-    monkeypatch.setattr("rlbench.execution.execute.work", fail)
+    monkeypatch.setattr("rlbench.execution.worker.compute", fail)
     job = Job(None, tmp_path, (0,))  # type: ignore[arg-type]
     part = RunFolder(tmp_path).part([0])
     part.reserve([0])
