@@ -58,8 +58,8 @@ class Images(World):
         return self.observation_space.sample(), super().reset()[1]
 
 
-class Five(Images):
-    observation_space = spaces.Box(0, 255, (48, 48, 5), np.uint8)
+class Dark(Images):
+    observation_space = spaces.Box(0, 200, (48, 48, 3), np.uint8)
 
 
 class Steps(World):
@@ -163,11 +163,11 @@ COMMANDS: list[tuple[str, list[str], list[list[str]]]] = [
     ("take a ratio from", ["run", "dqn", "--env", "rlbench/Imbalanced-Digits-v0", "--env-kwargs",
                            "ratio=1e-9"],
      [["run", "dqn", "--env", "rlbench/Imbalanced-Digits-v0", "--env-kwargs", "ratio=0.1"]]),
-    ("images of bytes from 0 to 255 with 1, 3 or 4 channels",
-     ["run", "sb3-ppo", "--env", f"{HERE}:Five", "-p", "encoder=cnn"],
-     [["run", "sb3-ppo", "--env", f"{HERE}:Five", "-p", "encoder=mlp"]]),
+    ("reads images of bytes from 0 to 255",
+     ["run", "sb3-ppo", "--env", f"{HERE}:Dark", "-p", "encoder=cnn"],
+     [["run", "sb3-ppo", "--env", f"{HERE}:Dark", "-p", "encoder=mlp"]]),
     ("use settings=equal and cnn=small, or encoder=mlp",
-     ["run", "sb3-ppo", "--env", f"{HERE}:Images", "-p", "encoder=cnn"],
+     ["run", "sb3-ppo", "--env", f"{HERE}:Images", "-p", "settings=defaults"],
      [["run", "sb3-ppo", "--env", f"{HERE}:Images", "-p", "encoder=mlp"],
       ["run", "sb3-ppo", "--env", f"{HERE}:Images", "-p", "settings=equal", "-p", "cnn=small"]]),
     ("vectors of real numbers, not {}: leave it out",

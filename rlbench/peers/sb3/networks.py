@@ -91,10 +91,7 @@ def check(name: str, space: spaces.Space[Any], config: Any) -> None:
     spec = ObsSpec.of(space, config)
     image = picture(spec, config)
     if image and not _preprocessing("is_image_space")(space):
-        raise UserError(
-            f"{name} reads images of bytes from 0 to 255 with 1, 3 or 4 channels, not {space}: "
-            "use encoder=mlp"
-        )
+        raise UserError(f"{name} reads images of bytes from 0 to 255, not {space}: use encoder=mlp")
     if config.encoder == "cnn" and not image:
         raise UserError(f"{name}: encoder=cnn needs images, and observations of {space} are none")
     small = image is not None and min(image[1:]) < SMALLEST_NATURE
