@@ -211,9 +211,9 @@ def test_no_time_left_for_one_that_hangs(tmp_path: Path) -> None:
     env = f'id = "hazards:Hang"\nkwargs = {{ file = "{tmp_path / "flag"}" }}\nsteps = 100'
     file, out = suite(tmp_path, '["dqn"]', env), tmp_path / "out"
     begun = time.monotonic()
-    child = start("bench", file, "--out", out, "--max-seconds", "12", cwd=tmp_path)
-    assert child.wait(60) == 124
-    assert 12 <= time.monotonic() - begun < 40
+    child = start("bench", file, "--out", out, "--max-seconds", "25", cwd=tmp_path)
+    assert child.wait(90) == 124
+    assert 25 <= time.monotonic() - begun < 70
     child = start("bench", file, "--out", out, cwd=tmp_path)
     (episodes,) = out.glob("*/*/seeds-0-1/metrics.csv")
     before = episodes.stat().st_mtime_ns

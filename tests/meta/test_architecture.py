@@ -45,6 +45,9 @@ FORKS = {
     # Stable-Baselines3 and users' environments draw from global generators: their turns and ours
     # each keep their own.
     "global_generators.py": {
+        "torch.random.get_rng_state",
+        "torch.random.get_rng_state().numpy",
+        "torch.random.get_rng_state().numpy().tobytes",
         "torch.random.fork_rng",
         "np.random.get_state",
         "np.random.set_state",
