@@ -20,7 +20,8 @@ from rlbench.execution.jobs import schedule
 from rlbench.execution.stopping import StopSignal
 from rlbench.experiments.planning import baseline_limit, plan
 from rlbench.experiments.run import FLOOR, Run
-from rlbench.storage.run_folder import RunFolder, env_folder, locked
+from rlbench.storage.locks import locked
+from rlbench.storage.run_folder import RunFolder, env_folder
 
 SEEDS = (0,)
 

@@ -65,6 +65,6 @@ def _visible(char: str) -> str:
     )
 
 
-def first_line(text: str) -> str:
+def plain_line(text: str) -> str:
     """Return the first line of a text as `plain_text`, such as that of an error message."""
     return plain_text((text.strip().splitlines() or [""])[0])

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from rlbench.common.number_format import duration, number_text
-from rlbench.common.plain_text import first_line
+from rlbench.common.plain_text import plain_line
 from rlbench.execution.attempt import STOPPED, JobOutcome
 from rlbench.execution.jobs import Job
 from rlbench.execution.jobs import Progress as News
@@ -52,7 +52,7 @@ class Quiet(Display):
     def ended(self, job: Job, outcome: JobOutcome) -> None:
         killed = outcome.code > 2 and outcome.reason != STOPPED
         if outcome.reason and (outcome.code == 1 or killed):
-            message = f"{job.title}: {first_line(outcome.reason)}"
+            message = f"{job.title}: {plain_line(outcome.reason)}"
             self.console.print(message, soft_wrap=True, markup=False)
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rlbench.common.number_format import duration
-from rlbench.common.plain_text import first_line
+from rlbench.common.plain_text import plain_line
 from rlbench.console.progress import Display
 from rlbench.execution.attempt import STOPPED, JobOutcome
 from rlbench.execution.jobs import Job, Key, Progress
@@ -75,7 +75,7 @@ class Board(Display):
         seconds = self.remaining()
         hint = "" if seconds is None else f", about {duration(seconds)} left"
         self.console.print(
-            f"{self.cells[where].title}, seeds {seed_ranges(job.seeds)}: {first_line(reason)} "
+            f"{self.cells[where].title}, seeds {seed_ranges(job.seeds)}: {plain_line(reason)} "
             f"({cells_done} of {len(self.cells)} cells done{hint})",
             soft_wrap=True,
             highlight=False,
@@ -178,7 +178,7 @@ def _reasons(ends: States) -> list[str]:
         if end[1]:
             seeds.setdefault(end, []).append(seed)
     return [
-        f"seeds {seed_ranges(s)} {state}: {first_line(why)}" for (state, why), s in seeds.items()
+        f"seeds {seed_ranges(s)} {state}: {plain_line(why)}" for (state, why), s in seeds.items()
     ]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from rlbench.execution.attempt import STOPPED, JobOutcome, ProgressObserver, record_outcome, run_job
 from rlbench.execution.jobs import Job
 from rlbench.execution.stopping import StopSignal
-from rlbench.storage.run_folder import Queue
+from rlbench.storage.locks import Queue
 
 
 def run_jobs(

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from rlbench.errors import UserError
 from rlbench.experiments.preflight import run_metadata
 from rlbench.experiments.run import Run
+from rlbench.storage.locks import locked
 from rlbench.storage.provenance import command, now
-from rlbench.storage.run_folder import RunFolder, RunPart, locked, seed_ranges
+from rlbench.storage.run_folder import RunFolder, RunPart, seed_ranges
 
 PATIENCE = 120.0  # seconds to wait for other processes that list the remaining parts
 Key = tuple[Path, tuple[int, ...]]  # identifies a job: its run's folder and its seeds

@@ -27,7 +27,8 @@ from rlbench.errors import CannotWrite, UserError
 from rlbench.execution.attempt import STOPPED, JobOutcome, ProgressObserver, record_outcome, run_job
 from rlbench.execution.jobs import Job, Key, Progress
 from rlbench.execution.stopping import SIGNALS, StopSignal
-from rlbench.storage.run_folder import Queue, RunFolder
+from rlbench.storage.locks import Queue
+from rlbench.storage.run_folder import RunFolder
 
 GRACE = 20.0  # seconds that a process has to save its state after a stop
 LEAVING = 5.0  # seconds that a process has to exit after it sent its outcome

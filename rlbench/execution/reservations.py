@@ -10,7 +10,8 @@ from collections.abc import Collection, Sequence
 
 from rlbench.errors import Busy, UserError
 from rlbench.execution.jobs import Job, on_recorded_device, remaining_parts
-from rlbench.storage.run_folder import RunFolder, RunPart, is_locked, locked
+from rlbench.storage.locks import is_locked, locked
+from rlbench.storage.run_folder import RunFolder, RunPart
 
 
 def reserve_part(job: Job) -> list[Job] | None:

@@ -19,8 +19,9 @@ from rlbench.learning.evaluation.test_artifacts import gallery
 from rlbench.learning.training.schedule import TrainingSchedule, overflow_allowed
 from rlbench.process import configure_process
 from rlbench.rows import Episode, Evaluation, Heartbeat, Metric, SeedEnded, TestPredictions
+from rlbench.storage.locks import locked
 from rlbench.storage.provenance import machine, now
-from rlbench.storage.run_folder import RunFolder, RunPart, locked, writing
+from rlbench.storage.run_folder import RunFolder, RunPart, writing
 
 CHECKPOINT_SECONDS = 10.0  # at most this much work is lost by a kill,
 COMPILING = (

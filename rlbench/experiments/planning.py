@@ -150,7 +150,7 @@ def baseline_limit(source: EnvSource, total_timesteps: int | None) -> int | None
 def usual_limit(source: EnvSource, total_timesteps: int) -> int:
     """Return the steps after which evaluation cuts an episode where nobody says it."""
     facts = source.facts
-    limit = StepLimit(None, default_eval_max_steps(total_timesteps))
+    limit = StepLimit.within(total_timesteps)
     return limit.steps(facts.time_limit, facts.registered_limit)
 
 

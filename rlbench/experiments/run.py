@@ -14,7 +14,6 @@ from rlbench.protocol import (
     EVAL_EPISODES,
     FINAL_EPISODES,
     default_eval_freq,
-    default_eval_max_steps,
 )
 from rlbench.storage.run_folder import RunFolder, env_folder
 
@@ -81,7 +80,7 @@ class Run:
         """Return the step limit of evaluation episodes."""
         from rlbench.learning.evaluation.episode_limit import StepLimit
 
-        return StepLimit(self.eval_max_steps, default_eval_max_steps(self.total_timesteps))
+        return StepLimit.within(self.total_timesteps, self.eval_max_steps)
 
     def evaluation_steps(self) -> int:
         """Return the steps after which evaluation cuts an episode."""

@@ -12,7 +12,8 @@ from rlbench.execution.reservations import record_failure, reopen_seeds, reserve
 from rlbench.experiments.planning import plan
 from rlbench.learning import checkpoint
 from rlbench.rows import Episode, Metric
-from rlbench.storage.run_folder import RunFolder, RunPart, locked
+from rlbench.storage.locks import locked
+from rlbench.storage.run_folder import RunFolder, RunPart
 
 SEEDS = (0, 1, 2, 3)
 

@@ -24,7 +24,7 @@ from rlbench.execution.jobs import Job, Progress, schedule
 from rlbench.execution.stopping import StopSignal
 from rlbench.experiments.planning import plan
 from rlbench.reporting.tables.load import load
-from rlbench.storage.run_folder import is_locked, locked
+from rlbench.storage.locks import is_locked, locked
 
 
 def dqn(out: Path | str, *more: object, env: str = "CartPole-v1", steps: int = 600) -> list[object]:

@@ -27,10 +27,10 @@ FILES = sorted(
 )
 FOREIGN_RANDOM = ("np.random.", "numpy.random.", "torch.rand", "torch.manual_seed", "random.",
                   "torch.default_generator", "torch.cuda.manual_seed")  # fmt: skip
-# A user's own module may draw from global generators, and nothing else can be done about it: this
-# one file seeds them from a stream around every use, and puts them back.
+# Users' modules and environments and Stable-Baselines3 draw from global generators, which cannot be
+# helped: one file seeds, compares and restores them.
 FORKS = {
-    "seeded_generators.py": {
+    "global_generators.py": {
         "torch.random.fork_rng",
         "torch.random.get_rng_state",
         "torch.default_generator.manual_seed",
@@ -41,18 +41,6 @@ FORKS = {
         "random.getstate",
         "random.setstate",
         "random.seed",
-    },
-    # Stable-Baselines3 and users' environments draw from global generators: their turns and ours
-    # each keep their own.
-    "global_generators.py": {
-        "torch.random.get_rng_state",
-        "torch.random.get_rng_state().numpy",
-        "torch.random.get_rng_state().numpy().tobytes",
-        "torch.random.fork_rng",
-        "np.random.get_state",
-        "np.random.set_state",
-        "random.getstate",
-        "random.setstate",
     },
 }
 STREAMS = ("Generator", "SeedSequence", "PCG64", "default_rng", "BitGenerator", "RandomState")

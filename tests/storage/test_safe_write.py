@@ -26,7 +26,8 @@ from rlbench.learning import checkpoint
 from rlbench.reporting.figures import learning_curves
 from rlbench.reporting.report import write
 from rlbench.rows import Metric
-from rlbench.storage.run_folder import FILES, RunFolder, RunPart, locked, write_json
+from rlbench.storage.locks import locked
+from rlbench.storage.run_folder import FILES, RunFolder, RunPart, write_json
 
 PRECIOUS = b"precious\n"
 RUN = ["run", "random", "--env", "probes:Noise", "-n", "60", "--final-episodes", "2", "--device",

@@ -1,24 +1,24 @@
-"""One kind of environment: made once to be looked at, and then as often as it is asked for."""
+"""Factory of one kind of environment that is inspected once, and the reuse of environments."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rlbench.learning import global_generators
 from rlbench.learning.environments import pristine
 from rlbench.learning.environments.calls import EnvCalls
 from rlbench.learning.environments.facts import EnvFacts
-from rlbench.learning.environments.global_generators import streams_state
 from rlbench.learning.environments.make import make_once, name_of
 
 
 class EnvSource:
-    """Makes environments of one kind, and knows what they are like.
+    """Factory of environments of one kind, with the facts about them.
 
     Nothing is made before it is asked for. The environment that `facts` are read from is the first
     that a call returns, unless `close` came before. A pickled source looks again where it is used.
 
-    Environments that are given back are handed out again where they can be brought back to what
+    Released environments are handed out again where they can be brought back to what
     they were when they were made (see `pristine`), and all that are made are alike: constructors
     that draw, count, or read what others have changed are called anew each time.
 
@@ -63,21 +63,21 @@ class EnvSource:
         return self._name
 
     def __call__(self) -> Any:
-        """Return an environment that nobody has used."""
+        """Return a new or restored environment."""
         self._look()
         return self._unused.pop() if self._unused else self._made()
 
-    def several(self, count: int) -> list[Any]:
-        """Return so many environments that nobody has used, or that are as if nobody had.
+    def take(self, count: int) -> list[Any]:
+        """Return `count` environments that are new, or restored to what new ones are.
 
-        Where some were given back, one is made anew to see that they still are what is made now.
+        Where some were released, one is made anew to see that they still are what is made now.
         """
         self._look()
         envs = [self._made()] if self._alike > 1 and self._unused and count else []
         return envs + [self() for _ in range(count - len(envs))]
 
-    def give_back(self, envs: Sequence[Any]) -> None:
-        """Take environments that are not used any more, to hand them out again or to close them."""
+    def release(self, envs: Sequence[Any]) -> None:
+        """Accept unused environments: keep them to hand out again, or close them."""
         for env in envs:
             new = self._new if self._alike > 1 and len(self._unused) < len(envs) else None
             if new is not None and pristine.restore(env, new):
@@ -108,11 +108,11 @@ class EnvSource:
     def _made(self) -> Any:
         """Make an environment; where it is not like those before, none of them is kept."""
         assert self._make is not None
-        before = streams_state() if self._alike else ()
+        before = global_generators.states() if self._alike else {}
         env = self._make()
         if self._alike:
             self._note(env)
-            if before != streams_state():
+            if before != global_generators.states():
                 self._alike = 0
             if not self._alike:
                 self.close()
@@ -128,15 +128,15 @@ class EnvSource:
         self._new, self._mutables = (new, mutables) if alike else (None, [])
 
 
-def several(make: Callable[[], Any], count: int) -> list[Any]:
-    """Return so many environments that are new, or as good as new where a source makes them."""
-    return make.several(count) if isinstance(make, EnvSource) else [make() for _ in range(count)]
+def make_envs(make: Callable[[], Any], count: int) -> list[Any]:
+    """Return `count` environments: new, or restored where an `EnvSource` makes them."""
+    return make.take(count) if isinstance(make, EnvSource) else [make() for _ in range(count)]
 
 
-def give_back(make: Callable[[], Any], envs: Sequence[Any]) -> None:
-    """Give environments back to the source that made them, or close them."""
+def release_envs(make: Callable[[], Any], envs: Sequence[Any]) -> None:
+    """Return environments to the source that made them, or close them."""
     if isinstance(make, EnvSource):
-        make.give_back(envs)
+        make.release(envs)
         return
     for env in envs:
         EnvCalls.close(env)

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlbench.learning import global_generators
 from rlbench.learning.environments.calls import BadEnvironment, EnvCalls
 from rlbench.learning.environments.facts import is_data
-from rlbench.learning.environments.global_generators import streams_kept
 from rlbench.learning.environments.lanes import MakeEnv
 from rlbench.learning.environments.observations import bounds, overstepped
-from rlbench.learning.environments.source import give_back
+from rlbench.learning.environments.source import release_envs
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.user_code.calls import UserCodeError, guarded
 
@@ -56,12 +56,12 @@ def try_environment(make: MakeEnv, reads: bool, normalised: bool) -> list[str]:
         return []
     spec = ObsSpec(env.observation_space, exact=True)
     notes, episodes, envs = [], [], [env]
-    with streams_kept():
+    with global_generators.kept():
         start = time.monotonic()
         try:
             for each in _episodes(envs, make, start):
                 episodes.append(_play(each, spec, start))
-            give_back(make, envs)
+            release_envs(make, envs)
         except BadEnvironment as fault:
             raise fault.mistake() from None
         except UserCodeError:  # training or evaluation reports it

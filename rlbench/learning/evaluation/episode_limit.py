@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import gymnasium
 
 from rlbench.learning.environments.facts import registered_limit, time_limit
-from rlbench.protocol import EVAL_MAX_STEPS
+from rlbench.protocol import EVAL_MAX_STEPS, default_eval_max_steps
 
 
 class StepLimit(NamedTuple):
@@ -15,6 +15,11 @@ class StepLimit(NamedTuple):
 
     given: int | None = None
     usual: int = EVAL_MAX_STEPS
+
+    @classmethod
+    def within(cls, total_timesteps: int, given: int | None = None) -> StepLimit:
+        """Return the limit of a run: `given`, else what suits its budget in env steps."""
+        return cls(given, default_eval_max_steps(total_timesteps))
 
     def of(self, env: gymnasium.Env[Any, Any]) -> int:
         """Return the limit for this environment.

@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from rlbench.learning.environments.calls import BAD_ACTION, BAD_OBSERVATION, EnvCalls, bad_lanes
 from rlbench.learning.environments.lanes import MakeEnv
-from rlbench.learning.environments.source import give_back, several
+from rlbench.learning.environments.source import make_envs, release_envs
 from rlbench.learning.evaluation.episode_limit import StepLimit
 from rlbench.learning.policies.policy import Policy
 from rlbench.learning.rng import evaluation_seeds
@@ -84,7 +84,7 @@ def play(
     """
     width, rows = LANES, len(policy.seeds)
     policy.reset()
-    made = several(make, rows * width)
+    made = make_envs(make, rows * width)
     envs = [made[r * width : (r + 1) * width] for r in range(rows)]
     calls, most = EnvCalls(policy.spec), limit.of(envs[0][0])
     obs = np.zeros((rows, width, *policy.spec.shape), policy.spec.raw)
@@ -161,7 +161,7 @@ def play(
             ]
     for env in [env for r in broken for env in envs[r]]:
         calls.close(env)
-    give_back(make, [env for r in range(rows) if r not in broken for env in envs[r]])
+    release_envs(make, [env for r in range(rows) if r not in broken for env in envs[r]])
     for r in range(rows):
         for n, reset_seed in enumerate(reset_seeds):
             if r in broken:

@@ -21,8 +21,8 @@ from torch.func import functional_call
 
 from rlbench.errors import UserError
 from rlbench.learning.environments.spaces import ObsPart, ObsSpec
+from rlbench.learning.global_generators import seeded
 from rlbench.learning.networks.layers import Generators
-from rlbench.learning.networks.seeded_generators import seeded
 from rlbench.learning.networks.user_module_trial import Found, Refused, trial
 from rlbench.user_code.imports import first_line, import_module
 

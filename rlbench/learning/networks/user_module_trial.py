@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from rlbench.errors import UserError
 from rlbench.learning.environments.spaces import ObsSpec
-from rlbench.learning.networks.seeded_generators import LIBRARIES, seeded, states
+from rlbench.learning.global_generators import LIBRARIES, seeded, states
 from rlbench.user_code.imports import first_line
 
 _LOG = logging.getLogger("rlbench")

@@ -13,7 +13,6 @@ from rlbench.protocol import (
     EVAL_EPISODES,
     FINAL_EPISODES,
     default_eval_freq,
-    default_eval_max_steps,
 )
 from rlbench.rows import Row
 
@@ -31,7 +30,7 @@ class TrainingSchedule(NamedTuple):
     @property
     def limit(self) -> StepLimit:
         """Return the step limit of evaluation episodes."""
-        return StepLimit(self.eval_max_steps, default_eval_max_steps(self.total_timesteps))
+        return StepLimit.within(self.total_timesteps, self.eval_max_steps)
 
     def every(self) -> int:
         """Return the env steps between two evaluations; 0 without any."""

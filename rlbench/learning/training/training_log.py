@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rlbench import registry
 from rlbench.common.console import console
 from rlbench.common.number_format import number_text
-from rlbench.common.plain_text import cut, first_line, plain_text
+from rlbench.common.plain_text import cut, plain_line, plain_text
 from rlbench.rows import Evaluation, Heartbeat, Metric, Row, SeedEnded
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class TrainingLog:
             elif row.status == "done":
                 line = f"done after {row.step:,} steps"
             else:
-                line = f"{row.status}: {first_line(row.reason)}"
+                line = f"{row.status}: {plain_line(row.reason)}"
             if seed in self.returns:
                 line += f", ep_rew_mean {number_text(self.returns[seed])}"
             self._print(f"seed {seed}: {line}")

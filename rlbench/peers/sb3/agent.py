@@ -34,9 +34,9 @@ from gymnasium import spaces
 from pydantic import ValidationError
 
 from rlbench.errors import UserError
+from rlbench.learning import global_generators
 from rlbench.learning.agent import Agent
 from rlbench.learning.environments.facts import EnvFacts
-from rlbench.learning.environments.global_generators import streams_kept
 from rlbench.learning.hardware.device import pick_device
 from rlbench.learning.policies.external_policy import ExternalPolicy
 from rlbench.learning.training.schedule import TrainingSchedule
@@ -178,7 +178,7 @@ class Peer(Agent):
         turn = networks.turned(self.spec, self.config)
         kind = library(self.algorithm).policy_aliases[self.policy_name]
         space = networks.seen_by_library(self.spec, self.config)
-        with streams_kept(self.device):
+        with global_generators.kept(self.device):
             policy = kind(space, self.action_space, lambda _: 0.0, **self.policy_arguments())
         policy.load_state_dict(
             {key: torch.as_tensor(value) for key, value in weights["weights"].items()}

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from rlbench.errors import UserError
+from rlbench.learning import global_generators
 from rlbench.learning.environments.calls import EnvCalls
-from rlbench.learning.environments.global_generators import streams_kept
 from rlbench.learning.evaluation.episodes import PULSE_SECONDS
 from rlbench.learning.policies.external_policy import ExternalPolicy
 from rlbench.learning.rng import lane_seed
@@ -163,7 +163,7 @@ class SingleSeedRun:
     def _hand(self, phase: str = "") -> None:
         """Give rows to the caller, whose turn costs the seed no time and no random numbers."""
         self.seconds = self._spent()
-        with streams_kept(self.agent.device):
+        with global_generators.kept(self.agent.device):
             self.give((self.taken(), phase))
         self.clock = self.pulse = time.perf_counter()
 

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import UserError
-from rlbench.learning.environments.global_generators import streams_kept
+from rlbench.learning import global_generators
 from rlbench.learning.evaluation import evaluation_rows
 from rlbench.learning.training.schedule import TrainingSchedule
 from rlbench.peers.generator_thread import handed_over
@@ -85,7 +85,7 @@ class SequentialTrainer:
     def _turns(self) -> Iterator[tuple[list[Row], str]]:
         """Yield what the seed gives, with its own random generators during its turns."""
         while True:
-            with streams_kept(self.agent.device):
+            with global_generators.kept(self.agent.device):
                 item = next(self.work, None) if self.work else None
             if item is None:
                 return

@@ -18,8 +18,9 @@ from rlbench.common.safe_write import read_file
 from rlbench.errors import Skipped, UserError
 from rlbench.reporting.statistics.reference_scores import bounds_of
 from rlbench.reporting.tables.completeness import check_complete, check_rows, check_run
+from rlbench.storage.locks import is_locked
 from rlbench.storage.records import check_seal, checksum, corrupt, read_part, read_run
-from rlbench.storage.run_folder import is_locked, seed_ranges, stopped
+from rlbench.storage.run_folder import seed_ranges, stopped
 
 __all__ = ["RUN", "STATUSES", "Results", "collect", "load"]
 

@@ -21,7 +21,7 @@ from rlbench.errors import UserError
 from rlbench.experiments.planning import plan
 from rlbench.experiments.preflight import preflight, run_metadata
 from rlbench.learning.environments import pristine
-from rlbench.learning.environments.source import EnvSource, give_back, several
+from rlbench.learning.environments.source import EnvSource, make_envs, release_envs
 from rlbench.learning.evaluation.episodes import evaluate
 
 SHORT = ["-p", "learning_starts=20", "-p", "net_arch=4", "-p", "batch_size=8", "--no-preset",
@@ -279,14 +279,14 @@ def test_a_source_looks_when_it_is_asked() -> None:
 
 def test_what_is_given_back_twice_as_often_as_asked_for_is_closed() -> None:
     source = EnvSource(Counted)
-    envs = several(source, 4)
-    give_back(source, envs)
+    envs = make_envs(source, 4)
+    release_envs(source, envs)
     Counted.made = 0
-    again = several(source, 4)
+    again = make_envs(source, 4)
     assert Counted.made == 1
     assert len({id(env) for env in [*envs, *again]}) == 5
     source.close()
-    several(source, 2)
+    make_envs(source, 2)
     assert Counted.made == 3
 
 
@@ -294,7 +294,7 @@ def test_copies_of_a_pattern_follow_it() -> None:
     """A callback may change the environment that an agent was given."""
     pattern = Lingering()
     source = EnvSource(pattern)
-    give_back(source, several(source, 3))
+    release_envs(source, make_envs(source, 3))
     pattern.resets = 7
-    assert [env.resets for env in several(source, 3)] == [7, 7, 7]
+    assert [env.resets for env in make_envs(source, 3)] == [7, 7, 7]
     assert copy.deepcopy(pattern).resets == 7

@@ -18,7 +18,7 @@ from worlds import Dropping, Own, OwnImages, World, image, vector
 from rlbench.agents import A2C, DQN
 from rlbench.errors import UserError
 from rlbench.learning.environments.spaces import ObsSpec
-from rlbench.learning.networks.seeded_generators import seeded
+from rlbench.learning.global_generators import seeded
 from rlbench.learning.networks.user_module import UserModule
 from rlbench.learning.networks.user_module_trial import draw
 

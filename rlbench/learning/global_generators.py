@@ -1,7 +1,7 @@
-"""Global generators of torch, numpy and Python, which a user's module may draw from.
+"""Global generators of torch, numpy and Python, which code of users and peers may draw from.
 
-Nothing else here uses them. Around every use of such a module they are seeded from a stream and
-restored afterwards, so that no other numbers change.
+Nothing else here uses them. They are restored after such code has run, so that no other numbers
+change; around a user's module they are seeded from a stream.
 """
 
 from __future__ import annotations
@@ -45,3 +45,15 @@ def states() -> dict[str, Any]:
         "numpy": (np.asarray(key).tobytes(), position, *rest),
         "random": random.getstate(),
     }
+
+
+@contextmanager
+def kept(device: torch.device | None = None) -> Iterator[None]:
+    """Restore the global generators after the block."""
+    python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng([device] if device and device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numbers)  # noqa: NPY002
