@@ -11,7 +11,7 @@ from typing import Any
 
 
 class UserError(Exception):
-    """User's mistake, told in one line with what to do; the command line exits with 2."""
+    """A user's mistake, reported in one line with the way out; the command line exits with 2."""
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(line.strip() for line in message.splitlines()))

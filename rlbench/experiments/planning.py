@@ -148,7 +148,7 @@ def baseline_limit(source: EnvSource, total_timesteps: int | None) -> int | None
 
 @same_folder()
 def usual_limit(source: EnvSource, total_timesteps: int) -> int:
-    """Return the steps after which evaluation cuts an episode where nobody says it."""
+    """Return the default number of steps after which evaluation cuts an episode."""
     facts = source.facts
     limit = StepLimit.within(total_timesteps)
     return limit.steps(facts.time_limit, facts.registered_limit)

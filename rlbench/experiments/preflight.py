@@ -91,7 +91,7 @@ def preflight(run: Run, play: bool = True) -> str:
 
 
 def _try(run: Run) -> list[str]:
-    """Step the environment for a moment, and return what is to be said of it."""
+    """Step the environment for a moment; return warnings about it."""
     from rlbench.learning.environments.trial import try_environment
     from rlbench.learning.networks.encoders import reads
 

@@ -100,7 +100,7 @@ def mistakes(answers: Answers) -> Figure:
     who = f"some of {seeds} seeds" if seeds > 1 else "the only seed"
     title = (
         f"{answers.title}: {image_count} of the {wrong_count:,} test images that {who} got wrong"
-        + (", first those that most did" if seeds > 1 else "")
+        + (", most frequent first" if seeds > 1 else "")
     )
     with style():
         figure, panels = _grid(image_count, COLUMNS, 1.12, 1.5, title)
