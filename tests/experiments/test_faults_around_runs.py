@@ -107,7 +107,7 @@ def test_parts_that_wait_for_their_turn_are_running(tmp_path: Path) -> None:
 
 def test_a_mark_of_waiting_goes_with_its_process(tmp_path: Path) -> None:
     code = (
-        "import sys, os, pathlib; from rlbench.storage.run_folder import Queue;"
+        "import sys, os, pathlib; from rlbench.storage.locks import Queue;"
         "queue = Queue([pathlib.Path(sys.argv[1])]); print(); sys.stdin.read()"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment(),

@@ -52,7 +52,7 @@ def test_evaluation_on_the_grid_of_our_agents() -> None:
 def test_evaluation_disturbs_no_training(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even where environments draw from the generators that the library draws from."""
     if not kept:  # negative control
-        monkeypatch.setattr(single_seed, "global_generators.kept", lambda _: nullcontext())
+        monkeypatch.setattr(single_seed.global_generators, "kept", lambda _: nullcontext())
     weights = []
     for every in (0, 50):
         agent = agents.SB3A2C(Greedy, n_envs=1, normalize_obs=True)
