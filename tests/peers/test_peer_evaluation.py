@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,8 @@ def test_evaluation_on_the_grid_of_our_agents() -> None:
 def test_evaluation_disturbs_no_training(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even where environments draw from the generators that the library draws from."""
     if not kept:  # negative control
-        monkeypatch.setattr(single_seed.global_generators, "kept", lambda _: nullcontext())
+        without = SimpleNamespace(kept=lambda _: nullcontext())
+        monkeypatch.setattr(single_seed, "global_generators", without)
     weights = []
     for every in (0, 50):
         agent = agents.SB3A2C(Greedy, n_envs=1, normalize_obs=True)
