@@ -142,12 +142,9 @@ def _show_agent(name: str) -> None:
     cls = registry.agent_class(name)
     click.echo(f"{name}: {registry.agents()[name]}\n")
     for field, schema in cls.Config.model_json_schema()["properties"].items():
-        default = cls.Config.model_fields[field].default
-        text_value = (
-            ",".join(map(str, default)) if isinstance(default, tuple) else str(default).lower()
-        )
+        default = default_text(cls.Config.model_fields[field].default)
         click.echo(
-            f"{field} = {text_value}  ({_type(schema)})\n    {schema.get('description', '')}"
+            f"{field} = {default}  ({type_text(schema)})\n    {schema.get('description', '')}"
         )
     able = " or ".join(kind.__name__ for kind in cls.action_spaces)
     click.echo(f"\nactions: {able}; steps are env steps per seed")
@@ -156,10 +153,15 @@ def _show_agent(name: str) -> None:
         click.echo(f"preset {env}: {text}\n  source: {values.get('source', '')}")
 
 
-def _type(schema: dict[str, Any]) -> str:
+def default_text(default: Any) -> str:
+    """Format a default as `-p` takes it: `true`, `64,64`, `none`."""
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default).lower()
+
+
+def type_text(schema: dict[str, Any]) -> str:
     """Format a field's type and bounds: `number > 0`, `adam|sgd`, `number or none`."""
     if "anyOf" in schema:
-        return " or ".join(_type(part) for part in schema["anyOf"])
+        return " or ".join(type_text(part) for part in schema["anyOf"])
     if "enum" in schema:
         return "|".join(schema["enum"])
     if "const" in schema:

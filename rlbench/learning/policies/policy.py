@@ -29,7 +29,7 @@ class Policy:
     def step(
         self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
     ) -> tuple[np.ndarray, Carry | None]:
-        """Actions `(S, N, *action)` for `obs` (S, N, *obs), and the next carry.
+        """Actions `(S, N, *action)` for `obs`, `(S, N, *obs)`, and the next carry.
 
         `first` (S, N) marks lanes in which an episode begins; without a carry one begins in all.
         """
