@@ -73,6 +73,8 @@ def confusion(answers: Answers) -> Figure:
         figure = Figure(figsize=(side + room + 0.3, side + room), layout="constrained", dpi=DPI)
         axes = figure.add_subplot()
         axes.imshow(colors, interpolation="nearest", aspect="auto")
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(True)
         size = 9 if classes <= NUMBERED else max(4.5, 300 / classes)
         level = max(map(len, names[:classes])) <= 3 and classes <= NUMBERED
         axes.set_xticks(range(counts.shape[1]), names[: counts.shape[1]], size=size)
@@ -115,7 +117,9 @@ def mistakes(answers: Answers) -> Figure:
                 + prediction
             )
             _show(axes, image, int(answers.images.max()))
-            axes.set_title(f"{name}\n({count} of {seeds} seed{'s' * (seeds > 1)})", size=7.5)
+            axes.set_title(
+                f"{name}\n({count} of {seeds} seed{'s' * (seeds > 1)})", size=7.5, loc="center"
+            )
         freeze_layout(figure)
     return figure
 
@@ -134,9 +138,9 @@ def paths(answers: Answers) -> Figure:
             prediction = prediction if 0 <= prediction < none else none
             names = [_short(answers.names[k], 16) for k in (true, prediction)]
             gap = " " if len("".join(names)) < 10 else "\n"
-            color, weight = ("black", "normal") if true == prediction else (COLORS[3], "bold")
+            color, weight = ("black", "normal") if true == prediction else (COLORS[1], "bold")
             text = f"true {names[0]},{gap}predicted {names[1]}"
-            axes.set_title(text, size=9, color=color, weight=weight)
+            axes.set_title(text, size=9, color=color, weight=weight, loc="center")
         freeze_layout(figure)
     return figure
 
@@ -188,8 +192,7 @@ def _show(axes: Axes, image: Array, brightest: int) -> None:
     picture = image.mean(-1) if grey else image
     axes.imshow(picture, cmap="gray", vmin=0, vmax=max(brightest, 1), interpolation="nearest")
     axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(color=GREY, linewidth=0.5)
+    axes.spines[:].set(visible=True, color=GREY, linewidth=0.5)
 
 
 def _short(name: str, length: int) -> str:

@@ -52,6 +52,23 @@ def mean_interval(
     return cut(interval, bounds) if within(values, bounds).all() else interval
 
 
+def median_interval(scores: ArrayLike, level: float = 0.95) -> Interval | None:
+    """Interval of the median of scores (n,) between two of them.
+
+    Valid for every distribution: the k-th least and the k-th greatest score, with the greatest k
+    that covers `level` (Conover 1999, section 3.2). It never leaves the range of the scores. None
+    if no k does, as for n < 6 at 95 %, if a score is infinite, and if both ends are equal.
+    """
+    values = np.sort(_scores(scores))
+    _check_level(level)
+    tail = (1 - level) / 2
+    k = int(binom.ppf(tail, values.size, 0.5)) if values.size else 0  # the least with cdf >= tail
+    if not k or not np.isfinite(values).all() or values[0] == values[-1]:
+        return None
+    interval = Interval(float(values[k - 1]), float(values[-k]))
+    return interval if interval.low < interval.high else None
+
+
 def difference_interval(
     a: ArrayLike, b: ArrayLike, level: float = 0.95, bounds: Bounds = NO_BOUNDS
 ) -> Interval | None:

@@ -63,24 +63,25 @@ def outside(picture: Figure) -> list[str]:
 
 
 def test_three_panels_of_the_same_curves(tmp_path: Path) -> None:
-    grid = {0: CURVE, 1: [(0, 0.2), (100, 0.4), (200, 0.8)]}
-    write_data_run(tmp_path, grid=grid, test={0: 0.75, 1: 0.85}, uses=4, pace=0.5)
+    grid = {0: CURVE, 1: [(0, 0.2), (100, 0.1), (200, 0.8)], 2: [(0, 0.15), (100, 0.8), (200, 0.8)]}
+    test = {0: 0.5, 1: 0.75, 2: 1.0}
+    write_data_run(tmp_path, grid=grid, test=test, uses=4, pace=0.5)
     picture = figure(load(tmp_path))
     assert [axes.get_xlabel() for axes in picture.axes] == list(COSTS.values())
     for axes, factor in zip(picture.axes, (1, 4, 0.5), strict=True):
         means = [[0, 0.15], [100 * factor, 0.5], [200 * factor, 0.8]]
         assert lines(axes, linewidth=1.8) == [pytest.approx(np.array(means))]
         assert lines(axes, linewidth=0.7)[0] == [[x * factor, y] for x, y in CURVE]
-        assert lines(axes, marker="D") == [[[200 * factor, 0.8]]]  # of the test, not validation
+        assert lines(axes, marker="D") == [[[200 * factor, 0.75]]]  # of the test, not validation
         (band,) = [c for c in axes.collections if isinstance(c, PolyCollection)]
         corners = np.concatenate([path.vertices for path in band.get_paths()])
         heights = sorted(set(corners[corners[:, 0] == 100 * factor, 1]))
         assert heights == pytest.approx((0, 1))  # cut at what a share can be
-        assert (mean_interval([0.4, 0.6]) or (0, 0))[0] < 0
+        assert (mean_interval([0.1, 0.6, 0.8]) or (0, 0))[0] < 0
         assert axes.get_xscale() == axes.get_yscale() == "linear"
         assert axes.get_ylim() == picture.axes[0].get_ylim()
     (row,) = picture.subfigs
-    assert legend(row) == ["dqn (mlp 64-64), n = 2, test 80.0 %"]
+    assert legend(row) == ["dqn (mlp 64-64), n = 3, test 75.0 %"]
     assert row.get_suptitle() == "digits (200 test images)"
 
 

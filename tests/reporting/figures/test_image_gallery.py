@@ -60,7 +60,7 @@ def test_confusion_by_hand(tmp_path: Path) -> None:
     }  # fmt: skip
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
     assert [text.get_text() for text in axes.get_xticklabels()] == ["c0", "c1", "c2"]
-    title = " ".join(axes.get_title().split())
+    title = " ".join(axes.get_title("left").split())
     assert "6 test images, 61.1 % right (images, mean of 3 seeds)" in title
 
 

@@ -13,6 +13,7 @@ from rlbench.reporting.statistics.intervals import (
     difference_interval,
     iqm,
     mean_interval,
+    median_interval,
     share_interval,
 )
 
@@ -84,8 +85,25 @@ def test_no_interval_where_nothing_can_be_said() -> None:
     assert share_interval(0, 0) is None
 
 
-@pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 10), (3, 10), (10, 10), (37, 50)])
+def test_median_interval_by_hand() -> None:
+    """Of ten scores the second and the second greatest: the third would cover 89 %."""
+    assert median_interval(range(1, 11)) == (2, 9)
+    assert median_interval([3, 1, 2, 4, 6, 5]) == (1, 6)
+    for scores in ([], [1], [1, 2, 3, 4, 5], [7.0] * 9, [0.0, *[7.0] * 8], [np.inf, *range(9)]):
+        assert median_interval(scores) is None
+
+
+@pytest.mark.parametrize("n", [6, 9, 10, 25])
+def test_median_interval_covers_what_it_promises(n: int) -> None:
+    """Of skewed scores too: 4000 draws, three standard errors."""
+    draws = np.random.default_rng(n).exponential(size=(4000, n))
+    found = [median_interval(scores) for scores in draws]
+    covered = np.mean([i is not None and i.low <= np.log(2) <= i.high for i in found])
+    assert covered > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 4000)
+
+
 @pytest.mark.parametrize("level", [0.9, 0.95])
+@pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 10), (3, 10), (10, 10), (37, 50)])
 def test_share_interval_is_clopper_pearson(k: int, n: int, level: float) -> None:
     exact = binomtest(k, n).proportion_ci(level, "exact")
     wilson = binomtest(k, n).proportion_ci(level, "wilson")
