@@ -55,6 +55,7 @@ Steps = Annotated[
     BeforeValidator(_as_steps, json_schema_input_type=int | tuple[int, str]),
 ]
 
+STEP_UNITS = {"k": "e3", "M": "e6"}  # of a number of steps, as exponents
 MOST_SEEDS = 100_000
 LARGEST_SEED = 2**63 - 1  # seeds are columns of 64-bit integers in tables
 
@@ -148,6 +149,13 @@ def parse_value(text: str) -> Any:
         return json.loads(text, parse_constant=str, parse_float=_finite)
     except (ValueError, RecursionError):
         return text
+
+
+def plain(value: Any) -> str:
+    """Format a parameter as `-p` takes it; `parse_value` reads it back."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value)) or "[]"
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
 def _finite(text: str) -> float | str:
@@ -266,9 +274,10 @@ def digest(identity: dict[str, Any]) -> str:
 
 
 def parse_steps(text: str) -> int:
-    """Parse a number of steps: `50000`, `50_000` or `5e4`."""
+    """Parse a number of steps: `50000`, `50_000`, `5e4`, `50k` or `1.5M`."""
+    text = re.sub(r"(?<=\d)[kM]$", lambda unit: STEP_UNITS[unit[0]], text.strip())
     value = parse_value(text.replace("_", ""))
     whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
     if not whole or value < 0:
-        raise UserError(f"steps must be a whole number like 50000 or 5e4, got {text}")
+        raise UserError(f"steps must be a whole number like 50000, 5e4 or 50k, got {text}")
     return int(value)

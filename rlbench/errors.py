@@ -21,6 +21,10 @@ class Busy(UserError):
     """Another process computes or writes this; try again later."""
 
 
+class NoRun(UserError):
+    """There is no run of this name."""
+
+
 class CannotWrite(UserError):
     """The disk is full, or the folder is gone or read-only; earlier results are kept."""
 

@@ -12,9 +12,9 @@ import click
 
 from rlbench import registry
 from rlbench.common.console import console as new_console
-from rlbench.errors import UserError, nearest
+from rlbench.errors import NoRun, UserError, nearest
 from rlbench.experiments import suite
-from rlbench.storage import run_folder
+from rlbench.storage import run_folder, run_names
 from rlbench.storage.run_folder import RunFolder
 
 
@@ -82,8 +82,9 @@ def show(name: str, out: Path) -> None:
         return
     try:
         folder = run_folder.find_run(name, out)
-    except UserError:
-        hint = nearest(name, [*registry.agents(), *suite.names()])
+    except NoRun:
+        runs = run_names.names(run_folder.run_folders(out))
+        hint = nearest(name, [*registry.agents(), *suite.names(), *runs])
         raise UserError(f"no agent, suite or run '{name}'.{hint} (rlbench list)") from None
     _show_run(folder)
 
@@ -179,6 +180,7 @@ def _show_run(folder: Path) -> None:
     from rlbench.reporting.tables.load import load
 
     run = RunFolder(folder).read()
+    click.echo(f"{'name':18} {run_names.run_name(run)}")
     for key in ("agent", "env", "env_kwargs", "variant", "preset", "total_timesteps", "n_envs",
                 "eval_freq", "eval_episodes", "final_episodes", "eval_max_steps", "created",
                 "command"):  # fmt: skip

@@ -20,7 +20,8 @@ from rlbench.experiments.planning import trust_flag
 from rlbench.experiments.preflight import preflight
 from rlbench.experiments.run import FLOOR, Run
 from rlbench.storage import run_folder
-from rlbench.storage.run_folder import RunFolder, seed_ranges
+from rlbench.storage.run_folder import RunFolder, run_folders, seed_ranges
+from rlbench.storage.run_names import named, run_name
 
 
 def train(
@@ -100,7 +101,11 @@ def _summarise(folder: Path, console: Console) -> None:
     except UserError:
         pass  # every seed failed before it was evaluated: the table says so
     print_summary(load(folder), console)
+    record = RunFolder(folder).read()
+    name, others = run_name(record), run_folders(folder.parent.parent)
+    shared = len(named(name, others)) > 1
     for what, path in (
+        ("name", f"{name}, shared with others; {record['digest']} is this one" if shared else name),
         ("rows", f"{folder}/seeds-*/*.csv"),
         ("agents", f"{folder}/seeds-*/agent.npz"),
     ):

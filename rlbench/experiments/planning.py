@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlbench import registry
-from rlbench.config import Config, read_seeds
+from rlbench.config import Config, plain, read_seeds
 from rlbench.envs.data import splits
 from rlbench.errors import UserError
 from rlbench.experiments.run import Run
@@ -158,13 +158,6 @@ def full_id(env: str) -> str:
     """`CartPole-v1` for `CartPole`, `mine:Foo-v1` for `mine:Foo`: the version is part of the name.
     Wrappers stay behind it."""
     return full_name(env)
-
-
-def plain(value: Any) -> str:
-    """A parameter as `-p` takes it."""
-    if isinstance(value, tuple | list):
-        return ",".join(map(str, value)) or "[]"
-    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
 def trust_flag(run: Run) -> str:

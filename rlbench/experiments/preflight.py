@@ -6,8 +6,8 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from rlbench import registry
+from rlbench.config import plain
 from rlbench.errors import UserError
-from rlbench.experiments.planning import plain
 from rlbench.experiments.run import Run
 from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES
 from rlbench.storage.run_folder import seed_ranges

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from rlbench import registry
+from rlbench.config import plain
 from rlbench.errors import UserError
 from rlbench.experiments.call_timeout import CallTimeout
-from rlbench.experiments.planning import baseline_limit, plain, plan
+from rlbench.experiments.planning import baseline_limit, plan
 from rlbench.experiments.preflight import preflight, run_metadata
 from rlbench.experiments.run import FLOOR, Run
 from rlbench.experiments.suite import Env, Suite

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -27,8 +28,9 @@ from typing import IO, Any
 import numpy as np
 
 from rlbench.common.safe_write import clean, open_here, read_file, replace_bytes, replacing
-from rlbench.errors import CannotWrite, UserError, nearest
+from rlbench.errors import CannotWrite, NoRun, UserError, nearest
 from rlbench.rows import Episode, Evaluation, Metric, Row
+from rlbench.storage import run_names
 from rlbench.storage.locks import is_locked, refuse_link
 from rlbench.storage.records import FORMAT, checksum, corrupt, read_part, read_run, sealed
 
@@ -285,24 +287,40 @@ class RunPart:
                 file.close()
 
 
+def run_folders(out: Path) -> list[Path]:
+    """Return the folders of all runs below `out`, in order."""
+    return sorted(file.parent for file in out.glob("*/*/run.json")) if out.is_dir() else []
+
+
 def find_run(text: str, out: Path) -> Path:
-    """Find a run's folder by its path, or by its name or digest below `out`.
+    """Find a run's folder by its path, or below `out` by its name, folder, digest or "latest".
 
     Raises:
-        UserError: No run matches, or several do.
+        NoRun: No run matches.
+        UserError: Several runs do, or a record is damaged.
     """
     path = Path(text)
-    for folder in (path, path.parent, path.parent.parent) if path.exists() else ():
+    exists = os.path.exists(path)  # noqa: PTH110 - False for a name that no file can have
+    for folder in (path, path.parent, path.parent.parent) if exists else ():
         if (folder / "run.json").is_file():
             return folder
-    runs = [file.parent for file in out.glob("*/*/run.json")] if out.is_dir() else []
+    runs = run_folders(out)
+    if not runs:
+        raise NoRun(
+            f"no run '{text}': there is none in {out} yet; make one with rlbench run, or choose "
+            "another --out"
+        )
+    if text == run_names.LATEST:
+        return run_names.latest(runs)
     fits = [
         r for r in runs if text in {r.name, r.name.rpartition("-")[2], f"{r.parent.name}/{r.name}"}
     ]
-    if len(fits) == 1:
-        return fits[0]
-    if fits:
+    if len(fits) > 1:
         raise UserError(f"'{text}' could be {' or '.join(map(str, sorted(fits)))}: give the path")
-    raise UserError(
-        f"no run '{text}' in {out}.{nearest(text, [r.name for r in runs])} (rlbench list runs)"
-    )
+    shared = {} if fits else run_names.named(text, runs)
+    if len(shared) > 1:
+        raise run_names.several(text, shared)
+    for folder in (*fits, *shared):
+        return folder
+    known = [*(run.name for run in runs), *run_names.names(runs)]
+    raise NoRun(f"no run '{text}' in {out}.{nearest(text, known)} (rlbench list runs)")

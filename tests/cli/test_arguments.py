@@ -11,9 +11,9 @@ from commands import TINY, here, run_folder, table
 
 import rlbench
 from rlbench.agents import DQN, SB3DQN
-from rlbench.config import LARGEST_SEED, parse_value, read_seeds
+from rlbench.config import LARGEST_SEED, parse_value, plain, read_seeds
 from rlbench.errors import UserError
-from rlbench.experiments.planning import plain, plan
+from rlbench.experiments.planning import plan
 from rlbench.storage.run_folder import RunFolder, bounded, env_folder
 
 RUN: list[object] = ["run", "dqn", "--env", "CartPole-v1", "--eval-episodes", "1", "-q", *TINY]

@@ -93,6 +93,7 @@ class Uncopyable(World):
 COMMANDS: list[tuple[str, list[str], list[list[str]]]] = [
     ("(rlbench list runs)", ["eval", "nothing", "--out", "OUT"],
      [["list", "runs", "--out", "OUT"]]),
+    ("there is none in {} yet; make one", ["show", "--time", "latest", "--out", "TMP"], [RANDOM]),
     ("(rlbench list agents)", ["run", "dqm", "--env", "CartPole-v1"], [["list", "agents"]]),
     ("(rlbench --help)", ["rum"], [["--help"]]),
     ("(rlbench list)", ["show", "nothing", "--out", "OUT"],
@@ -318,6 +319,8 @@ ELSEWHERE = {
     "--switch {} changes nothing": "test_ablation.py",
     "has registered {} too": "test_resolved_names.py::test_two_modules_with_one_id",
     "'{}' could be {}: give the path": "test_ways_out.py::test_two_runs_of_one_name",
+    "'{}' is the name of {} runs: {}: give":
+        "test_run_names.py::test_a_shared_name_is_refused_with_what_differs",
     "was changed after it was written":
         "test_damage.py::test_records_changed_by_hand_are_accepted_as_the_message_says",
     "compute these seeds anew with --again":

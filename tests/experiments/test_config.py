@@ -148,12 +148,17 @@ def test_seed_ranges_are_read_back(seeds: set[int]) -> None:
     assert config.parse_seeds(text) == tuple(sorted(seeds))
 
 
-@pytest.mark.parametrize(("text", "steps"), [("5e4", 50_000), ("50_000", 50_000), ("0", 0)])
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [("5e4", 50_000), ("50_000", 50_000), ("0", 0), ("2.5k", 2_500), ("50k", 50_000),
+     ("1.5M", 1_500_000), ("1.1M", 1_100_000)],
+)  # fmt: skip
 def test_step_text_is_parsed(text: str, steps: int) -> None:
     assert config.parse_steps(text) == steps
 
 
-@pytest.mark.parametrize("text", ["1.5", "-1", "many", "", "true", "none", "inf", "1e999", "[1]"])
+@pytest.mark.parametrize("text", ["1.5", "-1", "many", "", "true", "none", "inf", "1e999", "[1]",
+                                  "k", "1.5555k", "5kM", "1e3k", "5m"])  # fmt: skip
 def test_steps_that_are_none(text: str) -> None:
     with pytest.raises(UserError, match="steps"):
         config.parse_steps(text)

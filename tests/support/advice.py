@@ -9,7 +9,7 @@ import numpy as np
 from commands import ROOT
 from gymnasium import spaces
 
-RAISED = {"UserError", "ValueError", "Busy", "UsageError", "Warning", "_refusal"}
+RAISED = {"UserError", "ValueError", "Busy", "NoRun", "UsageError", "Warning", "_refusal"}
 
 
 FILES = [
