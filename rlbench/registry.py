@@ -2,7 +2,7 @@
 
 The folder of agents is the registry: `agents/my_agent.py` is `my-agent`, and the first line of its
 docstring is its description. Other packages add agents through the entry point group
-`rlbench.agents`.
+`rlbench.agents`, and `package.module:Class` names a class of anyone's.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlbench.errors import UserError, nearest
+from rlbench.user_code.calls import constructed
+from rlbench.user_code.imports import first_line, import_module
 
 if TYPE_CHECKING:
     from rlbench.learning.agent import Agent
@@ -48,12 +50,19 @@ def agents() -> dict[str, str]:
 
 def check_agent(name: str) -> None:
     """Raise UserError for an unknown agent."""
-    if name not in agents():
-        raise UserError(f"no agent '{name}'.{nearest(name, agents())} (rlbench list agents)")
+    if ":" in name:
+        _user_class(name)
+    elif name not in agents():
+        raise UserError(
+            f"no agent '{name}'.{nearest(name, agents())} (rlbench list agents shows all; "
+            "package.module:Class imports your own)"
+        )
 
 
 def agent_class(name: str) -> type[Agent]:
     """Import the class of an agent; UserError if it does not exist."""
+    if ":" in name:
+        return _user_class(name)
     check_agent(name)
     for point in entry_points(group="rlbench.agents", name=name):
         return point.load()
@@ -61,13 +70,42 @@ def agent_class(name: str) -> type[Agent]:
     own = [
         value
         for value in vars(module).values()
-        if isinstance(value, type)
-        and hasattr(value, "observe")  # only agents have it
-        and value.__module__ == module.__name__
+        if isinstance(value, type) and _is_agent(value) and value.__module__ == module.__name__
     ]
     if not own:
         raise UserError(f"agents/{module.__name__.rpartition('.')[2]}.py defines no agent")
     return own[0]
+
+
+def _is_agent(cls: type) -> bool:
+    """Return whether a class is an agent, which alone observes and has a Config."""
+    return hasattr(cls, "observe") and hasattr(cls, "Config")
+
+
+def _user_class(name: str) -> type[Agent]:
+    """Import an agent named `package.module:Class`."""
+    module, _, attribute = name.partition(":")
+    try:
+        cls = getattr(constructed(import_module, module), attribute, None)
+    except Exception as error:
+        raise UserError(
+            f"agent '{name}': cannot import '{module}': {type(error).__name__}: {first_line(error)}"
+        ) from None
+    if cls is None:
+        raise UserError(f"agent '{name}': {module} has no '{attribute}'")
+    if not (isinstance(cls, type) and _is_agent(cls)):
+        raise UserError(
+            f"agent '{name}' is no subclass of an agent of rlbench, such as rlbench.agents.dqn.DQN "
+            f"(rlbench eval --agent {name} scores anything with predict)"
+        )
+    return cls
+
+
+def _base_agent(name: str) -> str | None:
+    """Return the agent of ours that a class of the user's derives from, if any."""
+    modules = [cls.__module__.rpartition(".") for cls in agent_class(name).__mro__]
+    names = [file.replace("_", "-") for package, _, file in modules if package == "rlbench.agents"]
+    return names[0] if names else None
 
 
 def presets(agent: str) -> dict[str, dict[str, Any]]:
@@ -75,10 +113,14 @@ def presets(agent: str) -> dict[str, dict[str, Any]]:
 
     Values are `n_timesteps` or, on image data, `epochs` (passes over the training images),
     `source`, and parameters. A table applies to the environments in `also` too; a file may start
-    from the presets of another agent, its `base`, except for the parameters listed in `own`.
+    from the presets of another agent, its `base`, except for the parameters listed in `own`. A
+    class of the user's takes those of the agent it derives from.
     """
-    file = _HERE / "presets" / f"{agent}.toml"
-    tables = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    tables: dict[str, Any] = {}
+    if ":" in agent:
+        tables["base"] = _base_agent(agent)
+    elif (file := _HERE / "presets" / f"{agent}.toml").exists():
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
     base, own = tables.pop("base", None), tables.pop("own", ())
     for env, values in list(tables.items()):
         for other in values.pop("also", ()):

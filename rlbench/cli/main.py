@@ -153,6 +153,8 @@ def run(
 ) -> int:
     """Train AGENT on an environment, several seeds at once.
 
+    AGENT: a name that rlbench list agents shows, or package.module:Class, a subclass of one.
+
     Repeating a run computes only what is missing: nothing, more seeds, or the rest of a run that
     was stopped.
     """

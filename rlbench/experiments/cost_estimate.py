@@ -43,7 +43,7 @@ def lockstep(seeds: int) -> float:
 
 def estimate(run: Run, out: Path) -> CostEstimate:
     """Estimate from earlier seeds of the run, else of its agent and environment, else a guess."""
-    beside = (out / env_folder(run.env)).glob(f"{run.agent}-*")
+    beside = (out / env_folder(run.env)).glob(f"{env_folder(run.agent)}-*")
     folders = [RunFolder(path) for path in beside if (path / "run.json").is_file()]
     same = [folder for folder in folders if folder.path == run.folder(out).path]
     for kind, some in (("this run", same), ("runs like it", folders)):

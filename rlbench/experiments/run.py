@@ -88,7 +88,8 @@ class Run:
         return self.limit().steps(facts.time_limit, facts.registered_limit)
 
     def folder(self, out: Path) -> RunFolder:
-        return RunFolder(out / env_folder(self.env) / f"{self.agent}-{digest(self.identity())}")
+        name = f"{env_folder(self.agent)}-{digest(self.identity())}"
+        return RunFolder(out / env_folder(self.env) / name)
 
     def to_json(self) -> dict[str, Any]:
         identity = self.identity()

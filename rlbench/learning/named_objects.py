@@ -58,6 +58,9 @@ def _names(agent: str, env: str, encoder: str) -> Iterator[_Name]:
     """List all names that are looked up in a module."""
     for point in entry_points(group="rlbench.agents", name=agent) if agent else ():
         yield _Name("agent", agent, point.module, point.attr)
+    if ":" in agent:
+        module, _, attribute = agent.partition(":")
+        yield _Name("agent", agent, module, attribute)
     for number, piece in enumerate(split(env)):
         module, colon, rest = piece.partition(":")
         wrapper = wrapper_specs.read(piece)

@@ -23,7 +23,7 @@ SCORE = 500  # bytes of an evaluation episode's score, and of its row
 
 
 class Capabilities:
-    """The class-level half of an agent; a subclass sets the attributes and overrides `memory`."""
+    """Class-level half of an agent; subclasses set attributes and override `estimate_bytes`."""
 
     Config: ClassVar[type[BaseConfig]] = BaseConfig
     version: ClassVar[int] = 1
