@@ -8,8 +8,8 @@ is the share of intervals that hold the statistic of the whole population, with 
 at 95 %; in brackets the percentage of trials without an interval, which say so instead and are not
 in the share. Lines with * are the plain percentile bootstrap, the control. Three tables come first:
 Student's interval of the mean of one task, where a trial without an interval counts as one that
-does not hold; Clopper and Pearson's interval of a share, an exact sum; and how often the permutation
-test says p <= 0.05 of two agents with equal means, which should be in at most 5 % of trials.
+does not hold; Clopper and Pearson's interval of a share, an exact sum; and how often the
+permutation test says p <= 0.05 of two agents with equal means, which should be at most 5 %.
 """
 
 import sys
