@@ -227,6 +227,31 @@ def resume(
     return commands_train.resume(run_name, out, device, jobs, stop, quiet, floor)
 
 
+@main.command()
+@click.argument("run_name", metavar="RUN")
+@click.option("--seed", type=click.IntRange(min=0), help="Whose agent.  [default: the first]")
+@click.option("--episodes", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "-o", "--output", metavar="FILE.gif", type=click.Path(path_type=Path),
+    help="Write a GIF instead of showing a window: needs no display.",
+)  # fmt: skip
+@options.trust
+@options.out
+def watch(run_name: str, seed: int | None, episodes: int, output: Path | None, out: Path) -> None:
+    """Show what a trained agent of RUN does, in a window or as a GIF.
+
+    It plays the first episodes of the final evaluation, without learning.
+
+    \b
+    Examples:
+      rlbench watch latest
+      rlbench watch dqn-CartPole-v1-50k --seed 2 --episodes 3 -o film.gif
+    """  # noqa: D301
+    from rlbench.commands.watch import watch as watch_
+
+    watch_(run_name, out, seed, episodes, output)
+
+
 @main.command("eval", short_help="Play the sealed episodes, of a finished run or with any agent.")
 @click.argument("run_name", metavar="[RUN]", required=False)
 @click.option("--agent", metavar="package.module:thing", help="Score this instead of a RUN.")

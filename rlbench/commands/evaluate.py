@@ -26,7 +26,7 @@ from rlbench.learning.evaluation.image_sweep import sweep_split
 from rlbench.learning.policies.policy import Policy
 from rlbench.process import configure_process
 from rlbench.storage import run_folder
-from rlbench.storage.run_folder import RunFolder, seed_ranges
+from rlbench.storage.run_folder import RunFolder, RunPart, seed_ranges
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,19 +70,7 @@ def evaluate(
     images = make.facts.data is not None
     if run_metadata(run)["data"] != folder.read().get("data"):
         raise UserError(f"{folder.path} was made with other images than are there now")
-    agents = [part.agent for part in folder.parts() if part.agent.exists()]
-    ends = {int(s): end for part in folder.parts() for s, end in part.read()["status"].items()}
-    if not agents and ends and "running" not in ends.values():
-        command = command_again(replace(run, seeds=tuple(ends)))
-        why = "its agents were not kept" if "done" in ends.values() else "no seed of it is done"
-        raise UserError(
-            f"{folder.path} has no agents to play: {why}. Train again: {command} --out retrained"
-        )
-    if not agents:
-        trust = trust_flag(run)
-        raise UserError(
-            f"{folder.path} has no trained agent yet: rlbench resume {folder.path}{trust}"
-        )
+    agents = [part.agent for part in trained_parts(folder, run)]
     results = collect(folder.path)
     warn_of(results.problems)
     final = results.evaluations.query("phase == 'final'")
@@ -134,6 +122,27 @@ def evaluate(
         verdict, code = "equal to the recorded final evaluation", 0
     console.print(verdict, highlight=False, soft_wrap=True)
     return code
+
+
+def trained_parts(folder: RunFolder, run: Run) -> list[RunPart]:
+    """Return the parts of a run that have a trained agent.
+
+    Raises:
+        UserError: There are none.
+    """
+    parts = folder.parts()
+    if trained := [part for part in parts if part.agent.exists()]:
+        return trained
+    ends = {int(s): end for part in parts for s, end in part.read()["status"].items()}
+    if ends and "running" not in ends.values():
+        command = command_again(replace(run, seeds=tuple(ends)))
+        why = "its agents were not kept" if "done" in ends.values() else "no seed of it is done"
+        raise UserError(
+            f"{folder.path} has no agents to play: {why}. Train again: {command} --out retrained"
+        )
+    raise UserError(
+        f"{folder.path} has no trained agent yet: rlbench resume {folder.path}{trust_flag(run)}"
+    )
 
 
 def _change(seeds: Sequence[_Again], now: Bounds, before: Bounds) -> str:
