@@ -12,6 +12,7 @@ from rlbench import __version__
 from rlbench.cli import options
 from rlbench.cli.results import compare, data, list_, plot, report, show
 from rlbench.cli.suites import ablate, bench
+from rlbench.distribution import clash
 from rlbench.errors import UserError, nearest, skipped_shown
 from rlbench.execution.stopping import StopSignal, leave
 from rlbench.process import configure_process, set_mkl_rounding
@@ -41,6 +42,8 @@ class _Group(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command; print a user's mistake as one line on stderr and exit with code 2."""
         try:
+            if warning := clash():
+                click.echo(f"Warning: {warning}", err=True)
             set_mkl_rounding()  # before anything multiplies
             with skipped_shown():
                 code = super().main(*args, **{**kwargs, "standalone_mode": False})

@@ -193,7 +193,7 @@ def test_a_missing_package_is_named(
     for given in ([], ["-p", "settings=defaults"]):
         args = ["sb3-qrdqn", "--env", "CartPole-v1", "-n", "100", *given, "--out", tmp_path]
         assert here("run", *args) == 2
-        assert "pip install 'rlbench[contrib]'" in capsys.readouterr().err
+        assert "pip install 'rlbench-workbench[contrib]'" in capsys.readouterr().err
 
 
 def test_a_run_that_is_stopped_before_it_begins(tmp_path: Path) -> None:

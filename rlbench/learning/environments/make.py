@@ -15,6 +15,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
+from rlbench.distribution import install
 from rlbench.errors import UserError, nearest
 from rlbench.learning.environments import wrapper_specs
 from rlbench.user_code.calls import constructed
@@ -223,7 +224,7 @@ def _maker(name: str) -> tuple[Callable[..., Any], EnvSpec | None]:
     atari = sys.modules.get("ale_py")
     if full_id is None:
         if not atari and (gym_id.startswith("ALE/") or "NoFrameskip" in gym_id):
-            raise UserError(f"environment '{name}': pip install 'rlbench[atari]'")
+            raise UserError(f"environment '{name}': {install('atari')}")
         raise UserError(
             f"no environment '{name}'.{nearest(gym_id, gymnasium.registry)}"
             " (rlbench list envs shows all; package.module:EnvId imports your own)"
@@ -278,5 +279,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, gymnasium.error.DependencyNotInstalled):
         for word, extra in _EXTRAS.items():
             if word in text.lower():
-                return f"{word} is missing: pip install 'rlbench[{extra}]'"
+                return f"{word} is missing: {install(extra)}"
     return text if type(error) in (ValueError, UserError) else f"{text} ({type(error).__name__})"

@@ -12,6 +12,7 @@ from pydantic import Field as field
 from pydantic import ValidationError
 
 from rlbench import config
+from rlbench.distribution import install
 from rlbench.errors import UserError
 
 NO_MEMORY = "this agent has no memory"
@@ -86,7 +87,7 @@ def library(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "sb3_contrib":
             raise
-        raise UserError("sb3-contrib is missing: pip install 'rlbench[contrib]'") from None
+        raise UserError(f"sb3-contrib is missing: {install('contrib')}") from None
 
 
 def defaults_of(algorithm: str, names: Sequence[str]) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def test_missing_extras_are_named(tmp_path: Path) -> None:
     assert len(lines) == 4
     for line, extra in zip(lines, ["box2d", "atari", "atari", "mujoco"], strict=True):
         assert line.startswith("Error: environment")
-        assert f"pip install 'rlbench[{extra}]'" in line
+        assert f"pip install 'rlbench-workbench[{extra}]'" in line
 
 
 def test_box2d_environments_are_made() -> None:
