@@ -93,8 +93,10 @@ class RandomPolicy(Policy):
         return (drawn - self.action_start if self.action_start else drawn), None
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {"streams": [space.np_random.bit_generator.state for space in self.spaces]}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         for space, saved in zip(self.spaces, state["streams"], strict=True):
             space.np_random.bit_generator.state = saved

@@ -104,6 +104,7 @@ class Supervised(Agent):
 
     @property
     def n_classes(self) -> int:
+        """Number of classes, as the actions name them."""
         return int(self.action_space.n)  # type: ignore[attr-defined]  # checked: Discrete
 
     @classmethod

@@ -53,6 +53,7 @@ class Npz:
 
     @property
     def names(self) -> set[str]:
+        """Names of the arrays in the file."""
         return set(self._entries)
 
     def __getitem__(self, name: str) -> np.ndarray:

@@ -55,6 +55,7 @@ class ImageEnv(gymnasium.Env[Any, Any]):
 
     @property
     def data(self) -> Dataset:
+        """The data set that images come from, with all splits."""
         return self.lane.data
 
     @property

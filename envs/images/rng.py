@@ -93,6 +93,7 @@ class Passes:
         )
 
     def state(self) -> dict[str, np.ndarray]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {"number": self.number.copy(), "place": self.place.copy()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:

@@ -47,9 +47,10 @@ class Quiet(Display):
         self.console = console
 
     def update(self, job: Job, news: News) -> None:
-        return None
+        """Print nothing."""
 
     def ended(self, job: Job, outcome: JobOutcome) -> None:
+        """Print why a job failed or was killed."""
         killed = outcome.code > 2 and outcome.reason != STOPPED
         if outcome.reason and (outcome.code == 1 or killed):
             message = f"{job.title}: {plain_line(outcome.reason)}"
@@ -65,6 +66,7 @@ class PlainProgress(Quiet):
         self.last_line: dict[str, float] = {}  # time of the last line by job
 
     def update(self, job: Job, news: News) -> None:
+        """Print a line about what takes long, at most one in PAUSE seconds and job."""
         now = time.monotonic()
         if news.doing and now - self.last_line.setdefault(job.title, now) > PAUSE:
             self.last_line[job.title] = now
@@ -107,6 +109,7 @@ class Bars(Quiet):
         )
 
     def update(self, job: Job, news: News) -> None:
+        """Move the bar of a job."""
         if job.title not in self.tasks:
             name = f"seeds {job.title.rpartition(' seeds ')[2]}"
             self.tasks[job.title] = self.bars.add_task(name, total=news.total, said="", left="")

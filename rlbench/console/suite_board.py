@@ -45,6 +45,7 @@ class Board(Display):
         self.states = [cell.states() for cell in self.cells]
 
     def update(self, job: Job, progress: Progress) -> None:
+        """Take in how far a job is, and what it will still cost."""
         now = time.monotonic()
         if job.key not in self.live:
             self.starts[job.key] = now, progress.step
@@ -56,6 +57,7 @@ class Board(Display):
             self.paces[job.key] = whole / self.costs[job.key]
 
     def ended(self, job: Job, outcome: JobOutcome) -> None:
+        """Take a job that ended off the board."""
         self.live.pop(job.key, None)
         self.costs.pop(job.key, None)
         if outcome.reason != STOPPED:
@@ -63,6 +65,7 @@ class Board(Display):
             self.tell(job, outcome)
 
     def tell(self, job: Job, outcome: JobOutcome) -> None:
+        """Print a line about a job that did not end well."""
         if outcome.code:
             self.line(job, outcome)
 
@@ -98,6 +101,7 @@ class PlainBoard(Board):
     """Board that prints a line for each part that ends: for logs, pipes and CI."""
 
     def tell(self, job: Job, outcome: JobOutcome) -> None:
+        """Print a line about every job that ended."""
         self.line(job, outcome)
 
 

@@ -33,8 +33,11 @@ class JobOutcome(NamedTuple):
 class ProgressObserver(Protocol):
     """Interface of displays that receive progress and outcomes."""
 
-    def update(self, job: Job, progress: Progress) -> None: ...
-    def ended(self, job: Job, outcome: JobOutcome) -> None: ...
+    def update(self, job: Job, progress: Progress) -> None:
+        """Hear how far a job is."""
+
+    def ended(self, job: Job, outcome: JobOutcome) -> None:
+        """Hear how a job ended."""
 
 
 def run_job(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> JobOutcome:

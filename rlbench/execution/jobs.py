@@ -29,6 +29,7 @@ class Job(NamedTuple):
 
     @property
     def key(self) -> Key:
+        """What names a job: its folder and seeds."""
         return self.folder, self.seeds
 
     @property
@@ -38,6 +39,7 @@ class Job(NamedTuple):
 
     @property
     def title(self) -> str:
+        """The job in words: agent, environment and seeds."""
         return f"{self.run.agent} {self.run.env} seeds {seed_ranges(self.seeds)}"
 
 

@@ -88,10 +88,12 @@ class Run:
         return self.limit().steps(facts.time_limit, facts.registered_limit)
 
     def folder(self, out: Path) -> RunFolder:
+        """Return the folder of this run below `out`, named by its digest."""
         name = f"{env_folder(self.agent)}-{digest(self.identity())}"
         return RunFolder(out / env_folder(self.env) / name)
 
     def to_json(self) -> dict[str, Any]:
+        """Return the content of `run.json`."""
         identity = self.identity()
         every = self.eval_freq
         if every is None:

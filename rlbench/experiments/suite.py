@@ -62,6 +62,7 @@ class Env(_Table):
 
     @property
     def title(self) -> str:
+        """The environment in words, with wrappers and arguments."""
         arguments = [f"{key}={value}" for key, value in self.kwargs.items()]
         return " ".join(["+".join([self.id, *self.wraps]), *arguments])
 
@@ -74,6 +75,7 @@ class Variant(BaseModel):
 
     @property
     def parameters(self) -> dict[str, Any]:
+        """Parameters of the agents, by name."""
         return self.model_extra or {}
 
 

@@ -46,10 +46,12 @@ class SuiteCell:
 
     @property
     def entrant(self) -> str:
+        """Name of the entrant: the agent, and the variant where there is one."""
         return f"{self.agent} {self.name}".rstrip()
 
     @property
     def title(self) -> str:
+        """The cell in words: entrant and environment."""
         return f"{self.entrant} on {self.env}"
 
     def states(self) -> States:

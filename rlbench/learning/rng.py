@@ -72,15 +72,18 @@ class RandomStream:
         self.position = 0
 
     def next(self) -> np.ndarray:
+        """Return the next number of every seed, shape (S,)."""
         if self.position == self.values.shape[1]:
             self._fill()
         self.position += 1
         return self.values[:, self.position - 1]
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {"generators": self.block_start, "position": self.position}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         for rng, saved in zip(self.generators, state["generators"], strict=True):
             rng.bit_generator.state = saved
         self._fill()
@@ -99,8 +102,10 @@ class PermutationStream:
         return np.stack([row + s * self.count for s, row in enumerate(rows)])
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {"generators": [g.bit_generator.state for g in self.generators]}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         for rng, saved in zip(self.generators, state["generators"], strict=True):
             rng.bit_generator.state = saved

@@ -56,12 +56,14 @@ class ImageCollector:
         return np.concatenate(images), np.concatenate(labels)
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         if not self.pages:
             return {}
         images, labels = zip(*self.pages, strict=True)
         return {"images": np.concatenate(images, 1), "labels": np.concatenate(labels, 1)}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.pages = [(state["images"], state["labels"])] if state else []
         self.count = self.pages[0][1].shape[1] if state else 0
 

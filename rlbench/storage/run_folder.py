@@ -163,9 +163,11 @@ class RunFolder:
             part.read()
 
     def parts(self) -> list[RunPart]:
+        """Return all parts that have a `part.json`, in order of their names."""
         return [RunPart(file.parent) for file in sorted(self.path.glob("seeds-*/part.json"))]
 
     def part(self, seeds: Sequence[int]) -> RunPart:
+        """Return the part of these seeds, whether it exists or not."""
         return RunPart(self.path / bounded(f"seeds-{seed_ranges(seeds)}"))
 
 
@@ -192,6 +194,7 @@ class RunPart:
         return part if alive else {**part, "status": stopped(part["status"])}
 
     def finished(self) -> bool:
+        """Return whether no seed is left to train."""
         return "running" not in self.read()["status"].values()
 
     def reserve(self, seeds: Sequence[int]) -> None:
@@ -228,6 +231,7 @@ class RunPart:
         return {path.name: checksum(path.read_bytes()) for path in paths if path.is_file()}
 
     def write_info(self, info: dict[str, Any]) -> None:
+        """Write `part.json`, and make the folder if it is not there."""
         refuse_link(self.path)
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)

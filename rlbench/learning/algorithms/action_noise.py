@@ -55,8 +55,10 @@ class ActionNoise:
         return self.value
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {"value": self.value, "draws": self.draws.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.value = np.asarray(state["value"])
         self.draws.restore(state["draws"])

@@ -44,8 +44,10 @@ class EntropyCoefficient:
         return loss
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {"log": self.log, "optimizer": self.optimizer.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.log.copy_(torch.as_tensor(state["log"]))
         self.optimizer.restore(state["optimizer"])

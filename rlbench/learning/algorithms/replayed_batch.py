@@ -108,13 +108,16 @@ class ReplayedSequences:
         return values, hidden, start
 
     def policy(self, actor: Actor) -> Tensor:
+        """Return what the actor gives for the observations of every step."""
         return self._actor(actor)[0]
 
     @torch.no_grad()
     def next_policy(self, actor: Actor) -> Tensor:
+        """Return what the actor gives for the successors of every step."""
         return actor.after(self.next_obs, self._actor(actor)[1])
 
     def values(self, critics: Critics) -> Tensor:
+        """Return the values of the actions that were taken; keeps the hidden states."""
         values, hidden, start = self._critics(critics)
         before = torch.cat([start.unsqueeze(2), hidden[:, :, :-1].detach()], 2)
         continues = 1.0 - critics.each(self.first)
@@ -122,11 +125,13 @@ class ReplayedSequences:
         return values
 
     def values_of(self, critics: Critics, action: Tensor) -> Tensor:
+        """Return the values of other actions, after the hidden states of `values`."""
         assert self.critic_hidden is not None
         return critics.after(self.obs.flatten(1, 2), action, self.critic_hidden)
 
     @torch.no_grad()
     def next_values(self, critics: Critics, action: Tensor) -> Tensor:
+        """Return the values of actions in the successors."""
         hidden = self._critics(critics)[1]
         return critics.after(self.next_obs, action, hidden.flatten(1, 2))
 

@@ -144,7 +144,9 @@ class Teacher:
         self.carry = None
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {str(i): part for i, part in enumerate(self.carry or ())}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.carry = tuple(np.asarray(state[key]) for key in sorted(state)) or None

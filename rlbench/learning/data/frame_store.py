@@ -109,6 +109,7 @@ class FrameStore:
         return frames.reshape(len(frames), *lead, *stack, *self.shape)
 
     def state(self, size: int) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         separate = [
             {"slots": np.array(list(of), np.int64), "obs": torch.stack([empty, *of.values()])[1:]}
             for of, empty in zip(self.successors, self.newest[:, 0], strict=True)
@@ -117,6 +118,7 @@ class FrameStore:
         return {**stored, "kept": separate}
 
     def restore(self, state: dict[str, Any], position: int) -> None:
+        """Go on from what `state` returned."""
         self.position, size = position, state["data"].shape[1]
         self.data[:, :size] = torch.as_tensor(state["data"]).to(self.data.device)
         self.newest.copy_(torch.as_tensor(state["newest"]))

@@ -34,9 +34,11 @@ class Moments:
         self.count = total
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {"mean": self.mean, "var": self.var, "count": self.count}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.mean, self.var = np.asarray(state["mean"]), np.asarray(state["var"])
         self.count = state["count"]
 
@@ -91,9 +93,11 @@ class Normalizer:
         return copy
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return self.moments.state()
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.moments.restore(state)
         self._refresh()
 
@@ -118,8 +122,10 @@ class RewardScaler:
         self.returns[:] = 0.0
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {"moments": self.moments.state(), "returns": self.returns}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.moments.restore(state["moments"])
         self.returns = np.array(state["returns"])

@@ -94,10 +94,12 @@ class LaneContext(ObservationPipeline):
         self.pending: dict[str, np.ndarray] = {}
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         carry = {str(i): part for i, part in enumerate(self.carry or ())}
         return {"first": self.episode_start, "carry": carry, "taken": dict(self.pending)}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.episode_start = np.asarray(state["first"])
         self.pending = {name: np.asarray(value) for name, value in state["taken"].items()}
         carry = state["carry"]

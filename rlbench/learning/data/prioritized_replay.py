@@ -84,11 +84,13 @@ class PrioritizedReplay(Replay):
         self.highest = np.maximum(self.highest, weight.max(-1, keepdims=True))
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         self._admit()
         weights = self.tree.levels[0][:, : self.size]
         return {**super().state(), "priorities": weights, "highest": self.highest}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         super().restore(state)
         full = self.size == self.capacity
         self.added = (self.position + self.capacity * full) // self.n_envs

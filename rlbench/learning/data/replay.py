@@ -246,11 +246,13 @@ class Replay:
         return views
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         stored = {str(kind): data[:, : self.size] for kind, data in self.data.items()}
         state = {"position": self.position, "data": stored, "uniforms": self.uniforms.state()}
         return state if self.frames is None else {**state, "frames": self.frames.state(self.size)}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.position = state["position"]
         for kind, data in self.data.items():
             stored = torch.as_tensor(state["data"][str(kind)])

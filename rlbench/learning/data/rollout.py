@@ -60,9 +60,11 @@ class Rollout:
         return items(values, self.length if "memory" in self.arrays else None)
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {"position": self.position, "arrays": dict(self.arrays)}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.position = state["position"]
         for name, array in self.arrays.items():
             array[...] = state["arrays"][name]

@@ -21,6 +21,7 @@ class StepWindow:
         self.steps.append(fields)
 
     def full(self) -> bool:
+        """Whether it holds `length` steps."""
         return len(self.steps) == self.length
 
     def take(self, device: torch.device) -> dict[str, Tensor]:
@@ -30,6 +31,7 @@ class StepWindow:
         return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
 
     def clear(self) -> None:
+        """Forget all steps."""
         self.steps = []
 
     def _stacked(self) -> dict[str, np.ndarray]:
@@ -40,9 +42,11 @@ class StepWindow:
         return {name: np.stack([step[name] for step in self.steps], 1) for name in names}
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return self._stacked()
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         count = min((array.shape[1] for array in state.values()), default=0)
         self.steps = [
             {name: np.asarray(array[:, t]) for name, array in state.items()} for t in range(count)

@@ -149,6 +149,7 @@ class BatchedLanes:
         """Do nothing, since there is nothing to close."""
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {
             "batch": self.batch.state(),
             "tally": self.tally.state(),

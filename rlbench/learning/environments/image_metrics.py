@@ -53,12 +53,15 @@ class ImageMetrics:
             values[row] = 0.0
 
     def keep_seeds(self, rows: Sequence[int]) -> None:
+        """Keep the seeds at these places only."""
         self.images = self.images[list(rows)]
         self.sums = {name: values[list(rows)] for name, values in self.sums.items()}
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {"images": self.images, "sums": dict(self.sums)}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.images = np.array(state["images"])
         self.sums = {name: np.array(state["sums"][name]) for name in _SUMS}

@@ -206,6 +206,7 @@ class EnvLanes:
         self.finished = [f._replace(row=rows.index(f.row)) for f in self.finished if f.row in rows]
 
     def close(self) -> None:
+        """Close the environments of all lanes."""
         for env in self.envs:
             self.calls.close(env)
 

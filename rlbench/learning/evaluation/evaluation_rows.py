@@ -27,10 +27,15 @@ class Evaluable(Protocol):
     num_timesteps: int
 
     @property
-    def make_env(self) -> Callable[[], Any] | None: ...
+    def make_env(self) -> Callable[[], Any] | None:
+        """What makes an environment; None if the agent has none."""
+
     @property
-    def samples(self) -> int: ...
-    def policy(self) -> Policy: ...
+    def samples(self) -> int:
+        """Number of steps learned from per seed, with repetition."""
+
+    def policy(self) -> Policy:
+        """Return the policies of all seeds as they are now."""
 
 
 def episode_rows(

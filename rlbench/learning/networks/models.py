@@ -32,6 +32,7 @@ class Network(nn.Module):
         return {str(i): module.calls for i, module in enumerate(self.drawing())}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         for i, module in enumerate(self.drawing()):
             module.calls = state[str(i)]
 

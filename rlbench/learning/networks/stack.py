@@ -72,7 +72,9 @@ class StackedParameters:
         return torch.isfinite(self.data.sum(-1))
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {"data": self.data}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.data.copy_(torch.as_tensor(state["data"]))

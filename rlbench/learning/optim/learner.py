@@ -178,6 +178,7 @@ class Learner:
         return dict.fromkeys(diverged, "loss or weights became NaN or infinite")
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {
             "weights": self.stack.data,
             "optimizer": self.optimizer.state(),
@@ -185,6 +186,7 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.stack.data.copy_(torch.as_tensor(state["weights"]))
         self.samples = state.get("samples", 0)  # not in older files
         self.optimizer.restore(state["optimizer"])

@@ -30,12 +30,15 @@ class Optimizer:
             setattr(self, name, torch.zeros_like(data))
 
     def step(self, learning_rate: float) -> None:
+        """Move the parameters `data` (S, P) by their gradients `grad` (S, P)."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {"updates": self.updates, **{name: getattr(self, name) for name in self.moments}}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.updates = state["updates"]
         for name in self.moments:
             getattr(self, name).copy_(torch.as_tensor(state[name]))

@@ -18,7 +18,8 @@ class SB3Policy(Protocol):
 
     def predict(
         self, observation: Any, state: Any, episode_start: Any, deterministic: bool
-    ) -> tuple[Any, Any]: ...
+    ) -> tuple[Any, Any]:
+        """Return actions and the state, as Stable-Baselines3's models do."""
 
 
 def check_actions(actions: np.ndarray, space: spaces.Space[Any]) -> None:

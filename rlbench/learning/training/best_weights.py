@@ -34,8 +34,10 @@ class BestWeights:
         stack.data[rows] = self.weights[rows]
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {"weights": self.weights, "score": self.score}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.weights.copy_(torch.as_tensor(state["weights"]))
         self.score = np.array(state["score"])

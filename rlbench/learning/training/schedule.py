@@ -43,17 +43,32 @@ class TrainerProtocol(Protocol):
     resume_note: str  # message for users if `restore` returned False
 
     @property
-    def step(self) -> int: ...  # env steps per seed so far
+    def step(self) -> int:
+        """Env steps per seed so far."""
+
     @property
-    def seconds(self) -> float: ...  # of training, evaluation excluded
+    def seconds(self) -> float:
+        """Seconds of training so far, without evaluation."""
+
     @property
-    def seed_seconds(self) -> dict[int, float] | None: ...  # where seeds do not train together
+    def seed_seconds(self) -> dict[int, float] | None:
+        """Seconds of each seed, where seeds train one after the other; else None."""
+
     @property
-    def split(self) -> TimeProfile | None: ...  # where the time goes, if that is known
-    def rows(self) -> Iterator[Row]: ...
-    def state(self) -> dict[str, Any]: ...
-    def restore(self, state: dict[str, Any]) -> bool: ...
-    def close(self) -> None: ...
+    def split(self) -> TimeProfile | None:
+        """Where the time went; None if it was not measured."""
+
+    def rows(self) -> Iterator[Row]:
+        """Train, and yield rows in order of time."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
+
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Go on from what `state` returned; False if not all of it can (`resume_note`)."""
+
+    def close(self) -> None:
+        """Close all environments."""
 
 
 def overflow_allowed() -> np.errstate:

@@ -51,9 +51,11 @@ class TimeProfile:
         return {part: round(amount, 3) for part, amount in self.seconds.items()}
 
     def state(self) -> dict[str, float]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return self.read()
 
     def restore(self, state: dict[str, float]) -> None:
+        """Go on from what `state` returned."""
         self.seconds = {part: float(state[part]) for part in PARTS}
         self.passed = sum(self.seconds.values())
         self.start()

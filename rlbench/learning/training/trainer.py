@@ -46,6 +46,7 @@ class Trainer:
 
     @property
     def step(self) -> int:
+        """Env steps per seed so far."""
         return self.agent.num_timesteps
 
     def rows(self) -> Iterator[Row]:
@@ -177,11 +178,13 @@ class Trainer:
             self.agent.seeds = ()
 
     def close(self) -> None:
+        """Close the environments of training and evaluation."""
         self.lanes.close()
         if self.agent.make_env is not None:
             self.agent.make_env.close()
 
     def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from: arrays, numbers and text by name."""
         return {
             "seeds": list(self.agent.seeds),
             "agent": self.agent.state(),

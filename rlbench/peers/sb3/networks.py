@@ -186,6 +186,7 @@ class ObservationAwarePolicy:
         self, observation: Any, state: Any = None, episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[Any, Any]:  # fmt: skip
+        """Return actions for observations, which are normalised first where training was."""
         if self.moments:
             normal = (observation - self.moments["mean"]) / np.sqrt(self.moments["var"] + EPSILON)
             observation = np.clip(normal, -CLIP, CLIP).astype(np.float32)

@@ -22,6 +22,7 @@ class OffPolicyPeer:
 
     @classmethod
     def arguments(cls, config: Any, n_envs: int) -> dict[str, Any]:
+        """Return the arguments of Stable-Baselines3's DQN or QR-DQN."""
         c = config
         names = ("exploration_initial_eps", "exploration_final_eps", "exploration_fraction")
         return {
@@ -33,6 +34,7 @@ class OffPolicyPeer:
 
     @classmethod
     def check_env(cls, facts: EnvFacts, config: Any, n_envs: int) -> None:
+        """Refuse an update frequency that does not fit the number of environments."""
         super().check_env(facts, config, n_envs)  # type: ignore[misc]  # of Peer
         if config.train_freq % n_envs and n_envs % config.train_freq:
             raise UserError(
@@ -42,6 +44,7 @@ class OffPolicyPeer:
 
     @classmethod
     def samples_of(cls, config: Any, n_envs: int, updates: int) -> int:
+        """Number of transitions that so many updates have learned from."""
         return updates * config.batch_size
 
     @classmethod
@@ -54,6 +57,7 @@ class OffPolicyPeer:
 
     @classmethod
     def first_update(cls, config: Any, n_envs: int) -> int:
+        """Env steps per seed before the first update."""
         return config.learning_starts + 1
 
 
@@ -75,6 +79,7 @@ class ContinuousOffPolicyPeer(OffPolicyPeer):
 
     @classmethod
     def arguments(cls, config: Any, n_envs: int) -> dict[str, Any]:
+        """Return the arguments that Stable-Baselines3's SAC and TD3 share."""
         return replay_arguments(config, n_envs)
 
     def policy_arguments(self) -> dict[str, Any]:
@@ -94,6 +99,7 @@ class ContinuousOffPolicyPeer(OffPolicyPeer):
         return {**policy_kwargs, "n_critics": c.n_critics}
 
     def make(self, seed: int, env: Any) -> Any:
+        """Make the model of one seed, with the noise that explores."""
         model = super().make(seed, env)  # type: ignore[misc]  # of Peer
         kinds = {
             "normal": "NormalActionNoise",

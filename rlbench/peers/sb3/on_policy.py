@@ -40,6 +40,7 @@ class OnPolicyPeer:
 
     @classmethod
     def first_update(cls, config: Any, n_envs: int) -> int:
+        """Env steps per seed before the first update: one rollout."""
         return config.n_steps * n_envs
 
 

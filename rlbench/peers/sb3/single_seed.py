@@ -189,6 +189,7 @@ class SingleSeedRun:
 
     @property
     def samples(self) -> int:
+        """Number of steps learned from so far, with repetition."""
         agent, updates = self.agent, self.model.logger.name_to_value.get("train/n_updates", 0)
         return agent.samples_of(agent.config, agent.n_envs, int(updates))
 

@@ -35,6 +35,7 @@ class SequentialTrainer:
 
     @property
     def seconds(self) -> float:
+        """Seconds of training so far, of all seeds together."""
         return sum(self.seed_seconds.values())
 
     @property
@@ -105,6 +106,7 @@ class SequentialTrainer:
             self.work.close()
 
     def close(self) -> None:
+        """End the seed at work and close all environments."""
         self._end_work()
         if self.agent.make_env is not None:
             self.agent.make_env.close()

@@ -40,6 +40,7 @@ class ReportData:
 
     @property
     def envs(self) -> list[str]:
+        """Environments in the order of the report."""
         return environments(self.cells)
 
     def cell(self, env: str, label: str) -> pd.Series | None:
