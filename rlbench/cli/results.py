@@ -2,26 +2,84 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from rlbench.cli import options
+from rlbench.errors import UserError
+from rlbench.reporting.figures.plot_options import AXES, PlotOptions
 
 
-@click.command()
+def _limits(
+    _: click.Context, param: click.Parameter, value: str | None
+) -> tuple[float, float] | None:
+    """Read the two ends of an axis, such as 0,500."""
+    if value is None:
+        return None
+    option = param.opts[0]
+    try:
+        low, high = (float(part) for part in value.split(","))
+    except ValueError:
+        raise UserError(f"{option} {value}: give two numbers, as in {option} 0,500") from None
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise UserError(f"{option} {value}: both ends must be finite numbers")
+    if low >= high:
+        raise UserError(
+            f"{option} {value}: the first end must be less than the second, as in {option} 0,500"
+        )
+    return low, high
+
+
+@click.command(short_help="Draw learning curves of runs.")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option(
+    "--x", "x", type=click.Choice(list(AXES)),
+    help="Horizontal axis.  [default: steps; images, samples and seconds on image data]",
+)  # fmt: skip
+@click.option(
+    "--facet", type=click.Choice(["env", "agent", "none"]),
+    help="A panel per environment or per entrant, or one for all.  [default: env; agent above six "
+    "entrants]",
+)  # fmt: skip
+@click.option(
+    "--stat", type=click.Choice(["mean", "median", "iqm"]), default="mean", show_default=True,
+    help="What a line shows of the seeds; iqm is the interquartile mean.",
+)  # fmt: skip
+@click.option(
+    "--smooth", type=click.IntRange(min=1), default=1, metavar="K",
+    help="Average each seed over its last K evaluations.",
+)  # fmt: skip
+@click.option("--logx", is_flag=True, help="A logarithmic horizontal axis.")
+@click.option("--no-seeds", is_flag=True, help="Leave out single seeds.")
+@click.option("--xlim", metavar="A,B", callback=_limits, help="Ends of the horizontal axis.")
+@click.option(
+    "--ylim", metavar="A,B", callback=_limits,
+    help="Ends of the vertical axis; accuracies are 0 to 1.",
+)  # fmt: skip
+@click.option(
     "-o", "--output", type=click.Path(path_type=Path),
-    help="Where to, without ending.  [default: curve in the run's folder, or in --out for several]",
+    help="A file .png, .svg or .pdf; without ending a .png and a .svg.  [default: curve in the "
+    "run's folder, curves in --out for several]",
 )  # fmt: skip
 @options.out
-def plot(runs: tuple[str, ...], output: Path | None, out: Path) -> None:
-    """Draw learning curves of one or more RUNs, as PNG and SVG."""
+def plot(
+    runs: tuple[str, ...], output: Path | None, out: Path, no_seeds: bool, **chosen: Any
+) -> None:
+    """Draw learning curves of one or more RUNs, as PNG and SVG.
+
+    \b
+    Examples:
+      rlbench plot latest
+      rlbench plot dqn-CartPole-v1-50k ppo-CartPole-v1-100k --x seconds -o both.png
+      rlbench plot dqn-CartPole-v1-50k --stat iqm --smooth 3 --no-seeds -o curve.pdf
+    """  # noqa: D301
     from rlbench.commands.report import plot as plot_
 
-    for file in plot_(runs, output, out):
+    for file in plot_(runs, output, out, PlotOptions(seeds=not no_seeds, **chosen)):
         click.echo(file)
 
 
@@ -72,7 +130,7 @@ def show(name: str, spent: bool, program: bool, out: Path) -> None:
 @click.argument("runs", metavar="RUN...", nargs=-1)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path),
-    help="Draw them as well: where to, without ending.",
+    help="Draw them as well: a file .png, .svg or .pdf, or a name without ending for two of them.",
 )  # fmt: skip
 @click.option(
     "--against", metavar="FOLDER", type=click.Path(path_type=Path),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rlbench.common.console import console as new_console
 from rlbench.errors import UserError
 from rlbench.storage import run_folder
 from rlbench.storage.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from rlbench.reporting.figures.plot_options import PlotOptions
 
 
 def compare(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
@@ -49,17 +53,20 @@ def report(
         raise UserError(f"cannot write the report: {error.strerror}: {error.filename}") from None
 
 
-def plot(runs: Sequence[str], output: Path | None, out: Path) -> list[Path]:
+def plot(
+    runs: Sequence[str], output: Path | None, out: Path, options: PlotOptions | None = None
+) -> list[Path]:
     """Draw the learning curves of runs, or accuracy against cost on image data.
 
     Return the files.
     """
     from rlbench.reporting.figures.learning_curves import figure, save
+    from rlbench.reporting.figures.plot_options import DEFAULT
     from rlbench.reporting.tables.load import load
 
     folders = [run_folder.find_run(name, out) for name in runs]
     floors = {floor for folder in folders for floor in floor_runs(folder)}
-    chart = figure(load(*folders, *sorted(floors)))
+    chart = figure(load(*folders, *sorted(floors)), options=options or DEFAULT)
     target = output or (folders[0] / "curve" if len(folders) == 1 else out / "curves")
     try:
         return save(chart, target)

@@ -213,4 +213,4 @@ def test_one_line_for_the_floor_is_drawn(tmp_path: Path) -> None:
     (floor,) = floor_runs(run)
     assert len(load(floor).runs) == 3
     (axes,) = learning_curve(load(tmp_path)).axes
-    assert axes.get_legend_handles_labels()[1].count("random policy") == 1
+    assert sum(text.get_text().startswith("random policy") for text in axes.texts) == 1

@@ -4,15 +4,17 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from rlbench.reporting.figures.plot_options import Stat
 from rlbench.reporting.statistics.aggregates import aggregate
 from rlbench.reporting.statistics.intervals import (
     NO_BOUNDS,
@@ -21,8 +23,6 @@ from rlbench.reporting.statistics.intervals import (
     mean_interval,
     median_interval,
 )
-
-Stat = Literal["mean", "median", "iqm"]
 
 # At least 3:1 on white, and told apart with each kind of colour blindness: see test_style.py.
 COLORS = ("#005ed5", "#df6f12", "#15a662", "#50197d", "#cb70a5", "#6b4e05", "#1f2f4a", "#5b1418")
@@ -37,6 +37,7 @@ BAND_SEEDS = 3  # below, the seeds are shown as dots, without a band
 RESAMPLES = 2000  # of a band of interquartile means
 BROKEN = ("diverged", "failed", "timeout")  # statuses of seeds that broke off
 DPI = 150  # of layout and files: the width of small text depends on it
+SMALL = 8  # points: of labels and notes
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
@@ -54,16 +55,16 @@ STYLE: Any = {
     "axes.grid.axis": "y",
     "grid.color": "0.9",
     "grid.linewidth": 0.7,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.major.size": 3.5,
     "ytick.major.size": 3.5,
     "xtick.minor.size": 2,
     "ytick.minor.size": 2,
-    "legend.fontsize": 8,
-    "legend.title_fontsize": 8,
+    "legend.fontsize": SMALL,
+    "legend.title_fontsize": SMALL,
     "legend.frameon": False,
     "figure.titlesize": 10.5,
     "figure.facecolor": "white",  # a white card, also on a dark page
@@ -115,6 +116,12 @@ def freeze_layout(figure: Figure) -> None:
     """Compute the layout once: every save would do so again, slightly differently."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+
+
+def text_color(color: str) -> str:
+    """Darken the colour of a line for text, which needs a contrast of 4.5:1."""
+    red, green, blue = to_rgb(color)
+    return to_hex((0.75 * red, 0.75 * green, 0.75 * blue))
 
 
 def line_styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -10,15 +10,16 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from rlbench.reporting.figures.plot_options import Stat
 from rlbench.reporting.figures.style import (
     COLORS,
     DASHES,
     GREY,
-    Stat,
     draw_seeds,
     far_apart,
     line_styles,
     means,
+    text_color,
 )
 from rlbench.reporting.statistics.intervals import mean_interval
 
@@ -64,6 +65,7 @@ def lab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
 @pytest.mark.parametrize("color", [*COLORS, GREY])
 def test_every_hue_has_a_contrast_of_three_on_white(color: str) -> None:
     assert contrast_on_white(color) >= 3
+    assert contrast_on_white(text_color(color)) >= 4.5
     assert contrast_on_white("white") == pytest.approx(1)
     assert contrast_on_white("black") == pytest.approx(21)
     assert contrast_on_white("#ece133") < 1.5  # the control: seaborn's colour-blind yellow

@@ -1,0 +1,45 @@
+"""What a figure of learning curves shows: the options of `rlbench plot`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Stat = Literal["mean", "median", "iqm"]
+Facet = Literal["env", "agent", "none"]
+# The horizontal axes, by their names on the command line.
+AXES = {
+    "steps": "environment steps per seed",
+    "episodes": "training episodes per seed",
+    "seconds": "training seconds per seed",
+    "updates": "updates of the network per seed",
+    "images": "images seen in training",
+    "samples": "gradient samples",
+}
+
+
+@dataclass(frozen=True)
+class PlotOptions:
+    """Options of a figure.
+
+    Attributes:
+        x: A name in `AXES`; None for steps, or on image data for images, samples and seconds.
+        facet: One panel per environment or per entrant, or one for all; None for one per
+            environment, and one per entrant where there are many.
+        stat: Number over the seeds that a line shows.
+        smooth: Evaluations of a seed that are averaged: itself and those before.
+        logx: Whether the horizontal axis is logarithmic.
+        seeds: Whether single seeds may be drawn.
+        xlim: Ends of the horizontal axis; None for all points.
+        ylim: Ends of the vertical axis; None for all points.
+    """
+
+    x: str | None = None
+    facet: Facet | None = None
+    stat: Stat = "mean"
+    smooth: int = 1
+    logx: bool = False
+    seeds: bool = True
+    xlim: tuple[float, float] | None = None
+    ylim: tuple[float, float] | None = None
+
+
+DEFAULT = PlotOptions()
