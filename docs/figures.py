@@ -6,6 +6,7 @@ come from results/reference; nothing is trained here.
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ import click
 from matplotlib.figure import Figure
 from PIL import Image
 
+import rlbench
+from rlbench.reporting.figures import learning_curves
 from rlbench.reporting.figures.style import style
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +35,50 @@ def write_png(figure: Figure, file: Path, dpi: int = 100) -> None:
     picture = Image.open(content).convert("RGB")
     file.parent.mkdir(parents=True, exist_ok=True)
     picture.quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)
+
+
+def curve(file: Path, runs: dict[str, str]) -> None:
+    """Draw the learning curves of runs in results/reference, named ENV/AGENT-DIGEST.
+
+    Each comes with words that stand in the legend in place of its settings, or none.
+    """
+    results = rlbench.load(*(REFERENCE / run for run in runs))
+    words = {run.rpartition("-")[2]: text for run, text in runs.items() if text}
+    named = [
+        table.assign(variant=table["digest"].map(words).fillna(table["variant"]).astype("str"))
+        for table in results.tables()
+    ]
+    write_png(learning_curves.figure(results.of(named)), file, dpi=90)
+
+
+NO_SWITCH = {"CartPole-v1/dqn-8f235104": "with no switch"}
+DQN_100K = {"CartPole-v1/dqn-3e5843ad": ""}
+# Curves of the pages in docs/agents/; the random policy is a line.
+AGENT_CURVES = {
+    "a2c": {"CartPole-v1/a2c-4d486d42": "", "CartPole-v1/random-a1792310": ""},
+    "c51": {"CartPole-v1/dqn-50f16f11": "with C51 alone", **NO_SWITCH},
+    "double-dqn": {"CartPole-v1/dqn-df13d59e": "with double alone", **NO_SWITCH},
+    "dqn": {"CartPole-v1/dqn-eac7eb14": "", "CartPole-v1/random-a1792310": ""},
+    "drqn": {
+        "CartPole-v1_mask-velocity/dqn-f98c3267": "",
+        "CartPole-v1_mask-velocity/dqn-797397c6": "",
+    },
+    "dueling-dqn": {"CartPole-v1/dqn-fb0f8ce0": "with dueling alone", **NO_SWITCH},
+    "iqn": {"CartPole-v1/iqn-646f6470": "", **DQN_100K},
+    "per-dqn": {"CartPole-v1/dqn-a0e307f3": "with prioritised replay alone", **NO_SWITCH},
+    "ppo": {"CartPole-v1/ppo-185f83b9": "", "CartPole-v1/random-a1792310": ""},
+    "rainbow": {"CartPole-v1/rainbow-32c7950f": "", **DQN_100K},
+    "sac": {"Pendulum-v1/sac-8d5a4144": "", "Pendulum-v1/random-b779a89a": ""},
+    "sb3": {"CartPole-v1/sb3-dqn-00648f75": "", **DQN_100K},
+    "supervised": {
+        "rlbench_Classify-Digits-v0/supervised-b93dba36": "",
+        "rlbench_Classify-Digits-v0/dqn-1d7f8b3d": "",
+    },
+    "td3": {"Pendulum-v1/td3-8540415a": "", "Pendulum-v1/random-b779a89a": ""},
+}
+FIGURES |= {
+    f"agents-{name}": functools.partial(curve, runs=runs) for name, runs in AGENT_CURVES.items()
+}
 
 
 @click.command(help=(__doc__ or "").partition("\n")[0])
