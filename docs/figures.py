@@ -22,6 +22,7 @@ from rlbench.reporting.figures.style import style
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 REFERENCE = ROOT / "results" / "reference"
+FIRST_HOUR = ROOT / "docs" / "first_hour"  # evaluations of the runs in docs/first_hour.md
 
 # What makes a picture: a function that writes the file it is given.
 FIGURES: dict[str, Callable[[Path], None]] = {}
@@ -81,14 +82,38 @@ FIGURES |= {
 }
 
 
+# Pictures of docs/first_hour.md, from its own runs.
+FIRST_HOUR_CURVES = {
+    "curve": ("CartPole-v1/dqn-eac7eb14", "CartPole-v1/random-a1792310"),
+    "compare": ("CartPole-v1",),
+    "digits": (
+        "rlbench_Classify-Digits-v0/dqn-2fc88951",
+        "rlbench_Classify-Digits-v0/supervised-a0f85b71",
+    ),
+}
+
+
+def draw_first_hour(file: Path, folders: tuple[str, ...]) -> None:
+    """Draw the curves of some runs of the tutorial."""
+    results = rlbench.load(*(FIRST_HOUR / folder for folder in folders))
+    write_png(learning_curves.figure(results), file, dpi=80)
+
+
+FIGURES |= {
+    f"first-hour-{name}": functools.partial(draw_first_hour, folders=folders)
+    for name, folders in FIRST_HOUR_CURVES.items()
+}
+
+
 @click.command(help=(__doc__ or "").partition("\n")[0])
 @click.argument("names", nargs=-1)
 def main(names: tuple[str, ...]) -> None:
-    """Write the pictures of these names, or all."""
-    unknown = sorted(set(names) - FIGURES.keys())
+    """Write the pictures whose names are these, or begin with them, or all."""
+    wanted = {figure: [n for n in names if f"{figure}-".startswith(f"{n}-")] for figure in FIGURES}
+    unknown = set(names) - {name for found in wanted.values() for name in found}
     if unknown:
-        raise click.UsageError(f"no picture {unknown[0]}: there are {', '.join(sorted(FIGURES))}")
-    for name in names or sorted(FIGURES):
+        raise click.UsageError(f"no picture {min(unknown)}: there are {', '.join(sorted(FIGURES))}")
+    for name in sorted(figure for figure, found in wanted.items() if found or not names):
         file = IMAGES / f"{name}.png"
         FIGURES[name](file)
         click.echo(f"{file.relative_to(ROOT)}  {file.stat().st_size / 1000:.0f} kB")
