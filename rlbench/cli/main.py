@@ -10,7 +10,7 @@ import click
 
 from rlbench import __version__
 from rlbench.cli import options
-from rlbench.cli.results import compare, data, list_, plot, report, show
+from rlbench.cli.results import compare, data, list_, plot, report, serve, show
 from rlbench.cli.suites import ablate, bench
 from rlbench.distribution import clash
 from rlbench.errors import UserError, nearest, skipped_shown
@@ -313,7 +313,7 @@ def evaluate(
     sys.exit(evaluate_(run_name, out, episodes, device, overrides, deterministic))
 
 
-for _command in (bench, ablate, plot, compare, report, list_, show, data):
+for _command in (bench, ablate, plot, compare, report, serve, list_, show, data):
     main.add_command(_command)
 
 

@@ -160,17 +160,56 @@ def compare(runs: tuple[str, ...], output: Path | None, against: Path | None, ou
     "-o", "--output", type=click.Path(path_type=Path),
     help="A folder, or a file that ends in .html.  [default: in the first PATH]",
 )  # fmt: skip
+@click.option(
+    "--index", is_flag=True,
+    help="Write index.html over all reports in PATH instead.  [default: in --out]",
+)  # fmt: skip
 @options.out
-def report(paths: tuple[str, ...], baseline: str | None, output: Path | None, out: Path) -> None:
+def report(
+    paths: tuple[str, ...], baseline: str | None, output: Path | None, index: bool, out: Path
+) -> None:
     """Write a report: one HTML file, the same in Markdown, and its tables as CSV and Parquet.
 
     PATH: a bench by its name or folder, or a folder with results in it.  [default: the newest
     bench, else all of --out]
-    """
+
+    \b
+    Examples:
+      rlbench report
+      rlbench report smoke --baseline dqn
+      rlbench report --index
+    """  # noqa: D301
+    from rlbench.commands.report import index as index_
     from rlbench.commands.report import report as report_
 
+    if index:
+        if baseline is not None or output is not None:
+            raise click.UsageError("--index only lists reports: leave out --baseline and -o")
+        click.echo(index_(paths, out))
+        return
     for file in report_(paths, baseline, output, out):
         click.echo(file)
+
+
+@click.command(short_help="Show all reports in a browser, on this machine only.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True,
+    help="Port of 127.0.0.1; 0: any that is free.",
+)  # fmt: skip
+@options.out
+def serve(port: int, out: Path) -> None:
+    """Serve the reports in the folder of results on 127.0.0.1, with an index of them.
+
+    Nothing but reports is served, and to this machine only. Ctrl-C ends it, with exit code 130.
+
+    \b
+    Examples:
+      rlbench serve
+      rlbench serve --port 8080 --out results
+    """  # noqa: D301
+    from rlbench.commands.serve import serve as serve_
+
+    serve_(out, port, click.echo)
 
 
 @click.group()

@@ -53,6 +53,18 @@ def report(
         raise UserError(f"cannot write the report: {error.strerror}: {error.filename}") from None
 
 
+def index(paths: Sequence[str], out: Path) -> Path:
+    """Write the index page of the reports below one folder, or below `out`; return the file."""
+    from rlbench.reporting.report.index import write_index
+
+    if len(paths) > 1:
+        raise UserError("--index is over one folder: name the one that holds all reports")
+    try:
+        return write_index(Path(paths[0]) if paths else out)
+    except OSError as error:
+        raise UserError(f"cannot write the index: {error.strerror}: {error.filename}") from None
+
+
 def plot(
     runs: Sequence[str], output: Path | None, out: Path, options: PlotOptions | None = None
 ) -> list[Path]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from rlbench.protocol import default_eval_max_steps
 from rlbench.reporting.report.inputs import FLOOR, MISSING, ReportInputs
 from rlbench.reporting.statistics.intervals import iqm, mean_interval, share_interval
 from rlbench.reporting.statistics.reference_scores import ACCURACY_BOUNDS
@@ -26,6 +27,7 @@ _CELLS = {
     **dict.fromkeys(["solved_low", "solved_high", "seconds", "seconds_per_seed"], "float64"),
     **dict.fromkeys(["step", "total_timesteps", "lockstep", "lockstep_most", "items"], "int64"),
     **dict.fromkeys(["cut", "played"], "int64"),
+    "step_limit": "Int64",
 }
 
 
@@ -61,6 +63,7 @@ def cell_table(scope: ReportInputs, seeds: pd.DataFrame, level: float = 0.95) ->
     lockstep, lockstep_most  seeds that trained together: in the smallest part, in the largest
     step, total_timesteps    steps of the slowest seed, and planned
     cut, played              final episodes or test images, see `summaries.overall`
+    step_limit               steps after which evaluation cuts an episode, if the run says so
     why                      reasons of the seeds that are not done: "seed 3 diverged: loss is nan"
     """
     rows = []
@@ -69,6 +72,7 @@ def cell_table(scope: ReportInputs, seeds: pd.DataFrame, level: float = 0.95) ->
         record = scope.records.get(name[:-1])
         platforms = {str(p.get("platform") or "") for p in record.parts} if record else set()
         row = dict(zip([*RUN, "label"], name, strict=True)) | _summary(mine, level)
+        row["step_limit"] = record.run.get("eval_max_steps") if record else None
         rows.append(row | {"platform": ", ".join(sorted(filter(None, platforms)))})
     table = pd.DataFrame(rows, columns=list(_CELLS)).astype(_CELLS)
     table["floor"] = table["agent"] == FLOOR
@@ -79,6 +83,25 @@ def entrants(cells: pd.DataFrame) -> list[str]:
     """List the labels of the entrants, in order; the random agent only if it is alone."""
     labels = cells.loc[~cells["floor"], "label"]
     return sorted(set(labels if len(labels) else cells["label"]))
+
+
+def floor_of(cells: pd.DataFrame) -> pd.Series | None:
+    """Return the row of the random agent among the cells of one environment, or None.
+
+    Of several, one with the step limit that most entrants have, since in an environment without an
+    end the limit decides the score; of these, the one with the most seeds.
+    """
+    floors = cells[cells["floor"]]
+    if floors.empty:
+        return None
+    entrant_limits = [
+        (-1, default_eval_max_steps(steps)) if pd.isna(limit) else (limit,)
+        for limit, steps in cells.loc[~cells["floor"], ["step_limit", "total_timesteps"]].values
+    ]
+    limits = floors["step_limit"].fillna(-1)
+    alike = [sum(limit in own for own in entrant_limits) for limit in limits]
+    ranked = floors.assign(alike=alike).sort_values(["alike", "n", "digest"])
+    return ranked.drop(columns="alike").iloc[-1]
 
 
 def environments(cells: pd.DataFrame) -> list[str]:

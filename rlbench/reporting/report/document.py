@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+DENSE = 32  # rows of panels that fit on a screen with room between them
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """SVG image with a text alternative and an optional title."""
+    """SVG element with a text alternative inside.
 
-    svg: bytes
-    alt: str
-    title: str = ""
+    `boxes` describe its axes for the script: (left, top, width, height) as shares of the picture,
+    the ends of the x axis, and whether that is logarithmic. `curve` is the place of its numbers
+    among those of the page, and `x` the place of its x axis in them.
+    """
+
+    svg: str
+    boxes: Sequence[tuple[float, ...]] = ()
+    curve: int = -1
+    x: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,70 @@ class Figure:
     keys: Sequence[str] = ()
     wide: bool = False
     title: str = ""
+
+
+@dataclass(frozen=True)
+class PanelRow:
+    """Row of a panel: an entrant, its score, a note, and where things are, from 0 to 100."""
+
+    key: str
+    value: str
+    note: str = ""
+    about: str = ""  # what is shown where the pointer is
+    place: float | None = None
+    span: tuple[float, float] | None = None  # of the interval
+    dots: Sequence[float] = ()  # of the seeds
+
+
+@dataclass(frozen=True)
+class Level:
+    """Line through all rows of a panel."""
+
+    name: str
+    dotted: bool
+    place: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Estimates on one axis: title, measure, rows, (place, text) of ticks, and levels."""
+
+    title: str
+    about: str
+    rows: Sequence[PanelRow]
+    ticks: Sequence[tuple[float, str]]
+    levels: Sequence[Level]
+
+    def alt(self) -> str:
+        """Return the text alternative."""
+        levels = [level.name for level in self.levels]
+        rows = [row.about or f"{row.key}: {row.value}" for row in self.rows]
+        return "; ".join([f"{self.title} {self.about}".strip(), *rows, *levels]) + "."
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Panels beside each other, with a caption."""
+
+    caption: str
+    panels: Sequence[Panel]
+
+    def dense(self) -> bool:
+        """Return whether there are so many rows that they have to be low."""
+        return sum(len(panel.rows) for panel in self.panels) > DENSE
+
+    def widths(self) -> tuple[int, int]:
+        """Return the characters of the longest name and of the longest value; long names wrap."""
+        rows = [row for panel in self.panels for row in panel.rows]
+        names = [len(row.key) + (len(row.note) + 3 if row.note else 0) for row in rows]
+        return min(max(names, default=0), 30) + 1, max((len(row.value) for row in rows), default=0)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Explanations of words, by the word."""
+
+    items: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -68,7 +140,7 @@ class Code:
     lines: Sequence[str]
 
 
-Block = str | Table | Figure | Points | Code  # a string is a paragraph
+Block = str | Table | Figure | Panels | Points | Terms | Code  # a string is a paragraph
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,39 @@
-"""Figures of a report as SVG with text alternatives; the same data gives the same bytes."""
+"""Figures of a report as SVG with text alternatives; the same data gives the same bytes.
+
+An SVG stands in the page itself: its colours are variables of the page, which has a dark and a
+light set of them, and what belongs to entrant i is in groups of the class `e<i>`.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from html import escape
 from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from rlbench.reporting.figures.accuracy_cost import accuracy_figure
 from rlbench.reporting.figures.style import (
-    DASHES,
+    COLORS,
     GREY,
+    PANEL_ENTRANTS,
+    SEED_ENTRANTS,
     draw_band,
     draw_seeds,
+    far_apart,
     freeze_layout,
     line_styles,
     means,
     style,
+    text_color,
     thousands,
 )
 from rlbench.reporting.report import formatting
@@ -29,10 +41,19 @@ from rlbench.reporting.report.document import Figure, Picture
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.statistics.intervals import NO_BOUNDS, Bounds
 
-__all__ = ["DASHES", "SIZE", "curves", "looks", "on_images", "profiles", "svg"]
+__all__ = ["curve_values", "curves", "looks", "on_images", "picture", "profiles"]
 Look = dict[str, dict[str, Any]]
 SIZE = (4.4, 3.0)  # inches, of one panel
 AXES = {"step": "environment steps per seed", "seconds": "training seconds per seed"}
+# Colours of figures, as variables of the page.
+_VARIABLES = {
+    **{text_color(color).lower(): "var(--ink)" for color in COLORS},
+    **{color.lower(): f"var(--c{i})" for i, color in enumerate(COLORS)},
+    **dict.fromkeys(("#000000", "#262626"), "var(--ink)"),
+    "#ffffff": "var(--page)",
+    "#666666": "var(--soft)",
+    **dict.fromkeys(("#e5e5e5", "#e6e6e6", "#cccccc"), "var(--rule)"),
+}
 
 
 def looks(data: ReportData) -> Look:
@@ -44,18 +65,50 @@ def looks(data: ReportData) -> Look:
     return line_styles(sorted(data.names, key=lambda name: (-often[name], name)))
 
 
-def svg(drawing: Drawing) -> bytes:
-    """Render a figure as SVG; text stays text, so that it is small and sharp."""
+def picture(drawing: Drawing, alt: str, salt: str, **about: Any) -> Picture:
+    """Render a figure as an SVG element of the page; text stays text, so that it is small.
+
+    `salt` makes the ids in it different from those of other figures.
+    """
     content = io.BytesIO()
-    with style(), mpl.rc_context({"svg.fonttype": "none"}):
-        drawing.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return content.getvalue()
+    with style(), mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"rlbench {salt}"}):
+        drawing.savefig(
+            content, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
+    return Picture(_inline(content.getvalue().decode(), alt), **about)
+
+
+def _inline(svg: str, alt: str) -> str:
+    """Shorten a file of matplotlib's to an element: colours as variables, classes for groups."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.S)
+    box = re.search(r'viewBox="[^"]*"', svg)
+    head = f'<svg role="img" aria-label="{escape(alt)}" {box.group() if box else ""}>'
+    svg = head + svg[svg.index(">") + 1 :]
+    return re.sub(r"\s*\n\s*", "\n", re.sub(r"<[^>]*>", _tag, svg)).strip()
+
+
+def _tag(found: re.Match[str]) -> str:
+    """Shorten a tag of an SVG; what is written between tags stays."""
+    tag = re.sub(r'^<g id="(e\d+)"', r'<g class="\1"', found[0])
+    tag = re.sub(r'^<g id="[^"]*"', "<g", tag).replace("xlink:href", "href")
+    tag = re.sub(
+        r'(?<= )(d|x|y|transform|points)="([^"]*)"',
+        lambda one: f'{one[1]}="{re.sub(r"-?[0-9]+[.][0-9]+", _short, one[2])}"',
+        tag,
+    )
+    return re.sub(r"#[0-9a-f]{6}\b", lambda one: _VARIABLES.get(one[0], one[0]), tag)
+
+
+def _short(number: re.Match[str]) -> str:
+    """Round a coordinate to a tenth of a point."""
+    return f"{float(number[0]) + 0.0:.1f}".removesuffix(".0")
 
 
 def curves(data: ReportData) -> Iterator[Figure]:
     """Draw the scores of the entrants over steps and over seconds, per environment."""
     look = looks(data)
-    for env in data.envs:
+    for number, env in enumerate(data.envs):
         points = data.points[(data.points["env"] == env) & data.points["label"].isin(look)]
         if points.empty:
             continue
@@ -64,49 +117,174 @@ def curves(data: ReportData) -> Iterator[Figure]:
             f"{name} ends at {formatting.number(means(mine, 'value')['mean'].iloc[-1])}"
             for name, mine in points.groupby("label")
         )
+        panels = _Curves(data, env, points, look)
         pictures = []
-        for x, about in AXES.items():
+        for place, (x, about) in enumerate(AXES.items()):
             alt = f"Learning curves on {env} against {about}: {ends}."
-            pictures.append(Picture(_panel(data, env, points, x, look), alt))
-        yield Figure("", pictures, names, title=env)
+            many = len(names) > PANEL_ENTRANTS and x == "step"
+            drawing = panels.multiples(x) if many else panels.one(x)
+            boxes = [_box(axes) for axes in drawing.axes if axes.lines]
+            about_picture: dict[str, Any] = {"boxes": boxes, "curve": number, "x": place}
+            pictures.append(picture(drawing, alt, f"curve {number} {x}", **about_picture))
+        if len(names) > PANEL_ENTRANTS:
+            yield Figure("", pictures[:1], wide=True, title=env)
+            yield Figure("", pictures[1:], names)
+        else:
+            yield Figure("", pictures, names, title=env)
 
 
-def _panel(data: ReportData, env: str, points: pd.DataFrame, x: str, look: Look) -> bytes:
-    with style():
-        drawing = Drawing(figsize=SIZE, layout="constrained")
-        axes = drawing.add_subplot()
-        lines = {
+def curve_values(data: ReportData) -> list[dict[str, list[list[Any]]]]:
+    """List the points of each environment's mean curves, by the place of the entrant.
+
+    A point is [step, seconds, score with its interval as text].
+    """
+    places = {name: str(place) for place, name in enumerate(looks(data))}
+    values = []
+    for env in data.envs:
+        points = data.points[(data.points["env"] == env) & data.points["label"].isin(places)]
+        lines = {}
+        for name, mine in points.groupby("label"):
+            cell = data.cell(env, str(name))
+            line = means(mine, "value", ["seconds"], _bounds(data, env, str(name)))
+            lines[places[str(name)]] = [
+                [int(one["step"]), float(f"{one['seconds']:.4g}"), _point(one, cell)]
+                for _, one in line.dropna(subset=["mean", "seconds"]).iterrows()
+            ]
+        values.append(lines)
+    return values
+
+
+def _point(point: pd.Series, cell: pd.Series | None) -> str:
+    """Format a point of a mean curve: "372.8 (245.0 to 500.0)"."""
+    text = formatting.score_text(point["mean"], cell) + formatting.unit(cell)
+    if pd.isna(point["low"]):
+        return text
+    ends = [formatting.score_text(point[end], cell) for end in ("low", "high")]
+    return f"{text} ({ends[0]} to {ends[1]})"
+
+
+def _box(axes: Axes) -> tuple[float, ...]:
+    """Return left, top, width and height of a panel as shares, and its x axis."""
+    left, bottom, width, height = axes.get_position().bounds
+    shares = (left, 1 - bottom - height, width, height)
+    scale = float(axes.get_xscale() == "log")
+    return (*(round(share, 4) for share in shares), *map(float, axes.get_xlim()), scale)
+
+
+class _Curves:
+    """Drawings of the learning curves on one environment."""
+
+    def __init__(self, data: ReportData, env: str, points: pd.DataFrame, look: Look) -> None:
+        self.data, self.env, self.points, self.look = data, env, points, look
+        self.places = {name: place for place, name in enumerate(look)}
+        cells = data.cells[data.cells["env"] == env]
+        self.lines = {
             str(name): means(mine, "value", ["seconds"], _bounds(data, env, str(name)))
             for name, mine in points.groupby("label")
         }
-        for name, line in lines.items():
-            draw_seeds(axes, points[points["label"] == name], x, "value", look[name]["color"])
-            marker = "o" if len(line) <= 25 else ""
-            axes.plot(line[x], line["mean"], **look[name], lw=2, marker=marker, ms=3, zorder=3)
-        levels = {"--": data.cells.loc[data.cells["env"] == env, "threshold"].max()}
+        self.on_images = any(formatting.unit(cell) for _, cell in cells.iterrows())
+        self.levels = {"--": cells["threshold"].max()}
         floor = data.floor(env)
         if floor is not None and floor["label"] not in look:
-            levels[":"] = floor["mean"]
-        for dashes, height in levels.items():
+            self.levels[":"] = floor["mean"]
+
+    def one(self, x: str) -> Drawing:
+        """Draw all entrants in one panel; intervals and seeds where they can be told apart."""
+        with style():
+            drawing = Drawing(figsize=SIZE, layout="constrained")
+            axes = drawing.add_subplot()
+            for name in self.lines:
+                with self._group(axes, name):
+                    self._line(axes, name, x, seeds=len(self.lines) <= SEED_ENTRANTS)
+            self._frame(axes, x)
+            low, high = axes.get_ylim()
+            if len(self.lines) <= PANEL_ENTRANTS:
+                alpha = 0.18 if len(self.lines) < 3 else 0.1
+                for name in self.lines:
+                    with self._group(axes, name):
+                        draw_band(axes, self.lines[name], x, self.look[name]["color"], alpha)
+            self._limits(axes, low, high)
+            axes.set(xlabel=AXES[x], ylabel=self._label())
+            freeze_layout(drawing)
+        return drawing
+
+    def multiples(self, x: str) -> Drawing:
+        """Draw a panel for each entrant, with the others in grey."""
+        columns = 4
+        with style():
+            rows = -(-len(self.lines) // columns)
+            drawing = Drawing(figsize=(10, 1.9 * rows + 0.3), layout="constrained")
+            grid = drawing.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+            for axes, name in zip(grid, self.lines, strict=False):
+                for other in self.lines.values():
+                    axes.plot(other[x], other["mean"], color=GREY, lw=0.6, alpha=0.35, zorder=1)
+                with self._group(axes, name):
+                    self._line(axes, name, x, seeds=False)
+                self._frame(axes, x)
+                axes.set_title(textwrap.fill(name, 30), fontsize="small", loc="left")
+            low, high = next(iter(drawing.axes)).get_ylim()
+            for axes, name in zip(drawing.axes, self.lines, strict=False):
+                with self._group(axes, name):
+                    draw_band(axes, self.lines[name], x, self.look[name]["color"], 0.2)
+                self._limits(axes, low, high)
+            for axes in drawing.axes[len(self.lines) :]:
+                axes.set_axis_off()
+            drawing.supxlabel(AXES[x], fontsize="medium")
+            drawing.supylabel(self._label(), fontsize="medium")
+            freeze_layout(drawing)
+        return drawing
+
+    def _group(self, axes: Axes, name: str) -> _Group:
+        return _Group(axes, f"e{self.places[name]}")
+
+    def _line(self, axes: Axes, name: str, x: str, seeds: bool) -> None:
+        line, look = self.lines[name], self.look[name]
+        if seeds:
+            mine = self.points[self.points["label"] == name]
+            draw_seeds(axes, mine, x, "value", look["color"])
+        marker = "o" if len(line) <= 25 else ""
+        axes.plot(line[x], line["mean"], **look, lw=2, marker=marker, ms=3, zorder=3)
+
+    def _label(self) -> str:
+        return "validation accuracy" if self.on_images else "return"
+
+    def _frame(self, axes: Axes, x: str) -> None:
+        """Draw levels, and choose the scale of the axes."""
+        for dashes, height in self.levels.items():
             if pd.notna(height):
                 axes.axhline(height, color=GREY, ls=dashes, lw=1.2, zorder=1)
-        low, high = axes.get_ylim()
-        for name, line in lines.items():
-            draw_band(axes, line, x, look[name]["color"], 0.18 if len(lines) < 3 else 0.1)
-        room = (high - low) / 8  # the band of two or three seeds may leave the panel
-        axes.set_ylim(low - room, high + room)
-        axes.set_xlim(0, None)
-        axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.xaxis.set_major_formatter(FuncFormatter(thousands))
-        on_images = any(
-            formatting.unit(c) for _, c in data.cells[data.cells["env"] == env].iterrows()
-        )
-        axes.set(xlabel=AXES[x], ylabel="validation accuracy" if on_images else "return")
-        if on_images:
+        ends = [line[x].iloc[-1] for line in self.lines.values()]
+        starts = [line.loc[line[x] > 0, x].min() for line in self.lines.values()]
+        if x == "seconds" and min(ends) > 0 and far_apart(ends):
+            axes.set_xscale("log")
+            axes.set_xlim(0.9 * min(starts), 1.1 * max(ends))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        else:
+            axes.set_xlim(0, None)
+            axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.xaxis.set_major_formatter(FuncFormatter(thousands))
+        if self.on_images:
             axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
         sns.despine(ax=axes)
-        freeze_layout(drawing)
-    return svg(drawing)
+
+    def _limits(self, axes: Axes, low: float, high: float) -> None:
+        """Leave room for bands, but not for those of two or three seeds."""
+        room = (high - low) / 8
+        axes.set_ylim(low - room, high + room)
+
+
+class _Group:
+    """Within the block, what is added to axes belongs to a group of the SVG."""
+
+    def __init__(self, axes: Axes, name: str) -> None:
+        self.axes, self.name = axes, name
+
+    def __enter__(self) -> None:
+        self.before = set(self.axes.get_children())
+
+    def __exit__(self, *_: object) -> None:
+        for artist in set(self.axes.get_children()) - self.before:
+            artist.set_gid(self.name)
 
 
 def _bounds(data: ReportData, env: str, label: str) -> Bounds:
@@ -117,25 +295,29 @@ def _bounds(data: ReportData, env: str, label: str) -> Bounds:
 
 def profiles(data: ReportData) -> Picture:
     """Draw the share of runs above each normalised score."""
-    look, half = looks(data), []
+    look: Mapping[str, dict[str, Any]] = looks(data)
+    places, half = {name: place for place, name in enumerate(look)}, []
     with style():
         drawing = Drawing(figsize=(5.2, 3.2), layout="constrained")
         axes = drawing.add_subplot()
-        for name, mine in data.profiles.groupby("label"):
-            axes.plot(mine["threshold"], mine["share"], **look[str(name)], lw=2)
-            draw_band(axes, mine, "threshold", look[str(name)]["color"], alpha=0.1)
+        for label, mine in data.profiles.groupby("label"):
+            name = str(label)
+            with _Group(axes, f"e{places[name]}"):
+                axes.plot(mine["threshold"], mine["share"], **look[name], lw=2)
+                if data.profiles["label"].nunique() <= PANEL_ENTRANTS:
+                    draw_band(axes, mine, "threshold", look[name]["color"], alpha=0.1)
             above = mine.loc[mine["threshold"] <= 0.5, "share"].iloc[-1]
             half.append(f"{name} {100 * above:.0f} %")
         axes.axvline(1, color=GREY, ls="--", lw=1.2, zorder=1)
         axes.set(xlabel="normalised score τ", ylabel="share of runs above τ", ylim=(-0.02, 1.02))
         sns.despine(ax=axes)
         freeze_layout(drawing)
-    return Picture(svg(drawing), f"Performance profiles. Runs above 0.5: {', '.join(half)}.")
+    alt = f"Performance profiles. Runs above 0.5: {', '.join(half)}."
+    return picture(drawing, alt, "profiles")
 
 
 def on_images(data: ReportData) -> Picture:
     """Draw accuracy against images, gradient samples and seconds."""
     alt = "Validation accuracy against images seen, gradient samples and training seconds; the "
     alt += "numbers are in the table."
-    drawing = accuracy_figure(data.scope.results)
-    return Picture(svg(drawing), alt)
+    return picture(accuracy_figure(data.scope.results), alt, "images")

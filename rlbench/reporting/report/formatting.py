@@ -98,8 +98,10 @@ def plain(text: str) -> str:
 
 
 def listing(names: Iterable[object], last: str = "and") -> str:
-    """Join names: "a", "a and b", "a, b and c"."""
-    *rest, end = map(str, names)
+    """Join names: "a", "a and b", "a, b and c"; by semicolons where there are commas in them."""
+    *rest, end = texts = [str(name) for name in names]
+    if any(", " in text for text in texts) and len(texts) > 2:
+        return f"{'; '.join(rest)}; {last} {end}"
     return f"{', '.join(rest)} {last} {end}" if rest else end
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from rlbench.common.plain_text import REASON_LIMIT, cut, plain_json
 from rlbench.errors import UserError, nearest
 from rlbench.experiments.ablation import Ablation, Effect
+from rlbench.reporting.report.entrant_labels import labels_of
 from rlbench.reporting.tables.load import RUN, RUNS, Results, collect, load, warn_of
 from rlbench.reporting.tables.summaries import BOUNDS
 from rlbench.storage.records import check_seal, corrupt, read_part, read_run, read_suite
@@ -101,6 +102,12 @@ def scope(folders: Sequence[Path]) -> ReportInputs:
     records = {tuple(key): _record(Path(path)) for *key, path in runs.values.tolist()}
     names = {key: _name(key, record.run, plan) for key, record in records.items()}
     results = results.of(_with_names(table, names) for table in results.tables())
+    named = {tuple(row[name] for name in ("env", "agent", "digest")) for row in plan}
+    labels = labels_of(
+        {names[key]: (record.run, (key[0], key[1], key[3]) in named)
+         for key, record in records.items()}
+    )  # fmt: skip
+    results = replace(results, labels=labels)
     return ReportInputs(
         title=", ".join(suite["name"] for suite in suites.values()) or folders[0].resolve().name,
         about=" ".join(suite.get("description") or "" for suite in suites.values()).strip(),

@@ -2,51 +2,62 @@
 
 from __future__ import annotations
 
-import base64
+import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from rlbench import __version__
 from rlbench.common.plain_text import plain_text
+from rlbench.reporting.figures.style import COLORS, DASHES
 from rlbench.reporting.report import (
     figures,
     formatting,
-    interval_figures,
+    score_panels,
     section_ablation,
     section_costs,
     section_scores,
+    terms,
 )
 from rlbench.reporting.report.caveats import caveats
 from rlbench.reporting.report.cell_tables import ACCURACY
-from rlbench.reporting.report.document import Block, Code, Figure, Picture, Points, Section
+from rlbench.reporting.report.document import (
+    Block,
+    Code,
+    Figure,
+    Panels,
+    Points,
+    Section,
+    Table,
+    Terms,
+)
+from rlbench.reporting.report.headline import headline
+from rlbench.reporting.report.page_templates import templates
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.report.section_aggregates import together
+from rlbench.reporting.report.section_settings import settings
 from rlbench.reporting.report.summary_text import summary
 from rlbench.reporting.report.tests_and_aggregates import SEED
 
 KEY = (
-    "Thin lines are seeds, ended by × where they were lost; thick ones the mean of those that are "
-    "there, with its 95 % t-interval as a band where there is one. Dashed: the reward threshold; "
-    "dotted: the random policy."
+    "Lines are means over the seeds that are there, with a 95 % t-interval as a band; with up to "
+    "three entrants thin lines are seeds, ended by × where they were lost. Dashed: the reward "
+    "threshold; dotted: the random policy."
 )
-DOTS = (
-    "A dot is a seed, the bar above the mean with its 95 % t-interval. Dashed: the reward "
-    "threshold; dotted: the random policy, where they are near."
-)
+DARK_PAGE = (20, 24, 29)  # --page of report.css in the dark
+DARK_CONTRAST = 4.5  # of a colour on it
 
 
 def sections(data: ReportData) -> Iterator[Section]:
-    """List the sections of the page, without empty ones."""
-    yield Section("summary", "Summary", [summary(data), section_scores.glance(data)])
+    """List the sections of the page below its picture, without empty ones."""
+    glance = [section_scores.glance(data)] if section_scores.fits(data) else []
+    yield Section("summary", "Summary", [summary(data), *glance])
     if warnings := caveats(data):
-        yield Section("caveats", "What to keep in mind", [Points(warnings)])
+        yield Section("caveats", "Keep in mind", [Points(warnings)])
     yield Section("states", "What ran", [section_scores.states(data), *_reasons(data)])
-    pictures = list(interval_figures.dots(data))
-    dots = [Figure(DOTS, pictures)] if pictures else []
-    yield Section("scores", "Final scores", [*dots, section_scores.scores(data)])
+    yield Section("scores", "Final scores", [section_scores.scores(data)])
     if data.scope.effects:
         yield Section("switches", "Switches", [*_switches(data)])
     if len(data.pairs):
@@ -61,7 +72,7 @@ def sections(data: ReportData) -> Iterator[Section]:
     yield Section("time", "Time", [section_costs.times(data)])
     if (data.cells["measure"] == ACCURACY).any():
         yield Section("images", "Image data", [*_accuracy(data), *section_costs.accuracies(data)])
-    if setting_tables := list(section_costs.settings(data)):
+    if setting_tables := list(settings(data)):
         yield Section("settings", "Settings", [*setting_tables])
     source_tables = (
         f"Everything random in this report is drawn with seed {SEED}: the same results give the "
@@ -73,7 +84,27 @@ def sections(data: ReportData) -> Iterator[Section]:
         section_costs.sources(data),
         source_tables,
     ]
-    yield Section("sources", "How to make it again", again)
+    yield Section("sources", "Make it again", again)
+
+
+def _glossary(parts: Sequence[Section], picture: Panels) -> Iterator[Section]:
+    """Make the section that explains words of the others."""
+    texts = (text for part in parts for text in _texts(part))
+    if words := terms.used([picture.caption, *texts]):
+        yield Section("glossary", "Glossary", [Terms(words)])
+
+
+def _texts(section: Section) -> Iterator[str]:
+    """List the texts of a section in which words are explained."""
+    for block in section.blocks:
+        if isinstance(block, str):
+            yield block
+        elif isinstance(block, Points):
+            yield from block.items
+        elif isinstance(block, Table):
+            yield from (block.caption, *(name for name, _ in block.heads()))
+        elif isinstance(block, Figure | Panels):
+            yield block.caption
 
 
 def _reasons(data: ReportData) -> Iterator[Points]:
@@ -107,10 +138,8 @@ def _switches(data: ReportData) -> Iterator[Block]:
     block = section_ablation.effect_table(data, table)
     if table["difference"].notna().any():
         description = "; ".join(f"{env}: {section_ablation.ends(data, env)}" for env in data.envs)
-        picture = Picture(
-            figures.svg(section_ablation.figure(data, table)),
-            f"Effect of each switch, the numbers are in the table. {description}.",
-        )
+        alt = f"Effect of each switch, the numbers are in the table. {description}."
+        picture = figures.picture(section_ablation.figure(data, table), alt, "switches")
         yield Figure(section_ablation.CAPTION, [picture], wide=True)
     yield block
 
@@ -130,41 +159,70 @@ def render(data: ReportData) -> tuple[str, str]:
         formatting.counted(len(data.names), "entrant"),
         formatting.counted(int(cells["of"].sum()), "seed"),
     ]
-    context = {
-        "title": data.scope.title,
-        "about": data.scope.about,
+    looks = figures.looks(data)
+    parts, picture = list(sections(data)), score_panels.score_panels(data)
+    words = {"headline": headline(data), "title": data.scope.title, "about": data.scope.about}
+    context = words | {
         "facts": facts,
-        "sections": list(sections(data)),
-        "keys": {name: _css(look) for name, look in figures.looks(data).items()},
+        "about_results": about_results(data),
+        "picture": picture,
+        "sections": [*parts, *_glossary(parts, picture)],
+        "places": {name: place for place, name in enumerate(looks)},
+        "entrant_looks": [(place, *_look(look)) for place, look in enumerate(looks.values())],
+        "colors": [(color, in_the_dark(color)) for color in COLORS],
+        "values": {"names": list(looks), "curves": figures.curve_values(data)},
     }
-    templates = Environment(
-        loader=PackageLoader("rlbench.reporting.report"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=lambda name: str(name).endswith(".html.j2"),
-        finalize=lambda value: value if hasattr(value, "__html__") else plain_text(value),
-    )
+    environment = templates()
     filters: dict[str, Any] = {
         "kind": lambda block: type(block).__name__,
-        "base64": _base64,
+        "explained": lambda text: terms.explained(plain_text(text), set(data.names)),
+        "tabs": lambda text: Markup("&#9;").join(
+            escape(plain_text(one)) for one in text.split("\t")
+        ),
+        "compact": lambda value: json.dumps(value, separators=(",", ":")),
         "md": _md,
         "fence": _fence,
     }
-    templates.filters |= filters
-    html = templates.get_template("report.html.j2").render(context)
-    return html, templates.get_template("report.md.j2").render(context)
+    environment.filters |= filters
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
+    html = environment.get_template("report.html.j2").render(context)
+    return html, environment.get_template("report.md.j2").render(context)
 
 
-def _css(look: dict[str, Any]) -> str:
-    """Return an entrant's line style as a CSS border."""
-    place = figures.DASHES.index(look["linestyle"])
-    return f"3px {('solid', 'dashed', 'dotted')[place]} {look['color']}"
+def about_results(data: ReportData) -> dict[str, str]:
+    """Return what an index of reports tells about this one, by name; tabs are between names."""
+    parts = [part for record in data.scope.records.values() for part in record.parts]
+    dates = [str(part.get("updated") or part.get("started") or "")[:10] for part in parts]
+    seeds = int(data.cells.loc[data.cells["label"].isin(data.names), "of"].sum())
+    return {
+        "date": max(dates, default=""),
+        "environments": "\t".join(data.envs),
+        "entrants": "\t".join(data.names),
+        "seeds": f"{seeds}",
+    }
 
 
-def _base64(svg: bytes) -> str:
-    return base64.b64encode(svg).decode("ascii")
+def _look(look: dict[str, Any]) -> tuple[int, str]:
+    """Return the place of an entrant's colour, and its line as a style of a CSS border."""
+    line = ("solid", "dashed", "dotted")[DASHES.index(look["linestyle"])]
+    return COLORS.index(look["color"]), line
+
+
+def in_the_dark(color: str) -> str:
+    """Mix a colour with white until it can be seen on a dark page."""
+    parts = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
+    for share in range(0, 100, 5):
+        mixed = [round(part + (255 - part) * share / 100) for part in parts]
+        if (_light(mixed) + 0.05) / (_light(DARK_PAGE) + 0.05) >= DARK_CONTRAST:
+            break
+    return "#" + "".join(f"{part:02x}" for part in mixed)
+
+
+def _light(color: Sequence[int]) -> float:
+    """Return the relative luminance of WCAG."""
+    parts = [part / 255 for part in color]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def _md(text: object) -> str:

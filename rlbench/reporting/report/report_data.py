@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from rlbench.reporting.report import tests_and_aggregates
-from rlbench.reporting.report.cell_tables import cell_table, entrants, environments, seed_table
+from rlbench.reporting.report.cell_tables import (
+    cell_table,
+    entrants,
+    environments,
+    floor_of,
+    seed_table,
+)
 from rlbench.reporting.report.cost_tables import cost_table, point_table
 from rlbench.reporting.report.inputs import ReportInputs, RunRecord
 from rlbench.reporting.statistics.reference_scores import Scale
@@ -53,9 +59,8 @@ class ReportData:
         return self.scope.records.get(tuple(cell[RUN]))
 
     def floor(self, env: str) -> pd.Series | None:
-        """Return the row of `cells` of the random agent's run with the most seeds."""
-        rows = self.cells[(self.cells["env"] == env) & self.cells["floor"]]
-        return None if rows.empty else rows.sort_values(["n", "digest"]).iloc[-1]
+        """Return the row of `cells` of the random agent that the entrants are compared with."""
+        return floor_of(self.cells[self.cells["env"] == env])
 
 
 def collect(scope: ReportInputs, baseline: str | None = None) -> ReportData:

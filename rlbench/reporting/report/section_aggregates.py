@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from rlbench.reporting.report import figures, formatting, interval_figures
+from rlbench.reporting.report import figures, formatting, score_panels
 from rlbench.reporting.report.document import Block, Figure, Section, Table, TableCell
 from rlbench.reporting.report.report_data import ReportData
+from rlbench.reporting.report.section_scores import COLUMNS
 from rlbench.reporting.statistics.aggregates import STATISTICS
 
 Rows = list[list[TableCell]]
@@ -20,9 +21,7 @@ def together(data: ReportData) -> Section:
     blocks: list[Block] = [
         f"Over {envs}: the environments in which all of {formatting.listing(data.common.names)} "
         "were meant to run. Scores are normalised, the random policy is 0.",
-        Figure(
-            "Aggregate scores with 95 % intervals.", [interval_figures.aggregates(data)], wide=True
-        ),
+        score_panels.aggregate_panels(data),
         aggregates(data),
     ]
     if len(data.profiles):
@@ -33,7 +32,7 @@ def together(data: ReportData) -> Section:
         blocks.append(Figure(about, [picture], names))
     if len(data.improvements):
         blocks.append(improvement(data))
-    return Section("aggregates", "All environments together", [*blocks, normalisation(data)])
+    return Section("aggregates", "All environments", [*blocks, normalisation(data)])
 
 
 def aggregates(data: ReportData) -> Table:
@@ -107,6 +106,8 @@ def normalisation(data: ReportData) -> Table:
 def improvement(data: ReportData) -> Table:
     """Make the table of the probability that the row's entrant beats the column's."""
     names = list(dict.fromkeys(data.improvements["a"]))
+    if len(names) > COLUMNS:
+        return _improvement_list(data)
     cells = {(row["a"], row["b"]): row for _, row in data.improvements.iterrows()}
     rows: Rows = []
     for a in names:
@@ -121,10 +122,30 @@ def improvement(data: ReportData) -> Table:
                 )
             )
         rows.append(row)
+    return Table(_improvement_caption(data, "the row", "the column"), ["*entrant", *names], rows)
+
+
+def _improvement_list(data: ReportData) -> Table:
+    """Make the same as a list of pairs, for many entrants."""
+    pairs = data.improvements[data.improvements["value"] >= 0.5]
+    first = ~pd.DataFrame(pairs[["a", "b"]].apply(sorted, axis=1).tolist()).duplicated()
+    rows: Rows = [
+        [
+            TableCell(row["a"], key=row["a"]),
+            TableCell(row["b"], key=row["b"]),
+            TableCell(formatting.number(row["value"])),
+            TableCell(formatting.interval(row["low"], row["high"])),
+        ]
+        for _, row in pairs[first.to_numpy()].iterrows()
+    ]
+    heads = ["*first", "*second", "P(first > second)", "95 % interval"]
+    return Table(_improvement_caption(data, "the first", "the second"), heads, rows, folded=True)
+
+
+def _improvement_caption(data: ReportData, first: str, second: str) -> str:
     method = data.improvements["method"].iloc[0].partition("; ")[0]
-    caption = (
-        "Probability that a random seed of the row scores more than one of the column, over "
-        f"these environments alike; below it the 95 % interval ({method}). A lost seed scores "
+    return (
+        f"Probability that a random seed of {first} scores more than one of {second}, over "
+        f"these environments alike; with its 95 % interval ({method}). A lost seed scores "
         "less than all others."
     )
-    return Table(caption, ["*", *names], rows)

@@ -13,7 +13,6 @@ from rlbench.common.number_format import number_text
 from rlbench.reporting.report import formatting
 from rlbench.reporting.report.cost_tables import GOAL
 from rlbench.reporting.report.document import Table, TableCell
-from rlbench.reporting.report.inputs import RunRecord, settings_of
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.tables.image_accuracy import GOALS, accuracy_table
 from rlbench.reporting.tables.summaries import interval_text, percent_text
@@ -177,43 +176,12 @@ def _images(run: pd.Series, goal: int) -> TableCell:
     return TableCell(formatting.count(run[f"images_{goal}"]), note)
 
 
-def settings(data: ReportData) -> Iterator[Table]:
-    """List per environment the settings in which entrants differ, or differ from defaults."""
-    for env, here in data.cells[data.cells["label"].isin(data.names)].groupby("env"):
-        records = {
-            cell["label"]: record for _, cell in here.iterrows() if (record := data.record(cell))
-        }
-        values = {label: settings_of(record) for label, record in records.items()}
-        changed_keys = {key for r in records.values() for key in (r.run.get("changed") or {})}
-        keys = [
-            key
-            for key in dict.fromkeys(key for v in values.values() for key in v)
-            if key in changed_keys or len({v.get(key) for v in values.values()}) > 1
-        ]
-        if not keys:
-            continue
-        rows = [
-            [TableCell(key), *(_setting(key, values[label], records[label]) for label in values)]
-            for key in keys
-        ]
-        caption = (
-            f"{env}: settings that differ between entrants, or from an agent's default "
-            "(bold). – : the agent has no such setting."
-        )
-        yield Table(caption, ["*setting", *(f"*{label}" for label in values)], rows, folded=True)
-
-
-def _setting(key: str, values: dict[str, str], record: RunRecord) -> TableCell:
-    if key not in values:
-        return TableCell(formatting.NONE, kind="muted")
-    return TableCell(values[key], kind="best" if key in (record.run.get("changed") or {}) else "")
-
-
 def sources(data: ReportData) -> Table:
     """Make a row for each combination of versions and machine, with its runs."""
     rows_by_origin: dict[tuple[str, ...], list[str]] = {}
     names: dict[str, None] = {}
     rows_of: list[tuple[dict[str, Any], str]] = []
+    labels = data.scope.results.labels
     for key, record in data.scope.records.items():
         for part in record.parts:
             about = {
@@ -223,7 +191,7 @@ def sources(data: ReportData) -> Table:
                 "device": part.get("device") or "unknown",
             }
             names |= dict.fromkeys(about)
-            rows_of.append((about, f"{' '.join(filter(None, key[1:3]))} on {key[0]}"))
+            rows_of.append((about, f"{labels.get(key, key[1])} on {key[0]}"))
     for about, who in rows_of:
         rows_by_origin.setdefault(
             tuple(str(about.get(name, formatting.NONE)) for name in names), []

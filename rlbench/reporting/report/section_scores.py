@@ -9,6 +9,7 @@ from rlbench.reporting.report.cell_tables import state_text
 from rlbench.reporting.report.document import Table, TableCell
 from rlbench.reporting.report.report_data import ReportData
 
+COLUMNS = 8  # entrants or environments beside each other in a table
 LONG = 12  # rows from which on a table is folded, where it holds details
 Rows = list[list[TableCell]]
 
@@ -19,14 +20,16 @@ def dense(data: ReportData) -> bool:
     return bool(2 * cell_count >= len(data.names) * len(data.envs))
 
 
+def fits(data: ReportData) -> bool:
+    """Return whether a matrix of environments and entrants is readable and fits on the page."""
+    return dense(data) and min(len(data.envs), len(data.names)) <= COLUMNS
+
+
 def glance(data: ReportData) -> Table:
-    """Make the overview of means with intervals: environments x entrants, or ranked lists."""
-    return _matrix(data) if dense(data) else _rankings(data)
-
-
-def _matrix(data: ReportData) -> Table:
+    """Make the overview of means with intervals: environments x entrants."""
     floors = any(data.floor(env) is not None for env in data.envs)
     floors &= "random" not in data.names
+    heads = [*data.names, *["random"] * floors]
     rows: Rows = []
     for env in data.envs:
         here = [data.cell(env, name) for name in data.names]
@@ -39,30 +42,18 @@ def _matrix(data: ReportData) -> Table:
         "Mean over seeds, below it the 95 % Student-t interval; bold: the highest mean of those "
         "that lost no seed, which is no claim that it is the best. – : not asked for."
     )
-    return Table(caption, ["*environment", *data.names, *["random"] * floors], rows)
+    return _matrix(caption, "environment", heads, rows, data)
 
 
-def _rankings(data: ReportData) -> Table:
-    rows: Rows = []
-    for env in data.envs:
-        here = data.cells[(data.cells["env"] == env) & data.cells["label"].isin(data.names)]
-        here = here.assign(any_lost=here["lost"] > 0).sort_values(
-            ["any_lost", "mean", "label"], ascending=[True, False, True]
-        )
-        row = [TableCell(env, _measure(data, env))]
-        for _, cell in here.iterrows():
-            one = score_cell(cell, None)
-            row.append(TableCell(f"{cell['label']}: {one.text}", one.note, one.kind, cell["label"]))
-        rows.append(row)
-    most = max(map(len, rows)) - 1
-    rows = [[*row, *[TableCell("")] * (most + 1 - len(row))] for row in rows]
-    caption = (
-        "Mean over seeds, the highest first and those that lost seeds last, below it the 95 % "
-        "Student-t interval: an order of means, and no claim that the first is the best."
-    )
-    return Table(
-        caption, ["*environment", "*highest mean", *[f"*{i}." for i in range(2, most + 1)]], rows
-    )
+def _matrix(caption: str, first: str, heads: list[str], rows: Rows, data: ReportData) -> Table:
+    """Make a table of environments x entrants; with many entrants the other way round."""
+    if len(data.names) <= COLUMNS:
+        return Table(caption, [f"*{first}", *heads], rows)
+    turned = [
+        [TableCell(name, key=name if name in data.names else ""), *cells]
+        for name, *cells in zip(heads, *(row[1:] for row in rows), strict=True)
+    ]
+    return Table(caption, ["*entrant", *(row[0].text for row in rows)], turned)
 
 
 def _best(data: ReportData, env: str) -> float:
@@ -109,7 +100,7 @@ def states(data: ReportData) -> Table:
         incomplete = {
             name for name, cells in here.items() if any(c["n_done"] < c["of"] for c in cells)
         }
-        if dense(data):
+        if fits(data):
             row = [
                 TableCell(state_texts[name], kind="lost" * (name in incomplete))
                 if name in state_texts
@@ -125,8 +116,10 @@ def states(data: ReportData) -> Table:
                 f"{text}: {formatting.listing(those)}" for text, those in alike.items()
             )
             rows.append([TableCell(env), TableCell(text, kind="lost" * bool(incomplete))])
-    columns = ["*environment", *heads] if dense(data) else ["*environment", "*seeds"]
-    return Table("Seeds by how they stand. – : not asked for.", columns, rows)
+    caption = "Seeds by how they stand. – : not asked for."
+    if fits(data):
+        return _matrix(caption, "environment", heads, rows, data)
+    return Table(caption, ["*environment", "*seeds"], rows)
 
 
 def scores(data: ReportData) -> Table:
@@ -216,9 +209,9 @@ def comparisons(data: ReportData) -> Table:
         "*verdict",
     ]
     caption = (
-        "Difference of means with Welch's 95 % interval; p of a two-sided permutation test of his "
-        "t, adjusted over all rows (Holm). P: the probability that a random seed of the first "
-        "scores more than one of the second, ties half."
+        "Difference of means with Welch's 95 % interval; p of a two-sided permutation test of "
+        "Welch's t, adjusted over all rows (Holm). P: the probability that a random seed of the "
+        "first scores more than one of the second, ties half."
     )
     if (data.pairs["lost_a"] + data.pairs["lost_b"]).any():
         caption += (

@@ -39,8 +39,10 @@ def which(data: ReportData) -> list[str]:
         return ["There is nothing to compare: no two entrants share an environment."]
     by_pair = pairs.groupby(["a", "b"], sort=False)
     if data.family.kind != "all" or by_pair.ngroups <= FEW:
-        return [_pair(str(a), str(b), rows) for (a, b), rows in by_pair]
-    return [_environment(str(env), rows, data) for env, rows in pairs.groupby("env")]
+        lines = [_pair(str(a), str(b), rows) for (a, b), rows in by_pair]
+    else:
+        lines = [_environment(str(env), rows, data) for env, rows in pairs.groupby("env")]
+    return sorted(lines, key=lambda line: " beats " not in line)  # what is decided comes first
 
 
 def _pair(a: str, b: str, rows: pd.DataFrame) -> str:
@@ -146,7 +148,7 @@ def cost(data: ReportData) -> list[str]:
     if len(table) and len(table.columns) > 1:
         envs = [str(env) for env in table.index]
         sums = table.sum().sort_values(kind="stable")
-        each = ", ".join(f"{name} {formatting.seconds_text(value)}" for name, value in sums.items())
+        each = "; ".join(f"{name} {formatting.seconds_text(value)}" for name, value in sums.items())
         over = f"summed over {some(envs, 'environments')}" if len(envs) > 1 else f"on {envs[0]}"
         sentence = f"Training time of a seed, {over}: {each}."
     else:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from rlbench.errors import UserError, nearest
 from rlbench.experiments.ablation import Effect
-from rlbench.reporting.report.cell_tables import ACCURACY, entrants
+from rlbench.reporting.report.cell_tables import ACCURACY, entrants, floor_of
 from rlbench.reporting.statistics.aggregates import STATISTICS, IntervalEstimate, aggregate
 from rlbench.reporting.statistics.intervals import NO_BOUNDS
 from rlbench.reporting.statistics.performance_profiles import performance_profile
@@ -80,8 +80,9 @@ def family(
 
 def _baseline(cells: pd.DataFrame, label_wanted: str) -> str:
     labels = sorted(set(cells["label"]))
-    if label_wanted in labels:
-        return label_wanted
+    without_commas = {label.replace(",", ""): label for label in labels}
+    if label := without_commas.get(label_wanted.replace(",", "")):
+        return label
     fits = sorted(set(cells.loc[cells["agent"] == label_wanted, "label"]))
     if len(fits) == 1:
         return fits[0]
@@ -169,8 +170,8 @@ def scales(cells: pd.DataFrame) -> dict[str, Scale]:
     """Return the scales of normalised scores, of the environments where they are known."""
     result = {}
     for env, here in cells.groupby("env"):
-        floors = here[here["floor"] & (here["n"] > 0)].sort_values(["n", "digest"])
-        floor = None if floors.empty else float(floors["mean"].iloc[-1])
+        random = floor_of(here[~here["floor"] | (here["n"] > 0)])
+        floor = None if random is None else float(random["mean"])
         if (here["measure"] == ACCURACY).all():
             scale = Scale(floor, 1.0, "the agent random beside it", "all images") if floor else None
         else:

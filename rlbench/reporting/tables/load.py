@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,8 @@ class Results:
     `network` is the agent's, as text; `data`, `data_digest` and `task` describe the data set of a
     run on image data, `options` the arguments and wrappers of its environment. All are '' if there
     is none. `bound_low` and `bound_high` are the least and the greatest possible return
-    (`reference_scores.bounds_of`), NaN if unknown.
+    (`reference_scores.bounds_of`), NaN if unknown. `labels` are names of runs, by their values of
+    RUN, that replace those made of agent and variant.
     """
 
     runs: pd.DataFrame
@@ -107,6 +108,7 @@ class Results:
     episodes: pd.DataFrame
     metrics: pd.DataFrame
     problems: tuple[str, ...] = ()  # what was left out since it is damaged, in a line each
+    labels: Mapping[tuple[str, ...], str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         runs = len(self.runs[RUN].drop_duplicates())
@@ -119,7 +121,8 @@ class Results:
     def of(self, tables: Iterable[pd.DataFrame], problems: Iterable[str] = ()) -> Results:
         """Make results of other tables, with the problems of these and some more."""
         runs, evaluations, episodes, metrics = tables
-        return Results(runs, evaluations, episodes, metrics, (*self.problems, *problems))
+        problems = (*self.problems, *problems)
+        return Results(runs, evaluations, episodes, metrics, problems, self.labels)
 
 
 def load(*paths: str | Path) -> Results:
@@ -255,8 +258,8 @@ def _read_part(part: Path, run: dict[str, Any]) -> list[pd.DataFrame]:
         recorded_sum = (record.get("checksums") or {}).get(name)
         if recorded_sum is not None and checksum(content) != recorded_sum:
             raise corrupt(part / name, "its checksum is not that of what was written")
-        for place, field in enumerate(RUN):
-            rows.insert(place, field, seeds[field].iloc[0])
+        for place, column in enumerate(RUN):
+            rows.insert(place, column, seeds[column].iloc[0])
         frames.append(rows)
     check_seal(file, record)
     return frames

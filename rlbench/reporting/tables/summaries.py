@@ -175,12 +175,16 @@ def _spread(of: str, scores: pd.Series, level: float, bounds: Bounds) -> dict[st
 
 
 def _named(table: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """Add `label`, agent and variant, behind the run's columns.
+    """Add `label`, agent and variant or a name of `results.labels`, behind the run's columns.
 
     The digest is added where two runs on one environment would have the same label.
     """
     runs = results.runs[RUN].drop_duplicates()
     label = (runs["agent"] + " " + runs["variant"]).str.strip()
+    if results.labels:
+        keys = runs[RUN].itertuples(index=False, name=None)
+        given = pd.Series([results.labels.get(key) for key in keys], runs.index, dtype="str")
+        label = given.fillna(label)
     alike = runs.assign(label=label).duplicated(["env", "label"], keep=False)
     runs["label"] = label.where(~alike, label + " #" + runs["digest"])
     labelled_rows = table.merge(runs, on=RUN, how="left", validate="many_to_one")

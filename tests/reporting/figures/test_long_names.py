@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -78,7 +77,7 @@ def test_final_scores_of_a_report(tmp_path: Path) -> None:
             scores = {0: 100.0 + i, 1: 110.0, 2: 115.0}
             write_seeds(tmp_path, "dqn", scores, env, variant=name, digest=f"{i:08}")
     page, *_ = write_report([tmp_path], output=tmp_path / "x.html")
-    pictures = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", page.read_text())
-    said = [re.sub(r"<[^>]*>|\s", "", b64decode(picture).decode()) for picture in pictures]
-    squeezed = ["dqn" + name.replace(" ", "") for name in names(6)]
-    assert sum(all(name in text for name in squeezed) for text in said) >= 2  # of each environment
+    pictures = re.findall(r'<div class="panel".*?<div class="ticks"', page.read_text(), re.S)
+    said = [re.sub(r"<[^>]*>|\s", "", picture) for picture in pictures]
+    squeezed = [f"dqn, {name}".replace(" ", "").replace(",", "") for name in names(6)]
+    assert sum(all(name in text.replace(",", "") for name in squeezed) for text in said) == 2

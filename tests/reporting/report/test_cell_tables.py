@@ -122,7 +122,7 @@ def test_what_is_tested_is_chosen_without_looking(tmp_path: Path) -> None:
     write_seeds(tmp_path, "ppo", {0: 1.0}, variant="encoder=mlp", digest="bbbb0000")
     cells = collect(scope([tmp_path])).cells
     assert tests_and_aggregates.family(cells, "ppo encoder=gru").kind == "baseline"
-    with pytest.raises(UserError, match="could be 'ppo encoder=gru' or 'ppo encoder=mlp'"):
+    with pytest.raises(UserError, match="could be 'ppo, encoder=gru' or 'ppo, encoder=mlp'"):
         tests_and_aggregates.family(cells[cells["variant"] != ""], "ppo")
 
 

@@ -120,3 +120,35 @@ def test_two_benches_are_one_report(tmp_path: Path) -> None:
     assert found.title == "trial, other, third"
     assert not found.planned.runs.duplicated([*RUN, "seed"]).any()
     assert isinstance(found.planned.runs, pd.DataFrame)
+
+
+def test_the_floor_has_the_step_limit_of_the_entrants(tmp_path: Path) -> None:
+    """Without an end of its own an environment gives what the limit lets it: 1,000 or 5,000."""
+    write_seeds(tmp_path, "dqn", {0: 500.0, 1: 510.0})  # 50,000 steps: cut after 5,000
+    for limit, score in ((1_000, 10.0), (5_000, 50.0), (9_000, 90.0)):
+        write_seeds(tmp_path, "random", {0: score, 1: score}, digest=f"{limit:08}",
+                    eval_max_steps=limit)  # fmt: skip
+    found = collect(scope([tmp_path]))
+    floor = found.floor("CartPole-v1")
+    assert floor is not None
+    assert (floor["mean"], floor["label"]) == (50.0, "random, eval_max_steps=5000")
+    assert found.scales["CartPole-v1"].low == 50.0
+
+
+def test_runs_of_an_agent_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    config = {"learning_rate": 0.001, "double": True}
+    runs: dict[str, dict[str, Any]] = {
+        "aaaa0000": {},
+        "bbbb0000": {"total_timesteps": 500_000},
+        "cccc0000": {"variant": "double=true learning_rate=0.01",
+                     "config": config | {"learning_rate": 0.01},
+                     "changed": {"learning_rate": 0.01}},
+    }  # fmt: skip
+    for digest, changes in runs.items():
+        write_seeds(tmp_path, "dqn", {0: 1.0}, digest=digest, **{"config": config} | changes)
+    assert collect(scope([tmp_path])).names == [
+        "dqn, 500k steps", "dqn, 50k steps", "dqn, learning_rate=0.01",
+    ]  # fmt: skip
+    write_seeds(tmp_path, "ppo", {0: 1.0}, digest="aaaa0000")
+    write_seeds(tmp_path, "ppo", {0: 1.0}, digest="bbbb0000")  # nothing that is known differs
+    assert collect(scope([tmp_path])).names[3:] == ["ppo #aaaa0000", "ppo #bbbb0000"]

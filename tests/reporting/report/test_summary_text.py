@@ -104,7 +104,7 @@ def test_how_much_lists_aggregates_and_differences(tmp_path: Path) -> None:
 
 def test_cost_is_summed_over_what_all_have_finished(tmp_path: Path) -> None:
     assert cost(collect(scope([write_bench(tmp_path)])))[0].startswith(
-        "Training time of a seed, on CartPole-v1: a2c 6.15 s, dqn 6.15 s, ppo 6.15 s."
+        "Training time of a seed, on CartPole-v1: a2c 6.15 s; dqn 6.15 s; ppo 6.15 s."
     )
     write_seeds(tmp_path / "b", "dqn", {0: 1.0}, part={"seconds": None})
     assert cost(found_in(tmp_path / "b")) == ["No training time is recorded."]
