@@ -1,5 +1,18 @@
-"""`python -m rlbench` is `rlbench`."""
+"""`python -m rlbench` is `rlbench`. Ctrl-C ends it without a traceback from here on."""
 
-from rlbench.cli.main import main
+import os
+import signal
 
-main(prog_name="rlbench")
+
+def main() -> None:
+    """Run the command line."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # while the next lines import
+    from rlbench.cli.main import main as command_line
+    from rlbench.execution.stopping import on_ctrl_c
+
+    signal.signal(signal.SIGINT, on_ctrl_c)
+    command_line(prog_name="rlbench")
+
+
+if __name__ == "__main__":
+    main()

@@ -67,7 +67,11 @@ def bench(
         news.print(f"{suite.name}: {len(mine)} cells{share}, {len(states)} seeds, of which "
                    f"{states.count('done')} are done", highlight=False)  # fmt: skip
     stop.on_exit = "the same command goes on"
-    with board(news, mine, options.jobs, options.quiet) as watcher, stop.deferring():
+    with (
+        board(news, mine, options.jobs, options.quiet) as watcher,
+        stop.deferring(),
+        stop.answering(watcher.say),
+    ):
         _Cells(mine, out, watcher, stop, options).run()
     stop.finish()
     watcher.look()
@@ -239,4 +243,5 @@ def _job(cell: SuiteCell, seeds: tuple[int, ...]) -> Job:
     """Make the job that runs these seeds of a cell."""
     assert cell.run
     assert cell.path
-    return Job(cell.run, cell.path, seeds, command=command(), timeout=cell.timeout)
+    trial = cell.seeds[0] in seeds
+    return Job(cell.run, cell.path, seeds, command(), cell.timeout, trial)

@@ -46,8 +46,9 @@ def make_baseline(run: Run, out: Path, news: Console, quiet: bool, stop: StopSig
     if _has_baseline(floor, out):
         return
     if stop():
+        why = "--max-seconds is over" if stop.code == 124 else "stopped"
         news.print(
-            "--max-seconds is over: the random baseline is not scored, so the curve has no floor",
+            f"{why}: the random baseline is not scored, so the curve has no floor",
             soft_wrap=True,
         )
         return
@@ -59,7 +60,7 @@ def make_baseline(run: Run, out: Path, news: Console, quiet: bool, stop: StopSig
             news.print(
                 "scoring the random policy as a floor (skip it with --no-floor)", soft_wrap=True
             )
-        with display(news, quiet) as watcher:
+        with display(news, quiet) as watcher, stop.answering(watcher.say):
             ends = run_jobs(jobs, 1, watcher, stop, apart=stop.limited)
         if any(end.code > 2 for end in ends):
             news.print("stopped before the random policy was scored: the curve has no floor",

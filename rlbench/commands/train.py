@@ -38,11 +38,14 @@ def train(
     With `floor` the random policy is scored too, unless it was before.
     """
     news, results = new_console(stderr=True), new_console(quiet=quiet)
-    summary = preflight(run, play=jobs < 2)
+    play = jobs < 2
+    summary = preflight(run, play)
     jobs = jobs or usual_jobs(run, out)
     if jobs > 1:
         run.source.close()  # others make their own
+    stop.on_exit = "the same command goes on"
     todo = schedule(run, out, jobs, again)
+    todo[:1] = [job._replace(trial=not play) for job in todo[:1]]
     folder = run.folder(out)
     stop.on_exit = f"go on with: rlbench resume {folder.path}{trust_flag(run)}"
     if not quiet:
@@ -53,7 +56,7 @@ def train(
             news.print(
                 f"{finished_count} of {len(run.seeds)} seeds are done already", highlight=False
             )
-    with display(news, quiet) as watcher:
+    with display(news, quiet) as watcher, stop.answering(watcher.say):
         outcomes = run_jobs(todo, jobs, watcher, stop)
     code = _report_failures(run, folder.path, todo, outcomes, news)
     if code < 2:
@@ -62,7 +65,7 @@ def train(
             make_baseline(run, out, news, quiet, stop)
         stop.finish()
         _summarise(folder.path, results)
-    return code
+    return stop.code if stop.code > 128 else code  # a signal at the very end stopped nothing
 
 
 def _report_failures(

@@ -20,6 +20,7 @@ from typing import IO, cast
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 LOG_LIMIT = 1_000_000  # bytes of a log
 LONGEST = 200  # bytes of the file's name that are part of a temporary name
+_unfinished: set[Path] = set()  # temporary files of this process
 
 
 def open_here(path: Path, mode: str, flags: int = 0) -> IO[bytes]:
@@ -52,6 +53,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise OSError(errno.EINVAL, "It is a device", str(path))
     name = path.name.encode()[:LONGEST].decode(errors="ignore")
     temporary, lock = _create(path, name)
+    _unfinished.add(temporary)
     try:
         with os.fdopen(os.dup(lock), "wb") as file:
             yield file
@@ -59,7 +61,15 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary)
         os.close(lock)
+
+
+def delete_unfinished() -> None:
+    """Delete the temporary files of this process, which is about to end."""
+    for temporary in list(_unfinished):
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def replace_bytes(path: Path, content: bytes) -> None:

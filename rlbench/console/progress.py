@@ -7,17 +7,10 @@ from typing import Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
-from rlbench.common.number_format import duration, number_text
+from rlbench.common.number_format import duration
 from rlbench.common.plain_text import plain_line
+from rlbench.console.job_rows import JobRows
 from rlbench.execution.attempt import STOPPED, JobOutcome
 from rlbench.execution.jobs import Job
 from rlbench.execution.jobs import Progress as News
@@ -28,7 +21,8 @@ PAUSE = 30.0  # seconds after which a long evaluation is mentioned again
 class Display:
     """Context manager that starts and stops a live display, if there is one."""
 
-    view: Progress | Live | None = None
+    console: Console
+    view: Live | None = None
 
     def __enter__(self) -> Self:
         if self.view:
@@ -38,6 +32,10 @@ class Display:
     def __exit__(self, *_: object) -> None:
         if self.view:
             self.view.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line, above the live display if there is one."""
+        self.console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 class Quiet(Display):
@@ -71,7 +69,7 @@ class PlainProgress(Quiet):
         if news.doing and now - self.last_line.setdefault(job.title, now) > PAUSE:
             self.last_line[job.title] = now
             where = f"step {news.step:,} of {news.total:,}"
-            self._print(f"{job.title}: {where}, {news.doing}{_time_left(news)}")
+            self.say(f"{job.title}: {where}, {news.doing}{_time_left(news)}")
         if news.note and job.title not in self.last_step:
             self.console.print(f"{job.title}: {news.note}", soft_wrap=True, markup=False)
             self.last_step[job.title] = -1
@@ -79,13 +77,13 @@ class PlainProgress(Quiet):
             return
         step, score = news.score
         self.last_step[job.title], self.last_line[job.title] = step, now
-        self._print(
+        if not news.total:  # nothing is trained
+            self.say(f"{job.title}: {score}")
+            return
+        self.say(
             f"{job.title}: step {step:,} of {news.total:,}, {score}, {news.rate:,.0f} steps/s"
             f"{_time_left(news)}"
         )
-
-    def _print(self, line: str) -> None:
-        self.console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _time_left(news: News) -> str:
@@ -93,38 +91,23 @@ def _time_left(news: News) -> str:
 
 
 class Bars(Quiet):
-    """Display with a live bar per job: steps, return, steps per second, time left."""
+    """Display with a live row per job: bar, count, return, score, steps per second, time left."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self.tasks: dict[str, TaskID] = {}
-        self.view = self.bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[said]}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=console,
-        )
+        self.rows = JobRows()
+        self.view = Live(self.rows, console=console)
 
     def update(self, job: Job, news: News) -> None:
-        """Move the bar of a job."""
-        if job.title not in self.tasks:
-            name = f"seeds {job.title.rpartition(' seeds ')[2]}"
-            self.tasks[job.title] = self.bars.add_task(name, total=news.total, said="", left="")
-            if news.note:
-                self.bars.console.print(f"{job.title}: {news.note}", markup=False)
-        text = "" if news.episode_return is None else f"return {number_text(news.episode_return)}"
-        if news.score is not None:
-            text += f"  {news.score[1]}"
-        text += f"  {news.rate:,.0f} steps/s"
-        if news.doing:
-            text = news.doing
-        remaining = _time_left(news).lstrip(", ")
-        self.bars.update(
-            self.tasks[job.title], completed=news.step, said=text.strip(), left=remaining
-        )
+        """Move the row of a job."""
+        if job.key not in self.rows.rows and news.note:
+            self.console.print(f"{job.title}: {news.note}", markup=False, highlight=False)
+        self.rows.update(job, news)
+
+    def ended(self, job: Job, outcome: JobOutcome) -> None:
+        """Mark the row of a job, and print why it failed."""
+        self.rows.ended(job, outcome)
+        super().ended(job, outcome)
 
 
 def display(console: Console, quiet: bool) -> Quiet:

@@ -24,6 +24,7 @@ from rlbench.storage.run_folder import seed_ranges
 
 COLORS = {"done": "green", "running": "cyan", "stopped": "yellow", "failed": "red",
           "diverged": "red", "timeout": "magenta", "missing": "dim"}  # fmt: skip
+FRAME = 6  # lines of the live display besides the rows of its table
 
 
 class Board(Display):
@@ -31,6 +32,8 @@ class Board(Display):
 
     `costs` are the estimated seconds of each remaining job.
     """
+
+    tells_notes = False
 
     def __init__(self, console: Console, cells: Sequence[SuiteCell], jobs: int) -> None:
         self.console, self.cells, self.jobs = console, cells, jobs
@@ -50,6 +53,8 @@ class Board(Display):
         if job.key not in self.live:
             self.starts[job.key] = now, progress.step
             self.look()
+            if progress.note and self.tells_notes:
+                self.say(f"{self._cell(job).title}: {progress.note}")
         self.live[job.key] = progress
         start_time, first = self.starts[job.key]
         if progress.step > first and job.key in self.costs:
@@ -71,19 +76,19 @@ class Board(Display):
 
     def line(self, job: Job, outcome: JobOutcome) -> None:
         """Print how a job ended and how much is left."""
-        where = next(i for i, cell in enumerate(self.cells) if cell.path == job.folder)
-        ends = {seed: end for seed, end in self.states[where].items() if seed in job.seeds}
+        cell = self._cell(job)
+        ends = {seed: end for seed, end in cell.states().items() if seed in job.seeds}
         reason = outcome.reason or "; ".join(_reasons(ends)) or "done"
         cells_done = sum(_worst(states) == "done" for states in self.states)
         seconds = self.remaining()
         hint = "" if seconds is None else f", about {duration(seconds)} left"
-        self.console.print(
-            f"{self.cells[where].title}, seeds {seed_ranges(job.seeds)}: {plain_line(reason)} "
-            f"({cells_done} of {len(self.cells)} cells done{hint})",
-            soft_wrap=True,
-            highlight=False,
-            markup=False,
+        self.say(
+            f"{cell.title}, seeds {seed_ranges(job.seeds)}: {plain_line(reason)} "
+            f"({cells_done} of {len(self.cells)} cells done{hint})"
         )
+
+    def _cell(self, job: Job) -> SuiteCell:
+        return next(cell for cell in self.cells if cell.path == job.folder)
 
     def remaining(self) -> float | None:
         """Estimate the seconds left, or None while unknown."""
@@ -100,6 +105,8 @@ class Board(Display):
 class PlainBoard(Board):
     """Board that prints a line for each part that ends: for logs, pipes and CI."""
 
+    tells_notes = True
+
     def tell(self, job: Job, outcome: JobOutcome) -> None:
         """Print a line about every job that ended."""
         self.line(job, outcome)
@@ -107,6 +114,8 @@ class PlainBoard(Board):
 
 class Screen(Board):
     """Board with a table redrawn four times a second; failures are printed above it."""
+
+    tells_notes = True
 
     def __init__(self, console: Console, cells: Sequence[SuiteCell], jobs: int) -> None:
         super().__init__(console, cells, jobs)
@@ -118,9 +127,18 @@ class Screen(Board):
         remaining = self.remaining()
         seeds = [state for states in self.states for state, _ in states.values()]
         running = sum(len(seeds) for _, seeds in self.live)
-        line = f" {seeds.count('done')} of {len(seeds)} seeds done, {running} running"
-        line += "" if remaining is None else f", about {duration(remaining)} left"
-        return Group(table(self.cells, self.states, self._shares()), Text(line, style="dim"))
+        facts = [f"{seeds.count('done')} of {len(seeds)} seeds done", f"{running} running"]
+        if remaining is not None:
+            facts.append(f"about {duration(remaining)} left")
+        shown = list(zip(self.cells, self.states, strict=True))
+        entrants = list(dict.fromkeys(cell.entrant for cell in self.cells))
+        if len(entrants) > self.console.height - FRAME:
+            busy = {cell.entrant for cell, ends in shown if _worst(ends) != "done"}
+            shown = [(cell, ends) for cell, ends in shown if cell.entrant in busy]
+            facts.append(f"finished agents hidden: {len(entrants) - len(busy)}")
+        # The line is above: Live cuts what is too tall at the bottom.
+        grid = table([cell for cell, _ in shown], [ends for _, ends in shown], self._shares())
+        return Group(Text(" " + " · ".join(facts)), "", grid)
 
     def _shares(self) -> dict[Path, float]:
         """Return the progress, 0 to 1, of the running seeds of each run, by its folder."""

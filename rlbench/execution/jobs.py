@@ -26,6 +26,7 @@ class Job(NamedTuple):
     seeds: tuple[int, ...]
     command: str = ""
     timeout: float | None = None  # seconds that its process may take, its start included
+    trial: bool = False  # try the environment first, and report warnings about it
 
     @property
     def key(self) -> Key:

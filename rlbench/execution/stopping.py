@@ -1,7 +1,9 @@
 """Stop work at a signal or a time limit, and end a process that does not react.
 
-Work polls `StopSignal` between two steps. If an environment never returns, a thread ends the
-process with the same exit code.
+Work polls `StopSignal` between two steps: the first signal is answered in a line at once, and work
+saves its state. Where nothing has to be saved, and at a second signal, the process ends at once,
+without an exception, which an import or a destructor might swallow or print. If an environment
+never returns, a thread ends the process with the same exit code.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+from rlbench.common.safe_write import delete_unfinished
 from rlbench.errors import Interrupted
 from rlbench.user_code.calls import CALL_THREAD
 
@@ -27,12 +30,16 @@ SILENCE = 5.0  # seconds without a poll after which a stopping process is ended,
 STARTING = 5.0  # seconds that a process has to start, whatever its limit
 SAVING = 120.0  # the same while it saves its state
 LOCKED_UP = 10.0  # seconds after which code that holds the GIL is ended
+ANSWERS = {
+    signal.SIGINT: "stopping after this update; Ctrl-C again to stop now",
+    signal.SIGTERM: "stopping after this update",
+}
 
 
 class StopSignal:
     """Exit code to stop with, or 0: 124 after the time limit, 128 + n after signal n.
 
-    Outside `deferring`, a signal raises Interrupted at once.
+    Outside `deferring`, and at a second signal, the process ends at once.
     """
 
     def __init__(
@@ -44,11 +51,13 @@ class StopSignal:
         self._until = math.inf if max_seconds is None else start + max_seconds
         self._ready = start + STARTING
         self._parent = parent  # stop when this process is gone
-        self._patient = patient  # ignore a second signal
+        self._patient = patient  # no answer to signals, and no end at a second one
+        self._answer: Callable[[str], object] = say
         self._deferring = False
         self._saving = self._over = False
         self._last_poll = 0.0  # time of the last poll
         self._signal = 0  # exit code after a signal that the main thread may not have seen yet
+        self._ending = threading.Lock()
 
     def __call__(self) -> int:
         self._last_poll = time.monotonic()
@@ -91,12 +100,21 @@ class StopSignal:
 
     @contextlib.contextmanager
     def deferring(self) -> Iterator[StopSignal]:
-        """Defer the first signal to code that polls; a second one raises Interrupted."""
+        """Defer the first signal to code that polls; a second one ends the process."""
         self._deferring = True
         try:
             yield self
         finally:
             self._deferring = False
+
+    @contextlib.contextmanager
+    def answering(self, answer: Callable[[str], object]) -> Iterator[None]:
+        """Answer the first signal through a display, from a thread."""
+        before, self._answer = self._answer, answer
+        try:
+            yield
+        finally:
+            self._answer = before
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:
@@ -115,8 +133,13 @@ class StopSignal:
 
     def _receive(self, number: int, _: object) -> None:
         again, self.code = self.code, self.code or 128 + number
-        if not self._deferring or (again and not self._patient):
-            raise Interrupted
+        if not self._patient and (again or not self._deferring):
+            self._leave_at_once(self.code)
+
+    def _leave_at_once(self, code: int) -> None:
+        """End this process, and say what can be done next."""
+        if self._ending.acquire(blocking=False):  # else another thread is at it
+            end_at_once(code, f"stopped; {self.on_exit}")
 
     def _guard(self, pipe: int) -> None:
         """End the process if work does not poll for some time after a stop."""
@@ -126,8 +149,8 @@ class StopSignal:
                 signals = os.read(pipe, 64)
                 if not signals:
                     return
-                for number in set(signals) & set(SIGNALS):
-                    self._signal = self._signal or 128 + number
+                for number in (each for each in signals if each in ANSWERS):
+                    self._noticed(signal.Signals(number))
             now = time.monotonic()
             over = now > max(self._until, self._ready)
             code = self.code or self._signal or (124 if over else 0)
@@ -139,15 +162,46 @@ class StopSignal:
                 if now - max(stop_time, self._last_poll) > silence:
                     self._end(code, silence)
 
+    def _noticed(self, number: signal.Signals) -> None:
+        """Answer the first signal, even if the main thread cannot; end at the second one."""
+        if self._signal and not self._patient:
+            self._leave_at_once(self._signal)
+        self._signal = self._signal or 128 + number
+        if self._deferring and not self._patient:
+            self._answer(ANSWERS[number])
+
     def _end(self, code: int, silence: float) -> None:
         """Print what happened and end this process immediately."""
         why = "the time limit" if code == 124 else signal.Signals(code - 128).name
-        line = (
-            f"Error: ended {silence:g} s after {why}, without a reaction{_place()}; {self.on_exit}"
+        end_at_once(
+            code,
+            f"Error: ended {silence:g} s after {why}, without a reaction{_place()}; {self.on_exit}",
         )
-        show_cursor = "\x1b[?25h" if os.isatty(2) else ""
-        os.write(2, f"{show_cursor}{line}\n".encode(errors="backslashreplace"))
-        os._exit(code)
+
+
+def say(line: str) -> None:
+    """Print a line on stderr; safe in a signal handler."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode(errors="backslashreplace"))
+
+
+def end_at_once(code: int, line: str) -> NoReturn:
+    """End this process and those it started, without exceptions or handlers.
+
+    The terminal gets its cursor back, and temporary files are deleted.
+    """
+    if (processes := sys.modules.get("multiprocessing.process")) is not None:
+        for child in processes.active_children():
+            child.kill()
+    delete_unfinished()
+    terminal = os.isatty(2)
+    say(f"\r\x1b[K\x1b[?25h{line}" if terminal else line)
+    os._exit(code)
+
+
+def on_ctrl_c(number: int, _: object) -> NoReturn:
+    """Handle a signal where no StopSignal does, in commands that only read: end at once."""
+    end_at_once(128 + number, "stopped")
 
 
 def leave(code: int) -> NoReturn:

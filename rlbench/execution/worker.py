@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
@@ -13,6 +14,7 @@ from rlbench.common.number_format import number_text
 from rlbench.errors import UserError
 from rlbench.execution.jobs import Job, Progress, Stopped
 from rlbench.execution.stopping import StopSignal
+from rlbench.experiments.preflight import environment_notes
 from rlbench.learning import checkpoint
 from rlbench.learning.evaluation.episodes import LANES
 from rlbench.learning.evaluation.test_artifacts import gallery
@@ -124,6 +126,7 @@ class PartWorker:
         if not self.part.checkpoint.exists():
             self.part.write_info(self.info)
             self.part.begin()
+            self._try_environment()
             return
         try:
             saved_state = checkpoint.load(self.part.checkpoint)
@@ -141,6 +144,12 @@ class PartWorker:
             ) from None
         self.info |= {"started": started, "restarts": restarts + 1}
         self._update()
+
+    def _try_environment(self) -> None:
+        """Add warnings about the environment to the note, if the job asks for a trial."""
+        with contextlib.suppress(UserError):  # training reports it
+            notes = environment_notes(self.run) if self.job.trial else []
+            self.note = "; ".join(filter(None, [self.note, *notes]))
 
     def _checkpoint_is_due(self) -> bool:
         pause = max(CHECKPOINT_SECONDS, self.saving / CHECKPOINT_SHARE)

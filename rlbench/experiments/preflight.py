@@ -58,7 +58,7 @@ def preflight(run: Run, play: bool = True) -> str:
             f"; {run.env} has no step limit: evaluation cuts episodes after "
             f"{run.evaluation_steps():,} (--eval-max-steps)"
         )
-    notes = _try(run) if play else []
+    notes = environment_notes(run) if play else []
     if not play:
         run.source.close()
     sizes = run.config, spec, facts.action_space, len(run.seeds), run.n_envs
@@ -90,8 +90,12 @@ def preflight(run: Run, play: bool = True) -> str:
     )
 
 
-def _try(run: Run) -> list[str]:
-    """Step the environment for a moment; return warnings about it."""
+def environment_notes(run: Run) -> list[str]:
+    """Step the environment for a moment; return warnings about it.
+
+    Raises:
+        UserError: The environment violates Gymnasium's API or its own observation_space.
+    """
     from rlbench.learning.environments.trial import try_environment
     from rlbench.learning.networks.encoders import reads
 

@@ -153,7 +153,32 @@ def test_live_board_shows_progress_and_time_left(cells: list[SuiteCell]) -> None
         console.print(seen._picture())
     said = text(console)
     assert "2/6, 1 stopped, 1 timeout, 1 diverged at 25 %" in said
-    assert "4 of 12 seeds done, 1 running" in said
+    assert "4 of 12 seeds done · 1 running" in said
+
+
+def test_a_low_terminal_shows_what_is_not_done(cells: list[SuiteCell]) -> None:
+    """Agents that are done everywhere go first, and the line above says how many."""
+    assert cells[1].path is not None
+    console = Console(record=True, width=80, height=7, force_terminal=True, file=io.StringIO())
+    screen = board(console, cells[:2], 1, quiet=False)
+    assert isinstance(screen, Screen)
+    console.print(screen._picture())
+    said = text(console).splitlines()
+    assert said[0] == "4 of 8 seeds done · 0 running · finished agents hidden: 1"
+    assert [line.split()[0] for line in said[3:] if line[:1].isalpha()] == ["dqn"]
+
+
+def test_notes_of_the_trial_are_printed_once(
+    cells: list[SuiteCell], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing with --quiet."""
+    news = Progress(0, 1000, 0.0, None, note="lanes may be identical")
+    for quiet in (False, True):
+        seen = board(Console(), cells, 1, quiet=quiet)
+        seen.update(job(cells[0], 3), news)
+        seen.update(job(cells[0], 3), news)
+        said = "" if quiet else "dqn on CartPole-v1: lanes may be identical\n"
+        assert capsys.readouterr().out == said
 
 
 @pytest.mark.parametrize(
