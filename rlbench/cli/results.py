@@ -83,17 +83,53 @@ def plot(
         click.echo(file)
 
 
-@click.command("list")
+@click.command("list", short_help="List agents, envs, wrappers, encoders, presets, suites or runs.")
 @click.argument(
     "what", default="agents",
     type=click.Choice(["agents", "envs", "wrappers", "encoders", "presets", "suites", "runs"]),
 )  # fmt: skip
+@click.argument("words", metavar="[TEXT]...", nargs=-1)
+@click.option(
+    "--env", default="", metavar="ENV",
+    help="Of runs and presets: those on ENV, a name or a pattern such as '*Catch*'. Of agents: "
+    "those that can be used there.",
+)  # fmt: skip
+@click.option(
+    "--agent", default="", metavar="AGENT",
+    help="Of runs and presets: those of AGENT, a name or a pattern such as 'sb3-*'. Of envs: those "
+    "with actions that AGENT takes, as far as that is known.",
+)  # fmt: skip
+@click.option(
+    "--status", default="", help="Of runs: those with a seed of this status.",
+    type=click.Choice(["done", "running", "stopped", "failed", "diverged", "timeout"]),
+)  # fmt: skip
 @options.out
-def list_(what: str, out: Path) -> None:
-    """List agents, envs, wrappers, encoders, presets, suites or runs."""
-    from rlbench.commands import inspect as inspect_module
+def list_(what: str, words: tuple[str, ...], env: str, agent: str, status: str, out: Path) -> None:
+    """List agents, envs, wrappers, encoders, presets, suites or runs that contain every TEXT.
 
-    inspect_module.list_items(what, out)
+    \b
+    Examples:
+      rlbench list envs pole
+      rlbench list agents --env Pendulum-v1
+      rlbench list runs --env CartPole-v1 --status failed
+      rlbench list runs | cut -f 1,5
+
+    In a terminal it is a table. Elsewhere it is a line for each, with fields between tabs, in an
+    order that later versions only add to; what is not known is empty:
+
+    \b
+      runs      name status done seeds score low high steps when env agent
+                variant digest path  (score, low and high of images: 0 to 1)
+      agents    name kind actions description
+      envs      name family observations actions steps threshold
+      presets   agent env steps epochs seeds source settings
+      suites    name agents envs seeds description
+      wrappers, encoders    name description
+    """  # noqa: D301
+    from rlbench.commands import catalog
+    from rlbench.commands.listing import Filters
+
+    catalog.list_items(what, out, Filters(env, agent, status, words))
 
 
 @click.command(short_help="Show an agent's parameters, a suite, or a run's settings and state.")

@@ -106,7 +106,7 @@ def dry_run(
     suite: Suite, seeds: Sequence[int], out: Path, options: Options, stop: StopSignal
 ) -> int:
     """Print the cells to run with estimated costs; return 1 if a cell cannot run, else 0."""
-    from rlbench.reporting.console.tables import print_table, table_of
+    from rlbench.reporting.console.table_layout import print_table, table_of
 
     news, console = new_console(stderr=True), new_console()
     plan = planning.shard(_plan(suite, seeds, out, options, news), *options.shard)

@@ -1,10 +1,9 @@
-"""The `list` and `show` commands: agents, environments and finished runs, without training."""
+"""The `show` command: agents, suites and finished runs, without training."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,60 +15,6 @@ from rlbench.errors import NoRun, UserError, nearest
 from rlbench.experiments import suite
 from rlbench.storage import run_folder, run_names
 from rlbench.storage.run_folder import RunFolder
-
-
-def list_items(what: str, out: Path) -> None:
-    """Print one line per item of a kind, such as "agents" or "runs"."""
-    if what == "runs":
-        _runs(out)
-        return
-    sources: dict[str, Callable[[], dict[str, str]]] = {
-        "agents": registry.agents,
-        "encoders": lambda: registry.ENCODERS,
-        "envs": _envs,
-        "presets": _presets,
-        "suites": suite.builtin,
-        "wrappers": registry.wrappers,
-    }
-    rows = sources[what]()
-    width = max(map(len, rows), default=0)
-    for name, text in rows.items():
-        click.echo(f"{name:{width}}  {text}".rstrip())
-
-
-def _envs() -> dict[str, str]:
-    import gymnasium
-
-    from rlbench.learning.environments.make import registered
-
-    registered("")  # imports the packages that register environments
-    rows = {}
-    own_first = sorted(gymnasium.registry, key=lambda name: (not name.startswith("rlbench/"), name))
-    for name in own_first:
-        spec = gymnasium.registry[name]
-        facts = []
-        if spec.max_episode_steps is not None:
-            facts.append(f"up to {spec.max_episode_steps} steps")
-        if spec.reward_threshold is not None:
-            facts.append(f"solved at {spec.reward_threshold:g}")
-        rows[name] = ", ".join(facts)
-    return rows
-
-
-def _presets() -> dict[str, str]:
-    rows = {}
-    for agent in registry.agents():
-        for env, values in registry.presets(agent).items():
-            text = [f"{k}={v}" for k, v in values.items() if k != "source"]
-            rows[f"{agent} {env}"] = " ".join(text).replace("[", "").replace("]", "")
-    return rows
-
-
-def _runs(out: Path) -> None:
-    from rlbench.reporting.console.tables import print_runs
-    from rlbench.reporting.tables.load import load
-
-    print_runs(load(out), new_console())
 
 
 def show(name: str, out: Path) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from rlbench.common.number_format import number_text
 from rlbench.errors import UserError
 from rlbench.experiments.suite_cells import SuiteCell
-from rlbench.reporting.console.tables import print_table, table_of
+from rlbench.reporting.console.table_layout import print_table, table_of
 from rlbench.reporting.statistics.intervals import mean_interval
 from rlbench.reporting.statistics.reference_scores import ACCURACY_BOUNDS
 from rlbench.reporting.tables.load import load

@@ -176,7 +176,7 @@ def table(cells: Sequence[SuiteCell], states: Sequence[States], shares: dict[Pat
 
 def print_matrix(console: Console, cells: Sequence[SuiteCell], states: Sequence[States]) -> None:
     """Print the table and the reasons of seeds that did not finish."""
-    from rlbench.reporting.console.tables import print_table
+    from rlbench.reporting.console.table_layout import print_table
 
     print_table(console, table(cells, states, {}), fold=True)
     console.print()

@@ -132,8 +132,8 @@ def test_list_prints_agents_environments_and_runs(
     done: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for what, expected in [
-        ("agents", "dqn "), ("envs", "CartPole-v1"), ("encoders", "mlp"), ("presets", ""),
-        ("runs", "CartPole-v1"),
+        ("agents", "dqn\tvalue-based\t"), ("envs", "CartPole-v1"), ("encoders", "mlp"),
+        ("presets", ""), ("runs", "CartPole-v1"),
     ]:  # fmt: skip
         assert here("list", what, "--out", done) == 0
         said = capsys.readouterr()

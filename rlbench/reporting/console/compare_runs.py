@@ -9,14 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from rlbench.common.number_format import number_text
-from rlbench.reporting.console.tables import (
-    COLORS,
-    print_table,
-    table_of,
-    unscored,
-    width_of,
-    worst,
-)
+from rlbench.reporting.console.table_layout import print_table, table_of, width_of
+from rlbench.reporting.console.tables import COLORS, unscored, worst
 from rlbench.reporting.tables.image_accuracy import GOALS, accuracy_table
 from rlbench.reporting.tables.load import Results
 from rlbench.reporting.tables.summaries import cut_of, interval_text, overall, percent_text

@@ -4,15 +4,13 @@ from collections.abc import Iterator
 from functools import partial
 
 import pandas as pd
-from rich import box
-from rich.cells import cell_len
 from rich.console import Console
-from rich.segment import Segments
 from rich.table import Table
 from rich.text import Text
 
 from rlbench.common.number_format import number_text
 from rlbench.common.plain_text import plain_text
+from rlbench.reporting.console.table_layout import print_table, table_of
 from rlbench.reporting.tables.load import RUN, Results
 from rlbench.reporting.tables.summaries import (
     cut_of,
@@ -54,28 +52,6 @@ def print_summary(results: Results, console: Console) -> None:
         console.print()
         print_table(console, verdict, fold=True)
         console.print()
-
-
-def print_runs(results: Results, console: Console) -> None:
-    """Print one line per run: seeds done of all, their step, IQM and the full path.
-
-    Also the mean accuracy, if there is a run on image data.
-    """
-    runs = overall(results)
-    accuracy = ["accuracy"] if runs["data"].any() else []
-    table = table_of("*env", "*run", "*digest", "seeds", "step", "IQM", *accuracy, "*path")
-    for _, run in runs.iterrows():
-        table.add_row(
-            Text(run["env"]),
-            Text(f"{run['agent']} {run['variant']}".rstrip()),
-            Text(run["digest"]),
-            Text(f"{run['n_done']}/{run['of']}", style=COLORS.get(worst(run), "")),
-            f"{run['step']:,}",
-            number_text(run["iqm"]),
-            *[_accuracy(run) for _ in accuracy],
-            Text(plain_text(run["path"])),
-        )
-    print_table(console, table, fold=False)
 
 
 def _verdict(run: pd.Series) -> Iterator[tuple[str, str]]:
@@ -138,48 +114,6 @@ def worst(run: pd.Series) -> str:
     """Return the worst status among the seeds of a run."""
     order = ("failed", "diverged", "timeout", "stopped", "running")
     return next((status for status in order if run[f"n_{status}"]), "done")
-
-
-def table_of(*columns: str) -> Table:
-    """Make a table with numbers to the right, and columns marked with * to the left."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="")
-    for column in columns:
-        is_text = column.startswith("*")
-        table.add_column(
-            column.lstrip("*"), justify="left" if is_text else "right", overflow="fold"
-        )
-    return table
-
-
-def print_table(console: Console, table: Table, fold: bool) -> None:
-    """Print a table at its full width, or folded at the edge of a terminal."""
-    width = width_of(console, table)
-    if fold and console.is_terminal and width > console.width:
-        _fold(table, width - console.width)
-        width = console.width
-    lines = Segments(console.render(table, console.options.update(width=width, max_width=width)))
-    console.print(lines, soft_wrap=True, end="")
-
-
-def width_of(console: Console, table: Table) -> int:
-    """Return the width of a table that is not folded."""
-    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
-
-
-def _fold(table: Table, excess: int) -> None:
-    """Narrow columns, the widest first, as long as no word has to be cut."""
-    cells = [[str(cell) for cell in (column.header, *column.cells)] for column in table.columns]
-    widths = [max(map(cell_len, column), default=0) for column in cells]
-    words = [
-        max((cell_len(w) for cell in column for w in cell.split()), default=0) for column in cells
-    ]
-    if sum(widths) - excess < sum(words):
-        return  # then rich cuts some
-    for _ in range(excess):
-        reducible = [w if w > least else 0 for w, least in zip(widths, words, strict=True)]
-        widths[reducible.index(max(reducible))] -= 1
-    for column, width in zip(table.columns, widths, strict=True):
-        column.width = width
 
 
 def print_split(seconds: dict[str, float], steps: int, console: Console) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rlbench.errors import UserError
-from rlbench.reporting.console.tables import print_table, table_of
+from rlbench.reporting.console.table_layout import print_table, table_of
 from rlbench.reporting.report import formatting
 from rlbench.reporting.report.cell_tables import seed_table
 from rlbench.reporting.report.tests_and_aggregates import ALPHA, least_p, stream

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from rlbench.common.safe_write import replace_bytes
 from rlbench.experiments.ablation import ADDED, FULL, NONE, REMOVED
-from rlbench.reporting.console.tables import print_table, table_of
+from rlbench.reporting.console.table_layout import print_table, table_of
 from rlbench.reporting.figures import learning_curves
 from rlbench.reporting.figures.style import COLORS, GREY, freeze_layout, style
 from rlbench.reporting.report import formatting

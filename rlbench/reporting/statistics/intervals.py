@@ -8,8 +8,9 @@ skipping it here would hide it.
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # imports scipy.stats at its first use: it takes a second
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta, binom, t
+from scipy.special import stdtrit
 
 Bounds = tuple[float, float]  # the least and the greatest possible score; NaN is not known
 NO_BOUNDS: Bounds = (float("nan"), float("nan"))
@@ -47,7 +48,7 @@ def mean_interval(
     _check_level(level)
     if values.size < 2 or not np.isfinite(values).all() or values.min() == values.max():
         return None
-    half = t.ppf((1 + level) / 2, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size)
+    half = stdtrit(values.size - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(values.size)
     interval = Interval(float(values.mean() - half), float(values.mean() + half))
     return cut(interval, bounds) if within(values, bounds).all() else interval
 
@@ -83,7 +84,7 @@ def difference_interval(
         return None
     errors = [values.var(ddof=1) / values.size for values in (first, second)]  # squared
     shares = [e**2 / (n - 1) for e, n in zip(errors, (first.size, second.size), strict=True)]
-    half = t.ppf((1 + level) / 2, sum(errors) ** 2 / sum(shares)) * np.sqrt(sum(errors))
+    half = stdtrit(sum(errors) ** 2 / sum(shares), (1 + level) / 2) * np.sqrt(sum(errors))
     difference = first.mean() - second.mean()
     interval = Interval(float(difference - half), float(difference + half))
     if not within(np.append(first, second), bounds).all():
@@ -123,7 +124,7 @@ def coverage_of_two_kinds(n: int, share: float = 0.2, level: float = 0.95) -> fl
     for zeros in range(1, n):
         interval = mean_interval([0.0] * zeros + [1.0] * (n - zeros), level)
         if interval and interval.low <= 1 - share <= interval.high:
-            total += float(binom.pmf(zeros, n, share))
+            total += float(scipy.stats.binom.pmf(zeros, n, share))
     return total
 
 
@@ -138,8 +139,8 @@ def share_interval(k: int, n: int, level: float = 0.95) -> Interval | None:
     if n == 0:
         return None
     tail = (1 - level) / 2
-    low = beta.ppf(tail, k, n - k + 1) if k > 0 else 0.0
-    high = beta.ppf(1 - tail, k + 1, n - k) if k < n else 1.0
+    low = scipy.stats.beta.ppf(tail, k, n - k + 1) if k > 0 else 0.0
+    high = scipy.stats.beta.ppf(1 - tail, k + 1, n - k) if k < n else 1.0
     return Interval(float(low), float(high))
 
 

@@ -9,8 +9,8 @@ tasks are not paired.
 from collections.abc import Iterator
 
 import numpy as np
+import scipy  # imports scipy.stats at its first use: it takes a second
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm, t
 
 from rlbench.reporting.statistics.intervals import Interval
 
@@ -92,7 +92,7 @@ def student_half(errors: Array, counts: NDArray[np.intp], level: float) -> float
     if not errors.any():
         return 0.0
     degrees = errors.sum() ** 2 / (errors**2 / (counts - 1)).sum()
-    return float(t.ppf((1 + level) / 2, degrees) * np.sqrt(errors.sum()))
+    return float(scipy.stats.t.ppf((1 + level) / 2, degrees) * np.sqrt(errors.sum()))
 
 
 def widening(errors: Array, counts: NDArray[np.intp], level: float) -> float:
@@ -106,7 +106,7 @@ def widening(errors: Array, counts: NDArray[np.intp], level: float) -> float:
     if not bootstrap_variance:
         return 1.0
     return student_half(errors, counts, level) / float(
-        norm.ppf((1 + level) / 2) * np.sqrt(bootstrap_variance)
+        scipy.stats.norm.ppf((1 + level) / 2) * np.sqrt(bootstrap_variance)
     )
 
 

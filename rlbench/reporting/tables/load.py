@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from rlbench.common.safe_write import read_file
 from rlbench.errors import Skipped, UserError
 from rlbench.reporting.statistics.reference_scores import bounds_of
 from rlbench.reporting.tables.completeness import check_complete, check_rows, check_run
+from rlbench.reporting.tables.find_parts import find_parts
 from rlbench.storage.locks import is_locked
 from rlbench.storage.records import check_seal, checksum, corrupt, read_part, read_run
 from rlbench.storage.run_folder import seed_ranges, stopped
@@ -153,7 +154,7 @@ def warn_of(problems: Iterable[str]) -> None:
 def collect(*paths: str | Path) -> Results:
     """Load without warnings, even if nothing can be read: see `problems`."""
     problems: list[str] = []
-    parts = {part.resolve(): part for path in paths for part in _find_parts(Path(path), problems)}
+    parts = {part.resolve(): part for path in paths for part in find_parts(Path(path), problems)}
     read: dict[Path, list[pd.DataFrame]] = {}
     runs: dict[Path, dict[str, Any] | None] = {}
     for part in parts.values():
@@ -175,42 +176,6 @@ def collect(*paths: str | Path) -> Results:
     table = table.sort_values([*RUN, "seed"], ignore_index=True)
     evaluations, episodes, metrics = others
     return Results(table, evaluations, episodes, metrics, tuple(dict.fromkeys(problems)))
-
-
-def _find_parts(path: Path, problems: list[str]) -> list[Path]:
-    """List the part folders at or below a path."""
-    if not path.is_dir():
-        raise UserError(f"{path} is no folder: name a results folder, or a run in it")
-    if (path / "part.json").is_file():
-        return [path]
-    runs = list(_find_runs(path, problems, set()))
-    if not runs and not problems:
-        raise UserError(f"no runs in {path}: name a results folder, or make one with `rlbench run`")
-    parts = []
-    for folder in (folder for run in runs for folder in sorted(run.iterdir())):
-        if (folder / "part.json").is_file():
-            parts.append(folder)
-        elif any((folder / name).is_file() for name in FILES):
-            problems.append(str(corrupt(folder / "part.json", "it is missing")))
-    return parts
-
-
-def _find_runs(folder: Path, problems: list[str], visited: set[Path]) -> Iterator[Path]:
-    if (folder / "run.json").is_file():
-        yield folder
-        return
-    try:
-        children = sorted(child for child in folder.iterdir() if child.is_dir())
-    except OSError as error:
-        problems.append(f"{folder} cannot be read ({error.strerror or error})")
-        return
-    if any((child / "part.json").is_file() for child in children):
-        problems.append(str(corrupt(folder / "run.json", "it is missing")))
-        return
-    for child in children:
-        if child.name != "reference" and (place := child.resolve()) not in visited:
-            visited.add(place)  # a link may lead back
-            yield from _find_runs(child, problems, visited)
 
 
 def _leave_out_twins(read: dict[Path, list[pd.DataFrame]], problems: list[str]) -> None:

@@ -252,7 +252,7 @@ def test_lists_of_environments_and_wrappers(capsys: pytest.CaptureFixture[str]) 
     assert "rlbench/Glimpse-MNIST-v0" in own
     assert [line.split()[0] for line in lines[: len(own)]] == own
     assert here("list", "wrappers") == 0
-    said = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    said = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     known = [name for name, _ in said]
     assert known[:4] == ["atari", "blank", "mask-velocity", "shuffle-pixels"]
     assert {"RescaleAction", "ClipAction", "TimeLimit", "FrameStackObservation"} < set(known[4:])

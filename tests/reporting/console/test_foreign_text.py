@@ -22,9 +22,11 @@ from markdown_it import MarkdownIt
 from report_files import write_seeds, write_suite
 from rich.console import Console
 
+from rlbench.commands.listing import Filters, print_listing
+from rlbench.commands.run_list import runs
 from rlbench.common.plain_text import plain_text
 from rlbench.reporting.console.compare_runs import compare
-from rlbench.reporting.console.tables import print_runs, print_split, print_summary
+from rlbench.reporting.console.tables import print_split, print_summary
 from rlbench.reporting.figures.learning_curves import figure, save
 from rlbench.reporting.report import write_report
 from rlbench.reporting.tables.csv_export import to_csv
@@ -160,7 +162,7 @@ def check_terminal(root: Path) -> None:
     results = load(root)
     console = Console(width=60, force_terminal=True, color_system=None)
     with console.capture() as capture:
-        print_runs(results, console)
+        print_listing(runs(root, Filters()), Filters(), console)
         print_summary(results, console)
         compare(results, console)
     said = capture.get()

@@ -9,7 +9,7 @@ from rich.console import Console
 from store_files import write_part, write_run
 
 from rlbench.common.number_format import mean_text, number_text
-from rlbench.reporting.console.tables import print_runs, print_summary
+from rlbench.reporting.console.tables import print_summary
 from rlbench.reporting.statistics.intervals import mean_interval, share_interval
 from rlbench.reporting.tables.load import RUN, Results, load
 from rlbench.reporting.tables.summaries import (
@@ -178,15 +178,6 @@ def test_long_lines_fold_in_a_terminal_only(tmp_path: Path) -> None:
     in_terminal = printed(results, print_summary, terminal=True)
     assert reason not in in_terminal
     assert " ".join(in_terminal.split()).count("a long reason") > 6
-    for terminal in (False, True):  # a path is never cut, nor folded
-        assert str(run) in printed(results, print_runs, terminal=terminal)
-
-
-def test_list_of_runs(results: Results) -> None:
-    text = printed(results, print_runs, width=40)
-    assert text.splitlines()[2].split()[:6] == [
-        "CartPole-v1", "dqn", "3f2a91bc", "4/7", "42,000", "250.0",
-    ]  # fmt: skip
 
 
 @pytest.fixture
@@ -263,11 +254,3 @@ def test_accuracy_at_a_ceiling(tmp_path: Path) -> None:
     text = printed(load(tmp_path), print_summary)
     assert "2 of 2 at 96 % (n = 2)" in text
     assert "G-mean" not in text  # there is none
-
-
-def test_list_of_runs_has_accuracies_where_there_are_some(tmp_path: Path, results: Results) -> None:
-    assert "accuracy" not in printed(results, print_runs)
-    write_data_run(tmp_path, test={0: 0.8, 1: 0.9})
-    write_data_run(tmp_path, "ppo", status={0: "running"})
-    lines = printed(load(tmp_path), print_runs).splitlines()
-    assert [line.split()[6:-1] for line in lines[2:]] == [["-"], ["85.0", "%", "of", "200"], ["-"]]

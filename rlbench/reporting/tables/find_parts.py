@@ -1,0 +1,51 @@
+"""Find the folders of runs and parts below a path, without reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlbench.errors import UserError
+from rlbench.storage.records import corrupt
+
+ROW_FILES = ("evaluations.csv", "episodes.csv", "metrics.csv")
+
+
+def find_parts(path: Path, problems: list[str], required: bool = True) -> list[Path]:
+    """List the part folders at or below a path; append what is damaged to `problems`.
+
+    Raises:
+        UserError: The path is no folder, or there is no run in it though one is required.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path} is no folder: name a results folder, or a run in it")
+    if (path / "part.json").is_file():
+        return [path]
+    runs = list(_find_runs(path, problems, set()))
+    if required and not runs and not problems:
+        raise UserError(f"no runs in {path}: name a results folder, or make one with `rlbench run`")
+    parts = []
+    for folder in (folder for run in runs for folder in sorted(run.iterdir())):
+        if (folder / "part.json").is_file():
+            parts.append(folder)
+        elif any((folder / name).is_file() for name in ROW_FILES):
+            problems.append(str(corrupt(folder / "part.json", "it is missing")))
+    return parts
+
+
+def _find_runs(folder: Path, problems: list[str], visited: set[Path]) -> Iterator[Path]:
+    if (folder / "run.json").is_file():
+        yield folder
+        return
+    try:
+        children = sorted(child for child in folder.iterdir() if child.is_dir())
+    except OSError as error:
+        problems.append(f"{folder} cannot be read ({error.strerror or error})")
+        return
+    if any((child / "part.json").is_file() for child in children):
+        problems.append(str(corrupt(folder / "run.json", "it is missing")))
+        return
+    for child in children:
+        if child.name != "reference" and (place := child.resolve()) not in visited:
+            visited.add(place)  # a link may lead back
+            yield from _find_runs(child, problems, visited)
