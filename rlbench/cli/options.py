@@ -45,6 +45,10 @@ floor = click.option(
     "--floor/--no-floor", default=True,
     help="Score the random policy too, once for an environment.  [default: score]",
 )  # fmt: skip
+report = click.option(
+    "--report/--no-report", default=True,
+    help="Write the report in the end, as rlbench report does.  [default: write]",
+)  # fmt: skip
 dry_run = click.option(
     "--dry-run", is_flag=True, help="Print cells, time and memory; write nothing."
 )

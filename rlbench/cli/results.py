@@ -100,11 +100,13 @@ def plot(
     "with actions that AGENT takes, as far as that is known.",
 )  # fmt: skip
 @click.option(
-    "--status", default="", help="Of runs: those with a seed of this status.",
+    "--status", help="Of runs: those with a seed of this status.",
     type=click.Choice(["done", "running", "stopped", "failed", "diverged", "timeout"]),
 )  # fmt: skip
 @options.out
-def list_(what: str, words: tuple[str, ...], env: str, agent: str, status: str, out: Path) -> None:
+def list_(
+    what: str, words: tuple[str, ...], env: str, agent: str, status: str | None, out: Path
+) -> None:
     """List agents, envs, wrappers, encoders, presets, suites or runs that contain every TEXT.
 
     \b
@@ -129,7 +131,7 @@ def list_(what: str, words: tuple[str, ...], env: str, agent: str, status: str, 
     from rlbench.commands import catalog
     from rlbench.commands.listing import Filters
 
-    catalog.list_items(what, out, Filters(env, agent, status, words))
+    catalog.list_items(what, out, Filters(env, agent, status or "", words))
 
 
 @click.command(short_help="Show an agent's parameters, a suite, or a run's settings and state.")

@@ -21,6 +21,7 @@ from rlbench.process import configure_process
     "--again", multiple=True, type=click.Choice(["failed", "diverged", "timeout"]),
     help="Try seeds that ended so once more (repeatable).",
 )  # fmt: skip
+@options.report
 @options.trust
 @options.progress
 @options.out
@@ -30,6 +31,7 @@ def bench(
     dry_run: bool,
     shard: str | None,
     again: tuple[str, ...],
+    report: bool,
     device: str,
     jobs: int,
     stop: StopSignal,
@@ -52,7 +54,7 @@ def bench(
 
     configure_process()
     workflow.check_names(read, suite)
-    how = workflow.Options(device, jobs or usual_processes(device), share, again, quiet)
+    how = workflow.Options(device, jobs or usual_processes(device), share, again, quiet, report)
     if dry_run:
         return workflow.dry_run(read, seed_list, out, how, stop)
     text = suites.find(suite).read_text(encoding="utf-8")
@@ -78,6 +80,7 @@ def bench(
 @options.final_episodes
 @options.eval_max_steps
 @options.dry_run
+@options.report
 @options.progress
 @options.out
 def ablate(
@@ -92,6 +95,7 @@ def ablate(
     final_episodes: int,
     eval_max_steps: int | None,
     dry_run: bool,
+    report: bool,
     device: str,
     jobs: int,
     stop: StopSignal,
@@ -125,7 +129,7 @@ def ablate(
     from rlbench.experiments.cost_estimate import usual_processes
 
     configure_process()
-    how = workflow.Options(device, jobs or usual_processes(device), quiet=quiet)
+    how = workflow.Options(device, jobs or usual_processes(device), quiet=quiet, report=report)
     return workflow.ablate(text, seed_list, out, how, dry_run, stop)
 
 

@@ -41,6 +41,7 @@ class Options(NamedTuple):
     shard: tuple[int, int] = (1, 1)
     again: Collection[str] = ()
     quiet: bool = False
+    report: bool = True  # whether the report is written in the end
 
 
 def bench(
@@ -80,13 +81,28 @@ def bench(
     if not options.quiet:
         score_table.print_scores(mine, results)
     results.print(f" suite   {home / 'suite.json'}", soft_wrap=True, highlight=False)
-    results.print(
-        f" report  rlbench report {shlex.quote(str(home))}", soft_wrap=True, highlight=False
-    )
     if stop():
         news.print("stopped; the same command goes on", highlight=False)
         return stop()
+    if options.report:
+        if not options.quiet:
+            news.print("writing the report (--no-report leaves it out)", highlight=False)
+        _report(home, out, results)
+    else:
+        line = f" report  rlbench report {shlex.quote(str(home))}"
+        results.print(line, soft_wrap=True, highlight=False)
     return 0 if set(ends) == {"done"} else 1
+
+
+def _report(home: Path, out: Path, results: Console) -> None:
+    """Write the report of a suite, and print its path or why there is none."""
+    from rlbench.commands.report import report
+
+    try:
+        line = str(report([str(home)], None, None, out)[0])
+    except UserError as error:  # what was computed stays
+        line = f"none: {error}"
+    results.print(f" report  {line}", soft_wrap=True, highlight=False)
 
 
 def check_names(suite: Suite, file: str) -> None:

@@ -1,4 +1,4 @@
-"""Table of the scores of a suite: agents in rows, environments in columns."""
+"""Table of the scores of a suite: a line per agent, environment by environment."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from rlbench.common.number_format import number_text
+from rlbench.console.grouped_table import Group, Row, print_groups
 from rlbench.errors import UserError
 from rlbench.experiments.suite_cells import SuiteCell
-from rlbench.reporting.console.table_layout import print_table, table_of
 from rlbench.reporting.statistics.intervals import mean_interval
 from rlbench.reporting.statistics.reference_scores import ACCURACY_BOUNDS
 from rlbench.reporting.tables.load import load
@@ -29,33 +29,30 @@ def print_scores(cells: Sequence[SuiteCell], console: Console) -> None:
         return
     if seeds is None or seeds["score"].isna().all():
         return
-    columns = list(dict.fromkeys(cell.env for cell in cells))
-    rows: dict[str, dict[str, str]] = {}
+    groups: dict[str, Group] = {}
     for cell in cells:
         mine = seeds[(seeds["path"] == str(cell.path)) & seeds["seed"].isin(cell.seeds)]
-        rows.setdefault(cell.entrant, {})[cell.env] = _score(mine, len(cell.seeds))
-    table = table_of("*agent", *(f"*{env}" for env in columns))
-    for entrant, texts in rows.items():
-        table.add_row(Text(entrant), *(Text(texts.get(env, "")) for env in columns))
-    print_table(console, table, fold=True)
+        texts = [Text(text) for text in (cell.entrant, *_score(mine, len(cell.seeds)))]
+        groups.setdefault(cell.env, Group(cell.env)).rows.append(Row(texts))
+    print_groups(console, ("*agent", "score", "*interval", "seeds"), list(groups.values()))
     console.print(
-        "\n Means over seeds of final returns, or of test accuracy in % on image data, with 95 % "
-        "t-intervals, cut at the bounds of a score where these are known",
-        soft_wrap=True,
+        "\nscore: mean over seeds of final returns, or of test accuracy in % on image data, with "
+        "its 95 % t-interval, cut at the bounds of a score where these are known",
+        soft_wrap=not console.is_terminal,
         highlight=False,
     )
 
 
-def _score(seeds: pd.DataFrame, of: int) -> str:
-    """Format a cell: "482.1 [471.0 to 493.2], n = 9 of 10", or "-" where no seed has a score."""
+def _score(seeds: pd.DataFrame, of: int) -> tuple[str, str, str]:
+    """Format a cell: "482.1", "471.0 to 493.2", "9 of 10"; "-" where no seed has a score."""
     if seeds["score"].isna().all():
-        return "-"
+        return "-", "", f"0 of {of}"
     scores, text = seeds["score"].dropna(), number_text
     bounds = tuple(seeds[BOUNDS].iloc[0])
     if seeds["data"].iloc[0]:
         scores, bounds = seeds["accuracy"].dropna(), ACCURACY_BOUNDS
         text = partial(percent_text, items=int(seeds["items"].max()))
     ends = mean_interval(scores, bounds=bounds)
-    span = f" [{text(ends[0])} to {text(ends[1])}]" if ends else ""
+    span = f"{text(ends[0])} to {text(ends[1])}" if ends else ""
     missing = f" of {of}" if len(scores) < of else ""
-    return f"{text(scores.mean())}{span}, n = {len(scores)}{missing}"
+    return text(scores.mean()), span, f"{len(scores)}{missing}"

@@ -122,7 +122,7 @@ def test_run_and_bench_share_one_floor(first: str, tmp_path: Path) -> None:
     file.write_text(SUITE.format(env=ENV, more="kwargs = { scale = 2.0 }"))
     commands: dict[str, list[Any]] = {
         "run": [*RUN, "--env-kwargs", "scale=2.0", "--n-envs", "2", "--eval-freq", "30", "-q"],
-        "bench": ["bench", file, "-q", "--jobs", "1"],
+        "bench": ["bench", file, "--no-report", "-q", "--jobs", "1"],
     }
     for name in sorted(commands, key=lambda name: name != first):
         assert here(*commands[name], "--out", tmp_path / "out") == 0

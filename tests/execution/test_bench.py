@@ -72,7 +72,7 @@ def test_every_way_to_go_wrong(tmp_path: Path) -> None:
         'id = "no_such_module:Env"\nsteps = 100',
         'id = "probes:Noise"\nsteps = 100',
     )  # fmt: skip
-    child = start("bench", file, "--jobs", "2", "--out", out, cwd=tmp_path)
+    child = start("bench", file, "--no-report", "--jobs", "2", "--out", out, cwd=tmp_path)
     assert child.wait(120) == 1
     log = (tmp_path / "log").read_text()
     assert "Traceback" not in log
@@ -89,10 +89,10 @@ def test_every_way_to_go_wrong(tmp_path: Path) -> None:
     assert sorted(runs["status"]) == ["diverged", "done", "done", "done", "timeout", "timeout"]
 
     before = {p: p.stat().st_mtime_ns for p in out.rglob("part.json")}
-    assert here("bench", file, "--out", out, "--quiet") == 1
+    assert here("bench", file, "--no-report", "--out", out, "--quiet") == 1
     assert {p: p.stat().st_mtime_ns for p in out.rglob("part.json")} == before
     flag.unlink()
-    assert here("bench", file, "--out", out, "--quiet", "--again", "timeout") == 1
+    assert here("bench", file, "--no-report", "--out", out, "--quiet", "--again", "timeout") == 1
     again = parts(out)
     assert set(again["hazards_Hang/seeds-0-1"]["status"].values()) == {"done"}
     assert again["probes_Poison/seeds-0-1"]["status"]["1"] == "diverged"
@@ -111,15 +111,17 @@ def test_a_constructor_that_hangs(
         'id = "probes:Noise"\nagents = ["random"]\nsteps = 50',
     )  # fmt: skip
     before = threading.active_count()
-    assert here("bench", file, "--dry-run", "--out", out) == 1
+    assert here("bench", file, "--no-report", "--dry-run", "--out", out) == 1
     assert threading.active_count() == before + 1
     said = f"random, dqn, ppo on hazards:Stuck file={flag}: its constructor did not return within"
     assert said in capsys.readouterr().err
-    assert here("bench", file, "--out", out) == 1
+    assert here("bench", file, "--no-report", "--out", out) == 1
     assert said in capsys.readouterr().err
     assert set(parts(out)) == {"probes_Noise/seeds-0-1"}
     flag.unlink()
-    assert here("bench", file, "--out", out, "--quiet") == 0  # negative control: it is made now
+    assert (
+        here("bench", file, "--no-report", "--out", out, "--quiet") == 0
+    )  # negative control: it is made now
 
 
 def test_agents_that_break_their_process(tmp_path: Path) -> None:
@@ -128,7 +130,9 @@ def test_agents_that_break_their_process(tmp_path: Path) -> None:
     more = "".join(f'[variant.{how}]\nagents = ["hazard"]\nhow = "{how}"\n'
                    for how in ("raise", "crash", "exit"))  # fmt: skip
     file = suite(tmp_path, "[]", 'id = "probes:Noise"\nsteps = 100', more=more)
-    child = start("bench", file, "--seeds", "2-2", "--out", out, cwd=tmp_path, path=path)
+    child = start(
+        "bench", file, "--no-report", "--seeds", "2-2", "--out", out, cwd=tmp_path, path=path
+    )
     assert child.wait(120) == 1
     reasons = {}
     for run in out.glob("*/hazard-*"):
@@ -151,7 +155,7 @@ def bench_and_kill(tmp_path: Path, whole: bool) -> tuple[int, Path, Path]:
     """Kill -9 a bench of two cells, or the worker of its second; code, suite and results."""
     out = tmp_path / "out"
     file = suite(tmp_path, '["dqn"]', 'id = "probes:Noise"\nsteps = 60', SLOW)
-    child = start("bench", file, "--out", out, "--jobs", "2", cwd=tmp_path)
+    child = start("bench", file, "--no-report", "--out", out, "--jobs", "2", cwd=tmp_path)
     log = out / "hazards_Slow"
 
     def ready() -> bool:
@@ -177,7 +181,7 @@ def test_killed_and_gone_on(tmp_path: Path, whole: bool) -> None:
     assert whole or "killed (SIGKILL); it can go on" in (tmp_path / "log").read_text()
     (kept,) = out.glob("probes_Noise/*/seeds-0-1/part.json")
     before = kept.stat().st_mtime_ns
-    assert here("bench", file, "--out", out, "--quiet") == 0
+    assert here("bench", file, "--no-report", "--out", out, "--quiet") == 0
     assert kept.stat().st_mtime_ns == before
     if whole:
         (command,) = [c for c in manifest(out)["commands"] if "Slow" in c]
@@ -196,7 +200,8 @@ def test_two_at_once(tmp_path: Path) -> None:
     """Two benchmarks of one suite share the work: both end well, and no seed is there twice."""
     out = tmp_path / "out"
     file = suite(tmp_path, '["dqn", "random"]', 'id = "probes:Noise"\nsteps = 300', SLOW)
-    children = [start("bench", file, "--out", out, "--jobs", n, "--seeds", "4", cwd=tmp_path)
+    args = ["bench", file, "--no-report", "--out", out, "--seeds", "4"]
+    children = [start(*args, "--jobs", n, cwd=tmp_path)
                 for n in (1, 2)]  # fmt: skip
     assert [child.wait(200) for child in children] == [0, 0]
     runs = load(out).runs
@@ -211,10 +216,10 @@ def test_no_time_left_for_one_that_hangs(tmp_path: Path) -> None:
     env = f'id = "hazards:Hang"\nkwargs = {{ file = "{tmp_path / "flag"}" }}\nsteps = 100'
     file, out = suite(tmp_path, '["dqn"]', env), tmp_path / "out"
     begun = time.monotonic()
-    child = start("bench", file, "--out", out, "--max-seconds", "25", cwd=tmp_path)
+    child = start("bench", file, "--no-report", "--out", out, "--max-seconds", "25", cwd=tmp_path)
     assert child.wait(90) == 124
     assert 25 <= time.monotonic() - begun < 70
-    child = start("bench", file, "--out", out, cwd=tmp_path)
+    child = start("bench", file, "--no-report", "--out", out, cwd=tmp_path)
     (episodes,) = out.glob("*/*/seeds-0-1/metrics.csv")
     before = episodes.stat().st_mtime_ns
     wait_for(lambda: episodes.stat().st_mtime_ns > before, child, 60)
@@ -228,10 +233,10 @@ def test_again_leaves_the_others(tmp_path: Path) -> None:
     """A seed that diverged is computed anew without those that trained beside it."""
     poison = f'id = "probes:Poison"\nkwargs = {{ victims = [{lane_seed(1, 0)}] }}\nsteps = 100'
     file, out = suite(tmp_path, '["dqn"]', poison), tmp_path / "out"
-    assert here("bench", file, "--out", out, "--quiet") == 1
+    assert here("bench", file, "--no-report", "--out", out, "--quiet") == 1
     (run,) = out.glob("probes_Poison/dqn-*")
     rows = [row for row in table(run, "evaluations") if row["seed"] == "0"]
-    assert here("bench", file, "--out", out, "--quiet", "--again", "failed") == 1
+    assert here("bench", file, "--no-report", "--out", out, "--quiet", "--again", "failed") == 1
     found = {name: part["status"] for name, part in parts(out, "dqn").items()}
     assert found == {
         "probes_Poison/seeds-0-1": {"0": "done"},
@@ -255,13 +260,19 @@ def test_a_bench_ends_with_its_scores(tmp_path: Path, capsys: pytest.CaptureFixt
     means = [sum(returns) / len(returns) for returns in seeds]
     low, high = mean_interval(means) or (0.0, 0.0)
     span = f"{number_text(low)} to {number_text(high)}"
-    assert f"{number_text(sum(means) / 2)} [{span}], n = 2 " in said
-    assert re.search(r"^ *dqn .*\], n = 2 +- *$", said, re.MULTILINE)
-    command = re.findall(r"report +rlbench (.*)", said)[0].split()
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    assert f"dqn {number_text(sum(means) / 2)} {span} 2" in lines
+    assert "dqn - 0 of 2" in lines
+    page = out / "benches" / "trial" / "report.html"
+    assert f" report  {page}" in said
+    page.unlink()
+    assert here("bench", file, "--no-report", "--out", out) == 1
+    command = re.findall(r"report +rlbench (.*)", capsys.readouterr().out)[0].split()
+    assert not page.exists()
     assert here(*command) == 0
-    assert (out / "benches" / "trial" / "report.html").is_file()
+    assert page.is_file()
     capsys.readouterr()
-    assert here("bench", file, "--out", out, "--quiet") == 1
+    assert here("bench", file, "--no-report", "--out", out, "--quiet") == 1
     assert not capsys.readouterr().out
 
 
@@ -272,11 +283,14 @@ def test_shards_copied_together_are_the_whole(tmp_path: Path) -> None:
                  'id = "probes:Chosen"\nsteps = 60')  # fmt: skip
     for share in (1, 2):
         out = tmp_path / str(share)
-        assert here("bench", file, "--shard", f"{share}/2", "--out", out, "--quiet") == 0
+        assert (
+            here("bench", file, "--no-report", "--shard", f"{share}/2", "--out", out, "--quiet")
+            == 0
+        )
         assert len(list(out.rglob("part.json"))) == 2
         assert len(manifest(out)["cells"]) == 4
         shutil.copytree(out, tmp_path / "all", dirs_exist_ok=True)
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "all").rglob("part.json")}
     assert len(before) == 4
-    assert here("bench", file, "--out", tmp_path / "all", "--quiet") == 0
+    assert here("bench", file, "--no-report", "--out", tmp_path / "all", "--quiet") == 0
     assert {p: p.stat().st_mtime_ns for p in before} == before

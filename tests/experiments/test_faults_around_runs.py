@@ -347,7 +347,7 @@ def test_a_constructor_that_exits(tmp_path: Path, capsys: pytest.CaptureFixture[
         'name = "trial"\nseeds = 1\nagents = ["random"]\neval_episodes = 1\n'
         '[[env]]\nid = "hazards:ExitMade"\nsteps = 50\n[[env]]\nid = "probes:Noise"\nsteps = 50\n'
     )
-    assert here("bench", file, "--out", tmp_path / "out", "--jobs", "1") == 1
+    assert here("bench", file, "--no-report", "--out", tmp_path / "out", "--jobs", "1") == 1
     assert "SystemExit: 3" in capsys.readouterr().err
     assert statuses(tmp_path / "out", "random") == {"done"}
 

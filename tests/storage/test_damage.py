@@ -353,12 +353,12 @@ def test_a_bench_goes_on_beside_a_damaged_cell(
     file, out = tmp_path / "trial.toml", tmp_path / "out"
     text = 'name = "trial"\nseeds = 1\nagents = ["random"]\neval_freq = 0\n'
     file.write_text(text + '[[env]]\nid = "probes:Noise"\nsteps = 20\n')
-    assert here("bench", file, "--out", out, "--quiet") == 0
+    assert here("bench", file, "--no-report", "--out", out, "--quiet") == 0
     (part,) = out.glob("probes_Noise/*/seeds-0/part.json")
     part.write_text('{"seeds": "0"}')
     file.write_text(file.read_text() + '[[env]]\nid = "CartPole-v1"\nsteps = 20\n')
     capsys.readouterr()
-    assert here("bench", file, "--out", out, "--quiet") == 1
+    assert here("bench", file, "--no-report", "--out", out, "--quiet") == 1
     assert "seeds-0/part.json is corrupt" in " ".join(capsys.readouterr().err.split())
     (other,) = out.glob("CartPole-v1/*/seeds-0/part.json")
     assert json.loads(other.read_text())["status"] == {"0": "done"}

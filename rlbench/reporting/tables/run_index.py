@@ -144,16 +144,18 @@ def _scores(file: Path, record: dict[str, Any], on_images: bool) -> dict[int, fl
     recorded_sum = (record.get("checksums") or {}).get(file.name)
     if recorded_sum is not None and checksum(content) != recorded_sum:
         raise corrupt(file, "its checksum is not that of what was written")
-    header, *lines = content.splitlines() or [b""]
-    names = header.decode(errors="replace").split(",")
+    names = content[: content.find(b"\n")].decode(errors="replace").rstrip("\r").split(",")
+    first = content.find(b",final,")
+    score = "accuracy" if on_images else "return"
+    if first < 0 or score not in names:  # not there yet, or a file of an earlier version
+        return {}
+    place = names.index(score)
     values: dict[int, list[float]] = {}
     try:
-        score = names.index("accuracy" if on_images else "return")
-        for line in lines:
-            if b",final," in line:
-                row = line.split(b",")
-                values.setdefault(int(row[0]), []).append(float(row[score]))
+        for line in content[content.rfind(b"\n", 0, first) + 1 :].splitlines():
+            row = line.split(b",", place + 1)
+            if row[2] == b"final":
+                values.setdefault(int(row[0]), []).append(float(row[place]))
     except (ValueError, IndexError) as error:
-        if lines:
-            raise corrupt(file, error) from None
+        raise corrupt(file, error) from None
     return {seed: sum(each) / len(each) for seed, each in values.items()}
