@@ -36,7 +36,7 @@ def test_tables_fit(what: str, width: int, monkeypatch: pytest.MonkeyPatch) -> N
     assert max(map(cell_len, capture.get().splitlines())) <= width
 
 
-@pytest.mark.parametrize(("what", "fields"), zip(KINDS, [4, 6, 7, 2, 2, 5], strict=True))
+@pytest.mark.parametrize(("what", "fields"), list(zip(KINDS, [4, 6, 7, 2, 2, 5], strict=True)))
 def test_lines_have_the_same_fields(
     what: str, fields: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,7 +63,9 @@ def median_interval(scores: ArrayLike, level: float = 0.95) -> Interval | None:
     values = np.sort(_scores(scores))
     _check_level(level)
     tail = (1 - level) / 2
-    k = int(binom.ppf(tail, values.size, 0.5)) if values.size else 0  # the least with cdf >= tail
+    k = (
+        int(scipy.stats.binom.ppf(tail, values.size, 0.5)) if values.size else 0
+    )  # the least with cdf >= tail
     if not k or not np.isfinite(values).all() or values[0] == values[-1]:
         return None
     interval = Interval(float(values[k - 1]), float(values[-k]))

@@ -25,6 +25,7 @@ from rlbench.storage.records import check_seal, checksum, corrupt, read_part, re
 from rlbench.storage.run_folder import seed_ranges, stopped
 from rlbench.storage.run_names import run_name
 
+RUN = ("env", "agent", "variant", "digest")
 WORST_FIRST = ("failed", "diverged", "timeout", "stopped", "running", "done")
 
 
@@ -107,10 +108,13 @@ def _run(folder: Path) -> IndexedRun:
     check_seal(file, record)
     on_images = bool(record.get("data"))
     bounds = bounds_of(record["env"], record.get("env_kwargs") or {})
-    texts = {key: plain_text(record[key]) for key in ("env", "agent", "variant", "digest")}
+    env, agent, variant, digest = (plain_text(record[key]) for key in RUN)
     return IndexedRun(
         folder,
-        **texts,
+        env,
+        agent,
+        variant,
+        digest,
         name=run_name(record),
         steps=record["total_timesteps"],
         when=record.get("created", ""),
