@@ -99,7 +99,7 @@ def _agents(filters: Filters) -> Listing:
             text, shown = descriptions[name], spaces
             if "," in spaces:
                 lacks = set(_ANY.split(", ")) - set(spaces.split(", "))
-                shown = f"any but {lacks.pop()}" if lacks else "any"
+                shown = f"not {lacks.pop()}" if lacks else "any"
             cells = name, shown, _without(name, text)
             entries.append(Entry(kind, cells, (name, kind, spaces, text)))
     return Listing(

@@ -164,10 +164,12 @@ class StopSignal:
 
     def _noticed(self, number: signal.Signals) -> None:
         """Answer the first signal, even if the main thread cannot; end at the second one."""
-        if self._signal and not self._patient:
+        first, self._signal = not self._signal, self._signal or 128 + number
+        if self._patient:
+            return
+        if not first:
             self._leave_at_once(self._signal)
-        self._signal = self._signal or 128 + number
-        if self._deferring and not self._patient:
+        elif self._deferring:
             self._answer(ANSWERS[number])
 
     def _end(self, code: int, silence: float) -> None:

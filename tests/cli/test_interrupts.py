@@ -69,4 +69,4 @@ def test_the_first_is_answered_and_the_second_ends(tmp_path: Path) -> None:
     assert child.wait(2) == 130
     folder = run_folder(tmp_path / "out", "random").relative_to(tmp_path)
     last = log.read_text().splitlines()[-1]
-    assert last == f"stopped; go on with: rlbench resume {folder} --trust"
+    assert last == f"stopped; go on with: rlbench resume {folder}"

@@ -16,6 +16,8 @@ from rlbench.reporting.tables.load import load
 from rlbench.reporting.tables.run_index import index
 from rlbench.reporting.tables.summaries import overall
 
+NAN = float("nan")
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -38,9 +40,10 @@ def test_as_in_the_tables(store: Path) -> None:
     for run in runs:
         row = table.loc[str(run.path)]
         of = "accuracy_" if run.on_images else ""
+        ends = row[f"{of}low"], row[f"{of}high"]
         assert (run.done, len(run.statuses)) == (row["n_done"], row["of"])
         assert run.mean == pytest.approx(row[f"{of}mean"], rel=1e-12)
-        assert (run.interval or (None, None)) == pytest.approx((row[f"{of}low"], row[f"{of}high"]))
+        assert (run.interval or (NAN, NAN)) == pytest.approx(ends, nan_ok=True)
     assert {run.name for run in runs} >= {"dqn-CartPole-v1-100", "random-CartPole-v1-0"}
     images = next(run for run in runs if run.on_images)
     assert images.status == "diverged"
