@@ -244,10 +244,10 @@ def _suites(filters: Filters) -> Listing:
     from rlbench.experiments import suite
 
     entries = []
-    for name, text in suite.builtin().items():
-        read = suite.load(name)
+    for name, read in suite.builtin().items():
         sizes = [str(len(each)) for each in (read.entrants(), read.env, read.seeds)]
-        entries.append(Entry("", (name, *sizes, text), (name, *sizes, text)))
+        line = (name, *sizes, read.description)
+        entries.append(Entry("", line, line))
     return Listing(
         ("*suite", "agents", "envs", "seeds", "~"), entries, _nothing("suites", filters),
         "rlbench bench SUITE --dry-run prints its cells, with time and memory",

@@ -115,9 +115,9 @@ class Suite(_Table):
         return [entrant for entrant in plain + variants if not only or entrant[0] in only]
 
 
-def builtin() -> dict[str, str]:
-    """Return the descriptions of the suites that come with rlbench, by name."""
-    return {name: _read(find(name)).description for name in names()}
+def builtin() -> dict[str, Suite]:
+    """Return the suites that come with rlbench by name, without checking what they name."""
+    return {name: _read(find(name)) for name in names()}
 
 
 def names() -> list[str]:

@@ -197,7 +197,7 @@ def test_suites_that_come_along(name: str) -> None:
     """They are well-formed, called like their file, and name known agents (peers may be extra)."""
     tables = tomllib.loads(suite.find(name).read_text())
     assert tables["name"] == name
-    assert suite.builtin()[name]
+    assert suite.builtin()[name].description
     agents = {*tables.get("agents", []), *(a for v in tables.get("variant", {}).values()
                                            for a in v["agents"])}  # fmt: skip
     assert all(a in registry.agents() or a.startswith("sb3-") for a in agents)
