@@ -57,6 +57,7 @@ class IndexedRun:
 
     @property
     def done(self) -> int:
+        """Return the number of seeds that are done."""
         return Counter(self.statuses.values())["done"]
 
     @property
