@@ -26,12 +26,13 @@ def run_jobs(
 
     With `apart` even a single job gets its own process, so that this one survives whatever it does.
     """
-    with stop.deferring(), Queue(job.part for job in jobs) as queue:
+    with Queue(job.part for job in jobs) as queue:
         if apart or (processes > 1 and len(jobs) > 1):
             from rlbench.execution.process_pool import Pool
 
             pool = Pool(jobs, processes, watcher, stop, queue)
-            pool.run()
+            with stop.deferring():
+                pool.run()
             return [pool.outcomes[job.key] for job in jobs]
         outcomes: list[JobOutcome] = []
         for job in jobs:

@@ -206,7 +206,7 @@ def _child(job: Job, pipe: Connection, parent: int) -> None:
         except OSError:
             pass  # the parent is gone: `stop` returns its code next
 
-    with StopSignal(parent=parent, patient=True).listening() as stop, stop.deferring():
+    with StopSignal(parent=parent, patient=True).listening() as stop:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
         log = _log(job)

@@ -51,7 +51,7 @@ class StopSignal:
         self._until = math.inf if max_seconds is None else start + max_seconds
         self._ready = start + STARTING
         self._parent = parent  # stop when this process is gone
-        self._patient = patient  # no answer to signals, and no end at a second one
+        self._patient = patient  # no words, and no end at a second signal
         self._answer: Callable[[str], object] = say
         self._deferring = False
         self._saving = self._over = False
@@ -101,11 +101,11 @@ class StopSignal:
     @contextlib.contextmanager
     def deferring(self) -> Iterator[StopSignal]:
         """Defer the first signal to code that polls; a second one ends the process."""
-        self._deferring = True
+        before, self._deferring = self._deferring, True
         try:
             yield self
         finally:
-            self._deferring = False
+            self._deferring = before
 
     @contextlib.contextmanager
     def answering(self, answer: Callable[[str], object]) -> Iterator[None]:
@@ -133,13 +133,13 @@ class StopSignal:
 
     def _receive(self, number: int, _: object) -> None:
         again, self.code = self.code, self.code or 128 + number
-        if not self._patient and (again or not self._deferring):
+        if not self._deferring or (again and not self._patient):
             self._leave_at_once(self.code)
 
     def _leave_at_once(self, code: int) -> None:
         """End this process, and say what can be done next."""
         if self._ending.acquire(blocking=False):  # else another thread is at it
-            end_at_once(code, f"stopped; {self.on_exit}")
+            end_at_once(code, "" if self._patient else f"stopped; {self.on_exit}")
 
     def _guard(self, pipe: int) -> None:
         """End the process if work does not poll for some time after a stop."""
@@ -165,11 +165,9 @@ class StopSignal:
     def _noticed(self, number: signal.Signals) -> None:
         """Answer the first signal, even if the main thread cannot; end at the second one."""
         first, self._signal = not self._signal, self._signal or 128 + number
-        if self._patient:
-            return
-        if not first:
+        if not self._deferring or not (first or self._patient):
             self._leave_at_once(self._signal)
-        elif self._deferring:
+        elif not self._patient:
             self._answer(ANSWERS[number])
 
     def _end(self, code: int, silence: float) -> None:
@@ -190,14 +188,14 @@ def say(line: str) -> None:
 def end_at_once(code: int, line: str) -> NoReturn:
     """End this process and those it started, without exceptions or handlers.
 
-    The terminal gets its cursor back, and temporary files are deleted.
+    The terminal gets its cursor back, temporary files are deleted, and the line is printed, if any.
     """
     if (processes := sys.modules.get("multiprocessing.process")) is not None:
         for child in processes.active_children():
             child.kill()
     delete_unfinished()
-    terminal = os.isatty(2)
-    say(f"\r\x1b[K\x1b[?25h{line}" if terminal else line)
+    if line:
+        say(f"\r\x1b[K\x1b[?25h{line}" if os.isatty(2) else line)
     os._exit(code)
 
 

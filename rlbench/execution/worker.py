@@ -90,33 +90,34 @@ class PartWorker:
         view = _ProgressView(self)
         predictions: list[TestPredictions] = []
         try:
-            with overflow_allowed():
-                for row in self.trainer.rows():
-                    if isinstance(row, Heartbeat):
-                        code = stop()
-                        if row.can_checkpoint and (
-                            code or row.force_checkpoint or self._checkpoint_is_due()
-                        ):
-                            with stop.saving():
-                                self._save()
-                        if code:
-                            raise Stopped(code)
-                        self.part.flush()
-                        view.tick(row)
-                        report(view.progress())
-                    elif isinstance(row, SeedEnded):
-                        self.info["status"][str(row.seed)] = row.status
-                        if row.reason:
-                            self.info["reason"][str(row.seed)] = row.reason
-                    elif isinstance(row, TestPredictions):
-                        predictions.append(row)
-                    else:
-                        self.part.write(row)
-                        view.see(row)
-            report(view.progress())
-            if predictions:
-                self.part.write_arrays("test.npz", gallery(self.agent, predictions))
-            self._finish()
+            with stop.deferring():
+                with overflow_allowed():
+                    for row in self.trainer.rows():
+                        if isinstance(row, Heartbeat):
+                            code = stop()
+                            if row.can_checkpoint and (
+                                code or row.force_checkpoint or self._checkpoint_is_due()
+                            ):
+                                with stop.saving():
+                                    self._save()
+                            if code:
+                                raise Stopped(code)
+                            self.part.flush()
+                            view.tick(row)
+                            report(view.progress())
+                        elif isinstance(row, SeedEnded):
+                            self.info["status"][str(row.seed)] = row.status
+                            if row.reason:
+                                self.info["reason"][str(row.seed)] = row.reason
+                        elif isinstance(row, TestPredictions):
+                            predictions.append(row)
+                        else:
+                            self.part.write(row)
+                            view.see(row)
+                report(view.progress())
+                if predictions:
+                    self.part.write_arrays("test.npz", gallery(self.agent, predictions))
+                self._finish()
         finally:
             self.part.close()
             self.trainer.close()
