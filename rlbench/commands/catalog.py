@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlbench import registry
-from rlbench.commands.listing import Entry, Filters, Listing, matches, print_listing
+from rlbench.commands.listing import Entry, Filters, Listing, env_names, matches, print_listing
 from rlbench.common.console import console as new_console
 from rlbench.errors import UserError
 
@@ -218,11 +218,6 @@ def _presets(filters: Filters) -> Listing:
         "tuned or tried on. rlbench show AGENT prints all of it",
         brief,
     )  # fmt: skip
-
-
-def env_names(env: str) -> tuple[str, ...]:
-    """Return the names by which filters know an environment: with and without its namespace."""
-    return env, env.partition("/")[2]
 
 
 def _value(value: Any) -> str:

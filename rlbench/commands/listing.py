@@ -66,6 +66,11 @@ def matches(pattern: str, *names: str) -> bool:
     )
 
 
+def env_names(env: str) -> tuple[str, ...]:
+    """Return the names by which filters know an environment: with and without its namespace."""
+    return env, env.partition("/")[2]
+
+
 def print_listing(listing: Listing, filters: Filters, console: Console) -> None:
     """Print the entries that the words of the filters find."""
     entries = [entry for entry in listing.entries if filters.finds(entry)]

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from rlbench.commands.catalog import env_names
-from rlbench.commands.listing import Entry, Filters, Listing, matches
+from rlbench.commands.listing import Entry, Filters, Listing, env_names, matches
 from rlbench.common.number_format import number_text
 from rlbench.errors import Skipped, UserError
 from rlbench.reporting.tables.run_index import IndexedRun, index
