@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from rlbench import __version__
-from rlbench.cli import options
+from rlbench.cli import completion, options
 from rlbench.cli.results import compare, data, list_, plot, report, serve, show
+from rlbench.cli.runs import note, rm, tag
 from rlbench.cli.suites import ablate, bench
 from rlbench.distribution import clash
 from rlbench.errors import UserError, nearest, skipped_shown
@@ -22,7 +23,8 @@ class _Group(click.Group):
     """Command group that suggests the nearest command for an unknown one."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
+        unknown = args and args[0] not in self.commands and not args[0].startswith("-")
+        if unknown and not ctx.resilient_parsing:  # else a shell asks for completions
             raise UserError(
                 f"no command '{args[0]}'.{nearest(args[0], self.commands)} (rlbench --help)"
             )
@@ -30,6 +32,8 @@ class _Group(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Reject empty arguments, as an unset shell variable leaves of `--out "$OUT"`."""
+        if ctx.resilient_parsing:  # a shell asks for completions
+            return super().parse_args(ctx, args)
         for before, word in zip(["", *args], args, strict=False):
             if not word or (word.startswith("--") and word.endswith("=")):
                 option = (word or before).rstrip("=")
@@ -45,8 +49,9 @@ class _Group(click.Group):
             if warning := clash():
                 click.echo(f"Warning: {warning}", err=True)
             set_mkl_rounding()  # before anything multiplies
+            kwargs |= {"standalone_mode": False, "complete_var": completion.VARIABLE}
             with skipped_shown():
-                code = super().main(*args, **{**kwargs, "standalone_mode": False})
+                code = super().main(*args, **kwargs)
             leave(code if isinstance(code, int) else 0)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message())
@@ -67,13 +72,20 @@ class _Group(click.Group):
 def main() -> None:
     """Deep-reinforcement-learning benchmarks: many seeds at once, honest statistics.
 
-    Start with:  rlbench run dqn --env CartPole-v1
-    """
+    \b
+    Examples:
+      rlbench run dqn --env CartPole-v1
+      rlbench list runs
+      rlbench plot latest
+    """  # noqa: D301
 
 
 @main.command()
-@click.argument("agent")
-@click.option("--env", required=True, help="Gymnasium id, package.module:EnvId or :Class.")
+@click.argument("agent", shell_complete=completion.agents)
+@click.option(
+    "--env", required=True, shell_complete=completion.envs,
+    help="Gymnasium id, package.module:EnvId or :Class.",
+)  # fmt: skip
 @click.option("--seeds", help="5 (= 0 to 4), 0-9, or 3,7,11  [default: 5]")
 @click.option("--seed", type=click.IntRange(min=0), help="Just this one seed.")
 @options.steps
@@ -86,7 +98,7 @@ def main() -> None:
     help="Set a parameter (repeatable); rlbench show AGENT lists them.",
 )  # fmt: skip
 @click.option(
-    "--encoder", metavar="NAME",
+    "--encoder", metavar="NAME", shell_complete=completion.encoders,
     help="The network below: auto, mlp, cnn, rnn, gru, lstm, cnn+lstm, package.module:Class.",
 )  # fmt: skip
 @options.preset
@@ -104,16 +116,20 @@ def main() -> None:
     "--epochs", type=click.FloatRange(min=0),
     help="Passes over the training images, instead of -n.",
 )  # fmt: skip
-@click.option("--data", help="Images for rlbench/Classify-v0 and the like: a name or path.")
+@click.option(
+    "--data", shell_complete=completion.datasets,
+    help="Images for rlbench/Classify-v0 and the like: a name or path.",
+)  # fmt: skip
 @click.option(
     "--from",
     "source",
     metavar="RUN",
+    shell_complete=completion.runs,
     help="For clone: the run whose agents it learns from (or an agent.npz).",
 )
 @click.option("--env-kwargs", help="Arguments of the environment: '{\"gravity\": 5}' or gravity=5")
 @click.option(
-    "--wrap", "wraps", multiple=True, metavar="NAME[:ARGS]",
+    "--wrap", "wraps", multiple=True, metavar="NAME[:ARGS]", shell_complete=completion.wrappers,
     help="Put a wrapper around the environment (repeatable), such as TimeLimit:100 or "
     "RescaleAction:min_action=-1,max_action=1; rlbench list wrappers.",
 )  # fmt: skip
@@ -121,6 +137,8 @@ def main() -> None:
     "--compile", "compiled", is_flag=True,
     help="Compile updates (-p compile=true): pays in long runs, rounds otherwise.",
 )  # fmt: skip
+@click.option("--tag", "tags", multiple=True, help="Give the run a tag (repeatable).")
+@click.option("--note", help="Write a note on the run.")
 @click.option("--again", is_flag=True, help="Compute these seeds anew, deleting what is there.")
 @options.floor
 @options.trust
@@ -146,6 +164,8 @@ def run(
     env_kwargs: str | None,
     wraps: tuple[str, ...],
     compiled: bool,
+    tags: tuple[str, ...],
+    note: str | None,
     again: bool,
     floor: bool,
     device: str,
@@ -160,13 +180,22 @@ def run(
 
     Repeating a run computes only what is missing: nothing, more seeds, or the rest of a run that
     was stopped.
-    """
+
+    \b
+    Examples:
+      rlbench run dqn --env CartPole-v1
+      rlbench run dqn --env Acrobot-v1 -n 100k --seeds 10 -p learning_rate=1e-3
+      rlbench run ppo --env CartPole-v1 --wrap mask-velocity --encoder lstm
+      rlbench run clone --env CartPole-v1 --from dqn-CartPole-v1-50k
+    """  # noqa: D301
     from rlbench import config, registry
     from rlbench.commands import train as commands_train
     from rlbench.experiments import planning
-    from rlbench.storage import run_folder
+    from rlbench.storage import labels, run_folder
 
     registry.check_agent(agent)
+    labels.check_tags(tags)
+    labels.check_note(note or "")
     settings = config.parse_assignments(parameters)
     options.check_parameters(agent, settings)
     if encoder is not None:
@@ -211,11 +240,11 @@ def run(
         env_kwargs=kwargs,
         device=device,
     )
-    return commands_train.train(plan, out, jobs, stop, quiet, again, floor)
+    return commands_train.train(plan, out, jobs, stop, quiet, again, floor, tags, note)
 
 
 @main.command()
-@click.argument("run_name", metavar="RUN")
+@click.argument("run_name", metavar="RUN", shell_complete=completion.runs)
 @options.floor
 @options.trust
 @options.progress
@@ -223,7 +252,13 @@ def run(
 def resume(
     run_name: str, floor: bool, device: str, jobs: int, stop: StopSignal, quiet: bool, out: Path
 ) -> int:
-    """Go on with a run that was stopped or killed. RUN: its folder, name or digest."""
+    """Go on with a run that was stopped or killed. RUN: its name, folder or digest.
+
+    \b
+    Examples:
+      rlbench resume latest
+      rlbench resume dqn-CartPole-v1-50k --jobs 2
+    """  # noqa: D301
     from rlbench.commands import train as commands_train
 
     configure_process()
@@ -231,7 +266,7 @@ def resume(
 
 
 @main.command()
-@click.argument("run_name", metavar="RUN")
+@click.argument("run_name", metavar="RUN", shell_complete=completion.runs)
 @click.option("--seed", type=click.IntRange(min=0), help="Whose agent.  [default: the first]")
 @click.option("--episodes", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option(
@@ -256,9 +291,9 @@ def watch(run_name: str, seed: int | None, episodes: int, output: Path | None, o
 
 
 @main.command("eval", short_help="Play the sealed episodes, of a finished run or with any agent.")
-@click.argument("run_name", metavar="[RUN]", required=False)
+@click.argument("run_name", metavar="[RUN]", required=False, shell_complete=completion.runs)
 @click.option("--agent", metavar="package.module:thing", help="Score this instead of a RUN.")
-@click.option("--env", help="With --agent: where.")
+@click.option("--env", shell_complete=completion.envs, help="With --agent: where.")
 @click.option(
     "--deterministic/--stochastic", default=True,
     help="Without randomness of the policy, or with it.  [default: deterministic]",
@@ -290,7 +325,13 @@ def evaluate(
 
     Or score anything with predict(obs, state, episode_start, deterministic) on the same episodes:
     an object, or what makes one when called without arguments.
-    """
+
+    \b
+    Examples:
+      rlbench eval latest
+      rlbench eval sac-Pendulum-v1-20k --env-kwargs g=12
+      rlbench eval --agent my_agents:best --env CartPole-v1
+    """  # noqa: D301
     if run_name is None or agent is not None:
         if run_name is not None or agent is None or env is None:
             raise UserError("give a RUN, or both of --agent package.module:thing and --env ENV")
@@ -313,7 +354,10 @@ def evaluate(
     sys.exit(evaluate_(run_name, out, episodes, device, overrides, deterministic))
 
 
-for _command in (bench, ablate, plot, compare, report, serve, list_, show, data):
+for _command in (
+    bench, ablate, plot, compare, report, serve, list_, show, tag, note, rm, data,
+    completion.completion,
+):  # fmt: skip
     main.add_command(_command)
 
 

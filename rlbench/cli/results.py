@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rlbench.cli import options
+from rlbench.cli import completion, options
 from rlbench.errors import UserError
 from rlbench.reporting.figures.plot_options import AXES, PlotOptions
 
@@ -35,7 +35,7 @@ def _limits(
 
 
 @click.command(short_help="Draw learning curves of runs.")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completion.runs)
 @click.option(
     "--x", "x", type=click.Choice(list(AXES)),
     help="Horizontal axis.  [default: steps; images, samples and seconds on image data]",
@@ -74,8 +74,8 @@ def plot(
     \b
     Examples:
       rlbench plot latest
-      rlbench plot dqn-CartPole-v1-50k ppo-CartPole-v1-100k --x seconds -o both.png
-      rlbench plot dqn-CartPole-v1-50k --stat iqm --smooth 3 --no-seeds -o curve.pdf
+      rlbench plot dqn-CartPole-v1-50k ppo-CartPole-v1-100k --x seconds
+      rlbench plot latest --stat iqm --smooth 3 --no-seeds -o curve.pdf
     """  # noqa: D301
     from rlbench.commands.report import plot as plot_
 
@@ -134,8 +134,8 @@ def list_(
     catalog.list_items(what, out, Filters(env, agent, status or "", words))
 
 
-@click.command(short_help="Show an agent's parameters, a suite, or a run's settings and state.")
-@click.argument("name", metavar="AGENT|SUITE|RUN")
+@click.command(short_help="Show an agent's parameters, a suite, or a run and its state.")
+@click.argument("name", metavar="AGENT|SUITE|RUN", shell_complete=completion.shown)
 @click.option("--time", "spent", is_flag=True, help="Where the time of a RUN went.")
 @click.option(
     "--program", is_flag=True,
@@ -149,8 +149,9 @@ def show(name: str, spent: bool, program: bool, out: Path) -> None:
     \b
     Examples:
       rlbench show dqn
-      rlbench show CartPole-v1/dqn-1a2b3c4d --time
-      rlbench show CartPole-v1/dqn-1a2b3c4d --program
+      rlbench show latest
+      rlbench show dqn-CartPole-v1-50k --time
+      rlbench show dqn-CartPole-v1-50k --program
     """  # noqa: D301
     from rlbench.commands import inspect as inspect_module
 
@@ -164,8 +165,8 @@ def show(name: str, spent: bool, program: bool, out: Path) -> None:
         inspect_module.show(name, out)
 
 
-@click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1)
+@click.command(short_help="Compare RUNs in a table: scores with intervals, and costs.")
+@click.argument("runs", metavar="RUN...", nargs=-1, shell_complete=completion.runs)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path),
     help="Draw them as well: a file .png, .svg or .pdf, or a name without ending for two of them.",
@@ -176,7 +177,14 @@ def show(name: str, spent: bool, program: bool, out: Path) -> None:
 )  # fmt: skip
 @options.out
 def compare(runs: tuple[str, ...], output: Path | None, against: Path | None, out: Path) -> None:
-    """Compare RUNs in a table: scores with intervals, what they cost, and what labels are worth."""
+    """Compare RUNs in a table: scores with intervals, what they cost, and what labels are worth.
+
+    \b
+    Examples:
+      rlbench compare dqn-CartPole-v1-50k ppo-CartPole-v1-100k
+      rlbench compare latest dqn-CartPole-v1-50k -o both
+      rlbench compare --against results/reference
+    """  # noqa: D301
     if against is not None:
         if output is not None:
             raise click.UsageError("-o draws RUNs beside each other: leave out --against")
@@ -192,7 +200,7 @@ def compare(runs: tuple[str, ...], output: Path | None, against: Path | None, ou
 
 
 @click.command(short_help="Write a report on a bench, or on any results, as one HTML file.")
-@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=completion.benches)
 @click.option("--baseline", metavar="NAME", help="Test every entrant against this one.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path),
@@ -252,30 +260,54 @@ def serve(port: int, out: Path) -> None:
 
 @click.group()
 def data() -> None:
-    """List, download and check data sets of images."""
+    """List, download and check data sets of images.
+
+    \b
+    Examples:
+      rlbench data list
+      rlbench data get mnist
+      rlbench data check my_images
+    """  # noqa: D301
 
 
 @data.command("list")
 def data_list() -> None:
-    """Say which data sets there are, and where."""
+    """Say which data sets there are, and where.
+
+    \b
+    Examples:
+      rlbench data list
+    """  # noqa: D301
     from rlbench.commands import data as data_module
 
     click.echo(data_module.listing())
 
 
 @data.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.datasets)
 def get(name: str) -> None:
-    """Download the data set NAME into the folder RLBENCH_DATA (default: ~/.cache/rlbench)."""
+    """Download the data set NAME into the folder RLBENCH_DATA (default: ~/.cache/rlbench).
+
+    \b
+    Examples:
+      rlbench data get mnist
+      rlbench data get fashion-mnist
+    """  # noqa: D301
     from rlbench.commands import data as data_module
 
     click.echo(data_module.get(name))
 
 
 @data.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.datasets)
 def check(name: str) -> None:
-    """Read a data set, NAME or path, and say what is in it."""
+    """Read a data set, NAME or path, and say what is in it.
+
+    \b
+    Examples:
+      rlbench data check digits
+      rlbench data check my_images
+    """  # noqa: D301
     from rlbench.commands import data as data_module
 
     click.echo(data_module.check(name))

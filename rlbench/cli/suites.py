@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from rlbench.cli import options
+from rlbench.cli import completion, options
 from rlbench.errors import UserError
 from rlbench.execution.stopping import StopSignal
 from rlbench.process import configure_process
 
 
 @click.command(short_help="Compute a suite: agents x environments x seeds.")
-@click.argument("suite")
+@click.argument("suite", shell_complete=completion.suites)
 @click.option("--seeds", help="Instead of the suite's: 5 (= 0 to 4), 0-9, or 3,7,11.")
 @options.dry_run
 @click.option("--shard", metavar="I/N", help="Only the I-th of N shares, for N machines.")
@@ -42,7 +42,14 @@ def bench(
 
     SUITE is a name (rlbench list suites) or a TOML file; rlbench show SUITE prints one to start
     from. Cells are ordinary runs. Repeating the command goes on where it was stopped.
-    """
+
+    \b
+    Examples:
+      rlbench bench smoke --jobs 2
+      rlbench bench smoke --dry-run
+      rlbench bench my_suite.toml --shard 1/3
+      rlbench bench my_suite.toml --again failed
+    """  # noqa: D301
     from rlbench import config
     from rlbench.experiments import suite as suites
 
@@ -62,8 +69,11 @@ def bench(
 
 
 @click.command(short_help="Switch parts of an agent on and off: what is each worth?")
-@click.argument("agent")
-@click.option("--env", "envs", required=True, multiple=True, help="Where (repeatable).")
+@click.argument("agent", shell_complete=completion.agents)
+@click.option(
+    "--env", "envs", required=True, multiple=True, shell_complete=completion.envs,
+    help="Where (repeatable).",
+)  # fmt: skip
 @click.option(
     "--switch", "switches", required=True, multiple=True, metavar="KEY[=VALUE],...",
     help="dueling, or n_steps=3: on so, off false or as without it (repeatable). What belongs "
@@ -107,7 +117,12 @@ def ablate(
     Then a table and a figure say what each is worth, added to none and kept among all, with
     intervals. It is a suite: repeating the command goes on where it was stopped, and rlbench report
     tells the rest.
-    """
+
+    \b
+    Examples:
+      rlbench ablate dqn --env CartPole-v1 --switch double,dueling,n_steps=3
+      rlbench ablate ppo --env CartPole-v1 --switch gae_lambda=0.9 --seeds 5
+    """  # noqa: D301
     from rlbench import config, registry
     from rlbench.experiments import ablation
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rlbench.common.console import console as new_console
-from rlbench.common.number_format import duration
+from rlbench.common.number_format import duration, size_text
 from rlbench.common.safe_write import clean, replace_bytes
 from rlbench.console import score_table
 from rlbench.console.suite_board import Board, board, print_matrix
@@ -28,7 +28,6 @@ from rlbench.experiments.suite import Suite
 from rlbench.experiments.suite_cells import SuiteCell
 from rlbench.learning import named_objects
 from rlbench.learning.hardware.device import pick_device
-from rlbench.learning.hardware.memory_budget import readable
 from rlbench.storage.provenance import command, now
 from rlbench.storage.run_folder import RunFolder, write_json
 
@@ -154,11 +153,11 @@ def dry_run(
         time = f"about {duration(seconds)}" if missing else "-"
         costs.add_row(
             Text(cell.env), Text(cell.entrant), f"{cell.run.total_timesteps:,}",
-            str(len(cell.seeds)), str(missing), time, cost.source, readable(size),
+            str(len(cell.seeds)), str(missing), time, cost.source, size_text(size),
         )  # fmt: skip
     print_table(console, costs, fold=False)
     whole = duration(makespan(list(todo.values()), options.jobs))
-    most = readable(sum(sorted(sizes.values())[-options.jobs :]))
+    most = size_text(sum(sorted(sizes.values())[-options.jobs :]))
     console.print(
         f" {len(plan)} cells, with --jobs {options.jobs} about {whole} and up to {most} at once "
         "besides Python and its libraries",

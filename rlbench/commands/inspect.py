@@ -14,6 +14,7 @@ from rlbench.common.console import console as new_console
 from rlbench.errors import NoRun, UserError, nearest
 from rlbench.experiments import suite
 from rlbench.storage import run_folder, run_names
+from rlbench.storage.labels import read_labels
 from rlbench.storage.run_folder import RunFolder
 
 
@@ -28,7 +29,7 @@ def show(name: str, out: Path) -> None:
     try:
         folder = run_folder.find_run(name, out)
     except NoRun:
-        runs = run_names.names(run_folder.run_folders(out))
+        runs = run_names.names_of(run_folder.run_folders(out)).values()
         hint = nearest(name, [*registry.agents(), *suite.names(), *runs])
         raise UserError(f"no agent, suite or run '{name}'.{hint} (rlbench list)") from None
     _show_run(folder)
@@ -130,6 +131,11 @@ def _show_run(folder: Path) -> None:
                 "eval_freq", "eval_episodes", "final_episodes", "eval_max_steps", "created",
                 "command"):  # fmt: skip
         click.echo(f"{key:18} {run.get(key)}")
+    labels = read_labels(folder)
+    if labels.tags:
+        click.echo(f"{'tags':18} {' '.join(labels.tags)}")
+    if labels.note:
+        click.echo(f"{'note':18} " + labels.note.replace("\n", "\n" + " " * 19))
     click.echo("parameters")
     for key, value in run["config"].items():
         mark = "*" if key in run.get("changed", {}) else " "

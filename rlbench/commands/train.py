@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -20,11 +20,12 @@ from rlbench.experiments.planning import trust_flag
 from rlbench.experiments.preflight import preflight
 from rlbench.experiments.run import FLOOR, Run
 from rlbench.storage import run_folder
+from rlbench.storage.labels import change_labels
 from rlbench.storage.run_folder import RunFolder, run_folders, seed_ranges
 from rlbench.storage.run_names import named, run_name
 
 
-def train(
+def train(  # noqa: PLR0913
     run: Run,
     out: Path,
     jobs: int,
@@ -32,10 +33,13 @@ def train(
     quiet: bool,
     again: bool = False,
     floor: bool = True,
+    tags: Collection[str] = (),
+    note: str | None = None,
 ) -> int:
     """Run the missing seeds, draw the learning curve and print a summary; return the exit code.
 
-    With `floor` the random policy is scored too, unless it was before.
+    With `floor` the random policy is scored too, unless it was before. Tags and a note are given to
+    the run before it trains.
     """
     news, results = new_console(stderr=True), new_console(quiet=quiet)
     play = jobs < 2
@@ -47,6 +51,8 @@ def train(
     todo = schedule(run, out, jobs, again)
     todo[:1] = [job._replace(trial=not play) for job in todo[:1]]
     folder = run.folder(out)
+    if tags or note is not None:
+        change_labels(folder.path, add=tags, note=note)
     stop.on_exit = f"go on with: rlbench resume {folder.path}{trust_flag(run)}"
     if not quiet:
         line = summary if todo else f"{summary}: all done"

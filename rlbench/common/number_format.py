@@ -42,6 +42,15 @@ def mean_text(values: Sequence[float]) -> str:
     return f"{number_text(mean, deviation)} +- {number_text(deviation)}"
 
 
+def size_text(count: float) -> str:
+    """Format a number of bytes: `44.8 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
 def duration(seconds: float) -> str:
     """Format a duration: `40 s`, `12 min`, `3 h 20 min`."""
     if seconds < 0.5:

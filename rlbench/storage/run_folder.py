@@ -2,6 +2,7 @@
 
     results/<env>/<agent>-<digest>/
       run.json                 what was asked for; its digest names the folder
+      labels.json              tags and a note, where a person gave some: see `labels.py`
       seeds-0-4/               a part: seeds that train in lockstep, with one writer
         part.json              status of each seed, versions, device; once it ends, checksums
         evaluations.csv  episodes.csv  metrics.csv
@@ -21,6 +22,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -31,7 +33,7 @@ from rlbench.common.safe_write import clean, open_here, read_file, replace_bytes
 from rlbench.errors import CannotWrite, NoRun, UserError, nearest
 from rlbench.rows import Episode, Evaluation, Metric, Row
 from rlbench.storage import run_names
-from rlbench.storage.locks import is_locked, refuse_link
+from rlbench.storage.locks import is_locked, locked, refuse_link
 from rlbench.storage.records import FORMAT, checksum, corrupt, read_part, read_run, sealed
 
 LONGEST_NAME = 255  # bytes of a file's or folder's name
@@ -165,6 +167,32 @@ class RunFolder:
     def parts(self) -> list[RunPart]:
         """Return all parts that have a `part.json`, in order of their names."""
         return [RunPart(file.parent) for file in sorted(self.path.glob("seeds-*/part.json"))]
+
+    def delete(self) -> None:
+        """Delete the folder with all that is in it, without following links.
+
+        run.json goes last, so that what an interruption leaves can be deleted in the same way.
+
+        Raises:
+            Busy: Another process writes to it.
+            UserError: It cannot be deleted.
+        """
+        parts = [part.path for part in self.parts() if not part.path.is_symlink()]
+        with contextlib.ExitStack() as locks:
+            for folder in (self.path, *parts):
+                locks.enter_context(locked(folder, str(folder)))
+            try:
+                for folder in parts:
+                    (folder / "part.json").unlink()
+                for entry in sorted(self.path.iterdir(), key=lambda e: e.name == "run.json"):
+                    if entry.is_dir() and not entry.is_symlink():
+                        shutil.rmtree(entry)
+                    else:
+                        entry.unlink()
+                self.path.rmdir()
+            except OSError as error:
+                reason = error.strerror or error
+                raise UserError(f"cannot remove all of {self.path}: {reason}") from None
 
     def part(self, seeds: Sequence[int]) -> RunPart:
         """Return the part of these seeds, whether it exists or not."""
@@ -326,5 +354,5 @@ def find_run(text: str, out: Path) -> Path:
         raise run_names.several(text, shared)
     for folder in (*fits, *shared):
         return folder
-    known = [*(run.name for run in runs), *run_names.names(runs)]
+    known = [*(run.name for run in runs), *run_names.names_of(runs).values()]
     raise NoRun(f"no run '{text}' in {out}.{nearest(text, known)} (rlbench list runs)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,12 @@ _PLAIN_BELOW = 2_000
 
 def run_name(record: Mapping[str, Any]) -> str:
     """Return the name AGENT-ENV-STEPS of a run, from its run.json (or the fields of it)."""
-    env, steps = short_env(record["env"]), steps_text(record["total_timesteps"])
-    return plain_text(f"{record['agent']}-{env}-{steps}")
+    return _head(record) + steps_text(record["total_timesteps"])
+
+
+def _head(record: Mapping[str, Any]) -> str:
+    """Return the start of a run's name, `AGENT-ENV-`."""
+    return plain_text(f"{record['agent']}-{short_env(record['env'])}-")
 
 
 def short_env(env: str) -> str:
@@ -103,13 +107,13 @@ def named(text: str, folders: Iterable[Path]) -> dict[Path, dict[str, Any]]:
 def _may_mean(text: str, folder: Path) -> bool:
     """Return whether a run's folder allows it to have a name, without reading the run."""
     agent, env = folder.name.rpartition("-")[0], folder.parent.name
-    end = "" if "..." in env else env.rpartition("_")[2]  # long names of folders are cut
-    return text.startswith(f"{agent}-") and end in text
+    # In names of folders "_" stands for other characters, and long ones are cut.
+    return all("..." in name or name.rpartition("_")[2] in text for name in (agent, env))
 
 
 def _means(text: str, record: Mapping[str, Any]) -> bool:
     """Return whether a name, with any settings behind it, is that of a run."""
-    head = plain_text(f"{record['agent']}-{short_env(record['env'])}-")
+    head = _head(record)
     if not text.startswith(head):
         return False
     steps, *wanted = re.split(r"[:,](?=\w+=)", text.removeprefix(head))
@@ -125,11 +129,13 @@ def _means(text: str, record: Mapping[str, Any]) -> bool:
     return True
 
 
-def names(folders: Iterable[Path]) -> Iterator[str]:
-    """Yield the names of runs, without those whose record is damaged."""
+def names_of(folders: Iterable[Path]) -> dict[Path, str]:
+    """Return the name of each run by its folder, without those whose record is damaged."""
+    names = {}
     for folder in folders:
         with contextlib.suppress(UserError):
-            yield run_name(read_run(folder / "run.json"))
+            names[folder] = run_name(read_run(folder / "run.json"))
+    return names
 
 
 def several(text: str, records: Mapping[Path, Mapping[str, Any]]) -> UserError:

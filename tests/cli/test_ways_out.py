@@ -94,7 +94,7 @@ COMMANDS: list[tuple[str, list[str], list[list[str]]]] = [
     ("(rlbench list runs)", ["eval", "nothing", "--out", "OUT"],
      [["list", "runs", "--out", "OUT"]]),
     ("there is none in {} yet; make one", ["show", "--time", "latest", "--out", "TMP"], [RANDOM]),
-    ("(rlbench list agents)", ["run", "dqm", "--env", "CartPole-v1"], [["list", "agents"]]),
+    ("(rlbench list agents shows", ["run", "dqm", "--env", "CartPole-v1"], [["list", "agents"]]),
     ("(rlbench --help)", ["rum"], [["--help"]]),
     ("(rlbench list)", ["show", "nothing", "--out", "OUT"],
      [["list", what, "--out", "OUT"] for what in ("agents", "suites", "runs")]),
@@ -324,6 +324,19 @@ ELSEWHERE = {
     "'{}' could be {}: give the path": "test_ways_out.py::test_two_runs_of_one_name",
     "'{}' is the name of {} runs: {}: give":
         "test_run_names.py::test_a_shared_name_is_refused_with_what_differs",
+    "is not one word: use": "test_labels.py::test_what_is_no_tag_is_refused",
+    "has {} characters: use 1 to": "test_labels.py::test_what_is_no_tag_is_refused",
+    "the note has {} characters": None,
+    "--remove needs the tags": "test_labels.py::test_tags_are_added_shown_and_removed",
+    "--remove takes no TEXT": "test_labels.py::test_a_note_is_written_shown_replaced_and_removed",
+    "delete it, and give tags and note anew":
+        "test_labels.py::test_a_damaged_file_of_labels_hides_no_result",
+    "nobody can be asked whether": "test_remove.py::test_without_a_terminal_it_needs_yes",
+    "rm follows none": "test_remove.py::test_all_that_is_no_run_is_refused",
+    "leave it before rm": "test_remove.py::test_the_current_folder_is_not_removed",
+    "has no agent of seed": "test_watch.py",
+    "there is no display for a window": "test_watch.py",
+    "is no subclass of an agent": "test_user_agents.py",
     "was changed after it was written":
         "test_damage.py::test_records_changed_by_hand_are_accepted_as_the_message_says",
     "compute these seeds anew with --again":
@@ -348,7 +361,6 @@ ELSEWHERE = {
     "has registered {} too, and": "test_resolved_names.py::test_two_modules_with_one_id",
     "the game skips frames itself": "test_wrappers.py",
     "could not be downloaded": None,
-    "pip install": None,
     "nothing to plot yet": None,
     "start it with `rlbench bench`": None,
     "--agent plays episodes": None,

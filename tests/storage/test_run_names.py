@@ -53,6 +53,15 @@ def test_a_name_drops_the_namespace(env: str, name: str) -> None:
     assert run_name({"agent": "dqn", "env": env, "total_timesteps": 50_000}) == name
 
 
+def test_a_run_of_a_class_is_named_as_it_was_started(tmp_path: Path) -> None:
+    """With its module; in the name of the folder some characters are replaced."""
+    agent = "my_package.agents:My_DQN"
+    run = write_run(tmp_path, agent="my_package.agents_My_DQN")
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"agent": agent}))
+    assert find_run(f"{agent}-CartPole-v1-50k", tmp_path) == run
+
+
 def test_runs_of_the_reference_have_names() -> None:
     files = (ROOT / "results" / "reference").glob("*/*/run.json")
     names = {run_name(json.loads(file.read_text("utf-8"))) for file in files}

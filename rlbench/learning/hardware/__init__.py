@@ -1,5 +1,5 @@
 """Devices and memory: what a plan needs and where it runs.
 
-Imports `errors` only.
+Imports `common` and `errors`.
 Start with `device.py`.
 """

@@ -8,25 +8,17 @@ from pathlib import Path
 import psutil
 import torch
 
+from rlbench.common.number_format import size_text
 from rlbench.errors import UserError
 
 CGROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
-def readable(count: float) -> str:
-    """Format bytes: `44.8 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
 def describe(parts: dict[str, int]) -> str:
     """List the parts of 1 % or more, largest first: `46.2 MB (replay 44.8 MB, networks 1.4 MB)`."""
     by_size, total = sorted(parts.items(), key=lambda part: -part[1]), sum(parts.values())
-    inside = ", ".join(f"{name} {readable(size)}" for name, size in by_size if size * 100 > total)
-    return f"{readable(total)}" + (f" ({inside})" if inside else "")
+    inside = ", ".join(f"{name} {size_text(size)}" for name, size in by_size if size * 100 > total)
+    return f"{size_text(total)}" + (f" ({inside})" if inside else "")
 
 
 def available(device: torch.device) -> int:
@@ -99,6 +91,6 @@ def check(parts: dict[str, int], device: torch.device, who: str) -> None:
     free = available(device)
     if sum(parts.values()) > free:
         raise UserError(
-            f"{who} would take {describe(parts)} of memory on {device}, and {readable(free)} are "
+            f"{who} would take {describe(parts)} of memory on {device}, and {size_text(free)} are "
             f"free: use fewer seeds at once, or smaller {smaller(parts)}"
         )

@@ -13,9 +13,9 @@ from rlbench.reporting.tables.csv_export import to_csv
 
 
 def tables(data: ReportData) -> dict[str, pd.DataFrame]:
-    """Return the tables behind the page in full precision, without paths of this machine."""
+    """Return the tables behind the page in full precision, without paths or notes."""
     return {
-        "seeds": data.seeds.drop(columns="path"),
+        "seeds": data.seeds.drop(columns=["path", "tags", "note"]),
         "cells": data.cells.drop(columns="path"),
         "comparisons": data.pairs,
         "aggregates": data.aggregates,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -19,6 +20,7 @@ from rlbench.errors import Skipped, UserError
 from rlbench.reporting.statistics.reference_scores import bounds_of
 from rlbench.reporting.tables.completeness import check_complete, check_rows, check_run
 from rlbench.reporting.tables.find_parts import find_parts
+from rlbench.storage.labels import Labels, read_labels
 from rlbench.storage.locks import is_locked
 from rlbench.storage.records import check_seal, checksum, corrupt, read_part, read_run
 from rlbench.storage.run_folder import seed_ranges, stopped
@@ -47,6 +49,8 @@ RUNS = IDENTITY | {
     "data_digest": "str",
     "task": "str",
     "options": "str",
+    "tags": "str",
+    "note": "str",
 }
 EVALUATIONS = {
     "seed": "int64",
@@ -202,7 +206,10 @@ def _leave_out_twins(read: dict[Path, list[pd.DataFrame]], problems: list[str]) 
 def _read_run(folder: Path) -> dict[str, Any]:
     run = read_run(folder / "run.json")
     check_run(folder / "run.json", run)
-    return run
+    labels = Labels()
+    with contextlib.suppress(UserError):  # a damaged file of labels makes no result wrong
+        labels = read_labels(folder)
+    return run | {"tags": " ".join(labels.tags), "note": labels.note}
 
 
 def _read_part(part: Path, run: dict[str, Any]) -> list[pd.DataFrame]:
@@ -237,6 +244,7 @@ def _seed_rows(part: Path, run: dict[str, Any], record: dict[str, Any]) -> pd.Da
     bounds = bounds_of(run["env"], run.get("env_kwargs") or {})
     common |= dict(zip(("bound_low", "bound_high"), bounds, strict=True))
     common |= {"network": run.get("network") or "", **_task(run)}
+    common |= {"tags": run["tags"], "note": run["note"]}
     common |= {key: record.get(key) for key in ("device", "seconds")}
     each = record.get("seed_seconds")  # seeds train one after the other
     common |= {"step": record["step"], "lockstep": len(record["seeds"]) if each is None else 1}

@@ -1,0 +1,73 @@
+"""Commands that label and remove runs: tag, note, rm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rlbench.cli import completion, options
+
+
+@click.command(short_help="Give a RUN tags, words to find it by.")
+@click.argument("run_name", metavar="RUN", shell_complete=completion.runs)
+@click.argument("tags", metavar="[TAG]...", nargs=-1)
+@click.option("--remove", is_flag=True, help="Remove these tags instead of adding them.")
+@options.out
+def tag(run_name: str, tags: tuple[str, ...], remove: bool, out: Path) -> None:
+    """Give a RUN tags, words to find it by, and print those that it has.
+
+    \b
+    Examples:
+      rlbench tag latest baseline paper
+      rlbench tag dqn-CartPole-v1-50k --remove paper
+      rlbench tag dqn-CartPole-v1-50k
+    """  # noqa: D301
+    from rlbench.commands import labels
+
+    if remove and not tags:
+        raise click.UsageError("--remove needs the tags to remove: give a TAG")
+    labels.tag(run_name, tags, remove, out)
+
+
+@click.command(short_help="Write a note on a RUN, or print it.")
+@click.argument("run_name", metavar="RUN", shell_complete=completion.runs)
+@click.argument("text", metavar="[TEXT]...", nargs=-1)
+@click.option("--remove", is_flag=True, help="Remove the note.")
+@options.out
+def note(run_name: str, text: tuple[str, ...], remove: bool, out: Path) -> None:
+    """Write a note on a RUN, in place of the one that it has; without TEXT print it.
+
+    \b
+    Examples:
+      rlbench note latest "learning rate of Mnih et al., seed 3 looks odd"
+      rlbench note dqn-CartPole-v1-50k
+      rlbench note dqn-CartPole-v1-50k --remove
+    """  # noqa: D301
+    from rlbench.commands import labels
+
+    if remove and text:
+        raise click.UsageError("--remove takes no TEXT: give one of the two")
+    labels.note(run_name, " ".join(text) if text else None, remove, out)
+
+
+@click.command(short_help="Delete RUNs, after asking.")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completion.runs)
+@click.option("--yes", "-y", is_flag=True, help="Remove without asking.")
+@click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
+@options.out
+def rm(runs: tuple[str, ...], yes: bool, dry_run: bool, out: Path) -> None:
+    """Delete RUNs with their seeds, agents and figures, after asking.
+
+    A run that another process is writing is refused, and so is everything that is not a run.
+    Links are not followed. A bench that planned the run shows it as missing.
+
+    \b
+    Examples:
+      rlbench rm dqn-CartPole-v1-50k --dry-run
+      rlbench rm latest
+      rlbench rm dqn-CartPole-v1-50k ppo-CartPole-v1-50k --yes
+    """  # noqa: D301
+    from rlbench.commands.remove import remove
+
+    remove(runs, yes, dry_run, out)
