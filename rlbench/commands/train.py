@@ -63,6 +63,8 @@ def train(  # noqa: PLR0913
                 f"{finished_count} of {len(run.seeds)} seeds are done already", highlight=False
             )
     with display(news, quiet) as watcher, stop.answering(watcher.say):
+        for job in todo:
+            watcher.expect(job)
         outcomes = run_jobs(todo, jobs, watcher, stop)
     code = _report_failures(run, folder.path, todo, outcomes, news)
     if code < 2:

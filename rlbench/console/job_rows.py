@@ -23,6 +23,7 @@ LEFT_OUT = ("elapsed", "bar", "rate", "return", "score", "name")
 MIDDLE = ("return", "score", "rate")  # replaced by what a job does besides training
 LONGEST_BAR, SHORTEST_BAR = 20, 8
 SHORTEST_NOTE = 12
+WAITING = "starting"
 STYLES = {"done": "green", "stopped": "yellow", "failed": "red"}
 
 
@@ -60,9 +61,16 @@ class JobRows:
         self.rows: dict[Key, JobRow] = {}
         self._widths: dict[str, int] = {}  # columns only grow, so that the picture stays calm
 
+    def expect(self, job: Job) -> None:
+        """Show a job that has not begun: its process imports, or waits for another one."""
+        news = News(0, job.run.total_timesteps, 0.0, None, doing=WAITING)
+        self.rows[job.key] = JobRow(job.seeds, news)
+
     def update(self, job: Job, news: News) -> None:
         """Show the progress of a job."""
-        row = self.rows.setdefault(job.key, JobRow(job.seeds, news))
+        row = self.rows.get(job.key)
+        if row is None or row.news.doing == WAITING:
+            row = self.rows[job.key] = JobRow(job.seeds, news)
         row.news = news
 
     def ended(self, job: Job, outcome: JobOutcome) -> None:

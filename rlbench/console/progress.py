@@ -44,6 +44,9 @@ class Quiet(Display):
     def __init__(self, console: Console) -> None:
         self.console = console
 
+    def expect(self, job: Job) -> None:
+        """Print nothing."""
+
     def update(self, job: Job, news: News) -> None:
         """Print nothing."""
 
@@ -96,11 +99,17 @@ class Bars(Quiet):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self.rows = JobRows()
+        self.told: set[str] = set()  # jobs whose note was printed
         self.view = Live(self.rows, console=console)
+
+    def expect(self, job: Job) -> None:
+        """Show the row of a job that has not begun."""
+        self.rows.expect(job)
 
     def update(self, job: Job, news: News) -> None:
         """Move the row of a job."""
-        if job.key not in self.rows.rows and news.note:
+        if news.note and job.title not in self.told:
+            self.told.add(job.title)
             self.console.print(f"{job.title}: {news.note}", markup=False, highlight=False)
         self.rows.update(job, news)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ PLAYING = Progress(
 
 
 def job(*seeds: int) -> Job:
-    run: Any = None
+    run: Any = SimpleNamespace(total_timesteps=50_000)
     return Job(run, Path("out/CartPole-v1/dqn-1a2b3c4d"), seeds)
 
 
@@ -97,6 +98,23 @@ def test_how_jobs_ended_is_shown(rows: JobRows) -> None:
     assert second.endswith("stopped")
     assert "return  98.5" not in second
     assert "return 98.5" in second
+
+
+def test_jobs_are_shown_before_they_begin() -> None:
+    """Their time begins with their first sign of life."""
+    rows = JobRows()
+    rows.expect(job(3, 4))
+    rows.expect(job(0, 1, 2))
+    first, second = lines(rows, 80)
+    assert first.split()[:8] == [
+        "seeds", "0-2", "0/50,000", "·", "starting", "·", "-:--", "left",
+    ]  # fmt: skip
+    rows.rows[job(0, 1, 2).key].start -= 100
+    rows.update(job(0, 1, 2), TRAINING)
+    first, second = lines(rows, 120)
+    assert "return 123.4" in first
+    assert "0:00 elapsed" in first
+    assert "starting" in second
 
 
 def test_an_unknown_time_is_shown_as_such() -> None:
