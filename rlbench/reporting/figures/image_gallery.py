@@ -15,7 +15,15 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from rlbench.reporting.figures.learning_curves import save
-from rlbench.reporting.figures.style import COLORS, DPI, GREY, freeze_layout, style
+from rlbench.reporting.figures.style import (
+    COLORS,
+    DPI,
+    GREY,
+    freeze_layout,
+    luminance,
+    style,
+    text_color,
+)
 from rlbench.reporting.tables.load import load
 from rlbench.reporting.tables.summaries import percent_text
 from rlbench.reporting.tables.test_answers import (
@@ -83,7 +91,7 @@ def confusion(answers: Answers) -> Figure:
         axes.set(xlabel="predicted class", ylabel="true class")
         axes.set_title(textwrap.fill(f"{answers.title}: {about} ({unit})", int(12 * side)))
         if classes <= NUMBERED:
-            dark = np.where(right, shares > 0.8, shares > 0.6 * most)
+            dark = luminance(colors) < 0.18  # where white is read better than black
             for row, column in np.argwhere(counts > 0):
                 color, text = "white" if dark[row, column] else "0.1", _count(counts[row, column])
                 axes.text(column, row, text, ha="center", va="center", size=8, color=color)
@@ -138,7 +146,9 @@ def paths(answers: Answers) -> Figure:
             prediction = prediction if 0 <= prediction < none else none
             names = [_short(answers.names[k], 16) for k in (true, prediction)]
             gap = " " if len("".join(names)) < 10 else "\n"
-            color, weight = ("black", "normal") if true == prediction else (COLORS[1], "bold")
+            color, weight = (
+                ("black", "normal") if true == prediction else (text_color(COLORS[1]), "bold")
+            )
             text = f"true {names[0]},{gap}predicted {names[1]}"
             axes.set_title(text, size=9, color=color, weight=weight, loc="center")
         freeze_layout(figure)
@@ -181,7 +191,8 @@ def _grid(
     """Make a figure with axes for so many images, sizes in inches."""
     across, down = max(4, min(count, columns)), math.ceil(count / columns)
     figure = Figure(figsize=(across * width, down * height + 0.5), layout="constrained", dpi=DPI)
-    figure.suptitle(textwrap.fill(title, int(11 * across * width)))
+    title = textwrap.fill(title, int(11 * across * width))
+    figure.suptitle(title, x=0.1 / (across * width), ha="left")
     panels = [figure.add_subplot(down, across, place + 1) for place in range(count)]
     return figure, panels
 

@@ -76,6 +76,7 @@ STYLE: Any = {
     "figure.constrained_layout.w_pad": 0.1,  # inches
     "figure.constrained_layout.h_pad": 0.1,
     "svg.hashsalt": "rlbench",
+    "axes.unicode_minus": False,
     "text.parse_math": False,  # $ is not math in names
 }
 
@@ -116,6 +117,13 @@ def freeze_layout(figure: Figure) -> None:
     """Compute the layout once: every save would do so again, slightly differently."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+
+
+def luminance(colors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the relative luminance (...) of colours (..., 3 or 4), as WCAG 2 defines it."""
+    rgb = colors[..., :3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return np.asarray(linear @ [0.2126, 0.7152, 0.0722])
 
 
 def text_color(color: str) -> str:

@@ -7,12 +7,14 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from image_runs import write_answers, write_data_run
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from store_files import write_part, write_run
 
 from rlbench.errors import UserError
 from rlbench.reporting.figures.image_gallery import confusion, mistakes, paths, save_gallery
+from rlbench.reporting.figures.style import luminance
 from rlbench.reporting.tables.test_answers import (
     MAX_IMAGES,
     NO_CLASS,
@@ -72,6 +74,21 @@ def test_right_is_blue_and_wrong_is_orange(tmp_path: Path) -> None:
     wrong = ~right & (np.array([[3, 2, 1], [0, 5, 1], [1, 2, 3]]) > 0)
     assert (blue < red)[wrong].all()
     assert (blue == red)[1, 0]  # nothing there: white
+
+
+def test_numbers_can_be_read_on_their_squares(tmp_path: Path) -> None:
+    labels = np.arange(10).repeat(20)
+    rng = np.random.default_rng(0)
+    guesses = np.where(rng.random(200) < np.linspace(0, 1, 200), labels, rng.integers(0, 10, 200))
+    (axes,) = confusion(read_answers(run_with(tmp_path, guesses, labels))).axes
+    light = luminance(np.asarray(axes.images[0].get_array()))
+    written = {str(text.get_color()) for text in axes.texts}
+    assert len(written) == 2
+    for text in axes.texts:
+        column, row = (int(place) for place in text.get_position())
+        own = luminance(np.array(to_rgb(str(text.get_color()))))
+        dark, bright = sorted([float(own), float(light[row, column])])
+        assert (bright + 0.05) / (dark + 0.05) >= 4
 
 
 def test_many_classes_have_a_scale_in_place_of_numbers(tmp_path: Path) -> None:
