@@ -28,20 +28,20 @@ FIRST_HOUR = ROOT / "docs" / "first_hour"  # evaluations of the runs in docs/fir
 FIGURES: dict[str, Callable[[Path], None]] = {}
 
 
-def write_png(figure: Figure, file: Path, dpi: int = 100) -> None:
-    """Write a figure with at most 128 colours: the same figure gives the same bytes."""
+def write_png(figure: Figure, file: Path, dpi: int = 100, colors: int = 128) -> None:
+    """Write a figure with at most so many colours: the same figure gives the same bytes."""
     content = io.BytesIO()
     with style():
         figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
     picture = Image.open(content).convert("RGB")
     file.parent.mkdir(parents=True, exist_ok=True)
-    picture.quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)
+    picture.quantize(colors, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
-def curve(file: Path, runs: dict[str, str]) -> None:
+def curve(file: Path, runs: dict[str, str], colors: int = 128) -> None:
     """Draw the learning curves of runs in results/reference, named ENV/AGENT-DIGEST.
 
-    Each comes with words that stand in the legend in place of its settings, or none.
+    Each comes with words that stand in its label in place of its settings, or none.
     """
     results = rlbench.load(*(REFERENCE / run for run in runs))
     words = {run.rpartition("-")[2]: text for run, text in runs.items() if text}
@@ -49,7 +49,7 @@ def curve(file: Path, runs: dict[str, str]) -> None:
         table.assign(variant=table["digest"].map(words).fillna(table["variant"]).astype("str"))
         for table in results.tables()
     ]
-    write_png(learning_curves.figure(results.of(named)), file, dpi=90)
+    write_png(learning_curves.figure(results.of(named)), file, dpi=90, colors=colors)
 
 
 NO_SWITCH = {"CartPole-v1/dqn-8f235104": "with no switch"}
@@ -79,6 +79,14 @@ AGENT_CURVES = {
 }
 FIGURES |= {
     f"agents-{name}": functools.partial(curve, runs=runs) for name, runs in AGENT_CURVES.items()
+}
+
+# Curves of docs/how_to/figures.md.
+FEW = ("dqn-eac7eb14", "ppo-185f83b9", "a2c-4d486d42", "random-a1792310")
+MANY = (*FEW, "iqn-646f6470", "rainbow-32c7950f", "sb3-a2c-4c9e0d92", "sb3-dqn-00648f75")
+FIGURES |= {
+    name: functools.partial(curve, runs={f"CartPole-v1/{run}": "" for run in runs}, colors=256)
+    for name, runs in {"figures-few": FEW, "figures-many": (*MANY, "sb3-ppo-032cb835")}.items()
 }
 
 

@@ -156,7 +156,9 @@ def _scale_x(axes: Axes, task: Task, x: str, options: PlotOptions, width: float)
     else:
         axes.set_xlim(-0.02 * (end or 1), 1.02 * (end or 1))
         ticks = max(3, min(8, int(width / 0.65)))
-        axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
+        axes.xaxis.set_major_locator(
+            MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10], integer=x != "seconds")
+        )
         if not len(places):
             axes.xaxis.set_major_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(thousands))
