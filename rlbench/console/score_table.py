@@ -53,6 +53,7 @@ def _score(seeds: pd.DataFrame, of: int) -> tuple[str, str, str]:
         scores, bounds = seeds["accuracy"].dropna(), ACCURACY_BOUNDS
         text = partial(percent_text, items=int(seeds["items"].max()))
     ends = mean_interval(scores, bounds=bounds)
-    span = f"{text(ends[0])} to {text(ends[1])}" if ends else ""
+    equal = "all equal" if len(scores) > 1 else ""
+    span = f"{text(ends[0])} to {text(ends[1])}" if ends else equal
     missing = f" of {of}" if len(scores) < of else ""
     return text(scores.mean()), span, f"{len(scores)}{missing}"
