@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from rlbench.errors import UserError
+from rlbench.reporting.report.index import NAME, index_page, reports_in
 
 ADDRESS = "127.0.0.1"
 NAMES = (ADDRESS, "localhost")  # another Host is a page elsewhere that asks through this browser
@@ -55,8 +56,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with a page."""
-        from rlbench.reporting.report.index import NAME, index_page, reports_in
-
         if self.headers.get("Host", "").rpartition(":")[0] not in NAMES:
             self.send_error(HTTPStatus.FORBIDDEN)
             return

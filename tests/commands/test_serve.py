@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def start(out: Path) -> tuple[subprocess.Popen[str], int]:
     child = subprocess.Popen(
         [sys.executable, "-m", "rlbench", "serve", "--port", "0", "--out", str(out)],
         env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell may ignore it
     )  # fmt: skip
     assert child.stdout is not None
     found = re.search(r"http://127\.0\.0\.1:(\d+)/", child.stdout.readline())
@@ -45,12 +47,12 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def get(port: int, path: str, host: str = "localhost:1") -> tuple[int, str]:
-    link = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    link.putrequest("GET", path, skip_host=True)
-    link.putheader("Host", host)
-    link.endheaders()
-    answer = link.getresponse()
-    return answer.status, answer.read().decode()
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as link:
+        link.putrequest("GET", path, skip_host=True)
+        link.putheader("Host", host)
+        link.endheaders()
+        answer = link.getresponse()
+        return answer.status, answer.read().decode()
 
 
 def test_reports_and_their_index(port: int) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rlbench.reporting.figures.style import thousands
+from rlbench.storage.run_names import steps_text
 
 MOST = 3  # settings in a label; where more differ, the fewest that tell runs apart
 # Settings of a run outside its config, those first that explain most.
@@ -81,7 +81,7 @@ def _text(values: dict[str, str | None]) -> str:
     words = []
     for name, value in values.items():
         if name == "total_timesteps" and value is not None:
-            words.append(f"{thousands(float(value))} steps")
+            words.append(f"{steps_text(int(value))} steps")
         elif name == "preset":
             words.append("preset" if value == "true" else "no preset")
         elif value is not None:

@@ -10,6 +10,7 @@ import io
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from html import escape
 from typing import Any
 
@@ -105,6 +106,17 @@ def _short(number: re.Match[str]) -> str:
     return f"{float(number[0]) + 0.0:.1f}".removesuffix(".0")
 
 
+@lru_cache(maxsize=1)
+def mean_lines(data: ReportData) -> dict[str, dict[str, pd.DataFrame]]:
+    """Return the mean curve of each entrant, by environment and label."""
+    points = data.points[data.points["label"].isin(data.names)]
+    lines: dict[str, dict[str, pd.DataFrame]] = {env: {} for env in data.envs}
+    for (env, name), mine in points.groupby(["env", "label"]):
+        bounds = _bounds(data, str(env), str(name))
+        lines[str(env)][str(name)] = means(mine, "value", ["seconds"], bounds)
+    return lines
+
+
 def curves(data: ReportData) -> Iterator[Figure]:
     """Draw the scores of the entrants over steps and over seconds, per environment."""
     look = looks(data)
@@ -114,8 +126,8 @@ def curves(data: ReportData) -> Iterator[Figure]:
             continue
         names = sorted(set(points["label"]))
         ends = "; ".join(
-            f"{name} ends at {formatting.number(means(mine, 'value')['mean'].iloc[-1])}"
-            for name, mine in points.groupby("label")
+            f"{name} ends at {formatting.number(line['mean'].iloc[-1])}"
+            for name, line in mean_lines(data)[env].items()
         )
         panels = _Curves(data, env, points, look)
         pictures = []
@@ -140,13 +152,11 @@ def curve_values(data: ReportData) -> list[dict[str, list[list[Any]]]]:
     """
     places = {name: str(place) for place, name in enumerate(looks(data))}
     values = []
-    for env in data.envs:
-        points = data.points[(data.points["env"] == env) & data.points["label"].isin(places)]
+    for env, env_lines in mean_lines(data).items():
         lines = {}
-        for name, mine in points.groupby("label"):
-            cell = data.cell(env, str(name))
-            line = means(mine, "value", ["seconds"], _bounds(data, env, str(name)))
-            lines[places[str(name)]] = [
+        for name, line in env_lines.items():
+            cell = data.cell(env, name)
+            lines[places[name]] = [
                 [int(one["step"]), float(f"{one['seconds']:.4g}"), _point(one, cell)]
                 for _, one in line.dropna(subset=["mean", "seconds"]).iterrows()
             ]
@@ -178,10 +188,7 @@ class _Curves:
         self.data, self.env, self.points, self.look = data, env, points, look
         self.places = {name: place for place, name in enumerate(look)}
         cells = data.cells[data.cells["env"] == env]
-        self.lines = {
-            str(name): means(mine, "value", ["seconds"], _bounds(data, env, str(name)))
-            for name, mine in points.groupby("label")
-        }
+        self.lines = mean_lines(data)[env]
         self.on_images = any(formatting.unit(cell) for _, cell in cells.iterrows())
         self.levels = {"--": cells["threshold"].max()}
         floor = data.floor(env)

@@ -12,7 +12,6 @@ from urllib.parse import quote
 from rlbench.common.plain_text import plain_text
 from rlbench.common.safe_write import replace_bytes
 from rlbench.errors import UserError
-from rlbench.reporting.report.formatting import counted
 from rlbench.reporting.report.page_templates import templates
 
 NAME = "index.html"
@@ -101,7 +100,7 @@ def _head(folder: Path, file: Path) -> ReportHead | None:
 def _names(text: str, what: str) -> str:
     """List names if they are few, else count them."""
     names = text.split("\t") if text else []
-    return counted(len(names), what) if len(names) > MOST else "; ".join(names)
+    return f"{len(names)} {what}s" if len(names) > MOST else "; ".join(names)
 
 
 class _Head(HTMLParser):

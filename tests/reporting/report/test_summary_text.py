@@ -87,7 +87,7 @@ def test_those_in_front_are_named_together(tmp_path: Path) -> None:
 
 def test_lost_seeds_are_said(tmp_path: Path) -> None:
     said = which(collect(scope([write_bench(tmp_path)])))
-    assert said[1] == (
+    assert said[2] == (
         "a2c and ppo: undecided: 3 of 10 seeds lost by a2c on CartPole-v1; without a score to "
         "compare on Acrobot-v1; n = 7 and 10, without 3 seeds that gave no score."
     )

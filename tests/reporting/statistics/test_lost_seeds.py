@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -182,7 +183,8 @@ def test_exported_tables_tell_lost_seeds(tmp_path: Path) -> None:
         for agent, scores in (("dqn", LOSER), ("ppo", STEADY), ("z", {0: "failed"})):
             write_seeds(tmp_path, agent, scores, env=env)
     page, *files = write_report([tmp_path], output=tmp_path / "x.html")
-    assert page.read_text().count("undecided: 6 of 10 seeds lost by dqn") >= 4
+    text = re.sub(r"<[^>]*>", "", page.read_text())
+    assert text.count("undecided: 6 of 10 seeds lost by dqn") >= 4
     read = {f.name: pd.read_csv(f) for f in files if f.suffix == ".csv"}
     assert read["seeds.csv"]["lost"].sum() == 14
     assert read["cells.csv"].set_index("label")["lost"].to_dict() == {"dqn": 6, "ppo": 0, "z": 1}

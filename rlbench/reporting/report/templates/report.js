@@ -27,7 +27,7 @@
   const tip = document.createElement("div");
   tip.id = "tip";
   tip.hidden = true;
-  document.body.append(tip);
+  document.querySelector("main").append(tip);
 
   // A box: left, top, width, height as shares of the picture, both ends of x, and 1 if logarithmic.
   function valueAt([left, , width, , first, last, log], share) {
