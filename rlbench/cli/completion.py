@@ -68,9 +68,7 @@ def wrappers(ctx: click.Context, param: click.Parameter, start: str) -> list[Com
 
 def suites(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
     """Complete a suite, or the path of a TOML file."""
-    from rlbench.experiments import suite
-
-    return _or_path(_fitting(suite.builtin(), start), start)
+    return _or_path(_fitting(_suites(), start), start)
 
 
 def runs(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
@@ -81,9 +79,8 @@ def runs(ctx: click.Context, param: click.Parameter, start: str) -> list[Complet
 def shown(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
     """Complete what `rlbench show` takes: an agent, a suite or a run."""
     from rlbench import registry
-    from rlbench.experiments import suite
 
-    names = {**registry.agents(), **suite.builtin(), **_runs(ctx, start)}
+    names = {**registry.agents(), **_suites(), **_runs(ctx, start)}
     return _or_path(_fitting(names, start), start)
 
 
@@ -98,6 +95,12 @@ def datasets(ctx: click.Context, param: click.Parameter, start: str) -> list[Com
     from rlbench.envs.data.splits import NAMES
 
     return _or_path(_fitting(dict.fromkeys(NAMES, ""), start), start)
+
+
+def _suites() -> dict[str, str]:
+    from rlbench.experiments import suite
+
+    return {name: each.description for name, each in suite.builtin().items()}
 
 
 def _runs(ctx: click.Context, start: str) -> dict[str, str]:

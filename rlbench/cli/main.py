@@ -72,11 +72,15 @@ class _Group(click.Group):
 def main() -> None:
     """Deep-reinforcement-learning benchmarks: many seeds at once, honest statistics.
 
+    A RUN is its name AGENT-ENV-STEPS, its digest, its folder, or "latest": the run that was
+    started or written last, other than a floor.
+
     \b
     Examples:
       rlbench run dqn --env CartPole-v1
       rlbench list runs
       rlbench plot latest
+      rlbench show dqn-CartPole-v1-50k
     """  # noqa: D301
 
 

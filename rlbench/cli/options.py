@@ -27,7 +27,10 @@ def out(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 steps = click.option(
-    "-n", "--n-timesteps", "--steps", help="Env steps per seed.  [default: preset, else agent's]"
+    "-n",
+    "--n-timesteps",
+    "--steps",
+    help="Env steps per seed, such as 50k.  [default: preset, else agent's]",
 )
 preset = click.option(
     "--preset/--no-preset", default=True, help="Use tuned parameters.  [default: use]"

@@ -121,7 +121,8 @@ def list_(
 
     \b
       runs      name status done seeds score low high steps when env agent
-                variant digest path  (score, low and high of images: 0 to 1)
+                variant digest path tags note
+                (score, low and high of images: 0 to 1)
       agents    name kind actions description
       envs      name family observations actions steps threshold
       presets   agent env steps epochs seeds source settings

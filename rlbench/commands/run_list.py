@@ -11,6 +11,7 @@ from rich.text import Text
 
 from rlbench.commands.listing import Entry, Filters, Listing, env_names, matches
 from rlbench.common.number_format import number_text
+from rlbench.common.plain_text import plain_text
 from rlbench.errors import Skipped, UserError
 from rlbench.reporting.tables.run_index import IndexedRun, index
 from rlbench.storage.run_names import short_env, steps_text
@@ -73,8 +74,10 @@ def _entry(run: IndexedRun, alike: bool) -> Entry:
         run.name, run.status, str(run.done), str(len(run.statuses)),
         *(f"{number:.6g}" if isinstance(number, float) else "" for number in numbers),
         str(run.steps), run.when, run.env, run.agent, run.variant, run.digest, str(run.path),
+        " ".join(run.labels.tags), plain_text(run.labels.note),
     )  # fmt: skip
-    return Entry(run.env, cells, fields, run.variant)
+    tags = (f"#{tag}" for tag in run.labels.tags)
+    return Entry(run.env, cells, fields, " ".join(filter(None, (run.variant, *tags))))
 
 
 def _local(when: str) -> str:

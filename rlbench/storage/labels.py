@@ -92,6 +92,14 @@ def read_labels(folder: Path) -> Labels:
     return labels
 
 
+def readable_labels(folder: Path) -> Labels:
+    """Read the labels of a run, none where the file is damaged: that makes no result wrong."""
+    try:
+        return read_labels(folder)
+    except UserError:
+        return Labels()
+
+
 def change_labels(
     folder: Path, add: Collection[str] = (), remove: Collection[str] = (), note: str | None = None
 ) -> Labels:

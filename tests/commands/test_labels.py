@@ -106,6 +106,18 @@ def test_labels_change_no_report(run: Path) -> None:
     assert len(before) > 3
 
 
+def test_runs_are_listed_by_their_labels(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = run.parent.parent
+    write_part(write_run(out, digest="11112222"), {0: {0: [1.0]}}, final={0: [3.0]})
+    change_labels(run, add=["baseline", "paper"], note="one\ntwo")
+    for word in ("paper", "one two"):
+        assert here("list", "runs", word, "--out", out) == 0
+        (line,) = capsys.readouterr().out.splitlines()
+        assert line.split("\t")[-2:] == ["baseline paper", "one two"]
+    assert here("list", "runs", "--out", out) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 DAMAGED = ["{", "[]", '{"tags": [1], "note": ""}', '{"tags": "a", "note": ""}', '{"tags": []}',
            '{"tags": [], "note": null}', "[" * 10_000]  # fmt: skip
 

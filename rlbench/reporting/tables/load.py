@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -20,7 +19,7 @@ from rlbench.errors import Skipped, UserError
 from rlbench.reporting.statistics.reference_scores import bounds_of
 from rlbench.reporting.tables.completeness import check_complete, check_rows, check_run
 from rlbench.reporting.tables.find_parts import find_parts
-from rlbench.storage.labels import Labels, read_labels
+from rlbench.storage.labels import readable_labels
 from rlbench.storage.locks import is_locked
 from rlbench.storage.records import check_seal, checksum, corrupt, read_part, read_run
 from rlbench.storage.run_folder import seed_ranges, stopped
@@ -206,9 +205,7 @@ def _leave_out_twins(read: dict[Path, list[pd.DataFrame]], problems: list[str]) 
 def _read_run(folder: Path) -> dict[str, Any]:
     run = read_run(folder / "run.json")
     check_run(folder / "run.json", run)
-    labels = Labels()
-    with contextlib.suppress(UserError):  # a damaged file of labels makes no result wrong
-        labels = read_labels(folder)
+    labels = readable_labels(folder)
     return run | {"tags": " ".join(labels.tags), "note": labels.note}
 
 

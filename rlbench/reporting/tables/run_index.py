@@ -20,6 +20,7 @@ from rlbench.errors import UserError
 from rlbench.reporting.statistics.intervals import Interval, mean_interval
 from rlbench.reporting.statistics.reference_scores import ACCURACY_BOUNDS, bounds_of
 from rlbench.reporting.tables.find_parts import find_parts
+from rlbench.storage.labels import Labels, readable_labels
 from rlbench.storage.locks import is_locked
 from rlbench.storage.records import check_seal, checksum, corrupt, read_part, read_run
 from rlbench.storage.run_folder import seed_ranges, stopped
@@ -47,6 +48,7 @@ class IndexedRun:
     when: str
     on_images: bool
     bounds: tuple[float, float]
+    labels: Labels = field(default_factory=Labels)
     statuses: dict[int, str] = field(default_factory=dict)  # by seed
     scores: dict[int, float] = field(default_factory=dict)
 
@@ -121,6 +123,7 @@ def _run(folder: Path) -> IndexedRun:
         when=record.get("created", ""),
         on_images=on_images,
         bounds=ACCURACY_BOUNDS if on_images else bounds,
+        labels=readable_labels(folder),
     )
 
 
