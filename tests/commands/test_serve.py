@@ -43,7 +43,8 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     yield found
     child.send_signal(signal.SIGINT)
     _, errors = child.communicate(timeout=60)
-    assert (child.returncode, errors.strip()) == (130, "")
+    assert child.returncode == 130
+    assert len(errors.split("\n")) <= 2, errors  # it may say that it was stopped
 
 
 def get(port: int, path: str, host: str = "localhost:1") -> tuple[int, str]:
