@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -45,10 +46,11 @@ def curve(file: Path, runs: dict[str, str], colors: int = 128) -> None:
     """
     results = rlbench.load(*(REFERENCE / run for run in runs))
     words = {run.rpartition("-")[2]: text for run, text in runs.items() if text}
-    named = [
-        table.assign(variant=table["digest"].map(words).fillna(table["variant"]).astype("str"))
-        for table in results.tables()
-    ]
+    named = []
+    for table in results.tables():
+        both = zip(table["digest"], table["variant"], strict=True)
+        variants = [words.get(digest, variant) for digest, variant in both]
+        named.append(table.assign(variant=pd.Series(variants, table.index, dtype="str")))
     write_png(learning_curves.figure(results.of(named)), file, dpi=90, colors=colors)
 
 
