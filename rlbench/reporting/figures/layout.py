@@ -159,7 +159,7 @@ def _sizes(block: Block, width: float) -> _Sizes:
     labels = [_labels(block, cell) if cell.labelled else [] for cell in block.cells]
     texts = [[label.text for label in each] for each in labels]
     widths = [text_width(text) for each in texts for text in each]
-    room = max(widths) + GAP + EDGE if widths else 0.0
+    room = 1.06 * max(widths) + GAP + EDGE if widths else 0.0  # letters are wider at a low dpi
     kind = 1 if len(block.cells) == 1 else 2 if widths else 3
     height = max(HEIGHTS[kind], *(1.02 * text_heights(each).sum() for each in texts), 0)
     ylabels = [_ylabel(cell.task, block, height) for cell in block.cells]
@@ -235,7 +235,8 @@ def _ylabel(task: Task, block: Block, height: float) -> str:
     window = block.options.smooth
     lines = [task.ylabel, f"mean of {window} evaluations"] if window > 1 else [task.ylabel]
     letters = 100 if _is_tall(block) else int(height / LETTER)
-    return "\n".join(wrapped(line, letters) for line in lines)
+    short = [line if len(line) <= letters else line.replace(" (", "\n(") for line in lines]
+    return "\n".join(short)
 
 
 def _labels(block: Block, cell: Cell) -> list[EndLabel]:

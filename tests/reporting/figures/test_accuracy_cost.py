@@ -114,7 +114,7 @@ def test_errors_are_on_a_log_axis_where_they_are_few(tmp_path: Path) -> None:
     half, steps = 0.5 / 200, np.diff(heights)  # half an image is added to the error
     logs = np.diff(np.log([0.5 + half, 0.1 + half, 0.01 + half, half]))
     assert steps / steps[0] == pytest.approx(logs / logs[0])
-    assert high.get_ylabel() == "validation accuracy (log of the error)"
+    assert high.get_ylabel() == "validation accuracy\n(log of the error)"
 
 
 def test_what_is_not_trained_step_by_step_is_a_line(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_one_axis_is_one_panel_for_each_data_set(tmp_path: Path) -> None:
     assert [axes.get_xlabel() for axes in picture.axes] == ["images seen in training"] * 2
     low, high = picture.axes
     assert low.get_ylabel() == "validation accuracy\nmean of 2 evaluations"
-    assert high.get_ylabel() == "validation accuracy (log of the error)\nmean of 2 evaluations"
+    assert high.get_ylabel() == "validation accuracy\n(log of the error)\nmean of 2 evaluations"
     assert lines(low, linewidth=1.8) == [[[0, 0.1], [100, 0.35], [200, pytest.approx(0.7)]]]
     assert lines(low, marker="D") == [[[200, 0.8]]]  # not smoothed
     assert outside(picture) == []
