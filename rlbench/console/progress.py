@@ -65,6 +65,7 @@ class PlainProgress(Quiet):
         super().__init__(console)
         self.last_step: dict[str, int] = {}  # step of the last score, -1 after a note
         self.last_line: dict[str, float] = {}  # time of the last line by job
+        self.untrained: dict[str, str] = {}  # scores of jobs without steps
 
     def update(self, job: Job, news: News) -> None:
         """Print a line about what takes long, at most one in PAUSE seconds and job."""
@@ -79,14 +80,20 @@ class PlainProgress(Quiet):
         if news.score is None or self.last_step.get(job.title) == news.score[0]:
             return
         step, score = news.score
-        self.last_step[job.title], self.last_line[job.title] = step, now
-        if not news.total:  # nothing is trained
-            self.say(f"{job.title}: {score}")
+        if not news.total:  # nothing is trained: the last score is all there is to say
+            self.untrained[job.title] = score
             return
+        self.last_step[job.title], self.last_line[job.title] = step, now
         self.say(
             f"{job.title}: step {step:,} of {news.total:,}, {score}, {news.rate:,.0f} steps/s"
             f"{_time_left(news)}"
         )
+
+    def ended(self, job: Job, outcome: JobOutcome) -> None:
+        """Print the score of a job that trained nothing, or why it failed."""
+        if job.title in self.untrained and not outcome.code:
+            self.say(f"{job.title}: {self.untrained[job.title]}")
+        super().ended(job, outcome)
 
 
 def _time_left(news: News) -> str:

@@ -137,5 +137,7 @@ def test_plain_line_of_what_trains_nothing(capsys: pytest.CaptureFixture[str]) -
         title = "random CartPole-v1 seeds 0"
 
     seen: Any = PlainProgress(Console(width=200))
-    seen.update(Floor, Progress(0, 0, 0.0, None, (0, "evaluation 22.3"), left=0.1))
+    for score in ("27.5", "22.3"):  # on the grid, and in the end
+        seen.update(Floor, Progress(0, 0, 0.0, None, (0, f"evaluation {score}"), left=0.1))
+    seen.ended(Floor, JobOutcome(0))
     assert capsys.readouterr().out == "random CartPole-v1 seeds 0: evaluation 22.3\n"
