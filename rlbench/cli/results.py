@@ -90,12 +90,12 @@ def plot(
 )  # fmt: skip
 @click.argument("words", metavar="[TEXT]...", nargs=-1)
 @click.option(
-    "--env", default="", metavar="ENV",
+    "--env", default="", metavar="ENV", shell_complete=completion.envs,
     help="Of runs and presets: those on ENV, a name or a pattern such as '*Catch*'. Of agents: "
     "those that can be used there.",
 )  # fmt: skip
 @click.option(
-    "--agent", default="", metavar="AGENT",
+    "--agent", default="", metavar="AGENT", shell_complete=completion.agents,
     help="Of runs and presets: those of AGENT, a name or a pattern such as 'sb3-*'. Of envs: those "
     "with actions that AGENT takes, as far as that is known.",
 )  # fmt: skip
@@ -103,9 +103,16 @@ def plot(
     "--status", help="Of runs: those with a seed of this status.",
     type=click.Choice(["done", "running", "stopped", "failed", "diverged", "timeout"]),
 )  # fmt: skip
+@click.option("--tag", default="", help="Of runs: those with this tag.")
 @options.out
 def list_(
-    what: str, words: tuple[str, ...], env: str, agent: str, status: str | None, out: Path
+    what: str,
+    words: tuple[str, ...],
+    env: str,
+    agent: str,
+    status: str | None,
+    tag: str,
+    out: Path,
 ) -> None:
     """List agents, envs, wrappers, encoders, presets, suites or runs that contain every TEXT.
 
@@ -132,7 +139,7 @@ def list_(
     from rlbench.commands import catalog
     from rlbench.commands.listing import Filters
 
-    catalog.list_items(what, out, Filters(env, agent, status or "", words))
+    catalog.list_items(what, out, Filters(env, agent, status or "", tag, words))
 
 
 @click.command(short_help="Show an agent's parameters, a suite, or a run and its state.")

@@ -68,9 +68,9 @@ def list_items(what: str, out: Path, filters: Filters) -> None:
     Raises:
         UserError: A filter does not go with this kind.
     """
-    takes = {"runs": ("env", "agent", "status"), "presets": ("env", "agent"),
+    takes = {"runs": ("env", "agent", "status", "tag"), "presets": ("env", "agent"),
              "envs": ("agent",), "agents": ("env",)}  # fmt: skip
-    for name in ("env", "agent", "status"):
+    for name in ("env", "agent", "status", "tag"):
         if getattr(filters, name) and name not in takes.get(what, ()):
             able = " and ".join(kind for kind, names in takes.items() if name in names)
             raise UserError(f"--{name} goes with list {able}, not with {what}: leave it out")

@@ -21,6 +21,7 @@ class Filters(NamedTuple):
     env: str = ""
     agent: str = ""
     status: str = ""
+    tag: str = ""
     words: tuple[str, ...] = ()
 
     def text(self) -> str:

@@ -39,6 +39,7 @@ def runs(out: Path, filters: Filters) -> Listing:
         if matches(filters.env, *env_names(run.env), short_env(run.env))
         and matches(filters.agent, run.agent)
         and (not filters.status or filters.status in run.statuses.values())
+        and (not filters.tag or filters.tag in run.labels.tags)
     ]  # fmt: skip
     chosen.sort(key=lambda run: (not run.env.startswith("rlbench/"), run.env, run.agent, run.steps))
     alike = Counter(run.name for run in chosen)

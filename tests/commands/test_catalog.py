@@ -136,8 +136,12 @@ def test_runs_by_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert names("--env", "Catch-v0") == names("--env", "rlbench/*") == both[:1]
     assert names("--status", "done", "--agent", "rand*") == both
     assert names("--status", "failed") == []
+    assert here("tag", both[0], "paper", "--out", tmp_path) == 0
+    capsys.readouterr()
+    assert names("--tag", "paper") == both[:1]
+    assert names("--tag", "pap") == []
     first = lines("runs", "--out", tmp_path, capsys=capsys)[1]
     assert first[1:4] == ["done", "2", "2"]
     assert float(first[5]) <= float(first[4]) <= float(first[6])
     assert first[7] == "0"
-    assert Path(first[-1]).is_dir()
+    assert Path(first[13]).is_dir()
