@@ -15,7 +15,7 @@ from rlbench.cli import completion, options
 @click.option("--remove", is_flag=True, help="Remove these tags instead of adding them.")
 @options.out
 def tag(run_name: str, tags: tuple[str, ...], remove: bool, out: Path) -> None:
-    """Give a RUN tags, words to find it by, and print those that it has.
+    """Give a RUN tags, words that rlbench list runs finds it by, and print those that it has.
 
     \b
     Examples:
