@@ -337,6 +337,17 @@ ELSEWHERE = {
     "has no agent of seed": "test_watch.py",
     "there is no display for a window": "test_watch.py",
     "is no subclass of an agent": "test_user_agents.py",
+    "give two numbers, as in": "test_plot.py",
+    "which share no axis: use --facet env": "test_learning_curves.py",
+    "are at 0: leave it out": "test_learning_curves.py",
+    "needs one axis: add --x": "test_accuracy_cost.py",
+    "no point on {} is there": "test_learning_curves.py",
+    "in its tables: use": "test_learning_curves.py",
+    "is in use: choose another": "test_serve.py",
+    "cannot be used ({}): try --port": None,
+    "no reports in {}: write one": None,
+    "is no folder: name": "test_index.py",
+    "--index is over one folder": "test_index.py",
     "was changed after it was written":
         "test_damage.py::test_records_changed_by_hand_are_accepted_as_the_message_says",
     "compute these seeds anew with --again":
