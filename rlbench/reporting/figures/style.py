@@ -28,7 +28,7 @@ from rlbench.reporting.statistics.intervals import (
 COLORS = ("#005ed5", "#df6f12", "#15a662", "#50197d", "#cb70a5", "#6b4e05", "#1f2f4a", "#5b1418")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.2)), (0, (4, 1.2, 1, 1.2)))
 GREY, INK = "0.4", "0.15"
-COLUMN, PAGE = 4.6, 9.6  # inches: the width of a figure in one column of a page, and over all
+PAGE = 9.6  # inches: the width of a figure with several panels
 LINE_WIDTH, SEED_WIDTH = 1.8, 0.7  # points: of an entrant's line, and of a seed's
 SEED_ENTRANTS = 3  # up to as many entrants in a panel, the lines of single seeds can be told apart
 PANEL_ENTRANTS = 6  # above this number of entrants, each has a panel of its own
@@ -200,11 +200,6 @@ def seeds_text(run: pd.Series, line: pd.DataFrame) -> str:
     text = f"n = {few}" + (f" to {many}" if few < many else "")
     failures = [f"{run[f'n_{s}']} {s}" for s in BROKEN if run[f"n_{s}"]]
     return text + (f" (x: {', '.join(failures)})" if failures else "")
-
-
-def legend_text(text: str) -> str:
-    """Escape a name for a legend, which would drop one that begins with _."""
-    return f" {text}" if text.startswith("_") else text
 
 
 def thousands(value: float, _position: int | None = None) -> str:
