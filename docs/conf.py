@@ -76,11 +76,17 @@ def _add_parameters(
 
 def _link_root_pages(app: Any, page: str, source: list[str]) -> None:
     """Offer Markdown files above docs/, such as README.md, as files, since they are no pages."""
-    source[0] = re.sub(r"\]\(((?:\.\./)+[A-Z]+\.md)", r"](path:\1", source[0])
+    source[0] = re.sub(r"\]\(((?:\.\./)+[A-Z]+\.md)(#[\w-]+)?", r"](path:\1", source[0])
+
+
+def _escape_stars(app: Any, context: Any, lines: list[str]) -> None:
+    """Show patterns in the help of options, such as sb3-*, as they are typed."""
+    lines[:] = [line.replace("*", r"\*") for line in lines]
 
 
 def setup(app: Any) -> None:
     """Register the functions that shape links and the pages of agents."""
     app.connect("source-read", _link_root_pages)
+    app.connect("sphinx-click-process-options", _escape_stars)
     app.connect("autodoc-process-signature", _shorten)
     app.connect("autodoc-process-docstring", _add_parameters)

@@ -80,17 +80,20 @@ def parse(words: list[str]) -> None:
     Raises:
         UsageError, UserError: it does not parse.
     """
-    context = click.Context(main, info_name="rlbench")
-    name, command, rest = main.resolve_command(context, words)
-    assert command is not None
-    # What is suppressed: a part of a command, `-n K`, and --help.
+    # What is suppressed: a part of a command, `-n K`, and --help and --version.
     with contextlib.suppress(click.BadParameter, click.BadOptionUsage, click.exceptions.Exit):
+        context = main.make_context("rlbench", list(words))
+        name, command, rest = main.resolve_command(context, words)
+        assert command is not None
         command.make_context(name, rest, parent=context)
 
 
 @BY_NAME
 def test_paths_and_names_exist(page: Path) -> None:
-    assert mistakes(prose(page.read_text("utf-8"))) == []
+    text = re.sub(
+        r"\]\([^)]*\)", "]", prose(page.read_text("utf-8"))
+    )  # links have a test of their own
+    assert mistakes(text) == []
 
 
 @BY_NAME
