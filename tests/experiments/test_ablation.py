@@ -169,10 +169,11 @@ def test_ablate_computes_cells_once_and_draws_effects(
     said = capsys.readouterr().out
     assert said.count("kept in full") == said.count("added to none") == 2
     (home,) = (tmp_path / "benches").iterdir()
-    assert {"effects.csv", "effects.png", "effects.svg"} < {path.name for path in home.iterdir()}
+    made = {"report.html", "effects.csv", "effects.png", "effects.svg"}
+    assert made < {path.name for path in home.iterdir()}
     parts = {path: path.read_bytes() for path in tmp_path.glob("*/dqn-*/seeds-*/part.json")}
     assert len(parts) == 4
-    assert here(*args) == 0
+    assert here(*args, "--no-report") == 0
     assert {path: path.read_bytes() for path in parts} == parts
 
 
