@@ -7,9 +7,11 @@ Start with `cli/main.py`, or with docs/architecture.md.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as that of typing, whose import is half the time before Ctrl-C is handled
 if TYPE_CHECKING:
+    from typing import Any
+
     from rlbench.process import configure_process as configure_process
     from rlbench.reporting.tables.load import Results as Results
     from rlbench.reporting.tables.load import load as load
