@@ -42,9 +42,8 @@ def test_scores_of_seeds_are_those_shown() -> None:
 
 
 def test_accuracies_are_those_shown() -> None:
-    runs = overall(RESULTS).query("env == 'rlbench/Classify-Digits-v0'").set_index("agent")
-    for agent in ("dqn", "supervised"):
-        assert f"{100 * runs.loc[agent, 'accuracy_mean']:.1f}" in PAGE
+    for run in overall(RESULTS).query("env == 'rlbench/Classify-Digits-v0'").to_dict("records"):
+        assert f"{100 * run['accuracy_mean']:.1f}" in PAGE
 
 
 @pytest.mark.parametrize("name", ["curve", "compare", "digits"])
