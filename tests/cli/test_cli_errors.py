@@ -21,7 +21,7 @@ from rlbench.storage.run_folder import RunFolder
 DQN = ["run", "dqn", "--env", "CartPole-v1"]
 IMAGES = ["run", "dqn", "--env", "rlbench/Classify-Digits-v0"]
 MISTAKES: dict[str, tuple[list[str], str]] = {
-    "command": (["rum"], "Did you mean 'run'"),
+    "command": (["runn"], "Did you mean 'run'"),
     "agent": (["run", "dqm", "--env", "CartPole-v1"], "Did you mean 'dqn'"),
     "no env": (["run", "dqn"], "--env"),
     "env": (["run", "dqn", "--env", "CartPol-v1"], "Did you mean 'CartPole-v1'"),
