@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import pages
 import pytest
-from readme_commands import blocks
+from pages import Budgets, lines
+from readme_commands import README, blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::FutureWarning"}
 
-SHORT = ["run", "dqn", "--env", "CartPole-v1", "--seeds", "2", "-n", "1500", "--quiet"]
+# What the README's reader has.
+FILES = {
+    "my_envs.py": "from gymnasium.envs.classic_control import CartPoleEnv\n\n\n"
+    "class MyEnv(CartPoleEnv):\n    pass\n",
+    "my_agents.py": "from rlbench.agents.dqn import DQN\n\n\nclass MyDQN(DQN):\n    pass\n",
+}
 
 
 def run(arguments: list[str], folder: Path) -> str:
@@ -26,54 +32,34 @@ def run(arguments: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def do(block: str, folder: Path) -> None:
-    """Run the lines of a block in their order, with digests and fewer steps."""
-
-    def with_digest(word: str) -> str:
-        for run_name in re.findall(r"[\w.-]+/[\w-]+-DIGEST", word):
-            pattern = f"results/{run_name.replace('DIGEST', '*')}"
-            found = next(folder.glob(pattern)).relative_to(folder / "results")
-            word = word.replace(run_name, found.as_posix())
-        return word
-
-    for _, *words in [shlex.split(line, comments=True) for line in block.splitlines()]:
-        short = ["-n", "1500"] if words[0] in ("run", "ablate") else []
-        command = [sys.executable, "-m", "rlbench", *map(with_digest, words), *short]
-        assert run(command, folder)
-
-
 @pytest.mark.slow
-def test_console_commands_work_in_order(tmp_path: Path) -> None:
-    block = blocks("console")[0]
-    assert len(block.splitlines()) >= 10
-    do(block, tmp_path)
-    seeds = sorted(part.name for part in tmp_path.glob("results/CartPole-v1/dqn-*/seeds-*"))
-    assert seeds == ["seeds-0-9", "seeds-10-11"]
-
-
-@pytest.mark.slow
-def test_other_console_commands_work_after_them(tmp_path: Path) -> None:
-    run([sys.executable, "-m", "rlbench", *SHORT], tmp_path)
-    for block in blocks("console")[1:]:
-        do(block, tmp_path)
-    assert (tmp_path / "results/benches/smoke/report.html").stat().st_size > 50_000
-
-
-@pytest.mark.slow
-def test_python_snippets_run(tmp_path: Path) -> None:
-    run([sys.executable, "-m", "rlbench", *SHORT], tmp_path)
-    snippets = blocks("python")
-    assert len(snippets) == 4
-    for snippet in snippets:
-        run([sys.executable, "-c", re.sub(r"50_000", "1_500", snippet)], tmp_path)
+def test_tasks_and_python_work_in_order(tmp_path: Path) -> None:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    budgets = Budgets()
+    blocks_ = pages.blocks(README.read_text("utf-8"))
+    start, _, tasks, script = [b for b in blocks_ if b.language in ("bash", "console", "python")]
+    commands = [line for line in [*lines(start), *lines(tasks)] if line.startswith("rlbench")]
+    assert len(commands) == 6
+    for command in commands:
+        assert run([sys.executable, "-m", "rlbench", *budgets.command(command)], tmp_path)
+    assert (tmp_path / "film.gif").stat().st_size > 1_000
+    run([sys.executable, "-c", budgets.script(script.text)], tmp_path)
+    assert (tmp_path / "agent.npz").exists()
 
 
 def test_set_up_commands_use_the_constraints() -> None:
     commands = blocks("bash")
     assert len(commands) == 2
-    assert all("-c constraints.txt" in command for command in commands)
-    assert "rlbench run dqn --env CartPole-v1" in commands[0]
-    assert "pytest" in commands[1]
+    assert all("pip install -c constraints.txt" in command for command in commands)
+    assert commands[0].endswith("rlbench run dqn --env CartPole-v1\n")
+    assert ". .venv/bin/activate" in commands[0]
+    assert commands[1].splitlines()[1].startswith("python -m pytest")
+
+
+def test_it_is_a_screen_and_a_half() -> None:
+    """Numbers and details stand in docs/."""
+    assert len(README.read_text("utf-8").splitlines()) < 100
 
 
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "DECISIONS.md"])
