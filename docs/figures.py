@@ -115,6 +115,18 @@ FIGURES |= {
 }
 
 
+def draw_readme(file: Path) -> None:
+    """Draw the README's picture: agents of ours and of Stable-Baselines3 in the suite `classic`."""
+    runs = ("dqn-3e5843ad", "ppo-185f83b9", "a2c-71611b62", "sb3-dqn-00648f75", "sb3-ppo-032cb835",
+            "sb3-a2c-4c9e0d92", "random-a1792310")  # fmt: skip
+    results = rlbench.load(*(REFERENCE / "CartPole-v1" / run for run in runs))
+    options = learning_curves.PlotOptions(seeds=False)
+    write_png(learning_curves.figure(results, options=options), file)
+
+
+FIGURES["readme"] = draw_readme
+
+
 @click.command(help=(__doc__ or "").partition("\n")[0])
 @click.argument("names", nargs=-1)
 def main(names: tuple[str, ...]) -> None:
