@@ -75,7 +75,7 @@ class PanelRow:
 
 
 @dataclass(frozen=True)
-class Level:
+class PanelLine:
     """Line through all rows of a panel."""
 
     name: str
@@ -91,7 +91,7 @@ class Panel:
     about: str
     rows: Sequence[PanelRow]
     ticks: Sequence[tuple[float, str]]
-    levels: Sequence[Level]
+    levels: Sequence[PanelLine]
 
     def alt(self) -> str:
         """Return the text alternative."""

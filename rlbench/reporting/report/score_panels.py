@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from rlbench.reporting.report import formatting
-from rlbench.reporting.report.document import Level, Panel, PanelRow, Panels
+from rlbench.reporting.report.document import Panel, PanelLine, PanelRow, Panels
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.statistics.aggregates import STATISTICS
 
@@ -60,20 +60,20 @@ def _environment(data: ReportData, env: str, cells: pd.DataFrame) -> Panel:
         )
     percent = bool(formatting.unit(cells.iloc[0]))
     about = "test accuracy" if percent else "return"
-    levels = [Level(level.name, level.dotted, axis.place(level.place)) for level in levels]
+    levels = [PanelLine(level.name, level.dotted, axis.place(level.place)) for level in levels]
     return Panel(env, about, rows, axis.ticks(percent), levels)
 
 
-def _levels(data: ReportData, env: str, cells: pd.DataFrame) -> list[Level]:
+def _levels(data: ReportData, env: str, cells: pd.DataFrame) -> list[PanelLine]:
     """Return threshold and floor, unless they would squeeze the scores to a point."""
     low = cells[["low", "lowest"]].min().min()
     high = cells[["high", "highest"]].max().max()
     span = high - low if low < high else math.inf
     floor, threshold = data.floor(env), cells["threshold"].max()
-    levels = [Level(f"reward threshold {formatting.minus(f'{threshold:g}')}", False, threshold)]
+    levels = [PanelLine(f"reward threshold {formatting.minus(f'{threshold:g}')}", False, threshold)]
     if floor is not None and floor["label"] not in set(cells["label"]):
         text = formatting.score_text(floor["mean"], floor) + formatting.unit(floor)
-        levels.append(Level(f"random policy {text}", True, floor["mean"]))
+        levels.append(PanelLine(f"random policy {text}", True, floor["mean"]))
     return [
         level
         for level in levels
