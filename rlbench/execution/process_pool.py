@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -52,9 +52,15 @@ class _Worker:
             self.last = time.monotonic() + GRACE
             self.process.terminate()
 
-    def leave(self) -> None:
-        """Wait until the process ends; kill it if threads of an environment keep it alive."""
-        self.process.join(LEAVING)
+    def leave(self, poll: Callable[[], object]) -> None:
+        """Wait until the process ends; kill it if threads of an environment keep it alive.
+
+        `poll` is called all the while: who does not poll after a stop is taken to hang.
+        """
+        until = time.monotonic() + LEAVING
+        while self.process.is_alive() and time.monotonic() < until:
+            self.process.join(0.2)
+            poll()
         self.process.kill()
         self.process.join()
 
@@ -162,12 +168,12 @@ class Pool:
         try:
             message: Progress | JobOutcome = pipe.recv()
         except EOFError:
-            worker.leave()
+            worker.leave(self.stop)
             message = self._death(worker.job, worker.process.exitcode or 0)
         if isinstance(message, Progress):
             self.watcher.update(worker.job, message)
             return
-        worker.leave()
+        worker.leave(self.stop)
         trim_log(worker.log)
         del self.running[pipe]
         if worker.late and message.code > 2:

@@ -204,6 +204,18 @@ def test_threads_of_environments_keep_no_process(tmp_path: Path, jobs: int) -> N
     assert set(load(tmp_path / "out").runs["status"]) == {"done"}
 
 
+@pytest.mark.slow
+def test_processes_that_end_slowly_are_no_hang(tmp_path: Path) -> None:
+    """They are waited for, however impatient the parent is with its own work."""
+    child = start(*run("LeavesSlowly", "--jobs", "2", "--seeds", "2"), cwd=tmp_path)
+    wait_for(lambda: len(list(tmp_path.glob("hanging-*"))) == 2, child)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(60) == 130
+    log = (tmp_path / "log").read_text()
+    assert "without a reaction" not in log
+    assert "stopped with seeds 0-1 unfinished" in log
+
+
 def test_a_thread_of_the_user_is_waited_for_a_moment_only() -> None:
     code = (
         "import threading, time, rlbench.execution.stopping as s; s.SILENCE = 0.2;"

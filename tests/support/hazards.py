@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 import shutil
@@ -244,6 +245,17 @@ class Slow(Noise):
 
     def step(self, action: Any) -> Stepped:
         time.sleep(0.002)
+        return super().step(action)
+
+
+class LeavesSlowly(HangStep):
+    """Takes steps for a long time, in a process that then takes three seconds to end."""
+
+    def hang(self) -> None:
+        atexit.register(time.sleep, 3)
+
+    def step(self, action: Any) -> Stepped:
+        time.sleep(0.02)
         return super().step(action)
 
 
