@@ -24,5 +24,5 @@ def clash() -> str:
         return ""
     return (
         f"two installed distributions own the import rlbench: {NAME} and {OTHER} {other.version}; "
-        f"one may shadow the other: pip uninstall {OTHER}, or give each an environment of its own"
+        f"pip uninstall {NAME} {OTHER} and install one, or give each an environment of its own"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class _Group(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command; print a user's mistake as one line on stderr and exit with code 2."""
         try:
-            if warning := clash():
+            if completion.VARIABLE not in os.environ and (warning := clash()):
                 click.echo(f"Warning: {warning}", err=True)
             set_mkl_rounding()  # before anything multiplies
             kwargs |= {"standalone_mode": False, "complete_var": completion.VARIABLE}

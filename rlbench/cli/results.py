@@ -41,8 +41,8 @@ def _limits(
     help="Horizontal axis.  [default: steps; images, samples and seconds on image data]",
 )  # fmt: skip
 @click.option(
-    "--facet", type=click.Choice(["env", "agent", "none"]),
-    help="A panel per environment or per entrant, or one for all.  [default: env; agent above six "
+    "--facet", type=click.Choice(["env", "agent"]),
+    help="A panel per environment or per entrant.  [default: env; agent above six "
     "entrants]",
 )  # fmt: skip
 @click.option(

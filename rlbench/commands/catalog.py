@@ -136,16 +136,16 @@ def _envs(filters: Filters) -> Listing:
     spaces = ""
     if filters.agent:
         registry.check_agent(filters.agent)
-        spaces = next((spaces for groups in AGENTS.values() for spaces, names in groups.items()
-                       if filters.agent in names.split()), "")  # fmt: skip
+        kinds = registry.agent_class(filters.agent).action_spaces
+        spaces = ", ".join(kind.__name__ for kind in kinds)
     entries = []
     for spec in gymnasium.registry.values():
-        seen, acts = _kinds(spec)
-        if filters.agent and acts not in spaces.split(", "):
+        observations, actions = _kinds(spec)
+        if filters.agent and actions not in spaces.split(", "):
             continue
         steps = "" if spec.max_episode_steps is None else str(spec.max_episode_steps)
         goal = "" if spec.reward_threshold is None else f"{spec.reward_threshold:g}"
-        fields = (spec.id, seen, acts, steps, goal)
+        fields = (spec.id, observations, actions, steps, goal)
         entries.append(Entry(_family(spec), fields, (spec.id, _family(spec), *fields[1:])))
     first = ["rlbench", *_FAMILIES.values()]
     entries.sort(key=lambda entry: (

@@ -131,9 +131,9 @@ def trained_parts(folder: RunFolder, run: Run) -> list[RunPart]:
         UserError: There are none.
     """
     parts = folder.parts()
+    ends = {int(s): end for part in parts for s, end in part.read()["status"].items()}
     if trained := [part for part in parts if part.agent.exists()]:
         return trained
-    ends = {int(s): end for part in parts for s, end in part.read()["status"].items()}
     if ends and "running" not in ends.values():
         command = command_again(replace(run, seeds=tuple(ends)))
         why = "its agents were not kept" if "done" in ends.values() else "no seed of it is done"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from rlbench.storage.run_folder import RunFolder
 
 def show(name: str, out: Path) -> None:
     """Print an agent's parameters, a suite's file, or a run's settings and state."""
-    if name in registry.agents():
+    if name in registry.agents() or re.fullmatch(r"[\w.]+:\w+", name):
         _show_agent(name)
         return
     if name in suite.names() or name.endswith(".toml"):
@@ -87,7 +88,8 @@ def show_program(name: str, out: Path) -> None:
 
 def _show_agent(name: str) -> None:
     cls = registry.agent_class(name)
-    click.echo(f"{name}: {registry.agents()[name]}\n")
+    about = registry.agents().get(name) or (cls.__doc__ or "").strip().partition("\n")[0]
+    click.echo(f"{name}: {about}\n")
     for field, schema in cls.Config.model_json_schema()["properties"].items():
         default = default_text(cls.Config.model_fields[field].default)
         click.echo(

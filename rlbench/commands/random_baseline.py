@@ -22,6 +22,7 @@ from rlbench.experiments.planning import baseline_limit, plan
 from rlbench.experiments.run import FLOOR, Run
 from rlbench.storage.locks import locked
 from rlbench.storage.run_folder import RunFolder, env_folder
+from rlbench.storage.run_names import agent_of
 
 SEEDS = (0,)
 
@@ -79,6 +80,8 @@ def make_baseline(run: Run, out: Path, news: Console, quiet: bool, stop: StopSig
 def _has_baseline(floor: Run, out: Path) -> bool:
     """Return whether a baseline with at least as many final episodes is done."""
     for file in sorted((out / env_folder(floor.env)).glob(f"{FLOOR}-*/run.json")):
+        if agent_of(file.parent) != FLOOR:  # random-forest, say
+            continue
         folder = RunFolder(file.parent)
         try:
             record = folder.read()

@@ -31,7 +31,7 @@ class _Candidate(NamedTuple):
 
 
 def remove(names: Sequence[str], yes: bool, dry_run: bool, out: Path) -> None:
-    """Delete runs after asking; nothing is deleted unless all of them can be.
+    """Delete runs after asking; all are checked before the first is deleted.
 
     Raises:
         UserError: One is no run, is behind a link, or is being written by another process; or
@@ -95,7 +95,7 @@ def _candidate(folder: RunFolder) -> _Candidate:
     size = sum(file.lstat().st_size for file in folder.path.rglob("*") if not file.is_dir())
     text = f"{run_name(record)}: {folder.path}, {seeds}, {size_text(size)}"
     if own := [entry.name for entry in sorted(folder.path.iterdir()) if not _ours(entry)]:
-        text += f", with files that rlbench did not write: {', '.join(own)}"
+        text += f", with other files: {', '.join(own)}"
     return _Candidate(folder, plain_text(text), size)
 
 

@@ -10,6 +10,7 @@ from rlbench.common.console import console as new_console
 from rlbench.errors import UserError
 from rlbench.storage import run_folder
 from rlbench.storage.run_folder import RunFolder
+from rlbench.storage.run_names import agent_of
 
 if TYPE_CHECKING:
     from rlbench.reporting.figures.plot_options import PlotOptions
@@ -93,6 +94,8 @@ def floor_runs(folder: Path) -> list[Path]:
     """
     run, candidates = RunFolder(folder).read(), []
     for file in sorted(folder.parent.glob("random-*/run.json")):
+        if agent_of(file.parent) != "random":  # random-forest, say
+            continue
         beside = RunFolder(file.parent)
         try:
             record = beside.read()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from rlbench.errors import UserError
 from rlbench.reporting.report.index import NAME, index_page, reports_in
@@ -20,7 +23,7 @@ def serve(folder: Path, port: int, news: Callable[[str], None]) -> None:
     """Serve the reports below a folder until interrupted; `news` is told the address.
 
     Raises:
-        UserError: The folder is none, or the port cannot be had.
+        UserError: There is no such folder, or the port cannot be had.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: name the results with --out")
@@ -33,7 +36,7 @@ def _server(folder: Path, port: int) -> ThreadingHTTPServer:
     """Listen on a port of this machine; 0 is any that is free."""
     handler = type("Handler", (_Handler,), {"folder": folder})
     try:
-        return ThreadingHTTPServer((ADDRESS, port), handler)
+        return _Server((ADDRESS, port), handler)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise UserError(
@@ -42,6 +45,15 @@ def _server(folder: Path, port: int) -> ThreadingHTTPServer:
         raise UserError(
             f"port {port} cannot be used ({error.strerror}): try --port 0 for a free one"
         ) from None
+
+
+class _Server(ThreadingHTTPServer):
+    """Server that says nothing where a browser goes away before a page is sent."""
+
+    def handle_error(self, *place: Any) -> None:
+        """Print an error of an answer."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*place)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -56,15 +68,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with a page."""
-        if self.headers.get("Host", "").rpartition(":")[0] not in NAMES:
+        if self.headers.get("Host", "").partition(":")[0] not in NAMES:
             self.send_error(HTTPStatus.FORBIDDEN)
             return
-        path = unquote(urlsplit(self.path).path).removeprefix("/")
+        path = os.fsdecode(unquote_to_bytes(urlsplit(self.path).path)).removeprefix("/")
         reports = reports_in(self.folder)
         if path in ("", NAME):
             self._answer(index_page(reports).encode())
         elif path in {report.path for report in reports}:
-            self._answer((self.folder / path).read_bytes())
+            try:
+                page = (self.folder / path).read_bytes()
+            except OSError:  # it is gone by now
+                self.send_error(HTTPStatus.NOT_FOUND)
+            else:
+                self._answer(page)
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 

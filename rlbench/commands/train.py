@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def train(  # noqa: PLR0913
     folder = run.folder(out)
     if tags or note is not None:
         change_labels(folder.path, add=tags, note=note)
-    stop.on_exit = f"go on with: rlbench resume {folder.path}{trust_flag(run)}"
+    hint = f"go on with: rlbench resume {shlex.quote(str(folder.path))}{trust_flag(run)}"
+    stop.on_exit = hint
     if not quiet:
         line = summary if todo else f"{summary}: all done"
         news.print(line, soft_wrap=not news.is_terminal, highlight=False)
@@ -66,10 +68,10 @@ def train(  # noqa: PLR0913
         for job in todo:
             watcher.expect(job)
         outcomes = run_jobs(todo, jobs, watcher, stop)
-    code = _report_failures(run, folder.path, todo, outcomes, news)
+    code = _report_failures(run, folder.path, todo, outcomes, hint, news)
     if code < 2:
+        stop.on_exit = "the run itself is done"
         if floor and run.agent != FLOOR:
-            stop.on_exit = "the run itself is done"
             make_baseline(run, out, news, quiet, stop)
         stop.finish()
         _summarise(folder.path, results)
@@ -77,21 +79,24 @@ def train(  # noqa: PLR0913
 
 
 def _report_failures(
-    run: Run, folder: Path, jobs: Sequence[Job], outcomes: Sequence[JobOutcome], news: Console
+    run: Run,
+    folder: Path,
+    jobs: Sequence[Job],
+    outcomes: Sequence[JobOutcome],
+    hint: str,
+    news: Console,
 ) -> int:
-    """Print what went wrong and return the exit code."""
+    """Print what went wrong, and `hint` if it can go on; return the exit code."""
     wrong = [outcome.reason for outcome in outcomes if outcome.code == 2]
     if wrong and len(wrong) == len(outcomes):
         raise UserError(wrong[0])
     for reason in wrong:
         news.print(f"Error: {reason}", soft_wrap=True, highlight=False, markup=False)
-    trust = trust_flag(run)
     stop_code = max((o.code for o in outcomes if o.code > 2), default=0)
     if stop_code:
         remaining = seed_ranges([s for job, o in zip(jobs, outcomes, strict=True) if o.code > 2
                             for s in job.seeds])  # fmt: skip
-        hint = f"rlbench resume {folder}{trust}"
-        news.print(f"stopped with seeds {remaining} unfinished; go on with: {hint}",
+        news.print(f"stopped with seeds {remaining} unfinished; {hint}",
                    soft_wrap=True, highlight=False)  # fmt: skip
         return stop_code
     parts = [part.read()["status"] for part in RunFolder(folder).parts()]

@@ -15,6 +15,7 @@ from rlbench.common.console import console as new_console
 from rlbench.common.number_format import number_text
 from rlbench.common.safe_write import replacing
 from rlbench.errors import CannotWrite, UserError
+from rlbench.experiments.planning import trust_flag
 from rlbench.experiments.run import Run
 from rlbench.learning.environments.make import env_factory
 from rlbench.learning.rng import evaluation_seeds
@@ -44,7 +45,7 @@ def watch(name: str, out: Path, seed: int | None, episodes: int, output: Path | 
     configure_process()
     folder = RunFolder(run_folder.find_run(name, out))
     if output is None and sys.platform.startswith("linux") and not _has_display():
-        raise UserError(f"there is no display for a window: rlbench watch {name} -o film.gif")
+        raise UserError("there is no display for a window: repeat the command with -o film.gif")
     if output is not None and output.suffix.lower() != ".gif":
         raise UserError(f"-o {output}: the film is a GIF, so its name must end in .gif")
     run = Run.from_json(folder.read(), ())
@@ -81,6 +82,9 @@ def _policy(run: Run, folder: RunFolder, seed: int | None) -> Policy:
         for number, end in part.read()["status"].items()
         if end == "done"
     }
+    if not agents:  # stopped between the agent and its status
+        again = f"rlbench resume {folder.path}{trust_flag(run)}"
+        raise UserError(f"{folder.path} has no trained agent yet: {again}")
     if seed is None:
         seed = min(agents)
     if seed not in agents:

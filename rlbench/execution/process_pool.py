@@ -55,7 +55,7 @@ class _Worker:
     def leave(self, poll: Callable[[], object]) -> None:
         """Wait until the process ends; kill it if threads of an environment keep it alive.
 
-        `poll` is called all the while: who does not poll after a stop is taken to hang.
+        `poll` is called meanwhile: a process that does not poll after a stop would be ended.
         """
         until = time.monotonic() + LEAVING
         while self.process.is_alive() and time.monotonic() < until:

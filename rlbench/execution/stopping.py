@@ -27,8 +27,8 @@ from rlbench.user_code.calls import CALL_THREAD
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SILENCE = 5.0  # seconds without a poll after which a stopping process is ended,
-STARTING = 5.0  # seconds that a process has to start, whatever its limit
 SAVING = 120.0  # the same while it saves its state
+STARTING = 5.0  # seconds that a process has to start, whatever its limit
 LOCKED_UP = 10.0  # seconds after which code that holds the GIL is ended
 ANSWERS = {
     signal.SIGINT: "stopping after this update; Ctrl-C again to stop now",

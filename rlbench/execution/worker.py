@@ -26,11 +26,11 @@ from rlbench.storage.provenance import machine, now
 from rlbench.storage.run_folder import RunFolder, RunPart, writing
 
 CHECKPOINT_SECONDS = 10.0  # at most this much work is lost by a kill,
+CHECKPOINT_SHARE = 0.05  # unless saving it would take more than this share of the time
 COMPILING = (
     "updates are compiled before the first: 3 to 30 s each, which torch's cache saves later runs; "
     "rlbench show RUN --time prints what it saved"
 )
-CHECKPOINT_SHARE = 0.05  # unless saving it would take more than this share of the time
 
 
 def compute(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> bool:

@@ -16,6 +16,7 @@ from rlbench import registry
 from rlbench.errors import UserError
 from rlbench.experiments.run import Run
 from rlbench.storage.run_folder import RunFolder, env_folder
+from rlbench.storage.run_names import agent_of
 from rlbench.user_code.working_directory import same_folder
 
 EACH = 0.18  # cost of each further seed in lockstep, relative to the first (64-64 units)
@@ -44,7 +45,8 @@ def lockstep(seeds: int) -> float:
 def estimate(run: Run, out: Path) -> CostEstimate:
     """Estimate from earlier seeds of the run, else of its agent and environment, else a guess."""
     beside = (out / env_folder(run.env)).glob(f"{env_folder(run.agent)}-*")
-    folders = [RunFolder(path) for path in beside if (path / "run.json").is_file()]
+    alike = [path for path in beside if agent_of(path) == env_folder(run.agent)]
+    folders = [RunFolder(path) for path in alike if (path / "run.json").is_file()]
     same = [folder for folder in folders if folder.path == run.folder(out).path]
     for kind, some in (("this run", same), ("runs like it", folders)):
         if costs := [cost for folder in some for cost in _costs(folder)]:

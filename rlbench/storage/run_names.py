@@ -60,6 +60,11 @@ def _plain(number: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def agent_of(folder: Path) -> str:
+    """Return the agent in the name of a run's folder, which is AGENT-DIGEST."""
+    return folder.name.rpartition("-")[0]
+
+
 def latest(folders: Iterable[Path]) -> Path:
     """Return the folder of the run that was started or written most recently.
 
@@ -67,7 +72,7 @@ def latest(folders: Iterable[Path]) -> Path:
     the random policy, which other runs score as their floor, count only where there is no other.
     """
     every = list(folders)
-    own = [folder for folder in every if not folder.name.startswith(f"{_FLOOR}-")]
+    own = [folder for folder in every if agent_of(folder) != _FLOOR]
     return max(own or every, key=lambda folder: (_written(folder), folder))
 
 

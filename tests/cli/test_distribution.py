@@ -27,5 +27,5 @@ def test_two_owners_of_the_import_are_announced(tmp_path: Path) -> None:
     warned = version(tmp_path, other.parent)
     assert warned.stderr.count("\n") == 1
     assert "rlbench-workbench and rlbench 1.2.0" in warned.stderr
-    assert "pip uninstall rlbench" in warned.stderr
+    assert "pip uninstall rlbench-workbench rlbench and install one" in warned.stderr
     assert version(tmp_path).stderr == ""

@@ -338,7 +338,6 @@ ELSEWHERE = {
     "there is no display for a window": "test_watch.py",
     "is no subclass of an agent": "test_user_agents.py",
     "give two numbers, as in": "test_plot.py",
-    "which share no axis: use --facet env": "test_learning_curves.py",
     "are at 0: leave it out": "test_learning_curves.py",
     "needs one axis: add --x": "test_accuracy_cost.py",
     "no point on {} is there": "test_learning_curves.py",

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from commands import TINY, here
 from gymnasium import spaces
+from store_files import write_part, write_run
 
 from rlbench.commands import train
 from rlbench.commands.random_baseline import baseline_of
@@ -201,6 +202,17 @@ def test_the_floor_has_the_limit_of_its_run(tmp_path: Path) -> None:
     rows = load(tmp_path).evaluations.query("agent == 'random'")
     assert set(rows["length"]) == {30}
     assert rows["cut"].all()
+
+
+def test_a_random_forest_is_no_floor(tmp_path: Path) -> None:
+    """Its folder begins with the same word."""
+    run = write_run(tmp_path, agent="dqn", digest="11112222")
+    forest = write_run(tmp_path, agent="random-forest", digest="33334444")
+    write_part(forest, {0: {0: [1.0]}})
+    assert floor_runs(run) == []
+    floor = write_run(tmp_path, agent="random", digest="00000000", total_timesteps=0)
+    write_part(floor, {0: {0: [1.0]}})
+    assert floor_runs(run) == [floor]
 
 
 def test_one_line_for_the_floor_is_drawn(tmp_path: Path) -> None:

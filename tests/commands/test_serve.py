@@ -57,6 +57,7 @@ def get(port: int, path: str, host: str = "localhost:1") -> tuple[int, str]:
 
 
 def test_reports_and_their_index(port: int) -> None:
+    assert get(port, "/", "127.0.0.1")[0] == 200  # as browsers ask at port 80
     status, page = get(port, "/")
     assert status == 200
     assert re.findall('href="([^"]*)"', page) == ["runs/report.html"]

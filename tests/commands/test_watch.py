@@ -42,7 +42,7 @@ def test_a_film_shows_the_final_episodes(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["latest"], "there is no display for a window: rlbench watch latest -o film.gif"),
+        (["latest"], "there is no display for a window: repeat the command with -o film.gif"),
         (["latest", "-o", "film.mp4"], "its name must end in .gif"),
         (["latest", "-o", "film.gif", "--seed", 4], "no agent of seed 4: choose from 3,5"),
         (["latest", "-o", "nowhere/film.gif"], "cannot write to nowhere/film.gif"),

@@ -61,7 +61,13 @@ def test_short_budgets_keep_names_apart() -> None:
     """A command and the name of its run change together, in scripts too."""
     budgets = Budgets()
     run = "rlbench run dqn --env rlbench/Catch-v0 --seeds 2"
-    assert budgets.command(f"{run} -n 30000  # half") == [*run.split()[1:], "-n", "1500"]
+    assert budgets.command(f"{run} -n 30000  # half") == [
+        *run.split()[1:],
+        "--final-episodes",
+        "10",
+        "-n",
+        "1500",
+    ]
     assert budgets.command(f"{run} -n 60000")[-1] == "1600"
     assert budgets.command(run)[-1] == "1700"
     shown = ["show", "dqn-Catch-v0-1600", "dqn-Catch-v0-1500", "dqn-Catch-v0-1700"]

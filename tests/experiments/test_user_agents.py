@@ -83,6 +83,20 @@ def test_presets_are_those_of_the_base(folder: Path, monkeypatch: pytest.MonkeyP
     assert "not tuned for ideas:Same" in mine["source"]
 
 
+def test_they_are_shown_and_listed_with_environments(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    assert here("show", "ideas:Short") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("ideas:Short: DQN that looks less far ahead")
+    assert "\nlearning_rate = " in shown
+    assert here("list", "envs", "--agent", "ideas:Same") == 0
+    names = [line.partition("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    assert "CartPole-v1" in names
+    assert "Pendulum-v1" not in names
+
+
 @pytest.mark.parametrize(
     ("agent", "message"),
     [

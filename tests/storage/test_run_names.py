@@ -163,6 +163,9 @@ def test_latest_was_started_or_written_last_and_is_no_floor(tmp_path: Path) -> N
     assert find_run("latest", tmp_path) == started
     os.utime(trained / "seeds-0" / "part.json", (700, 700))
     assert find_run("latest", tmp_path) == trained
+    forest = write_run(tmp_path, agent="random-forest", digest="33334444")  # no random policy
+    written_at(forest, 800)
+    assert find_run("latest", tmp_path) == forest
 
 
 def test_a_damaged_run_does_not_hide_others(tmp_path: Path) -> None:

@@ -113,6 +113,8 @@ class Budgets:
             start = re.escape(f"{words[1]}-{env}-")
             usual = r"\d[\d.]*[kM]?" if steps is None else re.escape(steps_text(steps))
             self.names[rf"(?<![\w-]){start}{usual}(?![\w.])"] = f"{words[1]}-{env}-{short}"
+        if words[0] == "run" and "--final-episodes" not in words:
+            words += ["--final-episodes", "10"]
         return [*words, "-n", str(short)]
 
     def text(self, text: str) -> str:

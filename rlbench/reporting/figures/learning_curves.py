@@ -41,12 +41,6 @@ def figure(results: Results, title: str | None = None, options: PlotOptions = DE
             f"{agents[on_images].iloc[0]} learns from a data set, {agents[~on_images].iloc[0]} "
             "does not, and they share no axis: plot the runs of the two kinds one after the other"
         )
-    envs = results.runs["env"].unique()
-    if options.facet == "none" and len(envs) > 1:
-        raise UserError(
-            f"--facet none: the runs are on {len(envs)} environments, which share no axis: use "
-            "--facet env, or plot them one by one"
-        )
     return (accuracy_figure if on_images.any() else learning_curve)(results, title, options)
 
 

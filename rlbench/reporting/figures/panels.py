@@ -145,7 +145,7 @@ def _scale_x(axes: Axes, task: Task, x: str, options: PlotOptions, width: float)
     places = pd.Series([*(v for e in task.entrants for v in e.points[x]), *tests], dtype="float64")
     places = places[np.isfinite(places)]
     end = max([places.max() if len(places) else 0.0, task.planned if x == "steps" else 0.0])
-    if is_log(task, x, options):
+    if len(places) and is_log(task, x, options):
         first = places[places > 0].min()
         axes.set_xscale("log")
         low, high = first / 1.1, places.max() * 1.1

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Stat = Literal["mean", "median", "iqm"]
-Facet = Literal["env", "agent", "none"]
+Facet = Literal["env", "agent"]
 # The horizontal axes, by their names on the command line.
 AXES = {
     "steps": "environment steps per seed",
@@ -22,8 +22,8 @@ class PlotOptions:
 
     Attributes:
         x: A name in `AXES`; None for steps, or on image data for images, samples and seconds.
-        facet: One panel per environment or per entrant, or one for all; None for one per
-            environment, and one per entrant where there are many.
+        facet: One panel per environment or per entrant; None for one per environment, and one
+            per entrant where there are many.
         stat: Number over the seeds that a line shows.
         smooth: Evaluations of a seed that are averaged: itself and those before.
         logx: Whether the horizontal axis is logarithmic.

@@ -18,7 +18,7 @@ _Key = tuple[str, ...]
 
 
 def labels_of(runs: Mapping[_Key, tuple[dict[str, Any], bool]]) -> dict[_Key, str]:
-    """Return a label for each run that needs another one than its agent and variant.
+    """Return the label of each run.
 
     Runs are by (env, agent, variant, digest): the record in run.json, and whether a bench has
     chosen the name of its variant, which is then kept. Runs of one environment that would have the

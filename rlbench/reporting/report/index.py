@@ -32,20 +32,20 @@ class ReportHead(NamedTuple):
     @property
     def link(self) -> str:
         """Return the path as a relative URL."""
-        return quote(self.path)
+        return quote(os.fsencode(self.path))
 
 
 def reports_in(folder: Path) -> list[ReportHead]:
     """List the reports at or below a folder, the newest results first."""
-    found = sorted(filter(None, (_head(folder, file) for file in _pages(folder))))
-    return sorted(found, key=lambda report: report.date, reverse=True)
+    reports = sorted(filter(None, (_head(folder, file) for file in _pages(folder))))
+    return sorted(reports, key=lambda report: report.date, reverse=True)
 
 
 def write_index(folder: Path) -> Path:
     """Write the index of the reports below a folder, and return the file.
 
     Raises:
-        UserError: There is no report, or the folder is none.
+        UserError: There is no report, or no such folder.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: name one with reports in it")
@@ -69,7 +69,7 @@ def _pages(folder: Path) -> Iterator[Path]:
         for name in files:
             file = Path(place) / name
             shown = name.endswith(".html") and not name.startswith(".")
-            if shown and file.resolve().is_relative_to(home):
+            if shown and file.is_file() and file.resolve().is_relative_to(home):
                 yield file
 
 

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from rlbench.common.plain_text import REASON_LIMIT, cut, plain_json
+from rlbench.config import plain
 from rlbench.errors import UserError, nearest
 from rlbench.experiments.ablation import Ablation, Effect
 from rlbench.reporting.report.entrant_labels import labels_of
 from rlbench.reporting.tables.load import RUN, RUNS, Results, collect, load, warn_of
 from rlbench.reporting.tables.summaries import BOUNDS
 from rlbench.storage.records import check_seal, corrupt, read_part, read_run, read_suite
+from rlbench.storage.run_names import agent_of
 
 FLOOR = "random"  # the random agent is a baseline, not a competitor
 MISSING = "missing"  # planned, and nothing is there
@@ -199,7 +201,8 @@ def _floors(runs: pd.DataFrame) -> list[Path]:
         folder, agents = Path(path), runs.loc[runs["path"].map(_parent) == _parent(path), "agent"]
         if FLOOR not in set(agents):
             arguments = read_run(folder / "run.json").get("env_kwargs")
-            for file in folder.parent.glob(f"{FLOOR}-*/run.json"):
+            files = folder.parent.glob(f"{FLOOR}-*/run.json")
+            for file in (file for file in files if agent_of(file.parent) == FLOOR):
                 for floor in _readable([file], read_run):
                     if floor.get("env_kwargs") == arguments:
                         baselines.add(file.parent)
@@ -227,17 +230,10 @@ def _name(key: _Key, run: dict[str, Any], plan: list[dict[str, Any]]) -> _Key:
     for row in plan:
         if (row["env"], row["agent"], row["digest"]) == (env, agent, digest):
             variant = row["variant"]
-    arguments = [f"{name}={_plain(value)}" for name, value in (run.get("env_kwargs") or {}).items()]
+    arguments = [f"{name}={plain(value)}" for name, value in (run.get("env_kwargs") or {}).items()]
     for text in arguments:
         variant = f" {variant} ".replace(f" {text} ", " ").strip()
     return (f"{env} ({', '.join(arguments)})" if arguments else env, agent, variant, digest)
-
-
-def _plain(value: Any) -> str:
-    """Format a value as `rlbench run` does in a variant."""
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
 def _with_names(table: pd.DataFrame, names: dict[_Key, _Key]) -> pd.DataFrame:

@@ -269,8 +269,6 @@ def test_what_was_evaluated_before_training_only_has_no_log_axis(tmp_path: Path)
 def test_environments_are_not_overlaid(tmp_path: Path) -> None:
     for env in ("CartPole-v1", "Acrobot-v1"):
         run_with(tmp_path, {0: [-90, -80]}, env=env)
-    with pytest.raises(UserError, match=r"--facet none: .* 2 environments, .* use --facet env"):
-        figure(load(tmp_path), options=PlotOptions(facet="none"))
     assert len(figure(load(tmp_path), options=PlotOptions(facet="env")).axes) == 2
 
 

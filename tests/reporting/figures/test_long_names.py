@@ -58,7 +58,7 @@ def test_long_names_fit_in_learning_curves(envs: int, count: int, tmp_path: Path
         assert sorted(said) == sorted(squeezed * envs)
     check(picture)
     if envs == 1:
-        check(figure(load(tmp_path), options=PlotOptions(facet="none")))
+        check(figure(load(tmp_path), options=PlotOptions(facet="env")))
 
 
 @pytest.mark.parametrize("agent", ["dqn", "knn"])
