@@ -57,7 +57,7 @@ def train(  # noqa: PLR0913
     hint = f"go on with: rlbench resume {shlex.quote(str(folder.path))}{trust_flag(run)}"
     stop.on_exit = hint
     if not quiet:
-        line = summary if todo else f"{summary}: all done"
+        line = summary if todo else f"{summary}: {_nothing_left(folder, run.seeds)}"
         news.print(line, soft_wrap=not news.is_terminal, highlight=False)
         finished_count = len(run.seeds) - sum(len(job.seeds) for job in todo)
         if todo and finished_count > 0:
@@ -76,6 +76,14 @@ def train(  # noqa: PLR0913
         stop.finish()
         _summarise(folder.path, results)
     return stop.code if stop.code > 128 else code  # a signal at the very end stopped nothing
+
+
+def _nothing_left(folder: RunFolder, seeds: Sequence[int]) -> str:
+    """Say that seeds have ended, and how those that failed are computed anew."""
+    ends = {int(s): end for part in folder.parts() for s, end in part.read()["status"].items()}
+    if not (failed := [seed for seed in seeds if ends.get(seed) != "done"]):
+        return "all done"
+    return f"seeds {seed_ranges(failed)} ended without a score; --again computes all seeds anew"
 
 
 def _report_failures(

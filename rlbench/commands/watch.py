@@ -50,6 +50,8 @@ def watch(name: str, out: Path, seed: int | None, episodes: int, output: Path | 
         raise UserError(f"-o {output}: the film is a GIF, so its name must end in .gif")
     run = Run.from_json(folder.read(), ())
     policy = _policy(run, folder, seed)
+    if output is not None:
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame looks for no display
     frames: list[Image] = []
     console = new_console()
     with contextlib.closing(_environment(run, "human" if output is None else "rgb_array")) as env:

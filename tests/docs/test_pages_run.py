@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 from commands import ROOT, environment
 from pages import DOCS, PAGES, Block, Budgets, blocks, lines
 
@@ -20,6 +21,14 @@ WITH_BLOCKS = [
     page for page in PAGES if RUN & {block.language for block in blocks(page.read_text("utf-8"))}
 ]
 pytestmark = pytest.mark.slow
+EXAMPLES = {"dqn.md", "ppo.md", "supervised.md"}  # of the pages of agents, for every run of CI
+
+
+def case(page: Path) -> ParameterSet:
+    """A page as the case of a test; pages of agents are many, and alike."""
+    alike = page.parent.name == "agents" and page.name not in EXAMPLES
+    marks = [pytest.mark.agent_pages] if alike else []
+    return pytest.param(page, marks=marks, id=str(page.relative_to(DOCS)))
 
 
 def process(arguments: list[str], folder: Path, codes: set[int]) -> None:
@@ -59,7 +68,7 @@ def save(block: Block, name: str, folder: Path, budgets: Budgets) -> None:
     file.write_text(short(block.text), encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize("page", map(case, WITH_BLOCKS))
 def test_a_page_runs(page: Path, tmp_path: Path) -> None:
     assert do(page, tmp_path) > 0
 

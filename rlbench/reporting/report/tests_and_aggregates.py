@@ -91,7 +91,7 @@ def _baseline(cells: pd.DataFrame, label_wanted: str) -> str:
             f"--baseline {label_wanted} could be {' or '.join(map(repr, fits))}: say which"
         )
     raise UserError(
-        f"no entrant '{label_wanted}'.{nearest(label_wanted, labels)} (of {', '.join(labels)})"
+        f"no entrant '{label_wanted}'.{nearest(label_wanted, labels)} (of {', '.join(map(repr, labels))})"
     )
 
 
