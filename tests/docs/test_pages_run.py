@@ -68,7 +68,7 @@ def save(block: Block, name: str, folder: Path, budgets: Budgets) -> None:
     file.write_text(short(block.text), encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", map(case, WITH_BLOCKS))
+@pytest.mark.parametrize("page", [case(page) for page in WITH_BLOCKS])
 def test_a_page_runs(page: Path, tmp_path: Path) -> None:
     assert do(page, tmp_path) > 0
 

@@ -28,6 +28,11 @@ class Short(DQN):
         return super().loss(obs, action, reward / 2, **rest)
 
 
+class Broken(DQN):
+    def observe(self, step):
+        raise ValueError("not yet")
+
+
 def function():
     return DQN
 '''
@@ -81,6 +86,21 @@ def test_presets_are_those_of_the_base(folder: Path, monkeypatch: pytest.MonkeyP
     mine, base = (registry.presets(agent)["CartPole-v1"] for agent in ("ideas:Same", "dqn"))
     assert {**mine, "source": ""} == {**base, "source": ""}
     assert "not tuned for ideas:Same" in mine["source"]
+
+
+def test_a_way_on_is_named_where_seeds_failed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever mends an agent repeats the command."""
+    monkeypatch.chdir(folder)
+    run = ["run", "ideas:Broken", "--env", "CartPole-v1", "--seeds", 2, "-n", 60, "--no-floor"]
+    assert here(*run, *TINY) == 1
+    assert "--again" not in capsys.readouterr().err
+    assert here(*run, *TINY) == 1
+    line = "seeds 0-1 ended without a score; --again computes all seeds anew"
+    assert line in capsys.readouterr().err
+    assert here(*run, *TINY, "--again") == 1
+    assert "step" in capsys.readouterr().err
 
 
 def test_they_are_shown_and_listed_with_environments(

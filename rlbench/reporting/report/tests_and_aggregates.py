@@ -90,9 +90,8 @@ def _baseline(cells: pd.DataFrame, label_wanted: str) -> str:
         raise UserError(
             f"--baseline {label_wanted} could be {' or '.join(map(repr, fits))}: say which"
         )
-    raise UserError(
-        f"no entrant '{label_wanted}'.{nearest(label_wanted, labels)} (of {', '.join(map(repr, labels))})"
-    )
+    every = ", ".join(map(repr, labels))
+    raise UserError(f"no entrant '{label_wanted}'.{nearest(label_wanted, labels)} (of {every})")
 
 
 def comparisons(seeds: pd.DataFrame, cells: pd.DataFrame, tests: ComparisonFamily) -> pd.DataFrame:
