@@ -20,6 +20,8 @@ LEARN = 1_500  # env steps: more than learning_starts, so that updates are made
 _FENCE = re.compile(r"^(`{3,})([^\n`]*)\n(.*?)^\1`*[ \t]*$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ([\w./-]+\.\w+)\s*$")
 _TRAINS = {"run", "ablate"}
+# Environments of images: all test images are visited, however many final episodes there are.
+_IMAGES = re.compile("rlbench/(Classify|Glimpse|Imbalanced|Retry|Rows|Stream)-")
 
 
 class Block(NamedTuple):
@@ -113,7 +115,8 @@ class Budgets:
             start = re.escape(f"{words[1]}-{env}-")
             usual = r"\d[\d.]*[kM]?" if steps is None else re.escape(steps_text(steps))
             self.names[rf"(?<![\w-]){start}{usual}(?![\w.])"] = f"{words[1]}-{env}-{short}"
-        if words[0] == "run" and "--final-episodes" not in words:
+        on_images = "--data" in words or any(map(_IMAGES.search, words))
+        if words[0] == "run" and not on_images and "--final-episodes" not in words:
             words += ["--final-episodes", "10"]
         return [*words, "-n", str(short)]
 
