@@ -21,14 +21,15 @@ WITH_BLOCKS = [
     page for page in PAGES if RUN & {block.language for block in blocks(page.read_text("utf-8"))}
 ]
 pytestmark = pytest.mark.slow
-EXAMPLES = {"dqn.md", "ppo.md", "supervised.md"}  # of the pages of agents, for every run of CI
+# Pages that every run of CI follows; others are many, take half an hour, and wait for a release.
+IN_CI = {"agents/dqn.md", "agents/ppo.md", "troubleshooting.md"}
 
 
 def case(page: Path) -> ParameterSet:
-    """A page as the case of a test; pages of agents are many, and alike."""
-    alike = page.parent.name == "agents" and page.name not in EXAMPLES
-    marks = [pytest.mark.agent_pages] if alike else []
-    return pytest.param(page, marks=marks, id=str(page.relative_to(DOCS)))
+    """A page as the case of a test."""
+    name = page.relative_to(DOCS).as_posix()
+    in_ci = name in IN_CI or page.parent.name in ("concepts", "reference")
+    return pytest.param(page, marks=[] if in_ci else [pytest.mark.pages], id=name)
 
 
 def process(arguments: list[str], folder: Path, codes: set[int]) -> None:
