@@ -75,7 +75,7 @@ def train(  # noqa: PLR0913
             make_baseline(run, out, news, quiet, stop)
         stop.finish()
         _summarise(folder.path, results)
-    return stop.code if stop.code > 128 else code  # a signal at the very end stopped nothing
+    return stop.code if stop.code > 128 else code  # a signal shows, however late it came
 
 
 def _nothing_left(folder: RunFolder, seeds: Sequence[int]) -> str:
