@@ -11,6 +11,7 @@ from typing import Any
 from rlbench import registry
 from rlbench.commands.listing import Entry, Filters, Listing, env_names, matches, print_listing
 from rlbench.common.console import console as new_console
+from rlbench.config import plain
 from rlbench.errors import UserError
 
 _D, _B = "Discrete", "Box"
@@ -184,12 +185,12 @@ def _kinds(spec: Any) -> tuple[str, str]:
     fits = [name for name in _SPACES if f"{module}.".startswith((f"{name}.", f"{name}_v"))]
     if not fits:
         return "", ""
-    seen, acts = _SPACES[max(fits, key=len)]
+    observations, actions = _SPACES[max(fits, key=len)]
     if spec.kwargs.get("continuous"):
-        acts = _B
+        actions = _B
     if spec.kwargs.get("obs_type") == "ram":
-        seen = "vector"
-    return _IMAGE_VARIANTS.get(spec.kwargs.get("variant", ""), seen), acts
+        observations = "vector"
+    return _IMAGE_VARIANTS.get(spec.kwargs.get("variant", ""), observations), actions
 
 
 def _presets(filters: Filters) -> Listing:
@@ -202,7 +203,7 @@ def _presets(filters: Filters) -> Listing:
             steps = values.get("n_timesteps", "")
             epochs = values.get("epochs", "")
             budget = f"{steps:,}" if steps else f"{epochs:g} passes" if epochs else ""
-            settings = " ".join(f"{k}={_value(v)}" for k, v in values.items() if k != "source")
+            settings = " ".join(f"{k}={plain(v)}" for k, v in values.items() if k != "source")
             entries.append(Entry(
                 agent, (env, budget, seeds_of(source), short(source)),
                 (agent, env, str(steps), str(epochs), seeds_of(source), source, settings),
@@ -220,14 +221,10 @@ def _presets(filters: Filters) -> Listing:
     )  # fmt: skip
 
 
-def _value(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
 def seeds_of(source: str) -> str:
     """Count the seeds that a preset was tuned or tried on, if its source says so."""
-    found = re.search(r"(?:tuned|tried) on seeds (\d+)-(\d+)", source)
-    return str(int(found[2]) - int(found[1]) + 1) if found else ""
+    match = re.search(r"(?:tuned|tried) on seeds (\d+)-(\d+)", source)
+    return str(int(match[2]) - int(match[1]) + 1) if match else ""
 
 
 def short(source: str) -> str:

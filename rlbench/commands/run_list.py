@@ -27,28 +27,28 @@ def runs(out: Path, filters: Filters) -> Listing:
     Raises:
         UserError: Nothing can be read.
     """
-    found: list[IndexedRun] = []
+    every: list[IndexedRun] = []
     if out.is_dir():
-        found, problems = index(out)
-        if problems and not found:
+        every, problems = index(out)
+        if problems and not every:
             raise UserError(problems[0])
         for problem in problems:
             warnings.warn(problem, Skipped, stacklevel=2)
-    chosen = [
-        run for run in found
+    shown = [
+        run for run in every
         if matches(filters.env, *env_names(run.env), short_env(run.env))
         and matches(filters.agent, run.agent)
         and (not filters.status or filters.status in run.statuses.values())
         and (not filters.tag or filters.tag in run.labels.tags)
     ]  # fmt: skip
-    chosen.sort(key=lambda run: (not run.env.startswith("rlbench/"), run.env, run.agent, run.steps))
-    alike = Counter(run.name for run in chosen)
-    entries = [_entry(run, alike[run.name] > 1) for run in chosen]
-    count = f"{len(found)} run{'s' * (len(found) != 1)}"
+    shown.sort(key=lambda run: (not run.env.startswith("rlbench/"), run.env, run.agent, run.steps))
+    alike = Counter(run.name for run in shown)
+    entries = [_entry(run, alike[run.name] > 1) for run in shown]
+    count = f"{len(every)} run{'s' * (len(every) != 1)}"
     empty = f"none of {count} in {out} fits {filters.text()}: see all with rlbench list runs"
     return Listing(
         ("*run", "*seeds", "score", "*", "steps", "when"), entries,
-        empty if found else EMPTY.format(out),
+        empty if every else EMPTY.format(out),
         "seeds: done of all. score: mean over those that are done, with its 95 % t-interval; on "
         "images the accuracy in %",
     )  # fmt: skip

@@ -105,13 +105,13 @@ def _counted(points: pd.DataFrame, results: Results, axes: Iterable[str]) -> pd.
         rows = dict(list(tables[axis].sort_values("step").groupby(SEED)))
         points[axis] = math.nan
         for seed, mine in points.groupby(SEED):
-            if (found := rows.get(seed)) is None:
+            if (logged := rows.get(seed)) is None:
                 continue
-            steps = found["step"].to_numpy()
+            steps = logged["step"].to_numpy()
             if axis == "episodes":
                 values = np.searchsorted(steps, mine["step"].to_numpy(), side="right")
             else:  # logged now and then: straight lines in between
-                values = np.interp(mine["step"], [0, *steps], [0, *found["value"]])
+                values = np.interp(mine["step"], [0, *steps], [0, *logged["value"]])
             points.loc[mine.index, axis] = values
     return points
 
@@ -121,7 +121,7 @@ def _check_held(points: pd.DataFrame, results: Results, axis: str) -> None:
         if mine["step"].max() == 0 or mine[axis].max() > 0:
             continue
         every = _counted(mine, results, ["episodes", "updates"])
-        held = [f"--x {name}" for name in AXES if every[name].max() > 0]
+        axes = [f"--x {name}" for name in AXES if every[name].max() > 0]
         raise UserError(
-            f"--x {axis}: {run[1]} on {run[0]} has no {axis} in its tables: use {' or '.join(held)}"
+            f"--x {axis}: {run[1]} on {run[0]} has no {axis} in its tables: use {' or '.join(axes)}"
         )

@@ -85,8 +85,10 @@ def _iqm(scores: NDArray[np.float64], bounds: Bounds) -> tuple[float, Interval |
     """Return the interquartile mean, and its bootstrap interval as in a report."""
     if not scores.size:
         return math.nan, None
-    found = aggregate(scores[:, None], "IQM", np.random.default_rng(0), RESAMPLES, bounds=bounds)
-    return found.value, None if math.isnan(found.low) else Interval(found.low, found.high)
+    estimate = aggregate(scores[:, None], "IQM", np.random.default_rng(0), RESAMPLES, bounds=bounds)
+    return estimate.value, None if math.isnan(estimate.low) else Interval(
+        estimate.low, estimate.high
+    )
 
 
 # Each gives a number and its 95 % interval over seeds, within the bounds of a score.

@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup, escape
 
 from rlbench import __version__
 from rlbench.common.plain_text import plain_text
-from rlbench.reporting.figures.style import COLORS, DASHES
+from rlbench.reporting.figures.style import COLORS, DASHES, luminance
 from rlbench.reporting.report import (
     figures,
     formatting,
@@ -211,18 +212,12 @@ def _look(look: dict[str, Any]) -> tuple[int, str]:
 def in_the_dark(color: str) -> str:
     """Mix a colour with white until it can be seen on a dark page."""
     parts = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
+    dark = luminance(np.array(DARK_PAGE) / 255)
     for share in range(0, 100, 5):
         mixed = [round(part + (255 - part) * share / 100) for part in parts]
-        if (_light(mixed) + 0.05) / (_light(DARK_PAGE) + 0.05) >= DARK_CONTRAST:
+        if (luminance(np.array(mixed) / 255) + 0.05) / (dark + 0.05) >= DARK_CONTRAST:
             break
     return "#" + "".join(f"{part:02x}" for part in mixed)
-
-
-def _light(color: Sequence[int]) -> float:
-    """Return the relative luminance of WCAG."""
-    parts = [part / 255 for part in color]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def _md(text: object) -> str:

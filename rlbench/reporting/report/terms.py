@@ -20,7 +20,7 @@ TERMS: dict[tuple[str, ...], str] = {
     ("bootstrap",): "an interval from drawing the seeds again and again, with replacement",
     ("p",): "how often chance alone would show a difference as large as this one; small is sure",
     ("permutation test", "tested by permutation"): "mixes up which entrant each score belongs to, "
-    "and counts how often the difference is as large as the one seen",
+    "and counts how often the difference is as large as the one marked",
     ("Holm", "Holm-adjusted"): "makes p larger where many comparisons are tested at once, so that "
     "all decisions together are wrong in at most 5 of 100 reports",
     ("undecided",): "the seeds cannot tell which is better; it does not mean equal",
@@ -56,32 +56,32 @@ def explained(text: object, known: set[str]) -> Markup:
 
     Words in `known`, the names of entrants, are names there.
     """
-    text, seen = str(text), set(known)
+    text, marked = str(text), set(known)
     parts, end = [], 0
-    for found in _WORD.finditer(text):
-        name = _NAMES[found[0]]
-        if name in seen or found[0] in known or (name == "p" and not _is_p(text, found)):
+    for match in _WORD.finditer(text):
+        name = _NAMES[match[0]]
+        if name in marked or match[0] in known or (name == "p" and not _is_p(text, match)):
             continue
-        seen.add(name)
+        marked.add(name)
         parts += [
-            escape(text[end : found.start()]),
-            Markup('<abbr title="{}">{}</abbr>').format(_MEANINGS[found[0]], found[0]),
+            escape(text[end : match.start()]),
+            Markup('<abbr title="{}">{}</abbr>').format(_MEANINGS[match[0]], match[0]),
         ]
-        end = found.end()
+        end = match.end()
     return Markup("").join([*parts, escape(text[end:])])
 
 
-def _is_p(text: str, found: re.Match[str]) -> bool:
+def _is_p(text: str, match: re.Match[str]) -> bool:
     """Return whether a lone p is the number of a test."""
-    return bool(re.match(r"( [=<≤]|, adjusted| of a|$|;)", text[found.end() :]))
+    return bool(re.match(r"( [=<≤]|, adjusted| of a|$|;)", text[match.end() :]))
 
 
 def used(texts: Iterable[str]) -> dict[str, str]:
     """Return the words that these texts use, with their meanings."""
     whole = "\n".join(texts)
     names = {
-        _NAMES[found[0]]
-        for found in _WORD.finditer(whole)
-        if found[0] != "p" or _is_p(whole, found)
+        _NAMES[match[0]]
+        for match in _WORD.finditer(whole)
+        if match[0] != "p" or _is_p(whole, match)
     }
     return {name: _MEANINGS[name] for name in sorted(names, key=str.lower)}
