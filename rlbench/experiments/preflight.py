@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 from rlbench import registry
@@ -19,11 +18,12 @@ if TYPE_CHECKING:
 
 
 @same_folder()
-def preflight(run: Run, play: bool = True) -> str:
+def preflight(run: Run, play: bool = True, timed: bool = True) -> str:
     """What is going to happen, in one line, with device and memory.
 
     With `play` the environment is stepped for a moment, in this process: where workers compute,
-    a crash must end one of them and not this one.
+    a crash must end one of them and not this one. With `timed` device `auto` is timed if there is a
+    GPU, for a few seconds; else it is an estimate.
 
     Raises:
         UserError: the environment does not exist, the agent cannot handle it, there is no such
@@ -62,10 +62,8 @@ def preflight(run: Run, play: bool = True) -> str:
     if not play:
         run.source.close()
     sizes = run.config, spec, facts.action_space, len(run.seeds), run.n_envs
-    work = functools.partial(agent.work, *sizes)
-    device = agent.choose_device(run.device, work)
+    device, why = agent.choose_device(run.device, *sizes, timed=timed)
     memory = agent.check_memory(*sizes, device, max(run.eval_episodes, run.final_episodes))
-    why = agent.device_reason(run.device, work)
     envs = f", {run.n_envs} environments a seed" if run.n_envs > 1 else ""
     source = f"preset {run.preset}" if run.preset else "default parameters"
     if run.cannot:

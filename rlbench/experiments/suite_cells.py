@@ -159,7 +159,7 @@ def _cell(
 
 def _facts(run: Run) -> dict[str, Any]:
     try:
-        preflight(run, play=False)
+        preflight(run, play=False, timed=False)
         return run_metadata(run)
     finally:
         run.source.close()

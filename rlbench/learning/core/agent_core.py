@@ -115,7 +115,7 @@ class AgentCore(Capabilities):
         self.seeds = read_seeds(seeds)
         self.check_seeds(self.seeds)
         sizes = self.config, self.spec, action_space, len(self.seeds), self.n_envs
-        self.device = self.choose_device(device, lambda: self.work(*sizes))
+        self.device = self.choose_device(device, *sizes).device
         self.check_memory(*sizes, self.device)
         self.metrics: dict[str, Tensor | float] = {}
         self.build()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,11 +13,12 @@ from gymnasium import spaces
 from rlbench.config import LARGEST_SEED
 from rlbench.config import Config as BaseConfig
 from rlbench.errors import UserError
+from rlbench.learning.core.device_trial import trial_of
 from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.spaces import ObsSpec, check_readable
 from rlbench.learning.evaluation.episodes import LANES
 from rlbench.learning.hardware import memory_budget
-from rlbench.learning.hardware.device import UpdateSize, pick_device, reason
+from rlbench.learning.hardware.device import Choice, UpdateSize, choose
 from rlbench.learning.optim.learner import Learner, LearnerConfig
 
 SCORE = 500  # bytes of an evaluation episode's score, and of its row
@@ -50,15 +52,21 @@ class Capabilities:
 
     @classmethod
     def choose_device(
-        cls, name: str | torch.device, work: Callable[[], UpdateSize]
-    ) -> torch.device:
-        """The device that `auto`, `cpu`, `cuda` or `cuda:i` means."""
-        return pick_device(name, work)
+        cls,
+        name: str | torch.device,
+        config: Any,
+        spec: ObsSpec,
+        action_space: Any,
+        seeds: int,
+        n_envs: int,
+        timed: bool = True,
+    ) -> Choice:
+        """The device that `auto`, `cpu`, `cuda` or `cuda:i` means, and why.
 
-    @classmethod
-    def device_reason(cls, name: str, work: Callable[[], UpdateSize]) -> str:
-        """Why it means that, in brackets; empty where there was no choice."""
-        return reason(name, work)
+        `auto` is timed at first, unless `timed` is False: then it is an estimate."""
+        sizes = config, spec, action_space, seeds, n_envs
+        trial = functools.partial(trial_of, cls, *sizes) if timed else None
+        return choose(name, lambda: cls.work(*sizes), trial)
 
     @classmethod
     def work(

@@ -37,7 +37,7 @@ from rlbench.errors import UserError
 from rlbench.learning import global_generators
 from rlbench.learning.agent import Agent
 from rlbench.learning.environments.facts import EnvFacts
-from rlbench.learning.hardware.device import pick_device
+from rlbench.learning.hardware.device import Choice, choose
 from rlbench.learning.policies.external_policy import ExternalPolicy
 from rlbench.learning.training.schedule import TrainingSchedule
 from rlbench.peers.sb3 import networks
@@ -67,13 +67,9 @@ class Peer(Agent):
         raise NotImplementedError
 
     @classmethod
-    def choose_device(cls, name: str | torch.device, work: Any) -> torch.device:
+    def choose_device(cls, name: str | torch.device, *sizes: Any, timed: bool = True) -> Choice:
         """Choose the CPU for `auto`, as the library recommends for small networks."""
-        return pick_device("cpu" if name == "auto" else name)
-
-    @classmethod
-    def device_reason(cls, name: str, work: Any) -> str:
-        return ""
+        return choose("cpu" if name == "auto" else name)
 
     @classmethod
     def adapted(

@@ -8,8 +8,7 @@ from worlds import World
 
 from rlbench.agents import DQN, SAC
 from rlbench.errors import UserError
-from rlbench.experiments import planning, preflight
-from rlbench.learning.hardware.device import LARGE, UpdateSize, pick_device, reason
+from rlbench.learning.hardware.device import LARGE, UpdateSize, choose, pick_device
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def test_without_a_gpu_there_is_no_choice() -> None:
 
     assert not torch.cuda.is_available()
     assert pick_device("auto", work).type == "cpu"
-    assert reason("auto", work) == ""
+    assert choose("auto", work).reason == ""
     with pytest.raises(UserError, match="has no CUDA device"):
         pick_device("cuda")
 
@@ -39,10 +38,10 @@ def test_without_a_gpu_there_is_no_choice() -> None:
 )
 def test_by_the_size_of_an_update(work: UpdateSize, device: str, said: str, two_gpus: None) -> None:
     assert pick_device("auto", lambda: work).type == device
-    assert said in reason("auto", lambda: work)
+    assert said in choose("auto", lambda: work).reason
     assert pick_device("cpu", lambda: work).type == "cpu"
     assert str(pick_device("cuda:1", lambda: work)) == "cuda:1"
-    assert reason("cpu", lambda: work) == ""
+    assert choose("cpu", lambda: work).reason == ""
     with pytest.raises(UserError, match="there are 2 CUDA devices"):
         pick_device("cuda:2")
 
@@ -59,14 +58,14 @@ def test_what_an_update_is() -> None:
     assert images.work(images.config, images.spec, images.action_space, 1, 1).images
 
 
-def test_said_before_a_run(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small networks stay on the CPU, and the line before a run says why; peers have no choice."""
-    planned = planning.plan("dqn", "CartPole-v1", [0, 1])
-    said = preflight.preflight(planned)
-    assert "million multiply-adds is small: cuda would spend its time on launching it)" in said
-    peer = planning.plan("sb3-dqn", "CartPole-v1", [0])
-    assert ", cpu, memory" in preflight.preflight(peer)
+def test_sizes_of_agents(two_gpus: None) -> None:
+    """Without a timing small networks stay on the CPU, and large ones do not."""
     config = SAC.Config.build("sac", {"buffer_size": 1000})
     agent = SAC("Pendulum-v1", config=config, device="cpu", seeds=10)
-    work = agent.work(config, agent.spec, agent.action_space, 10, 1)
-    assert reason("auto", lambda: work).endswith("multiply-adds is large)")
+    sizes = config, agent.spec, agent.action_space
+    chosen = agent.choose_device("auto", *sizes, 10, 1, timed=False)
+    assert chosen.device.type == "cuda"
+    assert chosen.reason.endswith("multiply-adds is large)")
+    small = config.model_copy(update={"net_arch": (8,)})
+    chosen = agent.choose_device("auto", small, *sizes[1:], 1, 1, timed=False)
+    assert chosen.device.type == "cpu"
