@@ -96,6 +96,13 @@ trust = click.option(
 )  # fmt: skip
 
 
+def _batched_envs(ctx: click.Context, _: click.Parameter, off: bool) -> None:
+    if off:
+        from rlbench.learning.environments.twins import batched
+
+        ctx.with_resource(batched(on=False))
+
+
 class _Jobs(click.ParamType[int]):
     """Number of processes; 0 means auto."""
 
@@ -134,6 +141,11 @@ def progress(command: Callable[..., int]) -> Callable[..., Any]:
             "--jobs", type=_Jobs(), default="auto", show_default=True, metavar="N|auto",
             help="Processes that share the seeds; auto: one for each core, where that is faster. "
             "Changes no number.",
+        ),
+        click.option(
+            "--no-batched-envs", is_flag=True, callback=_batched_envs, expose_value=False,
+            help="Step each environment by itself, also where arrays of all of them give the same "
+            "bits sooner. Changes no number.",
         ),
         click.option(
             "--max-seconds", type=click.FloatRange(min=0, min_open=True),

@@ -22,9 +22,9 @@ from rlbench.learning.core.capabilities import Capabilities
 from rlbench.learning.core.constructor import constructor
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import ObservationPipeline
-from rlbench.learning.environments.batched_lanes import BatchedLanes, lanes_for
+from rlbench.learning.environments.batched_lanes import Lanes, lanes_for
 from rlbench.learning.environments.facts import EnvFacts
-from rlbench.learning.environments.lanes import EnvLanes, Step
+from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.networks.layers import Generators
@@ -253,7 +253,7 @@ class AgentCore(Capabilities):
         """How many multiples of `interval` env steps per seed the last observe has crossed."""
         return self.num_timesteps // interval - (self.num_timesteps - self.n_envs) // interval
 
-    def lanes(self) -> EnvLanes | BatchedLanes:
+    def lanes(self) -> Lanes:
         """Training environments for these seeds."""
         if self.make_env is None:
             raise UserError("this agent was loaded without an environment: pass env= to load")

@@ -27,7 +27,9 @@ from rlbench.learning.environments.lanes import (
     SeedFailure,
     Step,
 )
+from rlbench.learning.environments.source import twin_of
 from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.environments.twin_lanes import TwinLanes
 from rlbench.learning.rng import lane_seed
 from rlbench.user_code.calls import UserCodeError, guarded
 
@@ -49,8 +51,10 @@ def check_split(split: str) -> None:
 
 def lanes_for(
     make: MakeEnv, seeds: Sequence[int], n_envs: int, spec: ObsSpec | None = None
-) -> EnvLanes | BatchedLanes:
+) -> Lanes:
     """Make the lanes of training environments, batched if possible."""
+    if twin := twin_of(make, len(seeds) * n_envs):
+        return TwinLanes(twin, seeds, n_envs, spec)
     env = make()
     if is_data(env):
         check_split(getattr(env.unwrapped, "split", "train"))
@@ -208,3 +212,6 @@ class CountedLanes(EnvLanes):
     def restore(self, state: dict[str, Any]) -> bool:
         self.tally.restore(state["tally"])
         return super().restore(state)
+
+
+Lanes = EnvLanes | BatchedLanes | TwinLanes

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rlbench.envs.classic.twin import Twin
 from rlbench.learning import global_generators
-from rlbench.learning.environments import pristine
+from rlbench.learning.environments import pristine, twins
 from rlbench.learning.environments.calls import EnvCalls
 from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.make import make_once, name_of
@@ -36,6 +37,7 @@ class EnvSource:
         self._new: pristine.Description | None = None  # of all that were made, if they are alike
         self._alike = 0  # how many were seen to be
         self._mutables: list[Any] = []  # of the one that was made last
+        self._twin: str | None = None  # see `twins.eligible`
 
     @classmethod
     def of(cls, env: Any) -> EnvSource:
@@ -76,6 +78,15 @@ class EnvSource:
         envs = [self._made()] if self._alike > 1 and self._unused and count else []
         return envs + [self() for _ in range(count - len(envs))]
 
+    def twin(self, lanes: int) -> Twin | None:
+        """Return so many lanes as a batched twin, if there is one and it may be used here.
+
+        Its environment, the pattern, is one of this source, to be released or closed as others.
+        """
+        self._look()
+        kind = twins.usable(self._twin, lanes) if self._twin else None
+        return kind(self.take(1)[0], lanes) if kind else None
+
     def release(self, envs: Sequence[Any]) -> None:
         """Accept unused environments: keep them to hand out again, or close them."""
         for env in envs:
@@ -102,6 +113,7 @@ class EnvSource:
             registered["reward_threshold"] = spec.reward_threshold if made.same_rewards else None
         self._facts = EnvFacts.of(made.env, **registered)
         self._name = name_of(self.env, made.env)
+        self._twin = twins.eligible(made.registration, self.kwargs, made.env)
         self._make = made.make
         self._unused.append(made.env)
 
@@ -126,6 +138,11 @@ class EnvSource:
         alike = new is not None and self._new in (None, new) and not shared
         self._alike = self._alike + 1 if alike else 0
         self._new, self._mutables = (new, mutables) if alike else (None, [])
+
+
+def twin_of(make: Callable[[], Any], lanes: int) -> Twin | None:
+    """Return the batched twin of environments that an `EnvSource` makes; see `EnvSource.twin`."""
+    return make.twin(lanes) if isinstance(make, EnvSource) else None
 
 
 def make_envs(make: Callable[[], Any], count: int) -> list[Any]:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from gymnasium import spaces
 
-from rlbench.learning.environments.calls import BAD_ACTION, BAD_OBSERVATION, EnvCalls, bad_lanes
 from rlbench.learning.environments.lanes import MakeEnv
-from rlbench.learning.environments.source import make_envs, release_envs
 from rlbench.learning.evaluation.episode_limit import StepLimit
+from rlbench.learning.evaluation.stages import WHERE as WHERE
+from rlbench.learning.evaluation.stages import stage_of
 from rlbench.learning.policies.policy import Policy
 from rlbench.learning.rng import evaluation_seeds
-from rlbench.user_code.calls import UserCodeError
 
 # Episodes that one seed plays at once. A part of the protocol: it fixes the shape of the batches
 # that policies see, and with it the last bit of their outputs.
 LANES = 10
 PULSE_SECONDS = 0.1
-WHERE = "in evaluation"
 USUAL = StepLimit()
 
 
@@ -78,90 +75,58 @@ def play(
     """Play one episode per reset seed with every seed's policy; yield scores in order of episodes.
 
     Environments are new, or brought back to what new ones are (see `environments.source`), so no
-    state is carried over. An environment that fails or returns NaN ends the episodes of its seed,
-    with the error in their scores. An episode is cut at the step limit. None is yielded a few times
-    a second, after `playing` has been updated.
+    state is carried over; a batched twin takes their place where there is one. An environment that
+    fails or returns NaN ends the episodes of its seed, with the error in their scores. An episode
+    is cut at the step limit. None is yielded a few times a second, after `playing` has been
+    updated.
     """
-    width, rows = LANES, len(policy.seeds)
+    count, rows = len(reset_seeds), len(policy.seeds)
     policy.reset()
-    made = make_envs(make, rows * width)
-    envs = [made[r * width : (r + 1) * width] for r in range(rows)]
-    calls, most = EnvCalls(policy.spec), limit.of(envs[0][0])
-    obs = np.zeros((rows, width, *policy.spec.shape), policy.spec.raw)
-    first = np.ones((rows, width), bool)
-    episode = np.tile(np.arange(width), (rows, 1))  # which episode a lane plays
-    totals = [[0.0] * width for _ in range(rows)]
-    lengths = [[0] * width for _ in range(rows)]
+    stage = stage_of(make, policy.spec, rows, LANES)
+    most, broken = limit.of(stage.env), stage.broken
+    first = np.ones((rows, LANES), bool)
+    episode = np.tile(np.arange(LANES), (rows, 1))  # which episode a lane plays
+    totals, lengths = np.zeros((rows, LANES)), np.zeros((rows, LANES), np.int64)
     scores: dict[tuple[int, int], Score] = {}
-    broken: dict[int, tuple[str, str]] = {}  # row -> why, status
-
-    def begin(these: Iterable[tuple[int, int]]) -> None:
-        for r, i in these:
-            try:
-                obs[r, i] = calls.reset(envs[r][i], seed=reset_seeds[episode[r, i]])[0]
-            except UserCodeError as fault:
-                fail(r, fault)
-            first[r, i], totals[r][i], lengths[r][i] = True, 0.0, 0
-        check()
-
-    def check() -> None:
-        for n in bad_lanes(obs, rows * width):
-            row = int(n) // width
-            broken.setdefault(row, (f"{BAD_OBSERVATION} {WHERE}", "diverged"))
-            obs[row] = 0  # observations of lanes that have ended
-
-    def fail(r: int, fault: UserCodeError) -> None:
-        broken[r] = fault.reason(WHERE), fault.status
-
-    active = [(r, i) for r in range(rows) for i in range(min(width, len(reset_seeds)))]
-    begin(active)
-    active = [(r, i) for r, i in active if r not in broken]
-    plain = isinstance(envs[0][0].action_space, spaces.Discrete)
+    active = episode < count
+    lanes = list(zip(*(index.tolist() for index in np.nonzero(active)), strict=True))
+    stage.begin(lanes, [reset_seeds[i] for _, i in lanes])
+    active[list(broken)] = False
+    stage.narrow(active)
     pulse = time.perf_counter()
-    steps = 0  # steps of all seeds
-    while active:
+    playing_lanes, steps = int(active.sum()), 0  # steps of all seeds
+    while playing_lanes:
         if time.perf_counter() - pulse > PULSE_SECONDS:
             if playing is not None:
-                playing.done, playing.of = len(scores) // rows, len(reset_seeds)
+                playing.done, playing.of = len(scores) // rows, count
                 playing.steps = steps // rows
             yield None
             pulse = time.perf_counter()
-        action = policy.act(obs, first)
+        action = policy.act(stage.obs, first)
         first[:] = False
-        sound = plain or bool(np.isfinite(action).all())
         failures = len(broken)
-        over: list[tuple[int, int, bool]] = []  # lanes whose episode has ended; cut by the limit?
-        steps += len(active)
-        for r, i in active:
-            if not sound and not np.isfinite(action[r, i]).all():
-                broken[r] = f"{BAD_ACTION} {WHERE}", "diverged"
-                continue
-            lane_action = int(action[r, i]) + policy.action_start if plain else action[r, i]
-            try:
-                obs[r, i], reward, task_over, time_over, _ = calls.step(envs[r][i], lane_action)
-            except UserCodeError as fault:
-                fail(r, fault)
-                continue
-            totals[r][i] += reward
-            lengths[r][i] = length = lengths[r][i] + 1
-            if task_over or time_over or length >= most:
-                over.append((r, i, not (task_over or time_over)))
-        check()  # while last observations are still in place
-        for r, i, by_limit in over:
+        reward, ended = stage.step(action, policy.action_start)
+        steps += playing_lanes
+        totals += reward
+        lengths += 1
+        over = (ended | (lengths >= most)) & active
+        if 1 not in over.tobytes() and len(broken) == failures:
+            continue
+        lanes = []
+        for r, i in zip(*(index.tolist() for index in np.nonzero(over)), strict=True):
             n = int(episode[r, i])
-            scores[r, n] = Score(r, n, reset_seeds[n], totals[r][i], lengths[r][i], cut=by_limit)
-            episode[r, i] = n + width
-        if over:
-            begin(
-                (r, i) for r, i, _ in over if episode[r, i] < len(reset_seeds) and r not in broken
-            )
-        if over or len(broken) > failures:
-            active = [
-                (r, i) for r, i in active if r not in broken and episode[r, i] < len(reset_seeds)
-            ]
-    for env in [env for r in broken for env in envs[r]]:
-        calls.close(env)
-    release_envs(make, [env for r in range(rows) if r not in broken for env in envs[r]])
+            ret, length = float(totals[r, i]), int(lengths[r, i])
+            scores[r, n] = Score(r, n, reset_seeds[n], ret, length, cut=not ended[r, i])
+            episode[r, i] = n + LANES
+            if n + LANES < count and r not in broken:
+                lanes.append((r, i))
+                first[r, i], totals[r, i], lengths[r, i] = True, 0.0, 0
+        stage.begin(lanes, [reset_seeds[episode[lane]] for lane in lanes])
+        active = episode < count
+        active[list(broken)] = False
+        stage.narrow(active)
+        playing_lanes = int(active.sum())
+    stage.close()
     for r in range(rows):
         for n, reset_seed in enumerate(reset_seeds):
             if r in broken:

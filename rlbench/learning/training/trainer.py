@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from rlbench.learning.core.agent_core import AgentCore, Metrics
-from rlbench.learning.environments.batched_lanes import BatchedLanes
-from rlbench.learning.environments.lanes import EnvLanes, SeedFailure
+from rlbench.learning.environments.batched_lanes import Lanes
+from rlbench.learning.environments.lanes import SeedFailure
 from rlbench.learning.evaluation import evaluation_rows
 from rlbench.learning.evaluation.episodes import PULSE_SECONDS
 from rlbench.learning.training.schedule import TrainingSchedule
@@ -32,10 +32,10 @@ class Trainer:
     resume_note = "open episodes began anew: this environment cannot be restored"
 
     def __init__(
-        self, agent: AgentCore, plan: TrainingSchedule, lanes: EnvLanes | None = None
+        self, agent: AgentCore, plan: TrainingSchedule, lanes: Lanes | None = None
     ) -> None:
         self.agent, self.plan = agent, plan
-        self.lanes: EnvLanes | BatchedLanes = lanes or agent.lanes()
+        self.lanes: Lanes = lanes or agent.lanes()
         self.started = False
         self.seconds = 0.0  # of training, evaluation excluded
         self.split = TimeProfile()
