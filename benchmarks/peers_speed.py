@@ -20,7 +20,7 @@ def environments(work: Work) -> Any:
     return VecFrameStack(make_vec_env(work.env, work.n_envs), FRAMES)
 
 
-def sb3(work: Work) -> Case:
+def sb3(work: Work, device: str = "cpu") -> Case:
     """Stable-Baselines3, and sb3-contrib for an LSTM."""
     import_module("torch").set_num_threads(1)
     name, policy, network = work.agent.upper(), "MlpPolicy", {"net_arch": list(work.net_arch)}
@@ -35,7 +35,7 @@ def sb3(work: Work) -> Case:
         note = "the critic moves no LSTM" if both else ""
     make = getattr(import_module(library), name)
     model = make(
-        policy, environments(work), policy_kwargs=network, device="cpu", **work.all_settings()
+        policy, environments(work), policy_kwargs=network, device=device, **work.all_settings()
     )
     return Case(timed(model.learn), note=note)
 

@@ -96,6 +96,9 @@ WORK = {
     "sac": Work(
         "SAC, 64-64, batch 256, update every step", "sac", {}, (64, 64), 0.1, env="Pendulum-v1"
     ),
+    "sac-256": Work(
+        "SAC, 256-256, batch 256, update every step", "sac", {}, (256, 256), 0.02, env="Pendulum-v1"
+    ),
     "images": Work(
         "DQN, Nature CNN on 4 frames of 84x84, batch 32, update every 4",
         "dqn", {"batch_size": 32, "train_freq": 4, "buffer_size": 5_000}, (512,), 0.02,
@@ -104,7 +107,7 @@ WORK = {
 }  # fmt: skip
 
 
-def agent(work: Work, seeds: int, compiled: bool = False) -> Any:
+def agent(work: Work, seeds: int, compiled: bool = False, device: str = "cpu") -> Any:
     """Our agent with these settings."""
     from rlbench import agents, configure_process
 
@@ -120,7 +123,7 @@ def agent(work: Work, seeds: int, compiled: bool = False) -> Any:
     if compiled:
         extra["compile"] = True
     return getattr(agents, work.agent.upper())(
-        work.env, seeds=seeds, n_envs=work.n_envs, device="cpu", **work.all_settings(), **extra
+        work.env, seeds=seeds, n_envs=work.n_envs, device=device, **work.all_settings(), **extra
     )
 
 
