@@ -14,6 +14,7 @@ from rlbench.cli import completion, options
 from rlbench.cli.results import compare, data, list_, plot, report, serve, show
 from rlbench.cli.runs import note, rm, tag
 from rlbench.cli.suites import ablate, bench
+from rlbench.console.spinner import spinner
 from rlbench.distribution import clash
 from rlbench.errors import UserError, nearest, skipped_shown
 from rlbench.execution.stopping import StopSignal, leave
@@ -194,8 +195,6 @@ def run(
       rlbench run clone --env CartPole-v1 --from dqn-CartPole-v1-50k
     """  # noqa: D301
     from rlbench import config, registry
-    from rlbench.commands import train as commands_train
-    from rlbench.experiments import planning
     from rlbench.storage import labels, run_folder
 
     registry.check_agent(agent)
@@ -216,10 +215,8 @@ def run(
         seed_list = config.read_seeds([seed])
     steps = None if n_timesteps is None else config.parse_steps(n_timesteps)
     kwargs = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else {}
-    if data is not None:
-        if kwargs.get("data", data) != data:
-            raise UserError("--data and --env-kwargs data= differ: give one of the two")
-        kwargs["data"] = planning.known_as(data)
+    if data is not None and kwargs.get("data", data) != data:
+        raise UserError("--data and --env-kwargs data= differ: give one of the two")
     if source is not None:
         settings["source"] = (
             source if Path(source).is_file() else str(run_folder.find_run(source, out))
@@ -227,24 +224,30 @@ def run(
     if epochs is not None and steps is not None:
         raise UserError("--epochs and -n both set the length of training: give one of the two")
 
-    configure_process()
-    plan = planning.plan(
-        agent,
-        env,
-        seed_list,
-        wraps=wraps,
-        parameters=settings,
-        preset=preset,
-        total_timesteps=steps,
-        epochs=epochs,
-        n_envs=n_envs,
-        eval_freq=eval_freq,
-        eval_episodes=eval_episodes,
-        final_episodes=final_episodes,
-        eval_max_steps=eval_max_steps,
-        env_kwargs=kwargs,
-        device=device,
-    )
+    with spinner(quiet=quiet):
+        from rlbench.commands import train as commands_train
+        from rlbench.experiments import planning
+
+        if data is not None:
+            kwargs["data"] = planning.known_as(data)
+        configure_process()
+        plan = planning.plan(
+            agent,
+            env,
+            seed_list,
+            wraps=wraps,
+            parameters=settings,
+            preset=preset,
+            total_timesteps=steps,
+            epochs=epochs,
+            n_envs=n_envs,
+            eval_freq=eval_freq,
+            eval_episodes=eval_episodes,
+            final_episodes=final_episodes,
+            eval_max_steps=eval_max_steps,
+            env_kwargs=kwargs,
+            device=device,
+        )
     return commands_train.train(plan, out, jobs, stop, quiet, again, floor, tags, note)
 
 
@@ -264,9 +267,10 @@ def resume(
       rlbench resume latest
       rlbench resume dqn-CartPole-v1-50k --jobs 2
     """  # noqa: D301
-    from rlbench.commands import train as commands_train
+    with spinner(quiet=quiet):
+        from rlbench.commands import train as commands_train
 
-    configure_process()
+        configure_process()
     return commands_train.resume(run_name, out, device, jobs, stop, quiet, floor)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from rlbench.cli import completion, options
+from rlbench.console.spinner import spinner
 from rlbench.errors import UserError
 from rlbench.execution.stopping import StopSignal
 from rlbench.process import configure_process
@@ -56,11 +57,12 @@ def bench(
     read = suites.load(suite)
     share = (1, 1) if shard is None else _share(shard)
     seed_list = read.seeds if seeds is None else config.parse_seeds(seeds)
-    from rlbench.commands import bench as workflow  # imports torch: check arguments first
-    from rlbench.experiments.cost_estimate import usual_processes
+    with spinner(quiet=quiet):
+        from rlbench.commands import bench as workflow  # imports torch: check arguments first
+        from rlbench.experiments.cost_estimate import usual_processes
 
-    configure_process()
-    workflow.check_names(read, suite)
+        configure_process()
+        workflow.check_names(read, suite)
     how = workflow.Options(device, jobs or usual_processes(device), share, again, quiet, report)
     if dry_run:
         return workflow.dry_run(read, seed_list, out, how, stop)
@@ -140,10 +142,11 @@ def ablate(
         eval_max_steps=eval_max_steps,
     )
     seed_list = config.parse_seeds(seeds)
-    from rlbench.commands import ablate as workflow
-    from rlbench.experiments.cost_estimate import usual_processes
+    with spinner(quiet=quiet):
+        from rlbench.commands import ablate as workflow
+        from rlbench.experiments.cost_estimate import usual_processes
 
-    configure_process()
+        configure_process()
     how = workflow.Options(device, jobs or usual_processes(device), quiet=quiet, report=report)
     return workflow.ablate(text, seed_list, out, how, dry_run, stop)
 

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
-from scipy.optimize import isotonic_regression
 
 from rlbench.reporting.figures.style import GREY, SMALL, text_color
 
@@ -55,6 +54,22 @@ def text_heights(texts: Sequence[str]) -> np.ndarray:
     return np.array([LINE * (text.count("\n") + 1) + 0.04 for text in texts])
 
 
+def nondecreasing(values: np.ndarray) -> np.ndarray:
+    """Return the nearest values (n,) in least squares of which none is less than the one before.
+
+    Neighbours that are in the wrong order get their mean (Ayer et al. 1955). It is written here
+    since importing scipy.optimize takes as long as drawing a figure.
+    """
+    blocks: list[tuple[float, int]] = []  # mean, and how many
+    for value in values.tolist():
+        mean, count = value, 1
+        while blocks and blocks[-1][0] > mean:
+            before, more = blocks.pop()
+            mean, count = (mean * count + before * more) / (count + more), count + more
+        blocks.append((mean, count))
+    return np.array([mean for mean, count in blocks for _ in range(count)])
+
+
 def label_ends(axes: Axes, labels: Sequence[EndLabel], width: float, height: float) -> None:
     """Write labels beside a panel of this size in inches, each as near to its height as it fits."""
     low, high = axes.yaxis.get_transform().transform(np.array(axes.get_ylim()))
@@ -63,7 +78,7 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel], width: float, height: flo
     order = np.argsort(wanted, kind="stable")
     sizes = text_heights([labels[i].text for i in order]) / height
     steps = np.cumsum(sizes) - sizes / 2  # texts one above the other, from the bottom
-    places = isotonic_regression(wanted[order] - steps).x if len(labels) else steps
+    places = nondecreasing(wanted[order] - steps)
     over = 0.1 / height  # labels may go a little beyond the panel
     places = np.clip(places, -over, max(1 + over - sizes.sum(), -over)) + steps
     right, (bottom, top) = axes.get_xlim()[1], sorted(axes.get_ylim())

@@ -5,12 +5,13 @@ Episodes of one seed are not independent samples of the agent; average them firs
 skipping it here would hide it.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import scipy  # imports scipy.stats at its first use: it takes a second
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
+from scipy.special import betaincinv, stdtrit
 
 Bounds = tuple[float, float]  # the least and the greatest possible score; NaN is not known
 NO_BOUNDS: Bounds = (float("nan"), float("nan"))
@@ -63,9 +64,9 @@ def median_interval(scores: ArrayLike, level: float = 0.95) -> Interval | None:
     values = np.sort(_scores(scores))
     _check_level(level)
     tail = (1 - level) / 2
-    k = (
-        int(scipy.stats.binom.ppf(tail, values.size, 0.5)) if values.size else 0
-    )  # the least with cdf >= tail
+    k, below = 0, 0  # the least k for which P(Binomial(n, 1/2) <= k) >= tail
+    while (below := below + math.comb(values.size, k)) / 2**values.size < tail:
+        k += 1
     if not k or not np.isfinite(values).all() or values[0] == values[-1]:
         return None
     interval = Interval(float(values[k - 1]), float(values[-k]))
@@ -141,8 +142,8 @@ def share_interval(k: int, n: int, level: float = 0.95) -> Interval | None:
     if n == 0:
         return None
     tail = (1 - level) / 2
-    low = scipy.stats.beta.ppf(tail, k, n - k + 1) if k > 0 else 0.0
-    high = scipy.stats.beta.ppf(1 - tail, k + 1, n - k) if k < n else 1.0
+    low = betaincinv(k, n - k + 1, tail) if k > 0 else 0.0
+    high = betaincinv(k + 1, n - k, 1 - tail) if k < n else 1.0
     return Interval(float(low), float(high))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import binomtest, trim_mean, ttest_ind
+from scipy.stats import binom, binomtest, trim_mean, ttest_ind
 
 from rlbench.reporting.statistics.intervals import (
     difference_interval,
@@ -154,3 +154,15 @@ def test_a_difference_covers_what_it_promises() -> None:
         assert interval is not None
         hits += interval.low <= 1 <= interval.high
     assert hits / 1000 >= 0.93
+
+
+def test_median_and_share_are_those_of_scipy_stats() -> None:
+    """They are computed without it, since importing it takes half a second."""
+    for n in range(1, 40):
+        scores, level = np.arange(float(n)), (0.9, 0.95, 0.99)[n % 3]
+        k = int(binom.ppf((1 - level) / 2, n, 0.5))
+        expected = (k - 1, n - k) if k and k - 1 < n - k else None
+        assert median_interval(scores, level) == expected
+        for hits in range(n + 1):
+            interval = binomtest(hits, n).proportion_ci(level, "exact")
+            assert share_interval(hits, n, level) == pytest.approx((interval.low, interval.high))
