@@ -59,8 +59,11 @@ def run_job(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> J
     except Interrupted:
         raise
     except BaseException as error:  # SystemExit of an environment, too
+        from rlbench.learning.hardware.cuda_errors import explained
         from rlbench.user_code.imports import first_line
 
+        if line := explained(error):  # not the seeds' fault: they can go on
+            return JobOutcome(2, f"{line} ({_log(job)})")
         summary = f"{type(error).__name__}: {first_line(error)}"
         return JobOutcome(1, f"{summary} ({_log(job)})", "failed")
 

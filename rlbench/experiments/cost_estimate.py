@@ -79,9 +79,9 @@ def usual_processes(device: str) -> int:
 
     A single one if there is a GPU, which processes would share.
     """
-    import torch
+    from rlbench.learning.hardware.device import usable
 
-    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+    if device.startswith("cuda") or (device == "auto" and usable()[0]):
         return 1
     if hasattr(os, "sched_getaffinity"):  # not on every system
         return len(os.sched_getaffinity(0))

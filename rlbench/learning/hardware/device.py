@@ -7,6 +7,7 @@ what cannot be timed is judged by the size of an update.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -48,18 +49,39 @@ def choose(
     """
     name = str(name)
     if name == "auto":
-        return _faster(work, trial) if torch.cuda.is_available() else Choice(torch.device("cpu"))
+        there, trouble = usable()
+        if there:
+            return _faster(work, trial)
+        return Choice(torch.device("cpu"), f" (no GPU: {trouble})" if trouble else "")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise UserError(f"device '{name}' is unknown: auto, cpu, cuda or cuda:0 are possible")
     device = torch.device(name)
     if device.type == "cuda":
-        if not torch.cuda.is_available():
+        there, trouble = usable()
+        if not there:
+            why = trouble or f"{torch.__version__} is a torch without CUDA" * (
+                not torch.version.cuda
+            )
             raise UserError(
-                f"device '{name}': this machine has no CUDA device that torch can use: use cpu"
+                f"device '{name}': this machine has no CUDA device that torch can use"
+                f"{f' ({why})' if why else ''}: use cpu"
             )
         if (device.index or 0) >= torch.cuda.device_count():
             raise UserError(f"device '{name}': there are {torch.cuda.device_count()} CUDA devices")
     return Choice(device)
+
+
+def usable() -> tuple[bool, str]:
+    """Return whether torch can use a GPU, and what it says of one that it cannot use.
+
+    Torch warns of that, over several lines, such as of a driver that is too old.
+    """
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        there = torch.cuda.is_available()
+    trouble = str(seen[0].message) if seen and not there else ""
+    text = trouble.removeprefix("CUDA initialization: ").partition(" (Triggered internally")[0]
+    return there, text.strip().partition("\n")[0].partition(". ")[0].removesuffix(".")
 
 
 def pick_device(
