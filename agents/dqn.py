@@ -26,6 +26,7 @@ from rlbench.learning.algorithms.off_policy import (
     batch_bytes,
     batch_items,
     make_replay,
+    make_updates,
     sample_batch,
     updates_due,
 )
@@ -34,6 +35,7 @@ from rlbench.learning.data.preprocessing import LaneContext
 from rlbench.learning.data.prioritized_replay import PrioritizedReplay
 from rlbench.learning.data.replay import replay_bytes, transition_fields
 from rlbench.learning.data.sum_tree import SumTree
+from rlbench.learning.data.tensor_draws import TensorDraws
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.equations import indexing, returns
@@ -63,7 +65,7 @@ class DQN(Agent):
         self.online = self.learner.stack
         self.target = StackedParameters(self.q_target, self.device).freeze()
         self.target.data.copy_(self.online.data)
-        self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
+        self.normalizer = Normalizer(seeds, self.spec, self.device) if c.normalize_obs else None
         state_size = self.q.state_size
         self.context = LaneContext(self.spec, state_size, (seeds, self.n_envs), self.normalizer)
         fields = transition_fields(self.spec, state_size, c.gamma, c.n_steps)
@@ -71,9 +73,12 @@ class DQN(Agent):
         self.exploration = RandomStream(self.seeds, "exploration", (self.n_envs, 2))
         width = noisy.width(self.q.noisy)
         self.acting_noise = self._stream("noise", (width,), normal=True)
-        self.learning_noise = self._stream("learning-noise", (2 * width,), normal=True)
+        drawn = self._stream("learning-noise", (2 * width,), normal=True)
+        self.learning_noise = TensorDraws.of(drawn, self.device, noisy.shaped)
         samples = c.iqn_samples + c.iqn_target_samples if c.distribution == "iqn" else 0
-        self.tau = self._stream("fractions", (batch_items(c), samples))
+        fractions = self._stream("fractions", (batch_items(c), samples))
+        self.tau = TensorDraws.of(fractions, self.device)
+        self.updates = make_updates(self, [self.learning_noise, self.tau])
 
     def _stream(
         self, purpose: str, shape: tuple[int, ...], normal: bool = False
@@ -122,11 +127,8 @@ class DQN(Agent):
                 return action
         inputs, hidden, frames = context.see(obs, context.carry, context.episode_start)
         context.pending = {"memory": hidden}
-        if self.acting_noise is None:
-            values, hidden = self.q.act(inputs, hidden, self.device)
-        else:
-            with noisy.laid_on(self.q.noisy, self.acting_noise):  # new noise for every step
-                values, hidden = self.q.act(inputs, hidden, self.device)
+        noise = None if self.acting_noise is None else noisy.drawn(self.acting_noise)
+        values, hidden = self.q.act(inputs, hidden, self.device, noise)  # new noise at every step
         context.carry = (*frames, hidden) if self.q.state_size else frames
         best = values.argmax(-1)
         return best if n_greedy == greedy.size else np.where(greedy, best, action)
@@ -148,8 +150,7 @@ class DQN(Agent):
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
-        for _ in range(updates_due(self)):
-            self.update()
+        self.learn_now(updates_due(self))
         if self.intervals_crossed(c.target_update_interval):
             self.target.data.lerp_(self.online.data, c.tau)
         return self.metrics
@@ -157,25 +158,30 @@ class DQN(Agent):
     def on_env_reset(self) -> None:
         self.context.reset()
 
+    def learn_now(self, updates: int) -> None:
+        """Take the updates that are due, if any."""
+        if not updates:
+            return
+        self.updates.run(updates)
+        self.metrics["train/learning_rate"] = self.rate()
+        self.metrics["train/n_updates"] = self.learner.optimizer.updates
+        self.metrics["rollout/exploration_rate"] = self.exploration_rate()
+
     def update(self) -> None:
         """Take one gradient step of every seed on a batch of its own."""
-        c, rate = self.config, self.learner.rate(self.progress())
+        c, rate = self.config, self.updates.number(self.rate)
         metrics, aux = self.learner.step(self.objective, rate, c.batch_size, **self.batch())
         if isinstance(self.replay, PrioritizedReplay):
             self.replay.update(aux["priority"])
         self.metrics |= metrics
-        self.metrics["train/learning_rate"] = rate
-        self.metrics["train/n_updates"] = self.learner.optimizer.updates
-        self.metrics["rollout/exploration_rate"] = self.exploration_rate()
 
     def batch(self) -> dict[str, Tensor]:
         """Sample what the next update learns from: the arguments of `objective`."""
         c, batch = self.config, sample_batch(self)
         if self.tau is not None:
-            tau = torch.from_numpy(self.tau.next().astype(np.float32))
-            batch["tau"] = tau.to(self.device)
+            batch["tau"] = self.tau.next()
         if self.learning_noise is not None:
-            batch["noise"] = torch.from_numpy(noisy.drawn(self.learning_noise)).to(self.device)
+            batch["noise"] = self.learning_noise.next().unsqueeze(1)
         if isinstance(self.replay, PrioritizedReplay):
             beta = c.prioritized_beta + self.progress() * (1.0 - c.prioritized_beta)
             batch["weight"] = self.replay.weights(beta)  # (S, B), or one of a sequence

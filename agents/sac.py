@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rlbench.config import Float
 from rlbench.learning.algorithms.entropy_coefficient import EntropyCoefficient
-from rlbench.learning.algorithms.off_policy import sample_batch
+from rlbench.learning.algorithms.off_policy import make_updates, sample_batch
 from rlbench.learning.algorithms.off_policy_actor_critic import OffPolicyActorCritic
 from rlbench.learning.algorithms.off_policy_actor_critic_config import OffPolicyActorCriticConfig
 from rlbench.learning.algorithms.replayed_batch import Replayed
@@ -89,13 +89,15 @@ class SAC(OffPolicyActorCritic):
             None if isinstance(c.ent_coef, float) else float(target),
             self.device,
         )
+        optimizers = [self.temperature.optimizer]
+        self.updates = make_updates(self, [self.learning_noise], optimizers)
 
     def explore(self, outputs: Any) -> Any:
         return self.distribution.sample(outputs, self.normal.next())
 
     def update(self) -> None:
         """Take one gradient step of critics, policy and temperature each (algorithm 1)."""
-        rate = self.learner.rate(self.progress())
+        rate = self.updates.number(self.rate)
         batch = {"alpha": self.temperature.alpha(), **sample_batch(self)}
         noise, next_noise = self.update_noise()
         batch |= self.update_critics(rate, noise=next_noise, **batch)

@@ -16,7 +16,7 @@ from pydantic import Field as field
 from torch import Tensor
 
 from rlbench.config import Float, Int, IntList
-from rlbench.learning.algorithms.off_policy import sample_batch
+from rlbench.learning.algorithms.off_policy import make_updates, sample_batch
 from rlbench.learning.algorithms.off_policy_actor_critic import OffPolicyActorCritic
 from rlbench.learning.algorithms.off_policy_actor_critic_config import OffPolicyActorCriticConfig
 from rlbench.learning.algorithms.replayed_batch import Replayed
@@ -63,15 +63,20 @@ class TD3(OffPolicyActorCritic):
         super().build()
         self.actor_target = self.network([np.random.default_rng(0)] * len(self.seeds), self.config)
         self.target_policy = self.frozen(self.actor_target, self.learner)
+        self.updates = make_updates(self, [self.learning_noise], phase=self.phase)
+
+    def phase(self) -> int:
+        """How many updates of the critics there were since the last one of the policy."""
+        return self.critic_learner.optimizer.updates % self.config.policy_delay
 
     def explore(self, outputs: Any) -> Any:
         return self.distribution.mode(outputs)
 
     def update(self) -> None:
         """Take a gradient step of the critics, and with a delay of policy and targets (alg. 1)."""
-        c, rate, batch = self.config, self.learner.rate(self.progress()), sample_batch(self)
+        c, rate, batch = self.config, self.updates.number(self.rate), sample_batch(self)
         batch |= self.update_critics(rate, noise=self.update_noise()[0], **batch)
-        if self.critic_learner.optimizer.updates % c.policy_delay == 0:
+        if self.phase() == 0:
             self.metrics |= self.learner.step(self.objective, rate, 0, **batch).metrics
             self.target.data.lerp_(self.critic_learner.stack.data, c.tau)
             self.target_policy.data.lerp_(self.learner.stack.data, c.tau)

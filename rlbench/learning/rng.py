@@ -63,9 +63,10 @@ class RandomStream:
         self.normal = normal
         self.generators = [generator(seed, purpose) for seed in seeds]
         self.values = np.empty((len(seeds), block, *shape))
-        self._fill()
+        self.fill()
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
+        """Draw the next block."""
         self.block_start = [g.bit_generator.state for g in self.generators]
         for rng, row in zip(self.generators, self.values, strict=True):
             rng.standard_normal(out=row) if self.normal else rng.random(out=row)
@@ -74,7 +75,7 @@ class RandomStream:
     def next(self) -> np.ndarray:
         """Return the next number of every seed, shape (S,)."""
         if self.position == self.values.shape[1]:
-            self._fill()
+            self.fill()
         self.position += 1
         return self.values[:, self.position - 1]
 
@@ -86,7 +87,7 @@ class RandomStream:
         """Go on from what `state` returned."""
         for rng, saved in zip(self.generators, state["generators"], strict=True):
             rng.bit_generator.state = saved
-        self._fill()
+        self.fill()
         self.position = state["position"]
 
 

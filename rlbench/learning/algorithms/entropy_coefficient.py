@@ -31,7 +31,7 @@ class EntropyCoefficient:
         """alpha, `(S, 1)`."""
         return self.log[:, :1].exp()
 
-    def step(self, log_prob: Tensor, rate: float) -> Tensor:
+    def step(self, log_prob: Tensor, rate: float | Tensor) -> Tensor:
         """Take a gradient step; returns the loss -log alpha mean(log_prob + target), `(S,)`.
 
         alpha grows where the entropy of actions with log_prob (S, B) is below the target.

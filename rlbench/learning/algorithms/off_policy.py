@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from rlbench.errors import UserError
+from rlbench.learning.algorithms.updates import Updates
+from rlbench.learning.data.device_replay import DeviceReplay
 from rlbench.learning.data.prioritized_replay import PrioritizedReplay
 from rlbench.learning.data.replay import Field, Replay, replay_bytes
+from rlbench.learning.data.tensor_draws import TensorDraws
+from rlbench.learning.hardware import graphs
 from rlbench.learning.networks import encoders
 from rlbench.learning.rng import RandomStream
 
@@ -46,8 +51,22 @@ def make_replay(agent: Any, fields: dict[str, Field], state_size: int) -> Replay
         state_size > 0,
     )
     if not getattr(c, "prioritized", False):
-        return Replay(*arguments)
+        return (DeviceReplay if graphs.used(agent.device) else Replay)(*arguments)
     return PrioritizedReplay(*arguments, alpha=c.prioritized_alpha, eps=c.prioritized_eps)
+
+
+def make_updates(
+    agent: Any,
+    draws: Sequence[TensorDraws | None],
+    optimizers: Sequence[Any] = (),
+    phase: Callable[[], int] = lambda: 0,
+) -> Updates:
+    """Build what runs the updates of an agent with replay: see `Updates`."""
+    if not isinstance(agent.replay, DeviceReplay):
+        return Updates(agent, draws, optimizers, phase)
+    updates = Updates(agent, [agent.replay.draws, *draws], optimizers, phase)
+    agent.replay.on_growth.append(updates.forget)
+    return updates
 
 
 def sample_batch(agent: Any) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from rlbench.learning.algorithms.off_policy import (
     batch_bytes,
     batch_items,
     make_replay,
+    make_updates,
     updates_due,
 )
 from rlbench.learning.algorithms.off_policy_actor_critic_config import OffPolicyActorCriticConfig
@@ -35,6 +36,7 @@ from rlbench.learning.algorithms.replayed_batch import (
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext
 from rlbench.learning.data.replay import Field, replay_bytes, transition_fields
+from rlbench.learning.data.tensor_draws import TensorDraws
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.equations import losses, returns
@@ -70,7 +72,7 @@ class OffPolicyActorCritic(Agent):
         self.critic_learner = Learner(self.critics, c, self.device)
         self.critics_target = Critics(generators, *arguments)
         self.target = self.frozen(self.critics_target, self.critic_learner)
-        self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
+        self.normalizer = Normalizer(seeds, self.spec, self.device) if c.normalize_obs else None
         state_size = self.actor.state_size + c.n_critics * self.critics.state_size
         self.context = LaneContext(self.spec, state_size, lead, self.normalizer)
         fields = self._fields(c, self.spec, self.action_space, state_size)
@@ -79,8 +81,10 @@ class OffPolicyActorCritic(Agent):
         self.uniform = RandomStream(self.seeds, "exploration", actions)
         self.normal = RandomStream(self.seeds, "noise", actions, normal=True)
         shape = (self.noise_draws_per_update, batch_items(c), self.distribution.actions)
-        self.learning_noise = RandomStream(self.seeds, "learning-noise", shape, 16, normal=True)
+        noise = RandomStream(self.seeds, "learning-noise", shape, 16, normal=True)
+        self.learning_noise = TensorDraws(noise, self.device)
         self.action_noise = ActionNoise(c, self.seeds, actions) if c.noise_type else None
+        self.updates = make_updates(self, [self.learning_noise])
 
     def frozen(self, network: Any, learner: Learner) -> StackedParameters:
         """Copy the weights of an online network into a target network, and freeze it."""
@@ -160,9 +164,16 @@ class OffPolicyActorCritic(Agent):
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
-        for _ in range(updates_due(self)):
-            self.update()
+        self.learn_now(updates_due(self))
         return self.metrics
+
+    def learn_now(self, updates: int) -> None:
+        """Take the updates that are due, if any."""
+        if not updates:
+            return
+        self.updates.run(updates)
+        self.metrics["train/learning_rate"] = self.rate()
+        self.metrics["train/n_updates"] = self.critic_learner.optimizer.updates
 
     def on_env_reset(self) -> None:
         self.context.reset()
@@ -171,19 +182,16 @@ class OffPolicyActorCritic(Agent):
         """Take one gradient step of every seed's critics, and of its actor when that is due."""
         raise NotImplementedError
 
-    def update_critics(self, rate: float, **tensors: Tensor) -> Aux:
+    def update_critics(self, rate: float | Tensor, **tensors: Tensor) -> Aux:
         """Take one gradient step of the critics; returns what the actor's update needs of it."""
         items = batch_items(self.config)
         metrics, aux = self.critic_learner.step(self.critic_objective, rate, items, **tensors)
         self.metrics |= metrics
-        self.metrics["train/learning_rate"] = rate
-        self.metrics["train/n_updates"] = self.critic_learner.optimizer.updates
         return {name: tensor.clone() for name, tensor in aux.items()}
 
     def update_noise(self) -> list[Tensor]:
         """Draw standard normal noise for an update: `noise_draws_per_update` times (S, B, K)."""
-        noise = torch.from_numpy(self.learning_noise.next().astype(np.float32))
-        return list(noise.to(self.device).unbind(1))
+        return list(self.learning_noise.next().unbind(1))
 
     def critic_objective(
         self, noise: Tensor, alpha: Tensor | None = None, **batch: Tensor

@@ -9,6 +9,7 @@ from torch import Tensor, fx
 
 from rlbench.learning.compile.codegen import CodeGenerator, GeneratedUpdate, zeros_in_layout_of
 from rlbench.learning.compile.kernel_trace import Function, Trace
+from rlbench.learning.hardware import graphs
 
 
 class UpdateTrace:
@@ -56,20 +57,15 @@ class UpdateTrace:
         buffers = [zeros_in_layout_of(value) for value in examples]
         for buffer, value in zip(buffers, examples, strict=True):
             buffer.copy_(value)
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):  # libraries choose their kernels; gradients are overwritten
-                call(*buffers)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            outputs = call(*buffers)
+        device = examples[0].device
+        for _ in range(graphs.WARM_UP):  # gradients are overwritten
+            graphs.warm_up(lambda: call(*buffers), device)
+        launch, outputs = graphs.capture(lambda: call(*buffers), device)
 
         def run(*values: Tensor) -> Sequence[Tensor]:
             for buffer, value in zip(buffers, values, strict=True):
                 buffer.copy_(value)
-            graph.replay()
+            launch()
             return [output.clone() for output in outputs]
 
         return run

@@ -249,6 +249,10 @@ class AgentCore(Capabilities):
             )
         return min(self.num_timesteps / max(self.total_timesteps, 1), 1.0)
 
+    def rate(self) -> float:
+        """The learning rate at this step."""
+        return self.learner.rate(self.progress())
+
     def intervals_crossed(self, interval: int) -> int:
         """How many multiples of `interval` env steps per seed the last observe has crossed."""
         return self.num_timesteps // interval - (self.num_timesteps - self.n_envs) // interval

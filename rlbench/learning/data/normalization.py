@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rlbench.errors import UserError
 from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.hardware import graphs, transfer
 
 CLIP = 10.0  # standard deviations
 
@@ -46,7 +47,9 @@ class Moments:
 class Normalizer:
     """(obs - mean) / std, clipped to 10 standard deviations; images and categories are kept."""
 
-    def __init__(self, seeds: int, spec: ObsSpec) -> None:
+    packet: transfer.Packet | None = None  # mean and scale on a GPU
+
+    def __init__(self, seeds: int, spec: ObsSpec, device: torch.device | None = None) -> None:
         numbers = [not (p.image or p.hot or p.scale != 1.0) for p in spec.parts]
         if spec.dtype != np.float32 or not any(numbers):
             raise UserError(
@@ -58,6 +61,12 @@ class Normalizer:
         for part, number in zip(spec.parts, numbers, strict=True):
             self.vectors[part.columns] = number
         self.vectors = self.vectors.reshape(spec.shape)
+        self.keep = torch.from_numpy(self.vectors)
+        if device is not None and graphs.used(device):
+            self.keep = self.keep.to(device)
+            kind = torch.from_numpy(np.empty(0, self.dtype)).dtype
+            shape = (seeds, 1, *spec.shape)
+            self.packet = transfer.Packet({"mean": (shape, kind), "scale": (shape, kind)}, device)
         self._refresh()
 
     def update(self, obs: np.ndarray) -> None:
@@ -70,6 +79,8 @@ class Normalizer:
         mean = np.where(self.vectors, m.mean, 0.0)
         std = np.where(self.vectors, np.sqrt(m.var + 1e-8), 1.0)
         self.mean, self.scale = mean.astype(self.dtype), (1.0 / std).astype(self.dtype)
+        if self.packet is not None:
+            self.packet.send(mean=self.mean, scale=self.scale)
 
     def array(self, obs: np.ndarray) -> np.ndarray:
         """Normalise raw observations `(S, N, *obs)`; returns float32."""
@@ -80,11 +91,12 @@ class Normalizer:
     def tensor(self, obs: Tensor, lead: int) -> Tensor:
         """Normalise tensors with `lead` axes before those of an observation."""
         shape = self.mean.shape[:1] + (1,) * (lead - 1) + self.mean.shape[2:]
-        mean, scale = (
-            torch.from_numpy(a).view(shape).to(obs.device) for a in (self.mean, self.scale)
-        )
-        keep = torch.from_numpy(self.vectors).to(obs.device)
-        return torch.where(keep, ((obs - mean) * scale).clamp(-CLIP, CLIP), obs).float()
+        if self.packet is None:
+            mean, scale = (torch.from_numpy(a).to(obs.device) for a in (self.mean, self.scale))
+        else:
+            mean, scale = self.packet.tensors.values()
+        scaled = ((obs - mean.view(shape)) * scale.view(shape)).clamp(-CLIP, CLIP)
+        return torch.where(self.keep, scaled, obs).float()
 
     def rows(self, rows: list[int]) -> Normalizer:
         """Make a frozen copy for some seeds."""

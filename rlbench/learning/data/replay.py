@@ -103,7 +103,7 @@ class Replay:
         self.frames: FrameStore | None = None
         if "first" in fields and "next_obs" not in fields:
             obs = fields["obs"]
-            self.frames = FrameStore(seeds, n_envs, self.capacity, *obs, stack, device)
+            self.frames = self._frame_store(seeds, n_envs, self.capacity, *obs, stack, device)
             fields = {name: field for name, field in fields.items() if name != "obs"}
         self.uniforms = uniforms
         self.position = self.size = 0
@@ -139,6 +139,9 @@ class Replay:
             for kind, data in self.data.items():
                 self._arrays.append((data.flatten(0, 1).numpy(), self._buffers[kind].numpy()))
         self._batch = self._views()
+
+    def _frame_store(self, *arguments: Any) -> Any:
+        return FrameStore(*arguments)
 
     def add(self, **values: np.ndarray) -> None:
         """Store one transition of every lane, each value `(S, N, *shape)`.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.hardware import graphs
 from rlbench.learning.networks.encoders import Encoder, EncoderConfig
 from rlbench.learning.networks.layers import Generators
 from rlbench.learning.networks.models import Network, QNetwork, perceptron
@@ -74,7 +75,18 @@ class Critics(Network):
         self, obs: np.ndarray, action: np.ndarray, memory: np.ndarray, device: torch.device
     ) -> np.ndarray:
         """Return the next states `(S, N, C M)` from the previous ones (arrays, for acting)."""
+        if graphs.used(device):
+            return self.on_device(self.step, device)(obs, action, memory)[0]
         obs, action = (np.repeat(x, self.copies, 0) for x in (obs, action))
-        _, after = self.encoder.act(obs, self.apart(memory), device, action)
+        _, after = self.encoder.act(obs, self.apart(memory), action)
+        return self._together(after, memory)
+
+    def step(self, obs: Tensor, action: Tensor, memory: Tensor) -> list[Tensor]:
+        """Return what `remember` does, of tensors, in a list."""
+        _, after = self.encoder.step(self.each(obs), self.apart(memory), self.each(action))
+        return [self._together(after, memory)]
+
+    def _together(self, after: Any, memory: Any) -> Any:
+        """Put states by critic side by side, in the shape of `memory`."""
         after = after.reshape(len(memory), self.copies, -1, self.state_size)
         return after.swapaxes(1, 2).reshape(memory.shape)

@@ -245,24 +245,27 @@ class Encoder(nn.Module):
         return self.cell.after(self.static(obs, action), memory)[..., : self.features]
 
     def act(
-        self,
-        obs: np.ndarray,
-        memory: np.ndarray,
-        device: torch.device,
-        action: np.ndarray | None = None,
+        self, obs: np.ndarray, memory: np.ndarray, action: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Encode one step for acting, on arrays: (S, N, *seen), (S, N, M) -> features, memory."""
-        if device.type == "cpu" and self.plain:
+        """Encode one step on a CPU, on arrays: (S, N, *seen), (S, N, M) -> features, memory."""
+        if self.plain:
             x = self.spec.flat_array(obs)
             x = self.mlp.forward_numpy(x if action is None else np.concatenate([x, action], -1))
             if self.cell is None:
                 return x, memory
             memory = self.cell.forward_numpy(x, memory)
             return memory[..., : self.features], memory
+        arrays = (obs, memory) if action is None else (obs, memory, action)
         with torch.inference_mode():
-            action_tensor = None if action is None else torch.from_numpy(action).to(device)
-            features = self.static(torch.from_numpy(obs).to(device), action_tensor)
-            if self.cell is None:
-                return features.cpu().numpy(), memory
-            after = self.cell.after(features, torch.from_numpy(memory).to(device)).cpu().numpy()
-            return after[..., : self.features], after
+            features, after = self.step(*map(torch.from_numpy, arrays))
+            return features.numpy(), after.numpy()
+
+    def step(
+        self, obs: Tensor, memory: Tensor, action: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Encode one step: (S, N, *seen), (S, N, M) -> features, memory."""
+        features = self.static(obs, action)
+        if self.cell is None:
+            return features, memory
+        after = self.cell.after(features, memory)
+        return after[..., : self.features], after

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.hardware import graphs
+from rlbench.learning.hardware.array_call import ArrayCall
 from rlbench.learning.networks.convolution import Convolutions
 from rlbench.learning.networks.dropout import Dropout
 from rlbench.learning.networks.encoders import Encoder, EncoderConfig
 from rlbench.learning.networks.layers import MLP, Generators, cache_submodules
-from rlbench.learning.networks.noisy import NoisyLinear
+from rlbench.learning.networks.noisy import NoisyLinear, laid_on
 from rlbench.learning.networks.recurrent import RecurrentCell
 from rlbench.learning.networks.user_module import UserModule
 from rlbench.learning.rng import generator
@@ -26,6 +28,10 @@ class Network(nn.Module):
 
     state_size = 0
     noisy: Sequence[NoisyLinear] = ()  # layers that may have noise
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: dict[str, ArrayCall] = {}
 
     def state(self) -> dict[str, Any]:
         """Return the state outside the parameters: how often modules have drawn."""
@@ -39,6 +45,15 @@ class Network(nn.Module):
     def drawing(self) -> list[UserModule | Dropout]:
         """List the modules that may draw random numbers."""
         return [m for m in self.modules() if isinstance(m, UserModule | Dropout)]
+
+    def on_device(
+        self, function: Callable[..., Sequence[Tensor]], device: torch.device
+    ) -> ArrayCall:
+        """Return a method of this network as a function of arrays that a GPU computes."""
+        if function.__name__ not in self._calls:
+            own = any(isinstance(module, UserModule) for module in self.modules())
+            self._calls[function.__name__] = ArrayCall(function, device, captured=not own)
+        return self._calls[function.__name__]
 
 
 class Sizes(NamedTuple):
@@ -57,7 +72,7 @@ class Sizes(NamedTuple):
         return 4 * items * (4 * spec.features + 6 * self.computed)
 
 
-def sizes(network: type[Network], *args: Any) -> Sizes:
+def sizes(network: Callable[..., Network], *args: Any) -> Sizes:
     """Return the sizes of a network without allocating it, on torch's device `meta`."""
     try:
         with torch.device("meta"):
@@ -110,11 +125,31 @@ class QNetwork(Network):
         return self.head.forward(self.encoder.after(obs, memory))
 
     def act(
-        self, obs: np.ndarray, memory: np.ndarray, device: torch.device
+        self,
+        obs: np.ndarray,
+        memory: np.ndarray,
+        device: torch.device,
+        noise: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return action values (S, N, A) and the next state, on arrays."""
-        features, memory = self.encoder.act(obs, memory, device)
-        return _apply(self.head, features, device), memory
+        """Return action values (S, N, A) and the next state, on arrays.
+
+        With `noise` (S, 1, width) in the layers that may have some.
+        """
+        if graphs.used(device):
+            given = (obs, memory) if noise is None else (obs, memory, noise)
+            values, memory = self.on_device(self.step, device)(*given)
+            return values, memory
+        with laid_on(self.noisy, noise):
+            features, memory = self.encoder.act(obs, memory)
+            return self.head.forward_numpy(features), memory
+
+    def step(
+        self, obs: Tensor, memory: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `act` does, of tensors."""
+        with laid_on(self.noisy, noise):
+            features, memory = self.encoder.step(obs, memory)
+            return self.head.forward(features), memory
 
 
 def unroll_pair(
@@ -175,6 +210,7 @@ class ActorCritic(Network):
         self.policy = perceptron(generators, features, outputs, c, 0.01)
         self.value = perceptron(generators, features, 1, c, 1.0)
         self.state_size = self.actor.state_size * (1 if self.shared else 2)
+        self._std: np.ndarray | None = None
         self.log_std = None
         if log_std is not None:
             self.log_std = nn.Parameter(torch.full((len(generators), 1, outputs), log_std))
@@ -205,23 +241,48 @@ class ActorCritic(Network):
         self, obs: np.ndarray, memory: np.ndarray, device: torch.device
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return policy parameters (S, N, A) and the next state, on arrays."""
+        if graphs.used(device):
+            parameters, memory, *std = self.on_device(self.step, device)(obs, memory)
+            self._std = std[0] if std else None
+            return parameters, memory
         m = self.actor.state_size
-        features, own = self.actor.act(obs, memory[..., :m], device)
+        features, own = self.actor.act(obs, memory[..., :m])
         if self.state_size > m:
-            _, other = self.critic.act(obs, memory[..., m:], device)
+            _, other = self.critic.act(obs, memory[..., m:])
             own = np.concatenate([own, other], -1)
-        return _apply(self.policy, features, device), own
+        return self.policy.forward_numpy(features), own
+
+    def step(self, obs: Tensor, memory: Tensor) -> list[Tensor]:
+        """Return what `act` does and, of a Gaussian policy, deviations (S, 1, A), of tensors."""
+        m = self.actor.state_size
+        features, own = self.actor.step(obs, memory[..., :m])
+        if self.state_size > m:
+            _, other = self.critic.step(obs, memory[..., m:])
+            own = torch.cat([own, other], -1)
+        std = [] if self.log_std is None else [self.log_std.exp()]
+        return [self.policy.forward(features), own, *std]
 
     def values(self, obs: np.ndarray, memory: np.ndarray, device: torch.device) -> np.ndarray:
         """Return values (S, N), on arrays."""
-        m = self.actor.state_size
-        mine = memory if self.shared else memory[..., m:]
-        features, _ = self.critic.act(obs, mine, device)
-        return _apply(self.value, features, device)[..., 0]
+        if graphs.used(device):
+            return self.on_device(self.values_of, device)(obs, memory)[0]
+        mine = memory if self.shared else memory[..., self.actor.state_size :]
+        features, _ = self.critic.act(obs, mine)
+        return self.value.forward_numpy(features)[..., 0]
+
+    def values_of(self, obs: Tensor, memory: Tensor) -> list[Tensor]:
+        """Return what `values` does, of tensors, in a list."""
+        mine = memory if self.shared else memory[..., self.actor.state_size :]
+        return [self.value.forward(self.critic.step(obs, mine)[0])[..., 0]]
 
     def std(self) -> np.ndarray | None:
-        """Return the standard deviations (S, 1, A) of a Gaussian policy."""
-        return None if self.log_std is None else self.log_std.detach().exp().cpu().numpy()
+        """Return the standard deviations (S, 1, A) of a Gaussian policy.
+
+        On a GPU as of the latest actions, with which they came.
+        """
+        if self._std is None and self.log_std is not None:
+            return self.log_std.detach().exp().cpu().numpy()
+        return self._std
 
 
 def perceptron(
@@ -230,10 +291,3 @@ def perceptron(
     """Make the layers of one head; `gain` is that of the last, if weights are orthogonal."""
     last = gain if c.ortho_init else None
     return MLP(generators, n_in, [*c.heads(), n_out], c.activation, gain=c.gain(), last_gain=last)
-
-
-def _apply(head: Any, features: np.ndarray, device: torch.device) -> np.ndarray:
-    if device.type == "cpu":
-        return head.forward_numpy(features)
-    with torch.inference_mode():
-        return head.forward(torch.from_numpy(features).to(device)).cpu().numpy()

@@ -74,8 +74,12 @@ def width(layers: Sequence[NoisyLinear]) -> int:
 
 def drawn(draws: RandomStream) -> np.ndarray:
     """Make noise (S, 1, width) of the next normal numbers of each seed's stream."""
-    normal = draws.next()
-    return (np.sign(normal) * np.sqrt(np.abs(normal))).astype(np.float32)[:, None]
+    return shaped(draws.next())[:, None]
+
+
+def shaped(normal: np.ndarray) -> np.ndarray:
+    """Return f(e) of normal numbers e, as float32."""
+    return (np.sign(normal) * np.sqrt(np.abs(normal))).astype(np.float32)
 
 
 @contextmanager

@@ -90,6 +90,14 @@ class Head(nn.Module):
         """Z, from the configuration."""
         return 1
 
+    def constant(self, name: str, device: torch.device) -> Tensor:
+        """A constant tensor of this head, which goes to the device at its first use there."""
+        value: Tensor = getattr(self, name)
+        if value.device != device:
+            value = value.to(device)
+            setattr(self, name, value)
+        return value
+
     def combine_streams(self, x: Any, run: Callable[[MLP, Any], Any]) -> Any:
         """Compute outputs (S, B, A, Z) from features (S, B, F), tensors or arrays.
 
@@ -166,25 +174,29 @@ class CategoricalHead(Head):
 
     def mean(self, outputs: Any) -> Any:
         if isinstance(outputs, Tensor):
-            return (outputs.softmax(-1) * self.atoms.to(outputs.device)).sum(-1)
+            return (outputs.softmax(-1) * self.constant("atoms", outputs.device)).sum(-1)
         weights = np.exp(outputs - outputs.max(-1, keepdims=True))
         return (weights * self.atom_array).sum(-1) / weights.sum(-1)
 
     def return_distribution(self, outputs: Tensor) -> ReturnDistribution:
-        atoms = self.atoms.to(outputs.device).expand_as(outputs)
+        atoms = self.constant("atoms", outputs.device).expand_as(outputs)
         return ReturnDistribution(atoms, outputs.softmax(-1))
 
     def loss(self, outputs: Tensor, target: ReturnDistribution, tau: Tensor | None) -> Tensor:
         support, probabilities = target
         if probabilities is None:  # a reward without a future is certain
             probabilities = torch.ones_like(support)
-        atoms = self.atoms.to(outputs.device)
+        atoms = self.constant("atoms", outputs.device)
         projected = distributional.project(support, probabilities, atoms)
         return distributional.divergence(outputs, projected)
 
 
 class QuantileHead(Head):
     """QR-DQN: quantiles at the midpoints of Z equal shares (Dabney et al. 2018a)."""
+
+    def __init__(self, generators: Generators, n_in: int, n_actions: int, c: HeadConfig) -> None:
+        super().__init__(generators, n_in, n_actions, c)
+        self.midpoints = distributional.midpoints(self.n_outputs)
 
     @staticmethod
     def outputs_per_action(c: HeadConfig) -> int:
@@ -195,7 +207,7 @@ class QuantileHead(Head):
 
     def loss(self, outputs: Tensor, target: ReturnDistribution, tau: Tensor | None) -> Tensor:
         if tau is None:
-            tau = distributional.midpoints(self.n_outputs).to(outputs.device)
+            tau = self.constant("midpoints", outputs.device)
         return distributional.quantile_huber(outputs, tau, target.support, self.c.kappa)
 
 
@@ -225,8 +237,10 @@ class ImplicitQuantileHead(QuantileHead):
     def outputs(self, x: Tensor, tau: Tensor | None = None) -> Tensor:
         lead = x.shape[:2]
         if tau is None:
-            tau = self.acting_tau.to(x.device).expand(lead[0], 1, -1)
-        cosines = torch.cos(tau[..., None] * self.frequencies.to(x.device))  # (S, B or 1, N, E)
+            tau = self.constant("acting_tau", x.device).expand(lead[0], 1, -1)
+        cosines = torch.cos(
+            tau[..., None] * self.constant("frequencies", x.device)
+        )  # (S, B or 1, N, E)
         embedded = torch.relu(self.embedding.forward(cosines.flatten(1, 2)))
         mixed = x.unsqueeze(2) * embedded.unflatten(1, tau.shape[1:])  # (S, B, N, F)
         outputs = self.combine_streams(mixed.flatten(1, 2), MLP.forward)  # (S, B N, A, 1)

@@ -87,6 +87,7 @@ class Learner:
     """A network whose parameters are one matrix, and the optimiser that updates it."""
 
     warm_up = True  # False: updates are traced at their first call
+    whole = False  # True: a step is part of an update that is captured as a whole
 
     def __init__(
         self,
@@ -120,7 +121,7 @@ class Learner:
         return self.config.learning_rate * factor[self.config.lr_schedule]
 
     def step(
-        self, objective: Objective, rate: float, samples: int, **tensors: Tensor
+        self, objective: Objective, rate: float | Tensor, samples: int, **tensors: Tensor
     ) -> StepResult:
         """Take one step of every seed along the gradient of its loss, a mean over `samples`.
 
@@ -133,7 +134,7 @@ class Learner:
         program = self.programs.get(objective)
         if program is None:
             program = self.programs[objective] = self._program(objective)
-        results = program(**tensors)
+        results = program.function(**tensors) if self.whole else program(**tensors)
         self.samples += samples
         self.optimizer.step(rate)
         self.seconds += time.perf_counter() - begun

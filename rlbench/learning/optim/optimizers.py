@@ -29,8 +29,11 @@ class Optimizer:
         for name in self.moments:
             setattr(self, name, torch.zeros_like(data))
 
-    def step(self, learning_rate: float) -> None:
-        """Move the parameters `data` (S, P) by their gradients `grad` (S, P)."""
+    def step(self, learning_rate: float | Tensor) -> None:
+        """Move the parameters `data` (S, P) by their gradients `grad` (S, P).
+
+        The rate is a number, or a scalar on the device where a captured graph reads it.
+        """
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
@@ -44,14 +47,22 @@ class Optimizer:
             getattr(self, name).copy_(torch.as_tensor(state[name]))
 
 
+def _move(data: Tensor, direction: Tensor, rate: float | Tensor) -> None:
+    """Subtract rate times direction."""
+    if isinstance(rate, Tensor):
+        data.addcmul_(direction, rate, value=-1.0)
+    else:
+        data.add_(direction, alpha=-rate)
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent with L2 weight decay (Robbins & Monro 1951)."""
 
-    def step(self, learning_rate: float) -> None:
+    def step(self, learning_rate: float | Tensor) -> None:
         self.updates += 1
         if self.weight_decay:
             self.grad.add_(self.data, alpha=self.weight_decay)
-        self.data.add_(self.grad, alpha=-learning_rate)
+        _move(self.data, self.grad, learning_rate)
 
 
 class Momentum(SGD):
@@ -60,12 +71,12 @@ class Momentum(SGD):
     moments = ("velocity",)
     velocity: Tensor
 
-    def step(self, learning_rate: float) -> None:
+    def step(self, learning_rate: float | Tensor) -> None:
         self.updates += 1
         if self.weight_decay:
             self.grad.add_(self.data, alpha=self.weight_decay)
         self.velocity.mul_(0.9).add_(self.grad)
-        self.data.add_(self.velocity, alpha=-learning_rate)
+        _move(self.data, self.velocity, learning_rate)
 
 
 class RMSprop(Optimizer):
@@ -76,12 +87,16 @@ class RMSprop(Optimizer):
     moments = ("square",)
     square: Tensor
 
-    def step(self, learning_rate: float) -> None:
+    def step(self, learning_rate: float | Tensor) -> None:
         self.updates += 1
         if self.weight_decay:
             self.grad.add_(self.data, alpha=self.weight_decay)
         self.square.mul_(0.99).addcmul_(self.grad, self.grad, value=0.01)
-        self.data.addcdiv_(self.grad, self.square.sqrt().add_(self.eps), value=-learning_rate)
+        root = self.square.sqrt().add_(self.eps)
+        if isinstance(learning_rate, Tensor):
+            _move(self.data, self.grad / root, learning_rate)
+        else:
+            self.data.addcdiv_(self.grad, root, value=-learning_rate)
 
 
 class Adam(Optimizer):
@@ -102,7 +117,7 @@ class Adam(Optimizer):
         super().__init__(data, grad, weight_decay, eps)
         self._count = torch.zeros((), device=data.device)
 
-    def step(self, learning_rate: float) -> None:
+    def step(self, learning_rate: float | Tensor) -> None:
         self.updates += 1
         self.kernel(
             [self.data],
@@ -110,7 +125,7 @@ class Adam(Optimizer):
             [self.mean],
             [self.square],
             [],
-            [self._count.fill_(self.updates)],
+            [self._count.add_(1.0)],
             lr=learning_rate,  # type: ignore[arg-type]  # the stub knows only its other overload
             beta1=0.9,
             beta2=0.999,
@@ -119,6 +134,10 @@ class Adam(Optimizer):
             amsgrad=False,
             maximize=False,
         )
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self._count.fill_(self.updates)
 
 
 class AdamW(Adam):

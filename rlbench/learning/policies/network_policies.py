@@ -35,9 +35,15 @@ class NetworkPolicy(Policy):
         self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
     ) -> tuple[np.ndarray, Carry | None]:
         inputs, hidden, frames = self.pipeline.see(obs, carry, first)
-        outputs, hidden = self.network.act(inputs, hidden, self.device)
+        outputs, hidden = self.act_by(inputs, hidden, deterministic)
         carry = (*frames, hidden) if self.network.state_size else frames
         return self.choose(outputs, deterministic), carry
+
+    def act_by(
+        self, inputs: np.ndarray, hidden: np.ndarray, deterministic: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The network's outputs `(S, N, A)` and next hidden states."""
+        return self.network.act(inputs, hidden, self.device)
 
     def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:
         """Actions `(S, N, *action)` from the network's outputs `(S, N, A)`."""
@@ -50,14 +56,15 @@ class GreedyQ(NetworkPolicy):
     It does so by random actions with probability `exploration_rate`, or by `noise` in the weights.
     """
 
+    network: QNetwork
     exploration_rate: Callable[[], float]
     noise: RandomStream | None = None
 
-    def step(
-        self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
-    ) -> tuple[np.ndarray, Carry | None]:
-        with noisy.laid_on(self.network.noisy, None if deterministic else self.noise):
-            return super().step(obs, carry, first, deterministic)
+    def act_by(
+        self, inputs: np.ndarray, hidden: np.ndarray, deterministic: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        draws = None if deterministic or self.noise is None else noisy.drawn(self.noise)
+        return self.network.act(inputs, hidden, self.device, draws)
 
     def randomness(self) -> str:
         rate = self.exploration_rate()

@@ -124,7 +124,7 @@ class Oracle:
 
 def replayed(agent: Any) -> tuple[dict[str, Tensor], Tensor]:
     """What the next update is going to draw, and put back."""
-    streams = (agent.replay.uniforms, agent.learning_noise)
+    streams: Any = (agent.replay.uniforms, agent.learning_noise)
     before = [stream.state() for stream in streams]
     batch = {key: value.double().clone() for key, value in agent.replay.sample().items()}
     normal = torch.stack(agent.update_noise(), 1).double()

@@ -1,0 +1,116 @@
+"""Rounds of an agent's updates: one after the other, or on a GPU as one captured graph.
+
+`agent.update` is the same function for both. What changes between two updates and is no parameter
+comes to it in one of two ways: random numbers from `TensorDraws`, and numbers of the host by
+`Updates.number`. A graph finds both in device memory, which is filled before it is launched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlbench.learning.data.device_replay import DeviceReplay
+from rlbench.learning.data.tensor_draws import TensorDraws
+from rlbench.learning.hardware import graphs
+from rlbench.learning.optim.learner import Learner
+
+MOST = 32  # updates in one launch
+
+
+class Updates:
+    """Runs `agent.update`, which takes one gradient step of every seed and leaves `agent.metrics`.
+
+    Args:
+        agent: whose updates they are, with its learners and optimisers built.
+        draws: the random numbers that an update takes, each once.
+        optimizers: those that belong to no learner.
+        phase: number on which the course of the next update depends.
+    """
+
+    def __init__(
+        self,
+        agent: Any,
+        draws: Sequence[TensorDraws | None],
+        optimizers: Sequence[Any] = (),
+        phase: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.agent, self.phase = agent, phase
+        learners = agent.learners()
+        self.whole = graphs.used(agent.device) and capturable(agent, learners)
+        self.draws = [each for each in draws if each is not None and each.resident]
+        counters: list[tuple[Any, str]] = [(learner, "samples") for learner in learners]
+        optimizers = [*(learner.optimizer for learner in learners), *optimizers]
+        counters += [(optimizer, "updates") for optimizer in optimizers]
+        counters += [(each.stream, "position") for each in self.draws]
+        self.learners: list[Learner] = learners
+        for learner in learners:
+            learner.whole = self.whole
+        self.graphs = graphs.Graphs(self._round, agent.device, counters)
+        self.numbers: dict[Callable[[], float], tuple[Tensor, list[float]]] = {}
+
+    def number(self, value: Callable[[], float]) -> float | Tensor:
+        """Return a number that an update reads and that changes: on a GPU a scalar there."""
+        if not self.whole:
+            return value()
+        if value not in self.numbers:
+            now = value()
+            self.numbers[value] = torch.full((), now, device=self.agent.device), [now]
+        return self.numbers[value][0]
+
+    def run(self, count: int) -> None:
+        """Take this many updates; their metrics are in `agent.metrics`."""
+        if not self.whole:
+            for _ in range(count):
+                for each in self.draws:
+                    each.ready()
+                self.agent.update()
+            return
+        begun = time.perf_counter()
+        if count:
+            self._send_numbers()
+        while count:
+            some = min([count, MOST, *(each.ready() for each in self.draws)])
+            self.agent.metrics |= self.graphs(some, self.phase())
+            count -= some
+        self.learners[0].seconds += time.perf_counter() - begun
+
+    def forget(self) -> None:
+        """Capture anew, since memory that updates read is elsewhere now."""
+        self.graphs.forget()
+
+    def _send_numbers(self) -> None:
+        for value, (there, sent) in self.numbers.items():
+            now = value()
+            if now != sent[0]:
+                there.fill_(now)
+                sent[0] = now
+
+    def _round(self, count: int, phase: int) -> dict[str, Any]:
+        """Take updates in this phase; returns their last metrics."""
+        agent, before = self.agent, self.agent.metrics
+        agent.metrics = {}
+        try:
+            for _ in range(count):
+                agent.update()
+            return agent.metrics
+        finally:
+            agent.metrics = before
+
+
+def capturable(agent: Any, learners: Sequence[Learner]) -> bool:
+    """Return whether nothing in an update is known to draw numbers or to change on the host.
+
+    Agents of users, their modules and dropout may; `record=false` says so; and torch's compiler
+    takes gradients alone.
+    """
+    config, replay = agent.config, getattr(agent, "replay", None)
+    if replay is not None and not isinstance(replay, DeviceReplay):
+        return False  # it is sampled by the host
+    ours = type(agent).__module__.startswith("rlbench.")
+    drawing = any(learner.network.drawing() for learner in learners)
+    return ours and config.record and not config.compile and not drawing
