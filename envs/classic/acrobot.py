@@ -18,7 +18,7 @@ class Acrobot(Twin):
 
     original = "gymnasium.envs.classic_control.acrobot:AcrobotEnv"
     numbers = 4
-    fewest = 2
+    fewest = 4
 
     def constants(self, env: Any) -> None:
         self.masses, self.inertia = (env.LINK_MASS_1, env.LINK_MASS_2), env.LINK_MOI

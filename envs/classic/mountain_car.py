@@ -14,7 +14,7 @@ class MountainCar(Twin):
 
     original = "gymnasium.envs.classic_control.mountain_car:MountainCarEnv"
     numbers = 2
-    fewest = 4
+    fewest = 2
 
     def constants(self, env: Any) -> None:
         self.min_position, self.max_position = env.min_position, env.max_position

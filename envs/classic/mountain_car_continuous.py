@@ -18,7 +18,7 @@ class MountainCarContinuous(Twin):
 
     original = "gymnasium.envs.classic_control.continuous_mountain_car:Continuous_MountainCarEnv"
     numbers = 2
-    fewest = 4
+    fewest = 6
 
     def constants(self, env: Any) -> None:
         self.min_action, self.max_action, self.power = env.min_action, env.max_action, env.power

@@ -17,7 +17,7 @@ class Pendulum(Twin):
 
     original = "gymnasium.envs.classic_control.pendulum:PendulumEnv"
     numbers = 2
-    fewest = 4
+    fewest = 2
 
     def constants(self, env: Any) -> None:
         self.max_speed, self.max_torque, self.dt = env.max_speed, env.max_torque, env.dt

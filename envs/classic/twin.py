@@ -39,7 +39,7 @@ class Twin:
         self.lengths = np.zeros(lanes, np.int64)
         self.generators: list[np.random.Generator] = [np.random.default_rng(0)] * lanes
         self.seeds = [0] * lanes  # what the generators were seeded with
-        space = env.action_space
+        self.space = space = env.action_space
         self.dtype = np.dtype(np.int64) if isinstance(space, spaces.Discrete) else space.dtype
         self.limit, self.hidden = np.iinfo(np.int64).max, list[int]()
         for layer in layers(env):
@@ -133,7 +133,7 @@ class Twin:
         self.env.reset(seed=0)  # makes what only a reset makes
         for layer in layers(self.env):
             if isinstance(layer, TimeLimit):
-                layer._elapsed_steps = int(self.lengths[lane])
+                vars(layer)["_elapsed_steps"] = int(self.lengths[lane])
         bare: Any = self.env.unwrapped
         bare.np_random.bit_generator.state = self.generators[lane].bit_generator.state
         bare._np_random_seed = self.seeds[lane]

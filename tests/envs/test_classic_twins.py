@@ -44,7 +44,7 @@ def test_a_million_steps_are_equal(name: str) -> None:
 CONSTANTS = {
     "Acrobot-v1": ["dt"],
     "CartPole-v1": [
-        "gravity", "masspole", "total_mass", "length", "polemass_length", "tau", "forces",
+        "gravity", "factors", "total_mass", "length", "polemass_length", "tau", "forces",
     ],
     "MountainCar-v0": ["force", "gravity", "min_position"],
     "MountainCarContinuous-v0": ["power", "min_position"],

@@ -138,7 +138,7 @@ def action_faults(twin: Twin, action: np.ndarray, plain: bool = False) -> Faults
             return {}
         bad = np.flatnonzero(~np.isfinite(action).reshape(len(action), -1).all(-1))
         return dict.fromkeys(bad.tolist(), UserCodeError("diverged", BAD_ACTION))
-    space, faults = twin.env.action_space, Faults()
+    space, faults = twin.space, Faults()
     if isinstance(space, spaces.Discrete):
         # As unsigned numbers, of which negative ones are the largest: one call instead of three.
         if action.dtype == np.int64 and np.maximum.reduce(action.view(np.uint64)) < space.n:
