@@ -14,6 +14,7 @@ from rlbench.cli import completion, options
 from rlbench.cli.results import compare, data, list_, plot, report, serve, show
 from rlbench.cli.runs import note, rm, tag
 from rlbench.cli.suites import ablate, bench
+from rlbench.cli.tuning import tune
 from rlbench.console.spinner import spinner
 from rlbench.distribution import clash
 from rlbench.errors import UserError, nearest, skipped_shown
@@ -164,7 +165,7 @@ def run(
     n_envs: int | None,
     parameters: tuple[str, ...],
     encoder: str | None,
-    preset: bool,
+    preset: bool | str,
     eval_freq: int | None,
     eval_episodes: int,
     final_episodes: int,
@@ -369,7 +370,7 @@ def evaluate(
 
 
 for _command in (
-    bench, ablate, plot, compare, report, serve, list_, show, tag, note, rm, data,
+    bench, ablate, tune, plot, compare, report, serve, list_, show, tag, note, rm, data,
     completion.completion,
 ):  # fmt: skip
     main.add_command(_command)

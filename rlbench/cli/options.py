@@ -32,9 +32,29 @@ steps = click.option(
     "--steps",
     help="Env steps per seed, such as 50k.  [default: preset, else agent's]",
 )
-preset = click.option(
+preset_flag = click.option(
     "--preset/--no-preset", default=True, help="Use tuned parameters.  [default: use]"
 )
+_PRESET = click.option(
+    "--preset", metavar="[NAME|FILE]", is_flag=False, flag_value="", default="",
+    help="Use the tuned parameters of this name (rlbench list presets), or of a file that rlbench "
+    "tune saved.  [default: the usual ones]",
+)  # fmt: skip
+_NO_PRESET = click.option("--no-preset", is_flag=True, help="Use no tuned parameters.")
+
+
+def preset(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--preset` and `--no-preset`; the command receives `preset`: True, False or text."""
+
+    @functools.wraps(command)
+    def with_preset(*args: Any, preset: str, no_preset: bool, **kwargs: Any) -> Any:
+        if preset and no_preset:
+            raise UserError("--preset and --no-preset exclude each other: give one of the two")
+        return command(*args, preset=preset or not no_preset, **kwargs)
+
+    return _PRESET(_NO_PRESET(with_preset))
+
+
 final_episodes = click.option(
     "--final-episodes", type=click.IntRange(min=1), default=100, show_default=True,
     help="Episodes of the final evaluation, which scores are made of.",

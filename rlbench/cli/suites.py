@@ -87,7 +87,7 @@ def bench(
     "-p", "parameters", multiple=True, metavar="KEY=VALUE",
     help="Set a parameter, on and off (repeatable); n_envs may be one.",
 )  # fmt: skip
-@options.preset
+@options.preset_flag
 @click.option("--eval-freq", type=click.IntRange(min=0), help="As in rlbench run.")
 @options.final_episodes
 @options.eval_max_steps

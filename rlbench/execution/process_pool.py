@@ -214,9 +214,9 @@ def _child(job: Job, pipe: Connection, parent: int) -> None:
 
     with StopSignal(parent=parent, patient=True).listening() as stop:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        threading.Thread(target=end_with, args=(parent,), daemon=True).start()
         log = _log(job)
-        _speak_into(log)
+        speak_into(log)
         outcome = run_job(job, report, stop)
     sys.stdout.flush()
     if log.is_file() and not log.stat().st_size:
@@ -225,7 +225,7 @@ def _child(job: Job, pipe: Connection, parent: int) -> None:
         pipe.send(outcome)
 
 
-def _speak_into(log: Path) -> None:
+def speak_into(log: Path) -> None:
     """Redirect stdout and stderr to a file, and enable tracebacks of crashes."""
     renew(log)
     with open_here(log, "ab") as file:
@@ -234,7 +234,7 @@ def _speak_into(log: Path) -> None:
     faulthandler.enable()
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """End this process some time after its parent, even if an environment hangs."""
     while os.getppid() == parent:
         time.sleep(1.0)

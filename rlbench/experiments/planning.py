@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlbench import preset as presets
 from rlbench import registry
 from rlbench.config import Config, plain, read_seeds
 from rlbench.envs.data import splits
@@ -34,7 +35,7 @@ def plan(
     *,
     wraps: Sequence[str] = (),
     parameters: dict[str, Any] | None = None,
-    preset: bool = True,
+    preset: bool | str = True,
     total_timesteps: int | None = None,
     epochs: float | None = None,
     n_envs: int | None = None,
@@ -43,6 +44,7 @@ def plan(
 ) -> Run:
     """A run from what a person says: preset under parameters, defaults under the preset.
 
+    `preset` is True for the usual one, False for none, or a name or file as `preset.find` takes it.
     Wrappers become a part of the environment's name, in their order. The environment is made once,
     as soon as something of it is needed: see `Run.source`. With `source` it was made already.
 
@@ -51,20 +53,16 @@ def plan(
     """
     cls = registry.agent_class(agent)
     env = full_id("+".join([env, *wraps]))
-    name = registry.preset_name(env, registry.presets(agent))
-    tuned = dict(registry.presets(agent)[name]) if preset and name else {}
-    tuned.pop("source", None)
     given = dict(parameters or {})
     if given.get("source") and "source" in cls.Config.model_fields:
         given["source"] = _tidy(str(given["source"]))
     if others.get("env_kwargs"):
         others["env_kwargs"] = _known_kwargs(env, others["env_kwargs"])
     source = source or EnvSource(env, others.get("env_kwargs"))
-    tuned, cannot = cls.adapted(tuned, given)
-    steps, envs = tuned.pop("n_timesteps", None), tuned.pop("n_envs", None)
-    passes = tuned.pop("epochs", None)
+    found = presets.find(agent, env, preset, given)
+    tuned, cannot = found.parameters, found.cannot
     config = cls.Config.build(agent, {**tuned, **given})
-    envs = envs or cls.usual_envs(config)
+    envs = found.n_envs or cls.usual_envs(config)
     said = [f"{name}={plain(getattr(config, name))}" for name in given]
     if "encoder" in tuned and "encoder" not in given:
         said.insert(0, f"encoder={tuned['encoder']}")  # what a comparison of memories is about
@@ -72,11 +70,13 @@ def plan(
         said.append(f"n_envs={n_envs}")
     if kwargs := others.get("env_kwargs"):
         said += [f"{name}={plain(value)}" for name, value in kwargs.items()]
-    if not preset and name:
+    if isinstance(preset, str):
+        said.append(f"preset={Path(preset).stem}")
+    if not preset and registry.preset_name(env, registry.presets(agent)):
         said.append("no preset")
     total = total_timesteps
     if total is None and epochs is None:
-        total, epochs = steps, passes
+        total, epochs = found.n_timesteps, found.epochs
     if total is None:
         total = _usual_steps(cls, config, source, epochs)
     if others.get("eval_freq") == default_eval_freq(total):
@@ -92,7 +92,8 @@ def plan(
         seeds=read_seeds(seeds),
         n_envs=n_envs or envs,
         variant=" ".join(said),
-        preset=name if tuned else None,
+        preset=found.name,
+        tuned=found.tuned,
         cannot=cannot,
         source=source,
         **others,

@@ -44,6 +44,7 @@ class Run:
     variant: str = ""
     preset: str | None = None
     cannot: dict[str, Any] = field(default_factory=dict)  # preset settings that the agent lacks
+    tuned: dict[str, Any] = field(default_factory=dict)  # how its setting was found: see `Preset`
     # Of the environments, looked at once for all who plan and compute in this process.
     source: EnvSource = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
 
@@ -114,6 +115,7 @@ class Run:
             "eval_freq": every,
             "eval_episodes": self.eval_episodes,
             "final_episodes": self.final_episodes,
+            **({"tuned": self.tuned} if self.tuned else {}),
         }
 
     @classmethod
@@ -153,6 +155,7 @@ class Run:
                 variant=record["variant"],
                 preset=record["preset"],
                 cannot=record.get("cannot", {}),
+                tuned=record.get("tuned", {}),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Readers and writers of the JSON files run.json, part.json and suite.json.
+"""Readers and writers of the JSON files run.json, part.json, suite.json and study.json.
 
 A record is written with a checksum of everything else in it. Tables and figures are made only from
 records that match theirs; files of earlier versions have none.
@@ -103,6 +103,18 @@ def read_part(file: Path) -> dict[str, Any]:
             raise corrupt(file, f"unknown status {status[str(seed)]!r}")
     part["status"] = {str(seed): status[str(seed)] for seed in seeds}
     return _printable({**part, "reason": part.get("reason") or {}})
+
+
+def read_study(file: Path) -> dict[str, Any]:
+    """Read a study.json and check the types of its fields.
+
+    Raises:
+        UserError: It cannot be read, or a field is missing or of the wrong type.
+    """
+    study = _read(file)
+    _check_format(file, study)
+    _check(file, study, _STUDY, {})
+    return _printable(study)
 
 
 def read_suite(file: Path) -> dict[str, Any]:
@@ -216,6 +228,7 @@ _RUN_MAY: dict[str, _Check] = {
     **dict.fromkeys(["agent_version", "eval_freq", "final_episodes"], _whole),
     "eval_episodes": _positive,
     **dict.fromkeys(["env_kwargs", "config", "changed", "cannot", "identity", "data"], _object),
+    "tuned": _object,
     **dict.fromkeys(["preset", "network", "created", "command"], _text),
     "reward_threshold": _number,
 }
@@ -234,6 +247,7 @@ _SUITE_MAY: dict[str, _Check] = {
     "suite": _object,
     "commands": _list_of(_text),
 }
+_STUDY: dict[str, _Check] = {"plan": _object}
 _CELL: dict[str, _Check] = {"env": _text, "agent": _text, "seeds": _seeds}
 _CELL_MAY: dict[str, _Check] = {
     **dict.fromkeys(["variant", "name", "digest", "folder", "error"], _text),

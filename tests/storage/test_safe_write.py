@@ -325,7 +325,7 @@ def test_output_is_not_written_through_a_link(tmp_path: Path, precious: Path, li
     link(log, precious)
     code = (
         "import sys, pathlib; from rlbench.execution import process_pool as p; "
-        "p._speak_into(pathlib.Path(sys.argv[1]))"
+        "p.speak_into(pathlib.Path(sys.argv[1]))"
     )
     subprocess.run(
         [sys.executable, "-c", f"{code}; print('hello')", str(log)], env=environment(), check=True

@@ -1,0 +1,172 @@
+"""Commands that search for parameters: tune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rlbench.cli import completion, options
+from rlbench.errors import UserError
+from rlbench.execution.stopping import StopSignal
+from rlbench.process import configure_process
+
+OBJECTIVES, AGGREGATES = ("final", "curve"), ("mean", "iqm")
+SAMPLERS, PRUNERS = ("tpe", "gp", "random", "grid"), ("none", "halving")
+
+
+@click.command(short_help="Search for parameters of an agent, on seeds of its own.")
+@click.argument("agent", shell_complete=completion.agents)
+@click.option(
+    "--env", "envs", required=True, multiple=True, shell_complete=completion.envs,
+    help="Where. Repeated: one setting for all, by scores normalised over the trials.",
+)  # fmt: skip
+@click.option(
+    "-s", "--search", "searched", multiple=True, metavar="NAME=VALUES",
+    help="Search a parameter (repeatable): learning_rate=log:1e-5..1e-2, gamma=lin:0.9..0.999, "
+    "n_epochs=int:1..20, batch_size=32|64. [default: the agent's usual ranges]",
+)  # fmt: skip
+@click.option(
+    "--space", type=click.Path(path_type=Path), metavar="FILE.toml",
+    help="The same, from a file.",
+)  # fmt: skip
+@click.option(
+    "--trials", type=click.IntRange(min=1),
+    help="Settings to try altogether.  [default: 64, or all of a grid]",
+)  # fmt: skip
+@click.option(
+    "--seeds", default="5", show_default=True,
+    help="Seeds of each trial: 5 (= 1000 to 1004), 1000-1009, or a list.",
+)  # fmt: skip
+@options.steps
+@click.option(
+    "-p", "parameters", multiple=True, metavar="KEY=VALUE",
+    help="Set a parameter in all trials (repeatable).",
+)  # fmt: skip
+@options.preset
+@click.option("--n-envs", type=click.IntRange(min=1), help="Environments per seed.")
+@click.option("--env-kwargs", help="Arguments of the environment, as in rlbench run.")
+@click.option(
+    "--sampler", type=click.Choice(SAMPLERS), default="tpe", show_default=True,
+    help="How the next trials are chosen; grid tries all choices.",
+)  # fmt: skip
+@click.option(
+    "--prune", type=click.Choice(PRUNERS), default="none", show_default=True,
+    help="halving: at a quarter and a half of training only the better half goes on.",
+)  # fmt: skip
+@click.option(
+    "--objective", type=click.Choice(OBJECTIVES), default="final", show_default=True,
+    help="Score of a seed: its last evaluation on the grid, or the mean of all.",
+)  # fmt: skip
+@click.option(
+    "--aggregate", type=click.Choice(AGGREGATES), default="mean", show_default=True,
+    help="Score of a trial from those of its seeds.",
+)  # fmt: skip
+@click.option("--eval-freq", type=click.IntRange(min=0), help="As in rlbench run.")
+@click.option(
+    "--eval-episodes", type=click.IntRange(min=1), default=10, show_default=True,
+    help="Episodes per seed and evaluation.",
+)  # fmt: skip
+@click.option(
+    "--lockstep", type=click.IntRange(min=1), default=8, show_default=True, metavar="H",
+    help="Trials that are asked for at once, and train side by side.",
+)  # fmt: skip
+@click.option(
+    "--confirm-seeds", default="20", show_default=True,
+    help="Fresh seeds on which the best setting and the one without tuning are compared.",
+)  # fmt: skip
+@click.option("--no-confirm", is_flag=True, help="Train neither anew on fresh seeds.")
+@click.option(
+    "--save-preset", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.toml",
+    help="Write the best setting to a file that --preset takes.",
+)  # fmt: skip
+@click.option("--name", help="Name of the study.  [default: AGENT-ENV-STEPS-digest]")
+@options.progress
+@options.out
+def tune(
+    agent: str,
+    envs: tuple[str, ...],
+    searched: tuple[str, ...],
+    space: Path | None,
+    trials: int | None,
+    seeds: str,
+    n_timesteps: str | None,
+    parameters: tuple[str, ...],
+    preset: bool | str,
+    n_envs: int | None,
+    env_kwargs: str | None,
+    sampler: Any,
+    prune: Any,
+    objective: Any,
+    aggregate: Any,
+    eval_freq: int | None,
+    eval_episodes: int,
+    lockstep: int,
+    confirm_seeds: str,
+    no_confirm: bool,
+    save_preset: Path | None,
+    name: str | None,
+    device: str,
+    jobs: int,
+    stop: StopSignal,
+    quiet: bool,
+    out: Path,
+) -> int:
+    """Search for parameters of AGENT: many trials, several seeds each, scored by evaluation.
+
+    Then the best setting and the one without tuning are trained anew on fresh seeds, since the
+    best of many looks better than it is. Repeating the command goes on where it was stopped, also
+    from several processes or machines that share the folder of results.
+
+    \b
+    Examples:
+      rlbench tune dqn --env CartPole-v1 --trials 32
+      rlbench tune ppo --env Acrobot-v1 -s learning_rate=log:1e-4..1e-2 -s n_epochs=int:2..20
+      rlbench tune ppo --env CartPole-v1 --env Acrobot-v1 -n 100k --save-preset mine.toml
+    """  # noqa: D301
+    from rlbench import config, registry
+    from rlbench.tuning import journal
+    from rlbench.tuning import space as spaces
+
+    registry.check_agent(agent)
+    journal.imported()
+    settings = config.parse_assignments(parameters)
+    options.check_parameters(agent, settings)
+    if space is not None and searched:
+        raise UserError("--space and -s both say what is searched: give one of the two")
+    steps = None if n_timesteps is None else config.parse_steps(n_timesteps)
+    seed_list = tuning_seeds(seeds)
+    confirming = () if no_confirm else config.parse_seeds(confirm_seeds)
+    kwargs = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else {}
+    from rlbench.commands import tune as workflow
+    from rlbench.experiments.cost_estimate import usual_processes
+    from rlbench.tuning.plan import apart, study_plan
+    from rlbench.tuning.usual_spaces import usual_space
+
+    apart(seed_list, confirming)
+    if searched:
+        dimensions = spaces.parse(agent, spaces.split(searched))
+    elif space is not None:
+        dimensions = spaces.parse(agent, spaces.read(space), f"--space {space}:")
+    else:
+        dimensions = [each for each in usual_space(agent) if each.name not in settings]
+    configure_process()
+    plan = study_plan(
+        agent, envs, seed_list, dimensions=dimensions, parameters=settings, preset=preset,
+        steps=steps, n_envs=n_envs, env_kwargs=kwargs, objective=objective, aggregate=aggregate,
+        sampler=sampler, prune=prune, eval_freq=eval_freq, eval_episodes=eval_episodes,
+    )  # fmt: skip
+    how = workflow.TuneOptions(
+        trials, lockstep, jobs or usual_processes(device), device, confirming, save_preset, quiet
+    )
+    return workflow.tune(plan, name, out, how, stop)
+
+
+def tuning_seeds(text: str) -> tuple[int, ...]:
+    """Parse seeds to tune on: `5` is 1000 to 1004, ranges and lists are what they say."""
+    from rlbench import config
+    from rlbench.tuning.plan import FIRST_SEED
+
+    seeds = config.parse_seeds(text)
+    return tuple(FIRST_SEED + seed for seed in seeds) if text.strip().isdecimal() else seeds

@@ -1,0 +1,210 @@
+"""One process at work on a study: takes trials, trains them side by side, records their results."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from rlbench.errors import Interrupted, UserError
+from rlbench.execution.jobs import Stopped
+from rlbench.execution.stopping import StopSignal
+from rlbench.execution.trials import TrialEnd, TrialLost, TrialPoint, TrialPulse, train_trials
+from rlbench.experiments.run import Run
+from rlbench.protocol import default_eval_freq
+from rlbench.tuning.journal import StudyJournal, StudyTrial
+from rlbench.tuning.objective import TrialResult
+from rlbench.tuning.plan import StudyFolder, StudyPlan
+from rlbench.user_code.imports import first_line
+
+
+class Work(NamedTuple):
+    """What a process does: train trials, `lockstep` side by side, until there are `total`."""
+
+    folder: StudyFolder
+    plan: StudyPlan
+    lockstep: int
+    total: int
+    jobs: int  # processes that do the same
+    device: str
+
+
+class TrialProgress(NamedTuple):
+    """How far a process is with the trials that it trains now."""
+
+    trials: tuple[int, ...]
+    step: int
+    total: int
+    doing: str = ""
+
+
+def rungs(total: int, eval_freq: int | None) -> list[int]:
+    """Return the steps of the grid from which halving lets half of all trials go on.
+
+    They are the first points at or after a quarter and a half of training.
+    """
+    every = default_eval_freq(total) if eval_freq is None else eval_freq
+    steps = [math.ceil(total * share / every) * every for share in (0.25, 0.5)]
+    return sorted({step for step in steps if step < total})
+
+
+class Participant:
+    """Trainer of trials of a study, some of them side by side."""
+
+    def __init__(
+        self,
+        journal: StudyJournal,
+        work: Work,
+        watch: Callable[[TrialProgress], object],
+    ) -> None:
+        self.journal, self.plan, self.to_do, self.watch = journal, journal.plan, work, watch
+        self.sources: list[Any] = []  # the environments, as they were looked at first
+
+    def work(self, stop: StopSignal) -> None:
+        """Train trials until there are as many as asked for, or `stop` says so."""
+        with self.journal.worker() as worker:
+            while not stop():
+                trials = self.journal.take(
+                    worker, self.to_do.lockstep, self.to_do.total, self.to_do.jobs
+                )
+                if not trials:
+                    return
+                try:
+                    _Batch(self, trials).train(stop)
+                except Stopped:
+                    return
+
+    def runs(self, setting: dict[str, Any]) -> list[Run]:
+        """Return the runs of a setting, by environment."""
+        runs = self.plan.runs(setting, self.sources, self.to_do.device)
+        self.sources = self.sources or [run.source for run in runs]
+        return runs
+
+
+class _Batch:
+    """Trials that are trained side by side."""
+
+    def __init__(self, owner: Participant, trials: Sequence[StudyTrial]) -> None:
+        self.owner, self.journal, self.plan = owner, owner.journal, owner.plan
+        self.seconds = {each.number: 0.0 for each in trials}
+        self.runs: dict[int, list[Run]] = {}
+        self.results = {each.number: TrialResult({}, {}) for each in trials}
+        self.judged: set[tuple[int, int]] = set()  # trials that passed a rung
+        self.open = {each.number for each in trials}  # neither ended nor given up
+        for trial in trials:
+            try:
+                self.runs[trial.number] = owner.runs(trial.setting)
+            except UserError as error:
+                self.fail([trial.number], str(error))
+
+    def train(self, stop: StopSignal) -> None:
+        """Train the trials in every environment.
+
+        Raises:
+            Stopped: The work has to end; the trials are free for others.
+        """
+        for at, env in enumerate(self.plan.envs):
+            self.train_in(at, env, stop)
+
+    def train_in(self, at: int, env: str, stop: StopSignal) -> None:
+        """Train the trials that are left in one environment."""
+        numbers = sorted(self.open)
+        runs = [self.runs[number][at] for number in numbers]
+        for number in numbers:
+            self.results[number].curves[env] = {seed: [] for seed in self.plan.seeds}
+            self.results[number].lost[env] = {}
+        dropped: set[int] = set()
+        clock = time.monotonic()
+        try:
+            for news in train_trials(runs, self.plan.seeds, dropped):
+                if isinstance(news, TrialPulse):
+                    dropped |= {numbers.index(number) for number in self.pruned(env, numbers)}
+                    now = tuple(numbers[setting] for setting in news.settings)
+                    clock = self.share(now, clock)
+                    self.owner.watch(TrialProgress(now, news.step, news.total, news.doing))
+                    if code := stop():
+                        raise Stopped(code)
+                    continue
+                self.take_in(env, numbers[news.setting], news)
+        except (Stopped, Interrupted):
+            raise
+        except UserError as error:
+            self.fail(sorted(self.open), str(error))
+        except Exception as error:
+            self.fail(sorted(self.open), f"{type(error).__name__}: {first_line(error)}")
+
+    def take_in(self, env: str, number: int, news: TrialPoint | TrialLost | TrialEnd) -> None:
+        """Take in what became of a trial."""
+        result = self.results[number]
+        if isinstance(news, TrialPoint):
+            result.curves[env][news.seed].append((news.step, news.score))
+        elif isinstance(news, TrialLost):
+            result.lost[env][news.seed] = news.reason
+        elif env == self.plan.envs[-1]:
+            self.end(number)
+
+    def share(self, numbers: Sequence[int], since: float) -> float:
+        """Share the seconds since a time among the trials that train now; return the time."""
+        now = time.monotonic()
+        for number in numbers:
+            self.seconds[number] += (now - since) / len(numbers)
+        return now
+
+    def pruned(self, env: str, numbers: Sequence[int]) -> list[int]:
+        """Report trials at the points they have reached; return those that halving ends there."""
+        new = []
+        for number in numbers:
+            step, value = self.standing(env, number)
+            if number in self.open and step >= 0 and (number, step) not in self.judged:
+                self.judged.add((number, step))
+                self.journal.report(number, step, value)
+                new.append((number, step, value))
+        if self.plan.prune == "none" or not new:
+            return []
+        steps = rungs(self.plan.steps[0], self.plan.eval_freq)
+        there = [trial.reported for trial in self.journal.trials()]
+        ended = []
+        for number, step, value in new:
+            at_rung = [reported[step] for reported in there if step in reported]
+            if step in steps and value < statistics.median(at_rung):
+                self.close(number, pruned=True)
+                ended.append(number)
+        return ended
+
+    def standing(self, env: str, number: int) -> tuple[int, float]:
+        """Return the last step that all living seeds of a trial have reached, and their mean.
+
+        -1 where there is none yet.
+        """
+        result = self.results[number]
+        lost = result.lost[env]
+        alive = [curve for seed, curve in result.curves[env].items() if seed not in lost]
+        if not alive or not all(alive) or len({curve[-1][0] for curve in alive}) > 1:
+            return -1, 0.0
+        dead = [min((score for _, score in result.curves[env][s]), default=math.nan) for s in lost]
+        scores = [curve[-1][1] for curve in alive] + [each for each in dead if each == each]
+        return alive[0][-1][0], statistics.fmean(scores)
+
+    def end(self, number: int) -> None:
+        """Record a trial that was trained to its end."""
+        scores = self.journal.scores(StudyTrial(number, {}, "running", self.results[number]))
+        for env, by_seed in scores.items():
+            for seed, score in by_seed.items():
+                if math.isnan(score):
+                    reason = self.results[number].lost[env].get(seed, "")
+                    self.fail([number], f"{env} seed {seed} was never evaluated: {reason}")
+                    return
+        self.close(number, pruned=False)
+
+    def close(self, number: int, pruned: bool) -> None:
+        """Record the result of a trial."""
+        self.open.discard(number)
+        self.journal.end(number, self.results[number], self.seconds[number], pruned)
+
+    def fail(self, numbers: Sequence[int], reason: str) -> None:
+        """Record that trials cannot be scored."""
+        for number in numbers:
+            self.open.discard(number)
+            self.journal.fail(number, self.results[number], self.seconds[number], reason)
