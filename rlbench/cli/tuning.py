@@ -122,8 +122,9 @@ def tune(
     \b
     Examples:
       rlbench tune dqn --env CartPole-v1 --trials 32
-      rlbench tune ppo --env Acrobot-v1 -s learning_rate=log:1e-4..1e-2 -s n_epochs=int:2..20
-      rlbench tune ppo --env CartPole-v1 --env Acrobot-v1 -n 100k --save-preset mine.toml
+      rlbench tune ppo --env Acrobot-v1 -s learning_rate=log:1e-4..1e-2
+      rlbench tune ppo --env CartPole-v1 --env Acrobot-v1 -n 100k
+      rlbench tune dqn --env CartPole-v1 --save-preset mine.toml
     """  # noqa: D301
     from rlbench import config, registry
     from rlbench.tuning import journal

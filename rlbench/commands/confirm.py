@@ -32,8 +32,11 @@ class Confirmation(NamedTuple):
 
     def pairs(self, seeds: Sequence[int], device: str = "auto") -> list[tuple[Run, Run]]:
         """Return the runs with and without the setting, by environment."""
-        tuned = [replace(run, tuned=self.tuned) for run in self._runs(self.setting, seeds, device)]
-        return list(zip(tuned, self._runs({}, seeds, device), strict=True))
+        pairs = zip(self._runs(self.setting, seeds, device), self._runs({}, seeds, device))
+        return [
+            (run if run.identity() == base.identity() else replace(run, tuned=self.tuned), base)
+            for run, base in pairs
+        ]
 
     def _runs(self, setting: Mapping[str, Any], seeds: Sequence[int], device: str) -> list[Run]:
         """Return ordinary runs, evaluated as usual."""

@@ -8,10 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
+from rlbench import preset as presets
+from rlbench import registry
 from rlbench.config import HABITS, whole
 from rlbench.errors import UserError
 from rlbench.learning import serialization
 from rlbench.learning.core.agent_core import AgentCore
+from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.environments.trial import try_environment
 from rlbench.learning.networks.encoders import reads
 from rlbench.learning.training import progress_bar as bars
@@ -30,7 +33,7 @@ _LOG = logging.getLogger("rlbench")
 # What `dir(agent)` lists: for users, attributes, for loops of one's own, and for subclasses.
 PUBLIC = frozenset(
     [
-        *("learn", "load", "name", "policy", "predict", "save", "set_env"),
+        *("from_preset", "learn", "load", "name", "policy", "predict", "save", "set_env"),
         *("action_space", "config", "device", "env_name", "metrics", "n_envs", "num_timesteps"),
         *("observation_space", "seeds", "total_timesteps", "verbose"),
         *("act", "lanes", "observe", "progress", "set_horizon"),
@@ -69,9 +72,51 @@ class Agent(AgentCore):
         added = {name for kind in own for name in vars(kind) if not name.startswith("_")}
         return sorted(name for name in PUBLIC | added if hasattr(self, name))
 
+    planned_timesteps: int | None = None  # of the preset that it was made from
+
+    @classmethod
+    def from_preset(
+        cls,
+        env: Any,
+        *,
+        preset: str | Path | None = None,
+        seeds: int | str | Sequence[int] = 1,
+        n_envs: int | None = None,
+        device: str | torch.device = "auto",
+        verbose: int = 0,
+        **parameters: Any,
+    ) -> Self:
+        """Build an agent with the tuned parameters of an environment, as `rlbench run` uses them.
+
+        `preset` names another one than the usual (`"fast"`) or a file that `rlbench tune` saved;
+        `parameters` replace some of it. `learn()` without a number of steps trains as long as the
+        preset says. The other arguments are the constructor's.
+
+        Raises:
+            UserError: There is no such preset, or the constructor refuses something.
+        """
+        source = EnvSource.of(env)
+        known = cls.name() in registry.agents() and registry.agent_class(cls.name()) is cls
+        name = cls.name() if known else f"{cls.__module__}:{cls.__qualname__}"
+        found = presets.find(name, source.name, str(preset or "") or True, parameters)
+        if found.name is None:
+            raise UserError(
+                f"{name} has no preset for {source.name} (rlbench list presets shows all): "
+                f"{cls.__name__}({source.name!r}) has default parameters"
+            )
+        config = cls.Config.build(cls.name(), {**found.parameters, **parameters})
+        agent = cls(
+            env if source is not env else source, seeds=seeds, n_envs=n_envs or found.n_envs,
+            device=device, verbose=verbose, config=config,
+        )  # fmt: skip
+        data, passes = agent.env_facts.data, found.epochs
+        steps = found.n_timesteps if passes is None else round(passes * data.pass_steps)  # type: ignore[union-attr]
+        agent.planned_timesteps = steps or cls.usual_steps(config, agent.env_facts)
+        return agent
+
     def learn(
         self,
-        total_timesteps: int,
+        total_timesteps: int | None = None,
         callback: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
         *,
         eval_freq: int | Literal["auto"] | None = "auto",
@@ -83,6 +128,7 @@ class Agent(AgentCore):
     ) -> Self:
         """Train for `total_timesteps` env steps per seed; returns self.
 
+        Only agents of `from_preset` know how many where none are given.
         `callback`, or each of a list, gets every row (training episodes, evaluations, metrics,
         ended seeds, see `rlbench.rows`); training stops when it returns False.
         `eval_freq` is in env steps per seed; 0 evaluates never, None at ten points; "auto" is None
@@ -97,6 +143,10 @@ class Agent(AgentCore):
         reached. A seed that fails or diverges is cut out, with a warning in the log `rlbench`.
         """
         refuse_others("learn", others)
+        if total_timesteps is None:
+            total_timesteps = self.planned_timesteps
+        if total_timesteps is None:
+            raise UserError("learn needs total_timesteps, such as learn(50_000)")
         told: list[Any] = [*callback] if isinstance(callback, list | tuple) else [callback]
         told = [each for each in told if each is not None]
         if not all(map(callable, told)):

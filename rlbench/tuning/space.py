@@ -19,6 +19,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, get_args, get_origin
 
+from pydantic import ValidationError
+
 from rlbench import registry
 from rlbench.config import Config, parse_value, plain
 from rlbench.errors import UserError
@@ -148,7 +150,21 @@ def check(agent: str, dimensions: Sequence[Dimension], base: dict[str, Any]) -> 
                 if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                     raise UserError(f"-s n_envs: {plain(value)} is no number of environments")
             else:
-                config.build(agent, {dimension.name: value})
+                _check_value(agent, config, dimension.name, value)
+
+
+def _check_value(agent: str, config: type[Config], name: str, value: Any) -> None:
+    """Refuse a value that no other parameters could make valid."""
+    try:
+        config.build(agent, {name: value})
+    except UserError:
+        try:
+            config(**{name: value})
+        except ValidationError:
+            pass
+        else:
+            return  # it does not go together with a default
+        raise
 
 
 def _kind(config: type[Config], name: str) -> str:

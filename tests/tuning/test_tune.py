@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from commands import environment, here
 
-from rlbench.errors import UserError
 from rlbench.rows import Evaluation
 from rlbench.tuning.journal import StudyJournal
 from rlbench.tuning.plan import StudyFolder
@@ -67,7 +66,12 @@ def test_a_trial_scores_what_an_ordinary_run_of_it_does(tmp_path: Path) -> None:
         if isinstance(row, Evaluation) and row.step == 400:
             returns.setdefault(row.seed, []).append(row.ret)
 
-    fixed = {"learning_starts": 50, "net_arch": 16, "buffer_size": 300, "batch_size": 16}
+    fixed: dict[str, Any] = {
+        "learning_starts": 50,
+        "net_arch": 16,
+        "buffer_size": 300,
+        "batch_size": 16,
+    }
     agent = DQN("CartPole-v1", seeds=[1000, 1001], device="cpu", **fixed, **trial.setting)
     agent.learn(400, callback=keep, eval_freq=None, eval_episodes=2)
     expected = {seed: sum(of) / 2 for seed, of in returns.items()}
@@ -102,15 +106,13 @@ def test_a_grid_has_each_combination_once(tmp_path: Path) -> None:
 
 
 def test_an_impossible_combination_fails_alone(tmp_path: Path) -> None:
-    grid = ["-s", "learning_rate=1e-3|1e-2", "-s", "distribution=c51|none", "--sampler", "grid",
-            "-p", "v_min=5", "-p", "v_max=2"]  # fmt: skip
+    grid = ["-s", "v_min=0|5", "-s", "v_max=2|9", "--sampler", "grid", "-p", "distribution=c51"]
     command = ["tune", "dqn", "--env", "CartPole-v1", *SMALL, *grid, "--name", "study"]
-    assert here(*command, "-n", 100, "--no-confirm", "--jobs", 1, "--out", tmp_path, "-q") in (0, 2)
-    states = [state for _, state, _, _ in settings(tmp_path)]
-    assert states.count("done") == 2
-    assert states.count("failed") == 2
-    failed = [each for each in opened(tmp_path).trials() if each.state == "failed"]
-    assert all("v_m" in each.reason for each in failed)
+    assert here(*command, "-n", 100, "--no-confirm", "--jobs", 1, "--out", tmp_path, "-q") == 0
+    trials = opened(tmp_path).trials()
+    assert [each.state for each in trials] == ["done", "done", "failed", "done"]
+    assert trials[2].setting == {"v_min": 5, "v_max": 2}
+    assert "v_min=5" in trials[2].reason
 
 
 def test_another_plan_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,21 +225,18 @@ def test_the_outcome_is_confirmed_and_saved(
     more = ["--trials", 3, "--confirm-seeds", "2", "--save-preset", "mine.toml"]
     assert here(*command, *more) == 0
     said = capsys.readouterr().out
-    [best] = [dict(x.setting) for x in opened(Path("results")).trials() if f" {x.number} " in said][
-        :1
-    ]
     table = tomllib.loads(Path("mine.toml").read_text())["CartPole-v1"]
     assert table["n_timesteps"] == 400
     assert table["net_arch"] == [16]
     assert table["tuned"]["seeds"] == "1000-1001"
     assert table["tuned"]["trials"] == 3
     assert "(tuned on seeds 1000-1001)" in table["source"]
-    assert best["learning_rate"] > 0
     records = [
         json.loads(file.read_text()) for file in Path("results").glob("CartPole-v1/dqn-*/run.json")
     ]
     assert len(records) in (1, 2)  # one where the best setting is the one without tuning
     tuned = [record for record in records if record.get("tuned")]
+    assert len(tuned) == len(records) - 1
     if tuned:
         assert tuned[0]["tuned"]["study"] == "study"
         assert "fresh seeds 0-1: tuned" in said
@@ -262,8 +261,3 @@ def test_the_outcome_is_confirmed_and_saved(
     assert Path("mine.toml").read_text() == text
     # Another study does not overwrite it.
     assert here(*command, *more, "--name", "other", "-q") == 2
-
-
-def test_unknown_optuna_errors_are_not_swallowed() -> None:
-    with pytest.raises(UserError):
-        StudyFolder(Path("/nowhere")).read()
