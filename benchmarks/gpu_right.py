@@ -218,20 +218,27 @@ def _noting(step: Callable[..., Any], number: int, updates: list[Update]) -> Cal
 
 
 class Follower:
-    """An agent that takes noted steps and updates, for some of the seeds."""
+    """An agent that takes noted steps and updates, for some of the seeds.
+
+    Where whole updates are captured, with their sampling, the batches are its own: the same, as
+    they are drawn by the same streams from the same steps.
+    """
 
     def __init__(self, agent: Any, noted: Noted, rows: Sequence[int]) -> None:
         self.agent, self.noted, self.rows = agent, noted, list(rows)
-        self.updates = 0
         for i, learner in enumerate(agent.learners()):
-            learner.step = self._following(learner.step, i)
+            if not whole(agent):
+                learner.step = self._following(learner.step, i)
+
+    def taken(self) -> int:
+        """Return the number of updates so far."""
+        return sum(learner.optimizer.updates for learner in self.agent.learners())
 
     def _following(self, step: Callable[..., Any], number: int) -> Callable[..., Any]:
         def following(objective: Any, rate: Any, samples: int, **own: Tensor) -> Any:
-            update = self.noted.updates[self.updates]
+            update = self.noted.updates[self.taken()]
             if update.learner != number or update.tensors.keys() != own.keys():
-                raise RuntimeError(f"update {self.updates} is another one: {own.keys()}")
-            self.updates += 1
+                raise RuntimeError(f"update {self.taken()} is another one: {own.keys()}")
             return step(objective, rate, samples, **{
                 name: self._here(tensor, own[name]) for name, tensor in update.tensors.items()
             })  # fmt: skip
@@ -251,9 +258,9 @@ class Follower:
         """Take the noted steps from one to another, by default all."""
         for i in range(begin, len(self.noted.steps) if end is None else end):
             step = self.noted.steps[i].rows(self.rows)
-            if self.updates != self.noted.before[i]:
+            if self.taken() != self.noted.before[i]:
                 raise RuntimeError(
-                    f"{self.updates} updates went through the learner before step {i}, and "
+                    f"{self.taken()} updates were taken before step {i}, and "
                     f"{self.noted.before[i]} on the CPU"
                 )
             self.agent.act(step.obs)
@@ -281,8 +288,15 @@ def compared(
     return {"difference": worst, "largest of one": single, "bound": BOUND, "right": worst <= BOUND}
 
 
+def whole(agent: Any) -> bool:
+    """Whether updates are captured as a whole, sampling and optimisers included."""
+    return any(getattr(learner, "whole", False) for learner in agent.learners())
+
+
 def captured(agent: Any) -> bool:
-    """Whether all its updates are replayed from a trace."""
+    """Whether all its updates are replayed: as whole graphs, or their gradients from a trace."""
+    if whole(agent):
+        return bool(agent.updates.graphs.captured)
     programs = [p for learner in agent.learners() for p in learner.programs.values()]
     return all(not program.untraced and program.recordings for program in programs)
 
@@ -345,7 +359,6 @@ class Checks:
         file = checkpoint.save(self.folder / "half.npz", first.agent.state())
         second = self._follower()
         second.agent.restore(checkpoint.load(file))
-        second.updates = first.updates
         return second.take(self.half).difference()
 
     def loaded(self) -> dict[str, Any]:
@@ -363,7 +376,6 @@ class Checks:
                         for agent in (there, back))  # fmt: skip
         alike = float(np.isclose(acted, other, rtol=1e-3, atol=1e-3).mean())
         going_on = Follower(back, self.noted, range(len(SEEDS)))
-        going_on.updates = follower.updates
         going_on.take(self.half)
         return {**going_on.difference(), "same weights": same, "same actions": alike}
 
@@ -380,7 +392,6 @@ class Checks:
         for learner in agent.learners():
             learner.warm_up = False
         second = Follower(agent, self.noted, rows)
-        second.updates = first.updates
         return second.take(self.half).difference()
 
 

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+from gpu_right import captured, whole
 from gpu_runner import Emit, Line, Measurement, Place, failure
 from gpu_runs import images
 from timing import Measure, record_at_once
@@ -133,6 +134,7 @@ def ours(name: str, emit: Emit, place: Place, device: str, compared: bool) -> No
 
 def _one(head: Line, emit: Emit, place: Place, device: str, times: str) -> None:
     if device != "cpu":
+        wait(device)  # CUDA is started by it, without which there are no statistics to reset
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     made = built(head["work"], head["seeds"], device, place.smoke)
@@ -142,7 +144,7 @@ def _one(head: Line, emit: Emit, place: Place, device: str, times: str) -> None:
         if device != "cpu":
             line["MB used"] = torch.cuda.max_memory_allocated(device) / 1e6
             line["MB reserved"] = torch.cuda.max_memory_reserved(device) / 1e6
-        emit(**head, **line, traced=_traced(made))
+        emit(**head, **line, captured=captured(made))
         if times:
             found = parts(made, lanes, device, unit(made, place.smoke) // made.n_envs)
             if times == "profiled":
@@ -152,16 +154,16 @@ def _one(head: Line, emit: Emit, place: Place, device: str, times: str) -> None:
         lanes.close()
 
 
-def _traced(made: Any) -> bool:
-    programs = [p for learner in made.learners() for p in learner.programs.values()]
-    return all(not program.untraced and program.recordings for program in programs)
+def updating(made: Any) -> list[tuple[Any, str]]:
+    """Return what an update is called by: whole ones where they are captured, else gradients."""
+    return [(made.updates, "run")] if whole(made) else [(each, "step") for each in made.learners()]
 
 
 def parts(made: Any, lanes: Any, device: str, steps: int) -> Line:
     """Microseconds of each part of a step, the device waited for after each."""
     spent = dict.fromkeys(("act", "env", "replay", "update"), 0.0)
-    originals = [(learner, learner.step) for learner in made.learners()]
-    updating = [0.0]
+    originals = [(owner, name, getattr(owner, name)) for owner, name in updating(made)]
+    total = [0.0]
 
     def timed(step: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -169,13 +171,13 @@ def parts(made: Any, lanes: Any, device: str, steps: int) -> Line:
             begun = time.perf_counter()
             result = step(*args, **kwargs)
             wait(device)
-            updating[0] += time.perf_counter() - begun
+            total[0] += time.perf_counter() - begun
             return result
 
         return call
 
-    for learner, step in originals:
-        learner.step = timed(step)
+    for owner, name, step in originals:
+        setattr(owner, name, timed(step))
     made.set_horizon(steps * made.n_envs)
     try:
         for _ in range(steps):
@@ -191,10 +193,10 @@ def parts(made: Any, lanes: Any, device: str, steps: int) -> Line:
             for part, a, b in zip(("act", "env", "replay"), times, times[1:], strict=False):
                 spent[part] += b - a
     finally:
-        for learner, step in originals:
-            learner.step = step
-    spent["update"] = updating[0]
-    spent["replay"] -= updating[0]
+        for owner, name, step in originals:
+            setattr(owner, name, step)
+    spent["update"] = total[0]
+    spent["replay"] -= total[0]
     return {f"{part} us": 1e6 * seconds / steps for part, seconds in spent.items()}
 
 
@@ -257,7 +259,7 @@ def updates(emit: Emit, place: Place) -> None:
         count, begun = 0, time.perf_counter()
         while count < 60 or (time.perf_counter() - begun < SHORTEST and not place.smoke):
             for _ in range(20):
-                made.update()
+                made.updates.run(1) if whole(made) else made.update()
             wait(place.device)
             count += 20
         each = (time.perf_counter() - begun) / count

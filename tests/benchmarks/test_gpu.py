@@ -261,7 +261,7 @@ def test_a_wrong_row_or_a_forgotten_update_is_found(tmp_path: Path) -> None:
     assert not follower.take().difference()["right"]
     half = checks._follower().take(0, checks.half)
     other = checks._follower()
-    other.updates = half.updates  # goes on from the first weights
+    other.agent.learner.optimizer.updates = half.taken()  # but has the first weights
     assert not other.take(checks.half).difference()["right"]
 
 

@@ -15,6 +15,7 @@ import torch
 
 from rlbench.errors import UserError
 from rlbench.learning.hardware import device_timing
+from rlbench.learning.hardware.cuda_errors import explained
 from rlbench.learning.hardware.device_timing import Trial
 from rlbench.user_code.imports import first_line
 
@@ -105,6 +106,8 @@ def _faster(
     except device_timing.CudaFails as error:
         return Choice(torch.device("cpu"), f" (cuda fails: {error})")
     except Exception as error:  # of an agent or a user's module, which training will report
+        if explained(error):  # CUDA could not even be asked for the card's name
+            return Choice(torch.device("cpu"), f" (cuda fails: {first_line(error)})")
         chosen = _expected(work)
         said = f"not timed, {type(error).__name__}: {first_line(error)}"
         reason = f"{chosen.reason[:-1]}; {said})" if chosen.reason else f" ({said})"

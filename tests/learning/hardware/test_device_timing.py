@@ -149,6 +149,16 @@ def test_a_gpu_that_fails_is_not_taken(gpu: Path) -> None:
     assert not list(gpu.glob("*.json"))
 
 
+def test_a_gpu_that_has_no_name_is_not_taken(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> str:
+        raise RuntimeError("CUDA driver initialization failed, you might not have a CUDA gpu.")
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", fails)
+    chosen = choose("auto", lambda: UpdateSize(LARGE, True), trial([], cpu=0.0, cuda=0.0))
+    assert chosen.device.type == "cpu"
+    assert chosen.reason.startswith(" (cuda fails: CUDA driver initialization failed")
+
+
 def test_a_cpu_that_is_far_slower_is_not_waited_for(
     gpu: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
