@@ -17,7 +17,9 @@ from work import Work, agent
 
 from rlbench.learning.compile import compiled_update
 from rlbench.learning.compile.dense_kernels import array, tracing
+from rlbench.learning.environments.batched_lanes import lanes_for
 from rlbench.learning.environments.make import env_factory
+from rlbench.learning.environments.source import EnvSource
 
 ATEN, OURS = torch.ops.aten, torch.ops.rlbench
 Call = Callable[[], object]
@@ -120,6 +122,23 @@ def _product(lead: tuple[int, int], weight: np.ndarray) -> Call:
     x = np.ones((*lead, weight.shape[1]), np.float32)
     out = np.empty((*lead, weight.shape[2]), np.float32)
     return lambda: np.matmul(x, weight, out=out)
+
+
+def lanes(work: Work, seeds: int) -> Measure:
+    """Env steps per second, all seeds together, of our lanes alone with random actions."""
+    source = EnvSource(work.env)
+    made = lanes_for(source, range(seeds), work.n_envs)
+    space, lead = source.facts.action_space, (seeds, work.n_envs)
+    space.seed(0)
+    drawn = [[space.sample() for _ in range(seeds * work.n_envs)] for _ in range(1000)]
+    actions = [np.array(each).reshape(*lead, *space.shape) for each in drawn]  # type: ignore[misc]
+    made.reset()
+
+    def run(steps: int) -> None:
+        for i in range(steps // work.n_envs):
+            made.step(actions[i % len(actions)])
+
+    return timed(run, seeds)
 
 
 def environment(work: Work) -> Measure:

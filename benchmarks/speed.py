@@ -9,17 +9,19 @@ beside it. Every repetition times all cases one after the other, so that a slow 
 machine hits them alike; ratios are taken within a repetition, and their median, least and greatest
 are printed. Pin it to one core by `taskset -c 0`, for JAX has threads of its own.
 
-The limit is what the bare environment's steps and the products of matrices take together, and how
-much of it is reached is printed beside each speed. `--whole` times processes instead, from their
-start to their end, with imports and compilation: 20,000 env steps per seed unless `--steps` says
-another number.
+The limit is what the environment's steps and the products of matrices take together, and how much
+of it is reached is printed beside each speed. Our environments are stepped as our lanes step them,
+in batches where they have a twin, and peers' one by one.
+
+`--whole` times processes instead, from their start to their end, with imports and compilation:
+20,000 env steps per seed unless `--steps` says another number.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from limits import environment, products
+from limits import environment, lanes, products
 from timing import interleave, ratios, spread
 from ways import Way, counted, ways
 from whole import processes
@@ -32,6 +34,7 @@ def steady(work: Work, taking_part: list[Way], seeds: list[int], steps: int, rep
     """Print env steps per second, against Stable-Baselines3's and against the limit."""
     cases = {way.name: way.case(work) for way in taking_part}
     alone = {"environment": environment(work)}
+    alone |= {f"environment, {counted(count)}": lanes(work, count) for count in sorted({1, *seeds})}
     alone |= {f"products, {counted(count)}": products(work, count) for count in sorted({1, *seeds})}
     measures = {name: case.measure for name, case in cases.items()} | alone
     speeds = interleave(measures, work.steps(steps), repeats)
@@ -44,7 +47,10 @@ def steady(work: Work, taking_part: list[Way], seeds: list[int], steps: int, rep
         case = cases[name]
         line += f"{spread(ratios(values, speeds['sb3'])):22} x sb3"
         if case.seeds is not None:
-            both = zip(speeds["environment"], speeds[f"products, {counted(case.seeds)}"])
+            stepped = (
+                f"environment, {counted(case.seeds)}" if name.startswith("ours") else "environment"
+            )
+            both = zip(speeds[stepped], speeds[f"products, {counted(case.seeds)}"])
             limit = [1 / (1 / env + 1 / product) for env, product in both]
             line += f"  {spread(ratios(values, limit), '4.0%')} of the limit"
         print(line + f"  ({case.note})" * bool(case.note))
