@@ -22,6 +22,23 @@ from rlbench.process import configure_process
     "--again", multiple=True, type=click.Choice(["failed", "diverged", "timeout"]),
     help="Try seeds that ended so once more (repeatable).",
 )  # fmt: skip
+@click.option(
+    "--until-decided", is_flag=True,
+    help="Add groups of seeds to comparisons that are open, up to --max-seeds.",
+)  # fmt: skip
+@click.option(
+    "--group", type=click.IntRange(min=2), default=5, show_default=True,
+    help="Seeds between two looks.",
+)  # fmt: skip
+@click.option(
+    "--max-seeds", type=click.IntRange(min=2), default=30, show_default=True,
+    help="Most seeds of an entrant, from the first of --seeds on.",
+)  # fmt: skip
+@click.option(
+    "--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05,
+    show_default=True, help="Chance of any wrong decision, over all looks and comparisons.",
+)  # fmt: skip
+@click.option("--baseline", metavar="NAME", help="Compare all with this entrant only.")
 @options.report
 @options.trust
 @options.progress
@@ -32,6 +49,11 @@ def bench(
     dry_run: bool,
     shard: str | None,
     again: tuple[str, ...],
+    until_decided: bool,
+    group: int,
+    max_seeds: int,
+    alpha: float,
+    baseline: str | None,
     report: bool,
     device: str,
     jobs: int,
@@ -49,14 +71,17 @@ def bench(
       rlbench bench smoke --jobs 2
       rlbench bench smoke --dry-run
       rlbench bench my_suite.toml --shard 1/3
-      rlbench bench my_suite.toml --again failed
+      rlbench bench my_suite.toml --until-decided --max-seeds 20
     """  # noqa: D301
+    _check_until_decided(until_decided)
     from rlbench import config
     from rlbench.experiments import suite as suites
 
     read = suites.load(suite)
     share = (1, 1) if shard is None else _share(shard)
     seed_list = read.seeds if seeds is None else config.parse_seeds(seeds)
+    if until_decided:
+        seed_list = tuple(range(seed_list[0], seed_list[0] + max_seeds))
     with spinner(quiet=quiet):
         from rlbench.commands import bench as workflow  # imports torch: check arguments first
         from rlbench.experiments.cost_estimate import usual_processes
@@ -67,6 +92,11 @@ def bench(
     if dry_run:
         return workflow.dry_run(read, seed_list, out, how, stop)
     text = suites.find(suite).read_text(encoding="utf-8")
+    if until_decided:
+        from rlbench.commands.until_decided import Design, bench_until_decided
+
+        design = Design(alpha, group, baseline)
+        return bench_until_decided(read, text, seed_list, design, out, how, stop)
     return workflow.bench(read, text, seed_list, out, how, stop)
 
 
@@ -149,6 +179,19 @@ def ablate(
         configure_process()
     how = workflow.Options(device, jobs or usual_processes(device), quiet=quiet, report=report)
     return workflow.ablate(text, seed_list, out, how, dry_run, stop)
+
+
+def _check_until_decided(given: bool) -> None:
+    """Refuse options that mean nothing without --until-decided.
+
+    Raises:
+        UserError: One of them was given without it.
+    """
+    context = click.get_current_context()
+    for name in ("group", "max_seeds", "alpha", "baseline"):
+        source = context.get_parameter_source(name)
+        if not given and source is click.core.ParameterSource.COMMANDLINE:
+            raise UserError(f"--{name.replace('_', '-')} is for --until-decided: add it")
 
 
 def _share(text: str) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from rlbench.execution.stopping import StopSignal
 from rlbench.experiments import suite_cells as planning
 from rlbench.experiments.cost_estimate import CostEstimate, estimate, makespan, memory, split
 from rlbench.experiments.suite import Suite
-from rlbench.experiments.suite_cells import SuiteCell
+from rlbench.experiments.suite_cells import States, SuiteCell
 from rlbench.learning import named_objects
 from rlbench.learning.hardware.device import pick_device
 from rlbench.storage.provenance import command, now
@@ -53,32 +53,52 @@ def bench(
     Raises:
         UserError: The suite is not valid; nothing has been written.
     """
-    news, results = new_console(stderr=True), new_console(quiet=options.quiet)
-    plan = _plan(suite, seeds, out, options, news)
+    news = new_console(stderr=True)
+    plan = plan_cells(suite, seeds, out, options, news)
     mine = planning.shard(plan, *options.shard)
     home = home_of(suite, out)
-    _write(home, planning.manifest(suite, plan, out, command()), text)
-    for cell in mine:
-        if cell.path and not cell.error:
-            reopen_seeds(RunFolder(cell.path), cell.seeds, options.again)
+    write(home, planning.manifest(suite, plan, out, command()), text)
     if not options.quiet:
         states = [state for cell in mine for state, _ in cell.states().values()]
         share = "" if options.shard == (1, 1) else " of shard {}/{}".format(*options.shard)
         news.print(f"{suite.name}: {len(mine)} cells{share}, {len(states)} seeds, of which "
                    f"{states.count('done')} are done", highlight=False)  # fmt: skip
+    states_now = compute(mine, out, options, stop)
+    return finish(home, mine, states_now, out, options, stop)
+
+
+def compute(
+    cells: Sequence[SuiteCell], out: Path, options: Options, stop: StopSignal
+) -> list[States]:
+    """Run what is missing of these cells, and return their states."""
+    for cell in cells:
+        if cell.path and not cell.error:
+            reopen_seeds(RunFolder(cell.path), cell.seeds, options.again)
     stop.on_exit = "the same command goes on"
     with (
-        board(news, mine, options.jobs, options.quiet) as watcher,
+        board(new_console(stderr=True), cells, options.jobs, options.quiet) as watcher,
         stop.deferring(),
         stop.answering(watcher.say),
     ):
-        _Cells(mine, out, watcher, stop, options).run()
-    stop.finish()
+        _Cells(cells, out, watcher, stop, options).run()
     watcher.look()
-    print_matrix(results, mine, watcher.states)
-    ends = [state for states in watcher.states for state, _ in states.values()]
+    return watcher.states
+
+
+def finish(
+    home: Path,
+    cells: Sequence[SuiteCell],
+    states: Sequence[States],
+    out: Path,
+    options: Options,
+    stop: StopSignal,
+) -> int:
+    """Print states and scores, write the report, and return the exit code."""
+    stop.finish()
+    news, results = new_console(stderr=True), new_console(quiet=options.quiet)
+    print_matrix(results, cells, states)
     if not options.quiet:
-        score_table.print_scores(mine, results)
+        score_table.print_scores(cells, results)
     results.print(f" suite   {home / 'suite.json'}", soft_wrap=True, highlight=False)
     if stop():
         news.print("stopped; the same command goes on", highlight=False)
@@ -90,7 +110,7 @@ def bench(
     else:
         line = f" report  rlbench report {shlex.quote(str(home))}"
         results.print(line, soft_wrap=True, highlight=False)
-    return 0 if set(ends) == {"done"} else 1
+    return 0 if {state for ends in states for state, _ in ends.values()} == {"done"} else 1
 
 
 def _report(home: Path, out: Path, results: Console) -> None:
@@ -124,7 +144,7 @@ def dry_run(
     from rlbench.reporting.console.table_layout import print_table, table_of
 
     news, console = new_console(stderr=True), new_console()
-    plan = planning.shard(_plan(suite, seeds, out, options, news), *options.shard)
+    plan = planning.shard(plan_cells(suite, seeds, out, options, news), *options.shard)
     runs = {cell.path: cell.run for cell in plan if cell.run and not cell.error}
     estimates = {path: estimate(run, out) for path, run in runs.items()}
     guesses = [
@@ -167,7 +187,7 @@ def dry_run(
     return 1 if any(cell.error for cell in plan) else 0
 
 
-def _plan(
+def plan_cells(
     suite: Suite, seeds: Sequence[int], out: Path, options: Options, news: Console
 ) -> list[SuiteCell]:
     """Plan the cells, and warn about those that cannot run with the reason."""
@@ -183,7 +203,8 @@ def _plan(
     return plan
 
 
-def _write(home: Path, manifest: dict[str, object], text: str) -> None:
+def write(home: Path, manifest: dict[str, object], text: str) -> None:
+    """Write the suite file and its manifest."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         clean(home, "*.tmp")

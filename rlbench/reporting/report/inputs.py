@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from rlbench.common.plain_text import REASON_LIMIT, cut, plain_json
-from rlbench.config import parse_seed_ranges, plain
+from rlbench.config import plain
 from rlbench.errors import UserError, nearest
+from rlbench.experiments import sequential_plan
 from rlbench.experiments.ablation import Ablation, Effect
+from rlbench.experiments.sequential_plan import SequentialPlan
 from rlbench.reporting.report.entrant_labels import labels_of
 from rlbench.reporting.tables.load import RUN, RUNS, Results, collect, load, warn_of
 from rlbench.reporting.tables.summaries import BOUNDS
@@ -49,6 +51,7 @@ class ReportInputs:
     planned: Results
     records: dict[_Key, RunRecord]
     effects: list[Effect]
+    plan: tuple[SequentialPlan, Path] | None = None  # of a bench alone, and the results it is in
 
 
 def find(paths: Sequence[str | Path], out: Path) -> list[Path]:
@@ -118,7 +121,15 @@ def scope(folders: Sequence[Path]) -> ReportInputs:
         planned=_with_missing(results, plan),
         records={names[key]: record for key, record in records.items()},
         effects=[e for folder, suite in suites.items() for e in _effects(folder, suite)],
+        plan=_sequential_plan(folders),
     )
+
+
+def _sequential_plan(folders: Sequence[Path]) -> tuple[SequentialPlan, Path] | None:
+    """Return the plan of a bench that added seeds until decided, if it is all that is read."""
+    if len(folders) != 1 or not (plan := sequential_plan.read(folders[0])):
+        return None
+    return plan, folders[0].parent.parent
 
 
 def _suites(benches: Iterable[Path]) -> tuple[dict[Path, dict[str, Any]], list[str]]:
@@ -293,12 +304,3 @@ def settings_of(record: RunRecord) -> dict[str, str]:
     about = {name: record.run[name] for name in names if record.run.get(name) is not None}
     values = {**about, **(record.run.get("config") or {})}
     return {name: v if isinstance(v, str) else json.dumps(v) for name, v in values.items()}
-
-
-def tuning_seeds(run: dict[str, Any]) -> frozenset[int]:
-    """Return the seeds that the setting of a run was tuned on, as far as its record says."""
-    text = (run.get("tuned") or {}).get("seeds")
-    try:
-        return frozenset(parse_seed_ranges(str(text))) if text else frozenset()
-    except UserError:
-        return frozenset()

@@ -39,7 +39,6 @@ from rlbench.reporting.report.page_templates import templates
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.report.section_aggregates import together
 from rlbench.reporting.report.section_settings import settings
-from rlbench.reporting.report.section_tuning import tuning
 from rlbench.reporting.report.summary_text import summary
 from rlbench.reporting.report.tests_and_aggregates import SEED
 
@@ -66,6 +65,8 @@ def sections(data: ReportData) -> Iterator[Section]:
         yield Section(
             "comparisons", "Comparisons", [_selection_text(data), section_scores.comparisons(data)]
         )
+    if data.sequential:
+        yield Section("looks", "Seeds until decided", [section_scores.looks(data)])
     if curve_figures := list(figures.curves(data)):
         yield Section("curves", "Learning curves", [KEY, *curve_figures])
     if len(data.aggregates):
@@ -74,8 +75,6 @@ def sections(data: ReportData) -> Iterator[Section]:
     yield Section("time", "Time", [section_costs.times(data)])
     if (data.cells["measure"] == ACCURACY).any():
         yield Section("images", "Image data", [*_accuracy(data), *section_costs.accuracies(data)])
-    if tuned := list(tuning(data)):
-        yield Section("tuning", "How much was each entrant tuned", tuned)
     if setting_tables := list(settings(data)):
         yield Section("settings", "Settings", [*setting_tables])
     source_tables = (
@@ -124,6 +123,8 @@ def _selection_text(data: ReportData) -> str:
     kind = data.family.kind
     if kind == "baseline":
         return f"Tested is every entrant against the baseline, {data.family.pairs[0][1]}."
+    if kind == "plan":
+        return "Tested is what was planned before the first score."
     if kind == "switches":
         return "Tested is each switch of the ablation, with it against without it."
     if kind == "peers":

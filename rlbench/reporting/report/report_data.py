@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rlbench.reporting.report import tests_and_aggregates
+from rlbench.errors import UserError
+from rlbench.reporting.report import sequential_tests, tests_and_aggregates
 from rlbench.reporting.report.cell_tables import (
     cell_table,
     entrants,
@@ -38,6 +39,7 @@ class ReportData:
     improvements: pd.DataFrame
     points: pd.DataFrame
     costs: pd.DataFrame
+    sequential: list[sequential_tests.SequentialComparison]
 
     @property
     def names(self) -> list[str]:
@@ -67,7 +69,16 @@ def collect(scope: ReportInputs, baseline: str | None = None) -> ReportData:
     """Compute all tables; UserError if the baseline is no entrant."""
     seeds = seed_table(scope.planned)
     cells = cell_table(scope, seeds)
+    sequential = sequential_tests.judge(*scope.plan, seeds) if scope.plan else []
+    if sequential and baseline is not None:
+        raise UserError(
+            "the comparisons of this bench were planned before its first score, and its seeds "
+            "added until they were decided: leave out --baseline"
+        )
     family = tests_and_aggregates.family(cells, baseline, scope.effects)
+    if sequential:
+        pairs = list(dict.fromkeys((each.a, each.b) for each in sequential))
+        family = tests_and_aggregates.ComparisonFamily(pairs, "plan")
     scales = tests_and_aggregates.scales(cells)
     common = tests_and_aggregates.common(cells, scales)
     scores: dict[str, np.ndarray[Any, Any]] = tests_and_aggregates.matrices(seeds, common, scales)
@@ -77,7 +88,7 @@ def collect(scope: ReportInputs, baseline: str | None = None) -> ReportData:
         seeds,
         cells,
         family,
-        tests_and_aggregates.comparisons(seeds, cells, family),
+        tests_and_aggregates.comparisons(seeds, cells, family, sequential),
         scales,
         common,
         tests_and_aggregates.aggregates(
@@ -87,4 +98,5 @@ def collect(scope: ReportInputs, baseline: str | None = None) -> ReportData:
         tests_and_aggregates.improvements(scores),
         points,
         cost_table(points, cells),
+        sequential,
     )

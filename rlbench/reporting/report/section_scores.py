@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
 import pandas as pd
 
+from rlbench.common.number_format import duration
 from rlbench.reporting.report import formatting
 from rlbench.reporting.report.cell_tables import state_text
 from rlbench.reporting.report.document import Table, TableCell
 from rlbench.reporting.report.report_data import ReportData
+from rlbench.reporting.report.sequential_tests import SequentialComparison
+from rlbench.reporting.statistics.sequential import Decision
 
 COLUMNS = 8  # entrants or environments beside each other in a table
 LONG = 12  # rows from which on a table is folded, where it holds details
-TUNED = " †"  # behind a score on seeds that its setting was tuned on
-TUNED_NOTE = " †: the setting was tuned on seeds that the score is over, and looks better for it."
 Rows = list[list[TableCell]]
 
 
@@ -44,7 +48,6 @@ def glance(data: ReportData) -> Table:
         "Mean over seeds, below it the 95 % Student-t interval; bold: the highest mean of those "
         "that lost no seed, which is no claim that it is the best. – : not asked for."
     )
-    caption += TUNED_NOTE * bool(data.cells["tuned_on"].any())
     return _matrix(caption, "environment", heads, rows, data)
 
 
@@ -81,9 +84,7 @@ def score_cell(cell: pd.Series | None, best: float | None) -> TableCell:
     if cell["n"] < cell["of"]:
         note += f"; n = {cell['n']} of {cell['of']}{': ' * bool(rest)}{rest}"
     kind = "best" if cell["mean"] == best and not cell["lost"] else ""
-    mark = TUNED * bool(cell["tuned_on"])
-    text = formatting.score_text(cell["mean"], cell) + formatting.unit(cell) + mark
-    return TableCell(text, note, kind)
+    return TableCell(formatting.score_text(cell["mean"], cell) + formatting.unit(cell), note, kind)
 
 
 def states(data: ReportData) -> Table:
@@ -155,7 +156,6 @@ def scores(data: ReportData) -> Table:
         "Final scores of the last weights, one number per seed. Intervals are Student's t, "
         "those of solved seeds Clopper and Pearson's (95 %); a lost seed has not solved it."
     )
-    caption += TUNED_NOTE * bool(data.cells["tuned_on"].any())
     return Table(caption, heads, rows)
 
 
@@ -202,7 +202,7 @@ def comparisons(data: ReportData) -> Table:
                     ),
                     TableCell(f"{winner} is better", kind="best")
                     if winner
-                    else TableCell(_open_verdict(pair)),
+                    else TableCell(_open_verdict(pair), _needed_text(pair, data)),
                 ]
             )
     heads = [
@@ -225,7 +225,69 @@ def comparisons(data: ReportData) -> Table:
             "others in P; where seeds were lost, p is the larger one of two tests, of the scores, "
             "and of the ranks with lost seeds as the worst."
         )
+    if data.sequential:
+        caption = (
+            "Of the seeds up to the look at which a comparison was decided, or the last one. p: "
+            "the least family-wise error at which its looks decide, adjusted over all rows (Holm); "
+            "intervals are repeated ones (95 %), which hold whenever seeds stop being added. A "
+            "difference that was decided early tends to be estimated too large."
+        )
+    elif data.pairs["needed"].notna().any():
+        caption += (
+            " Seeds needed: of either side in all, to decide with a chance of 80 %, were the "
+            "effect as large as it seems, or as at the ends of its 95 % interval."
+        )
     return Table(caption, heads, rows, folded=len(rows) > 2 * LONG)
+
+
+def _needed_text(pair: pd.Series, data: ReportData) -> str:
+    """Say how many seeds an undecided pair would probably need, and what the new ones cost here."""
+    if pd.isna(pair["needed"]) or data.sequential:
+        return ""
+    least, middle, most = (pair[name] for name in ("needed_low", "needed", "needed_high"))
+    if np.isinf(middle):
+        return "more than 1,000 seeds each would be needed"
+    ends = f"{least:.0f} to " + ("more than 1,000" if np.isinf(most) else f"{most:.0f}")
+    text = f"about {middle:.0f} seeds each would be needed ({ends})"
+    cells = [data.cell(pair["env"], pair[side]) for side in "ab"]
+    new = [max(middle - pair[f"of_{side}"], 0) for side in "ab"]
+    costs = [
+        count * cell["seconds_per_seed"]
+        for count, cell in zip(new, cells, strict=True)
+        if cell is not None
+    ]
+    return text if np.isnan(sum(costs)) else f"{text}: {duration(sum(costs))} more here"
+
+
+def looks(data: ReportData) -> Table:
+    """Make a row for each planned comparison, with its verdict at every look."""
+    assert data.scope.plan
+    plan, _ = data.scope.plan
+    rows: Rows = []
+    for env, group in itertools.groupby(data.sequential, key=lambda each: each.env):
+        rows.append([TableCell(env)])
+        for each in group:
+            texts = [_look_text(each, decision) for decision in each.looks]
+            texts += [formatting.NONE] * (plan.looks - len(texts))
+            cells = [TableCell(text, kind="best" * text.startswith("better")) for text in texts]
+            rows.append([TableCell(f"{each.a} − {each.b}"), *cells])
+    heads = [f"*{(look + 1) * plan.group} seeds" for look in range(plan.looks)]
+    known = plan.known
+    when = f"after {known} seeds had ended" if known else "before the first score"
+    caption = (
+        f"Planned {when}: groups of {plan.group} seeds, up to {len(plan.seeds)}, for all that is "
+        "open; at each look a permutation test within groups (as AdaStop, Mathieu et al. 2023), "
+        f"with a family-wise error of {100 * plan.alpha:g} % over all looks and "
+        f"{len(plan.comparisons)} comparisons (Holm); lost seeds rank worst. Given up: the last "
+        "look would decide with a chance below 10 %, even if the effect were one standard error "
+        "larger."
+    )
+    return Table(caption, ["*comparison", *heads], rows)
+
+
+def _look_text(comparison: SequentialComparison, decision: Decision) -> str:
+    names = {"a": comparison.a, "b": comparison.b}
+    return f"better: {names[decision.verdict]}" if decision.decided else decision.verdict
 
 
 def _open_verdict(pair: pd.Series) -> str:

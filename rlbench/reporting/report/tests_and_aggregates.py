@@ -14,24 +14,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rlbench.errors import UserError, nearest
 from rlbench.experiments.ablation import Effect
 from rlbench.reporting.report.cell_tables import ACCURACY, entrants, floor_of
+from rlbench.reporting.report.sequential_tests import SequentialComparison
 from rlbench.reporting.statistics.aggregates import STATISTICS, IntervalEstimate, aggregate
 from rlbench.reporting.statistics.intervals import NO_BOUNDS
 from rlbench.reporting.statistics.performance_profiles import performance_profile
 from rlbench.reporting.statistics.reference_scores import Scale, normalise, scale_of
+from rlbench.reporting.statistics.sample_size import seeds_needed
 from rlbench.reporting.statistics.two_samples import compare, holm, probability_of_improvement
 
 SEED = 20_261_124  # seed of all random numbers of a report
 ALPHA = 0.05
 RESAMPLES = 10_000
+NEEDED = ("needed", "needed_low", "needed_high")
 _PAIRS = {
     **dict.fromkeys(["env", "a", "b"], "str"),
     **dict.fromkeys(["n_a", "n_b", "of_a", "of_b", "lost_a", "lost_b"], "int64"),
     **dict.fromkeys(["mean_a", "mean_b", "difference", "low", "high"], "float64"),
     **dict.fromkeys(["p", "p_worst", "p_holm", "least_p", "effect", "improvement"], "float64"),
+    **dict.fromkeys(NEEDED, "float64"),
     **dict.fromkeys(["verdict", "said"], "str"),
 }
 
@@ -46,7 +51,7 @@ class ComparisonFamily(NamedTuple):
     """Comparisons to test, chosen before scores are seen, and how they were chosen."""
 
     pairs: list[tuple[str, str]]
-    kind: str  # "baseline", "switches", "peers" or "all"
+    kind: str  # "baseline", "switches", "peers", "plan" or "all"
 
 
 def family(
@@ -94,7 +99,12 @@ def _baseline(cells: pd.DataFrame, label_wanted: str) -> str:
     raise UserError(f"no entrant '{label_wanted}'.{nearest(label_wanted, labels)} (of {every})")
 
 
-def comparisons(seeds: pd.DataFrame, cells: pd.DataFrame, tests: ComparisonFamily) -> pd.DataFrame:
+def comparisons(
+    seeds: pd.DataFrame,
+    cells: pd.DataFrame,
+    tests: ComparisonFamily,
+    sequential: Sequence[SequentialComparison] = (),
+) -> pd.DataFrame:
     """Make a table with one row per tested pair and environment in which both were planned.
 
     n_a of of_a seeds have a score, lost_a ended without one. p is that of a permutation test of
@@ -103,41 +113,73 @@ def comparisons(seeds: pd.DataFrame, cells: pd.DataFrame, tests: ComparisonFamil
     the smallest possible with so many seeds; low and high are Welch's interval of the difference,
     effect Hedges' g, improvement the probability that a seed of a beats one of b, with lost seeds
     ranked last. The verdict is "a", "b", "tied" (all seeds of both at one score), "undecided", or
-    "no score".
+    "no score". If it is undecided, so many seeds of either side in all are needed to decide it with
+    a chance of 80 %, were the effect as large as it seems, or at an end of its interval; infinite
+    beyond 1,000.
+
+    `sequential` comparisons are of the seeds up to their last look, p is that of all their looks,
+    and the interval a repeated one.
     """
+    looks = {(each.env, each.a, each.b): each for each in sequential}
     rows = []
     for env, here in seeds.groupby("env"):
-        there = {label: mine["score"].to_numpy() for label, mine in here.groupby("label")}
         bounds = {label: (mine["bound_low"].min(), mine["bound_high"].max())
                   for label, mine in cells[cells["env"] == env].groupby("label")}  # fmt: skip
-        lost_counts = here.groupby("label")["lost"].sum()
+        there = set(here["label"])
         for a, b in tests.pairs:
             if a in there and b in there:
-                lost_pair = int(lost_counts[a]), int(lost_counts[b])
                 own = bounds[a] if bounds[a] == bounds[b] else NO_BOUNDS
-                draws = stream("compare", str(env), a, b)
-                comparison = compare(there[a], there[b], draws, lost=lost_pair, bounds=own)
-                row = {
-                    **comparison._asdict(),
-                    "env": env,
-                    "a": a,
-                    "b": b,
-                    "p": comparison.p_permutation,
-                }
-                row |= {"mean_a": _mean(there[a]), "mean_b": _mean(there[b])}
-                row |= {"of_a": there[a].size, "of_b": there[b].size}
-                rows.append(
-                    row
-                    | {"least_p": least_p(comparison.n_a, comparison.n_b), "p_holm": comparison.p}
-                )
-    table = pd.DataFrame(rows, columns=[n for n in _PAIRS if n != "verdict"])
+                planned = looks.get((str(env), a, b))
+                used = here if planned is None else here[here["seed"].isin(planned.seeds)]
+                row = _comparison(str(env), a, b, used, own)
+                if planned is not None and planned.last is not None:
+                    low, high = planned.interval or (math.nan, math.nan)
+                    row |= {"p": planned.p, "p_holm": planned.p, "low": low, "high": high}
+                    row["planned"] = planned.last.verdict if planned.last.decided else "undecided"
+                rows.append(row)
+    kept = [n for n in _PAIRS if n not in ("verdict", *NEEDED)]
+    table = pd.DataFrame(rows, columns=[*kept, "effect_low", "effect_high", "planned"])
     tied = (table["difference"] == 0) & (table["p"] == 1) & _flat(table, seeds)
     tied &= (table["lost_a"] == 0) & (table["lost_b"] == 0)
-    table["p_holm"] = holm(table["p_holm"].where(~tied))  # no test without variance
+    if not sequential:  # a plan counts all; else there is no test without variance
+        table["p_holm"] = table["p_holm"].where(~tied)
+    table["p_holm"] = holm(table["p_holm"])
     better = np.where(table["difference"] > 0, "a", "b")
     verdict = np.where(table["p_holm"] < ALPHA, better, "undecided")
+    verdict = np.where(table["planned"].notna(), table["planned"], verdict)
     verdict = np.where(tied, "tied", np.where(table["p"].isna(), "no score", verdict))
-    return table.assign(verdict=verdict)[list(_PAIRS)].astype(_PAIRS)
+    table = table.assign(verdict=verdict, **_seeds_needed(table, verdict == "undecided"))
+    return table[list(_PAIRS)].astype(_PAIRS)
+
+
+def _seeds_needed(pairs: pd.DataFrame, undecided: NDArray[np.bool_]) -> dict[str, list[float]]:
+    """Return the columns of seeds that would probably decide, NaN where that is not known.
+
+    The level is that of the first of the open comparisons that Holm's procedure would decide.
+    """
+    level = ALPHA / max(int(undecided.sum()), 1)
+    columns: dict[str, list[float]] = {name: [] for name in NEEDED}
+    effects = pairs[["effect", "effect_low", "effect_high"]].astype("float64").to_numpy()
+    for (effect, low, high), is_open in zip(effects, undecided, strict=True):
+        needed = seeds_needed(effect, low, high, level) if is_open else None
+        for name, value in zip(NEEDED, needed or (math.nan,) * 3, strict=True):
+            columns[name].append(value)
+    return columns
+
+
+def _comparison(
+    env: str, a: str, b: str, seeds: pd.DataFrame, bounds: tuple[float, float]
+) -> dict[str, Any]:
+    """Compare two entrants by these seeds of an environment."""
+    sides = [seeds[seeds["label"] == name] for name in (a, b)]
+    scores = [side["score"].to_numpy() for side in sides]
+    lost = int(sides[0]["lost"].sum()), int(sides[1]["lost"].sum())
+    draws = stream("compare", env, a, b)
+    comparison = compare(scores[0], scores[1], draws, lost=lost, bounds=bounds)
+    row = {**comparison._asdict(), "env": env, "a": a, "b": b, "p": comparison.p_permutation}
+    row |= {"mean_a": _mean(scores[0]), "mean_b": _mean(scores[1])}
+    row |= {"of_a": scores[0].size, "of_b": scores[1].size}
+    return row | {"least_p": least_p(comparison.n_a, comparison.n_b), "p_holm": comparison.p}
 
 
 def _flat(pairs: pd.DataFrame, seeds: pd.DataFrame) -> pd.Series:
