@@ -20,6 +20,7 @@ import fnmatch
 import importlib
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,10 +55,11 @@ def machine(emit: Emit, place: Place) -> None:
     )  # fmt: skip
     if place.device == "cpu":
         return
-    query = "--query-gpu=name,driver_version,memory.total,clocks.sm,clocks.max.sm,power.limit"
-    said = subprocess.run(["nvidia-smi", query, "--format=csv,noheader"], text=True, check=False,
-                          capture_output=True)  # fmt: skip
-    emit(what="driver", card=said.stdout.strip() or said.stderr.strip())
+    if shutil.which("nvidia-smi"):
+        facts_of_card = "name,driver_version,memory.total,clocks.sm,clocks.max.sm,power.limit"
+        command = ["nvidia-smi", f"--query-gpu={facts_of_card}", "--format=csv,noheader"]
+        said = subprocess.run(command, text=True, check=False, capture_output=True)
+        emit(what=f"nvidia-smi: {facts_of_card}", card=said.stdout.strip() or said.stderr.strip())
     begun = time.perf_counter()
     device = torch.device(place.device)
     properties = torch.cuda.get_device_properties(device)

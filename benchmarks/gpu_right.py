@@ -26,9 +26,10 @@ from rlbench.learning.environments.lanes import Step
 
 SEEDS, ALONE, BROKEN = (0, 1, 2), 1, 1  # the rows that train alone and that diverge
 UPDATES = 20  # of each learner
-# Where batches were changed by 1e-7 to 1e-6 of themselves it was 2e-3 at most, but for one case of
-# 9e-3, as a value may pass a bend or an argmax; by 1e-3, as TF32 rounds, mostly above 1e-2.
-BOUND = 1e-2
+# Where batches were changed by 1e-6 of themselves, differences were 2e-4 at most; by 1e-3, as TF32
+# rounds, 2e-3 and more wherever there are convolutions. IQN's loss bends at every quantile: 6e-3.
+BOUND, BOUND_OF_IQN = 1e-3, 2e-2
+RATE = 1e-4  # small: rounding is not blown up, as where a value passes a bend or an argmax
 HORIZON = 10_000  # steps that schedules run over
 
 
@@ -77,6 +78,7 @@ class Case(NamedTuple):
     parameters: dict[str, Any] = {}
     n_envs: int = 2
     env: str = ""  # in place of observations and actions
+    bound: float = BOUND
 
 
 _ARCH: dict[str, Any] = {"net_arch": (64, 64)}
@@ -99,7 +101,7 @@ CASES: dict[str, Case] = {
     "per-dqn": Case("PERDQN", "vector", parameters=_DQN),
     "c51": Case("C51", "vector", parameters=_DQN),
     "qr-dqn": Case("QRDQN", "vector", parameters=_DQN),
-    "iqn": Case("IQN", "vector", parameters=_DQN),
+    "iqn": Case("IQN", "vector", parameters=_DQN, bound=BOUND_OF_IQN),
     "rainbow": Case("Rainbow", "image", parameters=_REPLAY),
     "drqn lstm": Case("DRQN", "vector", parameters=_SEQUENCES),
     "dqn gru": Case("DQN", "mixed", parameters={**_SEQUENCES, "encoder": "gru"}),
@@ -148,7 +150,7 @@ def make(case: Case, device: str, rows: Sequence[int] = range(len(SEEDS)), **mor
     }  # fmt: skip
     agent = getattr(agents, case.agent)(
         **given, seeds=[SEEDS[row] for row in rows], n_envs=case.n_envs, device=device,
-        **{**case.parameters, **more},
+        **{"learning_rate": RATE, **case.parameters, **more},
     )  # fmt: skip
     for learner in agent.learners():
         learner.warm_up = False  # what is captured is so from the first update on
@@ -224,8 +226,8 @@ class Follower:
     they are drawn by the same streams from the same steps.
     """
 
-    def __init__(self, agent: Any, noted: Noted, rows: Sequence[int]) -> None:
-        self.agent, self.noted, self.rows = agent, noted, list(rows)
+    def __init__(self, agent: Any, noted: Noted, rows: Sequence[int], bound: float = BOUND) -> None:
+        self.agent, self.noted, self.rows, self.bound = agent, noted, list(rows), bound
         for i, learner in enumerate(agent.learners()):
             if not whole(agent):
                 learner.step = self._following(learner.step, i)
@@ -270,11 +272,14 @@ class Follower:
     def difference(self) -> dict[str, Any]:
         """How far its parameters are from those on the CPU, and whether that is within bounds."""
         return compared(weights(self.agent), [own[self.rows] for own in self.noted.last],
-                        [own[self.rows] for own in self.noted.first])  # fmt: skip
+                        [own[self.rows] for own in self.noted.first], self.bound)  # fmt: skip
 
 
 def compared(
-    here: Sequence[np.ndarray], there: Sequence[np.ndarray], first: Sequence[np.ndarray]
+    here: Sequence[np.ndarray],
+    there: Sequence[np.ndarray],
+    first: Sequence[np.ndarray],
+    bound: float = BOUND,
 ) -> dict[str, Any]:
     """Largest difference of a seed and learner, over the way moved; and of one parameter."""
     worst, single = 0.0, 0.0
@@ -285,7 +290,7 @@ def compared(
             raise RuntimeError("a network did not move")
         worst = max(worst, float(np.nan_to_num(apart / moved, nan=np.inf).max()))
         single = max(single, float(np.abs(a - b).max() / np.abs(b).max()))
-    return {"difference": worst, "largest of one": single, "bound": BOUND, "right": worst <= BOUND}
+    return {"difference": worst, "largest of one": single, "bound": bound, "right": worst <= bound}
 
 
 def whole(agent: Any) -> bool:
@@ -333,7 +338,9 @@ class Checks:
 
     def _follower(self, rows: Sequence[int] = range(len(SEEDS)), **more: Any) -> Follower:
         more = {**self.usual, **more}
-        return Follower(make(self.case, self.device, rows, **more), self.noted, rows)
+        return Follower(
+            make(self.case, self.device, rows, **more), self.noted, rows, self.case.bound
+        )
 
     def captured(self) -> dict[str, Any]:
         """Updates as they are repeated: on a GPU as one graph."""
@@ -345,7 +352,9 @@ class Checks:
         """Updates by autograd, kernel by kernel; also against those that are captured."""
         follower = self._follower(record=False).take()
         found = {**follower.difference(), "captured": captured(follower.agent)}
-        between = compared(self.as_captured, weights(follower.agent), self.noted.first)
+        between = compared(
+            self.as_captured, weights(follower.agent), self.noted.first, self.case.bound
+        )
         right = found["right"] and between["right"]
         return {**found, "from captured": between["difference"], "right": right}
 
@@ -375,7 +384,7 @@ class Checks:
         acted, other = (np.asarray(_acted(agent, self.noted.steps[0].obs), np.float64)
                         for agent in (there, back))  # fmt: skip
         alike = float(np.isclose(acted, other, rtol=1e-3, atol=1e-3).mean())
-        going_on = Follower(back, self.noted, range(len(SEEDS)))
+        going_on = Follower(back, self.noted, range(len(SEEDS)), self.case.bound)
         going_on.take(self.half)
         return {**going_on.difference(), "same weights": same, "same actions": alike}
 
@@ -391,7 +400,7 @@ class Checks:
         agent.keep_seeds(rows)
         for learner in agent.learners():
             learner.warm_up = False
-        second = Follower(agent, self.noted, rows)
+        second = Follower(agent, self.noted, rows, self.case.bound)
         return second.take(self.half).difference()
 
 

@@ -2,8 +2,9 @@
 
 Steps are env steps of all seeds together, per second, in the whole loop of training without
 evaluation. The split is of one step of all lanes, in microseconds: `env`, `act`, `replay` and
-`update` with the device waited for after each; `transfer` and `kernels` are the GPU's time, and
-`launch` the CPU's in CUDA calls, by torch's profiler, without waiting.
+`update` with the device waited for after each (where whole updates are captured, sampling is a part
+of `update`); `transfer` and `kernels` are the GPU's time, and `launch` the CPU's in CUDA calls, by
+torch's profiler, without waiting.
 """
 
 from __future__ import annotations
@@ -310,6 +311,30 @@ def slowest(emit: Emit, place: Place) -> None:
     emit(work=name, seeds=seeds, trace=file.name, MB=file.stat().st_size / 1e6, **line)
 
 
+def aims(emit: Emit, place: Place) -> None:
+    """What was aimed at, against what was measured before."""
+    rates = {
+        (line["work"], line["who"], line["seeds"]): line["steps/s"]
+        for line in place.lines if "steps/s" in line
+    }  # fmt: skip
+    own = f"ours, {place.device}"
+    sac = rates.get(("sac-256", own, 10))
+    update = next((line["x one seed"] for line in place.lines
+                   if line.get("who") == "update" and line["seeds"] == 64), None)  # fmt: skip
+    images_there = rates.get(("images", own, 4))
+    theirs = rates.get(("images", f"sb3, {place.device}", 1))
+    factor = images_there / theirs if images_there and theirs else None
+    chosen = [line["right"] for line in place.lines if line["name"] == "auto/choice"
+              and isinstance(line.get("right"), bool)]  # fmt: skip
+    for aim, figure, reached in (
+        ("SAC 256-256, 10 seeds: 7,250 steps/s on an H100", sac, sac and sac >= 7250),
+        ("a DQN update of 64 seeds: 1.3 times that of one", update, update and update <= 1.3),
+        ("image DQN, 4 seeds: twice Stable-Baselines3", factor, factor and factor >= 2.0),
+        ("auto never picks the slower device", sum(chosen), all(chosen) if chosen else None),
+    ):
+        emit(aim=aim, measured=figure, reached="not measured" if reached is None else bool(reached))
+
+
 def measurements() -> list[Measurement]:
     """Ours on the device, then the peer there, then ours on the CPU; `auto`, and a trace."""
 
@@ -330,4 +355,5 @@ def measurements() -> list[Measurement]:
         *(Measurement(f"fast/{name} cpu", there(name), 40.0, beside=True) for name in SEEDS),
         Measurement("auto/choice", automatic, 60.0),
         Measurement("profile/slowest", slowest, 30.0),
+        Measurement("aims/reached", aims, 10.0),
     ]

@@ -272,6 +272,22 @@ def test_nan_is_not_right() -> None:
     assert not gpu_right.compared([nan], [one], [0 * one])["right"]
 
 
+def test_aims_are_judged_by_what_was_measured(tmp_path: Path) -> None:
+    def line(**values: Any) -> dict[str, Any]:
+        return {"name": "fast/x", **values}
+
+    lines = (
+        line(work="sac-256", who="ours, cuda", seeds=10, **{"steps/s": 7300.0}),
+        line(work="images", who="ours, cuda", seeds=4, **{"steps/s": 300.0}),
+        line(work="images", who="sb3, cuda", seeds=1, **{"steps/s": 200.0}),
+        {"name": "auto/choice", "work": "ppo", "seeds": 1, "right": False},
+    )
+    found: list[Any] = []
+    place = Place("cuda", False, tmp_path, 0.0, lines)
+    gpu_speed.aims(lambda **values: found.append(values["reached"]), place)
+    assert found == [True, "not measured", False, False]
+
+
 def test_the_device_is_asked_what_it_spent() -> None:
     """Events of a profile by their kind: the names are those of CUDA 12."""
 
