@@ -32,7 +32,6 @@ from rlbench.learning.algorithms.off_policy import (
 )
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext
-from rlbench.learning.data.prioritized_replay import PrioritizedReplay
 from rlbench.learning.data.replay import replay_bytes, transition_fields
 from rlbench.learning.data.sum_tree import SumTree
 from rlbench.learning.data.tensor_draws import TensorDraws
@@ -69,7 +68,7 @@ class DQN(Agent):
         state_size = self.q.state_size
         self.context = LaneContext(self.spec, state_size, (seeds, self.n_envs), self.normalizer)
         fields = transition_fields(self.spec, state_size, c.gamma, c.n_steps)
-        self.replay = make_replay(self, fields, state_size)
+        self.replay: Any = make_replay(self, fields, state_size)
         self.exploration = RandomStream(self.seeds, "exploration", (self.n_envs, 2))
         width = noisy.width(self.q.noisy)
         self.acting_noise = self._stream("noise", (width,), normal=True)
@@ -171,7 +170,7 @@ class DQN(Agent):
         """Take one gradient step of every seed on a batch of its own."""
         c, rate = self.config, self.updates.number(self.rate)
         metrics, aux = self.learner.step(self.objective, rate, c.batch_size, **self.batch())
-        if isinstance(self.replay, PrioritizedReplay):
+        if c.prioritized:
             self.replay.update(aux["priority"])
         self.metrics |= metrics
 
@@ -182,10 +181,15 @@ class DQN(Agent):
             batch["tau"] = self.tau.next()
         if self.learning_noise is not None:
             batch["noise"] = self.learning_noise.next().unsqueeze(1)
-        if isinstance(self.replay, PrioritizedReplay):
-            beta = c.prioritized_beta + self.progress() * (1.0 - c.prioritized_beta)
+        if c.prioritized:
+            beta = self.updates.number(self.beta)
             batch["weight"] = self.replay.weights(beta)  # (S, B), or one of a sequence
         return batch
+
+    def beta(self) -> float:
+        """Exponent of importance weights: grows to 1 over the horizon."""
+        c = self.config
+        return c.prioritized_beta + self.progress() * (1.0 - c.prioritized_beta)
 
     def objective(
         self, noise: Tensor | None = None, weight: Tensor | None = None, **batch: Tensor

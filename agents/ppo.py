@@ -11,7 +11,8 @@ from torch import Tensor
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
 from rlbench.learning.algorithms.on_policy import OnPolicy, OnPolicyConfig
-from rlbench.learning.algorithms.rollouts import minibatches, sequence_length
+from rlbench.learning.algorithms.rollouts import Minibatches, sequence_length
+from rlbench.learning.algorithms.updates import Updates
 from rlbench.learning.equations import losses, returns
 from rlbench.learning.optim.learner import Metrics, Rule
 from rlbench.learning.rng import PermutationStream
@@ -68,18 +69,28 @@ class PPO(OnPolicy):
         self.batch = c.batch_size // self.rollout.length  # items, see Rollout.items
         items = self.n_envs * c.n_steps // self.rollout.length
         self.order = PermutationStream(self.seeds, "minibatch", items)
+        self.batches = Minibatches(self.order, self.batch, c.n_epochs, self)
+        self.updates = Updates(self, [self.batches], phase=self.batches.phase)
 
-    def improve(self, items: dict[str, Tensor], rate: float) -> None:
+    def improve(self, items: dict[str, Tensor]) -> None:
         """Update the network on several epochs of minibatches."""
         c = self.config
         share = 1.0 - self.progress() if c.clip_schedule == "linear" else 1.0
         self.clip = max(c.clip_range * share, 1e-8)
-        clip = torch.tensor(self.clip, device=self.device)
-        for batch in minibatches(items, self.order, self.batch, c.n_epochs):
-            samples = batch["advantage"][0].numel()
-            result = self.learner.step(self.objective, rate, samples, clip=clip, **batch)
-            self.metrics |= result.metrics
+        self.batches.begin(self.updates.static(items))
+        self.updates.run(len(self.batches))
         self.metrics["train/clip_range"] = self.clip
+
+    def update(self) -> None:
+        """Take one gradient step of every seed on the next minibatch."""
+        rate, clip = self.updates.number(self.rate), self.updates.number(self.clip_now)
+        batch = self.batches.next() | {"clip": torch.as_tensor(clip, device=self.device)}
+        samples = batch["advantage"][0].numel()
+        self.metrics |= self.learner.step(self.objective, rate, samples, **batch).metrics
+
+    def clip_now(self) -> float:
+        """How far ratios may move in this rollout's updates."""
+        return self.clip
 
     def objective(self, **items: Tensor) -> tuple[Tensor, Metrics]:
         """Clipped surrogate, value and entropy losses of a minibatch, `(S,)` (eq. 9)."""

@@ -20,14 +20,15 @@ from rlbench.errors import UserError
 from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms import epsilon_greedy
 from rlbench.learning.algorithms.rollouts import (
+    Minibatches,
     collect,
     lambda_advantages,
     make_rollout,
-    minibatches,
     network_inputs,
     restart,
     sequence_length,
 )
+from rlbench.learning.algorithms.updates import Updates
 from rlbench.learning.data.normalization import Normalizer, RewardScaler
 from rlbench.learning.data.preprocessing import LaneContext
 from rlbench.learning.environments.lanes import Step
@@ -103,6 +104,9 @@ class PQN(Agent):
         self.rollout = make_rollout(self, 1, np.int64)
         items = self.n_envs * c.n_steps // self.rollout.length
         self.order = PermutationStream(self.seeds, "minibatch", items)
+        size = c.batch_size // self.rollout.length
+        self.batches = Minibatches(self.order, size, c.n_epochs, self)
+        self.updates = Updates(self, [self.batches], phase=self.batches.phase)
 
     def network(self, generators: Generators, config: PQNConfig) -> QNetwork:
         return QNetwork(generators, self.spec, int(self.action_space.n), config)  # type: ignore[attr-defined]
@@ -147,16 +151,24 @@ class PQN(Agent):
             self.train()
         return self.metrics
 
-    def _greedy_values(self, inputs: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-        return self.q.act(inputs, hidden, self.device)[0].max(-1)
+    def _greedy_values(self, inputs: np.ndarray, hidden: np.ndarray) -> Any:
+        return self.q.best_values(inputs, hidden, self.device)
 
     def on_env_reset(self) -> None:
         restart(self)
 
     def train(self) -> None:
-        """Learn from a full rollout on several epochs of minibatches.
+        """Learn from a full rollout on several epochs of minibatches."""
+        self.batches.begin(self.updates.static(self.updates.once(self.prepared)))
+        self.updates.run(len(self.batches))
+        self.metrics["train/learning_rate"] = self.rate()
+        self.metrics["train/n_updates"] = self.learner.optimizer.updates
+        self.metrics["rollout/exploration_rate"] = self.exploration_rate()
 
-        Targets are lambda returns of the greedy values before the first of these updates.
+    def prepared(self) -> dict[str, Tensor]:
+        """Return items of a full rollout.
+
+        Targets are lambda returns of the greedy values before the first of its updates.
         """
         c, rollout = self.config, self.rollout
         fields = rollout.tensors(self.device)
@@ -165,13 +177,13 @@ class PQN(Agent):
             value = self.values(items).amax(-1).view(fields["reward"].shape)  # (S, N, T)
             target = lambda_advantages(fields, value, c.gamma, c.q_lambda) + value
         items["target"] = rollout.items(target)
-        rate, size = self.learner.rate(self.progress()), c.batch_size // rollout.length
-        for batch in minibatches(items, self.order, size, c.n_epochs):
-            samples = batch["target"][0].numel()
-            self.metrics |= self.learner.step(self.objective, rate, samples, **batch).metrics
-        self.metrics["train/learning_rate"] = rate
-        self.metrics["train/n_updates"] = self.learner.optimizer.updates
-        self.metrics["rollout/exploration_rate"] = self.exploration_rate()
+        return items
+
+    def update(self) -> None:
+        """Take one gradient step of every seed on the next minibatch."""
+        rate, batch = self.updates.number(self.rate), self.batches.next()
+        samples = batch["target"][0].numel()
+        self.metrics |= self.learner.step(self.objective, rate, samples, **batch).metrics
 
     def values(self, items: dict[str, Tensor]) -> Tensor:
         """Q-values of steps, or of all steps of sequences, `(S, B, A)`."""

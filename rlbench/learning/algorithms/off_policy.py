@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from rlbench.errors import UserError
-from rlbench.learning.algorithms.updates import Updates
+from rlbench.learning.algorithms.updates import Supply, Updates
+from rlbench.learning.data.device_prioritized_replay import DevicePrioritizedReplay
 from rlbench.learning.data.device_replay import DeviceReplay
 from rlbench.learning.data.prioritized_replay import PrioritizedReplay
 from rlbench.learning.data.replay import Field, Replay, replay_bytes
-from rlbench.learning.data.tensor_draws import TensorDraws
 from rlbench.learning.hardware import graphs
 from rlbench.learning.networks import encoders
 from rlbench.learning.rng import RandomStream
@@ -50,14 +50,16 @@ def make_replay(agent: Any, fields: dict[str, Field], state_size: int) -> Replay
         agent.spec.stack,
         state_size > 0,
     )
+    there = graphs.used(agent.device)
     if not getattr(c, "prioritized", False):
-        return (DeviceReplay if graphs.used(agent.device) else Replay)(*arguments)
-    return PrioritizedReplay(*arguments, alpha=c.prioritized_alpha, eps=c.prioritized_eps)
+        return (DeviceReplay if there else Replay)(*arguments)
+    kind = DevicePrioritizedReplay if there else PrioritizedReplay
+    return kind(*arguments, alpha=c.prioritized_alpha, eps=c.prioritized_eps)
 
 
 def make_updates(
     agent: Any,
-    draws: Sequence[TensorDraws | None],
+    draws: Sequence[Supply | None],
     optimizers: Sequence[Any] = (),
     phase: Callable[[], int] = lambda: 0,
 ) -> Updates:

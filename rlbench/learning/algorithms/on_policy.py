@@ -23,6 +23,7 @@ from rlbench.learning.algorithms.rollouts import (
     restart,
     sequence_length,
 )
+from rlbench.learning.algorithms.updates import Updates
 from rlbench.learning.data.normalization import Normalizer, RewardScaler
 from rlbench.learning.data.preprocessing import LaneContext
 from rlbench.learning.environments.lanes import Step
@@ -103,6 +104,7 @@ class OnPolicy(Agent):
         dist, shape = self.distribution, (self.n_envs, self.distribution.actions)
         self.draws = RandomStream(self.seeds, "exploration", shape, normal=dist.normal)
         self.rollout = make_rollout(self, dist.actions, dist.dtype)
+        self.updates = Updates(self, [])
 
     def network(self, generators: Generators, config: OnPolicyConfig) -> ActorCritic:
         arguments = self._network_arguments(config, self.spec, self.action_space)
@@ -150,7 +152,7 @@ class OnPolicy(Agent):
             self.train()
         return self.metrics
 
-    def _values(self, inputs: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    def _values(self, inputs: np.ndarray, hidden: np.ndarray) -> Any:
         return self.net.values(inputs, hidden, self.device)
 
     def on_env_reset(self) -> None:
@@ -158,6 +160,16 @@ class OnPolicy(Agent):
 
     def train(self) -> None:
         """Learn from a full rollout."""
+        items = dict(self.updates.once(self.prepared))
+        self.metrics["train/explained_variance"] = items.pop("explained")
+        self.improve(items)
+        self.metrics["train/learning_rate"] = self.rate()
+        self.metrics["train/n_updates"] = self.learner.optimizer.updates
+        if self.net.log_std is not None:
+            self.metrics["train/std"] = self.net.log_std.detach().exp().mean((-1, -2))
+
+    def prepared(self) -> dict[str, Tensor]:
+        """Return items of a full rollout, and how much of its returns their values explain."""
         c, rollout = self.config, self.rollout
         fields = rollout.tensors(self.device)
         items = network_inputs(rollout, fields)
@@ -167,20 +179,20 @@ class OnPolicy(Agent):
             advantage = lambda_advantages(fields, value, c.gamma, c.gae_lambda)
         items["value"], items["advantage"] = rollout.items(value), rollout.items(advantage)
         items["log_prob"] = rollout.items(log_prob.view(value.shape))
-        self.metrics["train/explained_variance"] = losses.explained_variance(
+        items["explained"] = losses.explained_variance(
             value.flatten(1), (value + advantage).flatten(1)
         )
-        rate = self.learner.rate(self.progress())
-        self.improve(items, rate)
-        self.metrics["train/learning_rate"] = rate
-        self.metrics["train/n_updates"] = self.learner.optimizer.updates
-        if self.net.log_std is not None:
-            self.metrics["train/std"] = self.net.log_std.detach().exp().mean((-1, -2))
+        return items
 
-    def improve(self, items: dict[str, Tensor], rate: float) -> None:
+    def improve(self, items: dict[str, Tensor]) -> None:
         """Update the network from a rollout: once from all of it, unless a subclass does more."""
-        samples = items["advantage"][0].numel()
-        self.metrics |= self.learner.step(self.objective, rate, samples, **items).metrics
+        self.items = self.updates.static(items)
+        self.updates.run(1)
+
+    def update(self) -> None:
+        """Take one gradient step of every seed from the items of a rollout."""
+        rate, samples = self.updates.number(self.rate), self.items["advantage"][0].numel()
+        self.metrics |= self.learner.step(self.objective, rate, samples, **self.items).metrics
 
     def objective(self, **items: Tensor) -> tuple[Tensor, Metrics]:
         """Policy, value and entropy losses of a batch, `(S,)` (Mnih et al. 2016)."""

@@ -9,15 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlbench.learning.data.device_rollout import DeviceRollout
 from rlbench.learning.data.preprocessing import Carry
 from rlbench.learning.data.rollout import Rollout, select
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.equations import returns
+from rlbench.learning.hardware import graphs, transfer
 from rlbench.learning.networks import encoders
 from rlbench.learning.rng import PermutationStream
 
-# Network inputs (S, N, *seen) and hidden states (S, N, M) -> values (S, N).
-ValueFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# Network inputs (S, N, *seen) and hidden states (S, N, M) -> values (S, N), on a GPU a tensor.
+ValueFunction = Callable[[np.ndarray, np.ndarray], Any]
 
 
 def sequence_length(config: Any) -> int:
@@ -29,7 +31,7 @@ def sequence_length(config: Any) -> int:
 def make_rollout(agent: Any, actions: int, dtype: Any) -> Rollout:
     """Build an empty rollout for actions of so many numbers of this type."""
     c, spec = agent.config, agent.spec
-    return Rollout(
+    arguments = (
         (len(agent.seeds), agent.n_envs),
         c.n_steps,
         sequence_length(c),
@@ -38,6 +40,9 @@ def make_rollout(agent: Any, actions: int, dtype: Any) -> Rollout:
         (actions, dtype),
         agent.learner.network.state_size,
     )
+    if graphs.used(agent.device):
+        return DeviceRollout(*arguments, device=agent.device)
+    return Rollout(*arguments)
 
 
 def collect(agent: Any, step: Step, value_of: ValueFunction) -> bool:
@@ -57,7 +62,7 @@ def collect(agent: Any, step: Step, value_of: ValueFunction) -> bool:
         hidden = carry[-1] if "memory" in rollout.arrays else context.pending["memory"]
         successor = value_of(context.peek(step.next_obs, carry), hidden)
         bootstraps = (step.truncated | last) & ~step.terminated
-        values["cut_value"] = np.where(bootstraps, successor, 0.0)
+        values |= rollout.cut(bootstraps, successor)
     context.episode_start = ended
     full = rollout.add(**values)
     if agent.normalizer is not None:
@@ -108,3 +113,56 @@ def minibatches(
         shuffled = select(items, index)
         for start in range(0, index.shape[1], size):
             yield {name: value[:, start : start + size] for name, value in shuffled.items()}
+
+
+class Minibatches:
+    """The minibatches of a rollout, one after the other: those of `minibatches`.
+
+    On a GPU the orders of all epochs are sent at once, and a captured update takes the next items
+    from a place in device memory.
+    """
+
+    def __init__(self, order: PermutationStream, size: int, epochs: int, agent: Any) -> None:
+        self.order, self.size, self.epochs = order, size, epochs
+        seeds, items = len(order.generators), order.count
+        self.full, self.rest = divmod(items, size)
+        self.position = 0  # minibatches taken of this rollout
+        self.resident = graphs.used(agent.device)
+        if self.resident:
+            shape = seeds, epochs * items
+            self.packet = transfer.Packet({"order": (shape, torch.int64)}, agent.device)
+            self.place = torch.zeros(1, dtype=torch.int64, device=agent.device)
+
+    def __len__(self) -> int:
+        """Number of minibatches of a rollout."""
+        return self.epochs * (self.full + bool(self.rest))
+
+    def begin(self, items: dict[str, Tensor]) -> None:
+        """Take minibatches of these items from here on."""
+        self.items, self.position = items, 0
+        if self.resident:
+            orders = [self.order.next() for _ in range(self.epochs)]
+            self.packet.send(order=np.concatenate(orders, 1))
+            self.place.zero_()
+        else:
+            self.batches = minibatches(items, self.order, self.size, self.epochs)
+
+    def next(self) -> dict[str, Tensor]:
+        """Return the next minibatch, by field `(S, B, ...)`."""
+        if not self.resident:
+            return next(self.batches)
+        size = self.rest if self.phase() else self.size
+        self.position += 1
+        place = self.place + torch.arange(size, device=self.place.device)
+        self.place.add_(size)
+        return select(self.items, self.packet.tensors["order"].index_select(1, place))
+
+    def phase(self) -> int:
+        """1 where the next minibatch is a shorter one, at the end of an epoch, else 0."""
+        return int(self.rest > 0 and self.position % (self.full + 1) == self.full)
+
+    def ready(self) -> int:
+        """Return how many minibatches of the same size are next."""
+        if not self.rest:
+            return len(self) - self.position
+        return 1 if self.phase() else self.full - self.position % (self.full + 1)

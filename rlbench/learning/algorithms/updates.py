@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from rlbench.learning.data.device_replay import DeviceReplay
-from rlbench.learning.data.tensor_draws import TensorDraws
 from rlbench.learning.hardware import graphs
 from rlbench.learning.optim.learner import Learner
 
 MOST = 32  # updates in one launch
+
+
+class Supply(Protocol):
+    """What an update takes the next of, and counts in `position`, or in its stream's."""
+
+    resident: bool  # whether it is on a GPU
+
+    def ready(self) -> int:
+        """Have the next ones there, and return how many there are that are alike."""
 
 
 class Updates:
@@ -27,7 +34,7 @@ class Updates:
 
     Args:
         agent: whose updates they are, with its learners and optimisers built.
-        draws: the random numbers that an update takes, each once.
+        draws: what an update takes the next of, once: random numbers, minibatches.
         optimizers: those that belong to no learner.
         phase: number on which the course of the next update depends.
     """
@@ -35,7 +42,7 @@ class Updates:
     def __init__(
         self,
         agent: Any,
-        draws: Sequence[TensorDraws | None],
+        draws: Sequence[Supply | None],
         optimizers: Sequence[Any] = (),
         phase: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -46,11 +53,13 @@ class Updates:
         counters: list[tuple[Any, str]] = [(learner, "samples") for learner in learners]
         optimizers = [*(learner.optimizer for learner in learners), *optimizers]
         counters += [(optimizer, "updates") for optimizer in optimizers]
-        counters += [(each.stream, "position") for each in self.draws]
+        counters += [(getattr(each, "stream", each), "position") for each in self.draws]
         self.learners: list[Learner] = learners
         for learner in learners:
             learner.whole = self.whole
         self.graphs = graphs.Graphs(self._round, agent.device, counters)
+        self.memory: dict[str, Tensor] = {}  # of `static`
+        self.others: dict[Callable[[], Any], graphs.Graphs] = {}  # of `once`
         self.numbers: dict[Callable[[], float], tuple[Tensor, list[float]]] = {}
 
     def number(self, value: Callable[[], float]) -> float | Tensor:
@@ -78,6 +87,27 @@ class Updates:
             self.agent.metrics |= self.graphs(some, self.phase())
             count -= some
         self.learners[0].seconds += time.perf_counter() - begun
+
+    def once(self, function: Callable[[], Any]) -> Any:
+        """Return the tensors that a function makes of device memory: captured, where updates are.
+
+        Another call overwrites them.
+        """
+        if not self.whole:
+            return function()
+        if function not in self.others:
+            self.others[function] = graphs.Graphs(function, self.agent.device)
+        return self.others[function]()
+
+    def static(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return tensors that updates read; where they are captured, in memory that stays."""
+        if not self.whole:
+            return tensors
+        for name, tensor in tensors.items():
+            if name not in self.memory:
+                self.memory[name] = torch.empty_like(tensor)
+            self.memory[name].copy_(tensor)
+        return dict(self.memory)
 
     def forget(self) -> None:
         """Capture anew, since memory that updates read is elsewhere now."""
@@ -108,9 +138,7 @@ def capturable(agent: Any, learners: Sequence[Learner]) -> bool:
     Agents of users, their modules and dropout may; `record=false` says so; and torch's compiler
     takes gradients alone.
     """
-    config, replay = agent.config, getattr(agent, "replay", None)
-    if replay is not None and not isinstance(replay, DeviceReplay):
-        return False  # it is sampled by the host
+    config = agent.config
     ours = type(agent).__module__.startswith("rlbench.")
     drawing = any(learner.network.drawing() for learner in learners)
     return ours and config.record and not config.compile and not drawing

@@ -29,16 +29,7 @@ class DeviceReplay(Replay):
         super().__init__(*arguments, **options)
         seeds, n, device = len(self.rows), self.n_envs, self.device
         self.draws = TensorDraws(self.uniforms, device, dtype=torch.float64)
-        fields: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
-            str(kind): ((seeds, n, data.shape[-1]), kind) for kind, data in self.data.items()
-        }
-        # The position of the step, the number of slots at which a sample may begin, and the step of
-        # the first of them.
-        fields |= dict.fromkeys(("position", "starts", "begin"), ((), torch.int64))
-        if self.frames is not None:
-            frame = (seeds, n, self.frames.data.shape[-1]), self.frames.data.dtype
-            fields |= {"obs": frame, "next_obs": frame, "moved": ((seeds, n), torch.int64)}
-        self.packet = transfer.Packet(fields, device)
+        self.packet = transfer.Packet(self._fields(), device)
         self.host = {
             kind: np.zeros((seeds, n, data.shape[-1]), torch.empty(0, dtype=kind).numpy().dtype)
             for kind, data in self.data.items()
@@ -48,6 +39,20 @@ class DeviceReplay(Replay):
         self.first_rows = torch.from_numpy(self.rows).to(device)
         self.write = graphs.Graphs(self._write, device)
         self.on_growth: list[Callable[[], None]] = [self.write.forget]
+
+    def _fields(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+        """What is sent of a step, by name: shapes and types."""
+        lead = len(self.rows), self.n_envs
+        fields: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
+            str(kind): ((*lead, data.shape[-1]), kind) for kind, data in self.data.items()
+        }
+        # The position of the step, the number of slots at which a sample may begin, and the step of
+        # the first of them.
+        fields |= dict.fromkeys(("position", "starts", "begin"), ((), torch.int64))
+        if self.frames is not None:
+            frame = (*lead, self.frames.data.shape[-1]), self.frames.data.dtype
+            fields |= {"obs": frame, "next_obs": frame, "moved": (lead, torch.int64)}
+        return fields
 
     def _frame_store(self, *arguments: Any) -> DeviceFrames:
         return DeviceFrames(*arguments)
@@ -71,7 +76,7 @@ class DeviceReplay(Replay):
         self.packet.send(**sent, **self._range())
         self.write()
 
-    def _range(self) -> dict[str, int]:
+    def _range(self) -> dict[str, Any]:
         """Where samples may begin, from which `sample` makes slots."""
         if self.length == self.stack == 1:
             return {"starts": self.size, "begin": 0}

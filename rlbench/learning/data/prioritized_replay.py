@@ -72,14 +72,9 @@ class PrioritizedReplay(Replay):
         return torch.from_numpy(weight.astype(np.float32)).to(self.device)
 
     def update(self, priority: Tensor) -> None:
-        """Store the priorities of the last batch, `(S, B)`, or of sequences, `(S, B, T)`.
-
-        Those of a sequence count as 0.9 times the largest plus 0.1 times the mean (Kapturowski et
-        al. 2019).
-        """
-        if priority.ndim == 3:
-            priority = LARGEST * priority.amax(-1) + (1.0 - LARGEST) * priority.mean(-1)
-        weight = (priority.cpu().numpy().astype(np.float64) + self.eps) ** self.alpha
+        """Store the priorities of the last batch, `(S, B)`, or of sequences, `(S, B, T)`."""
+        each = priority_of(priority).numpy().astype(np.float64)
+        weight = (each + self.eps) ** self.alpha
         self.tree.set(self.drawn, weight)
         self.highest = np.maximum(self.highest, weight.max(-1, keepdims=True))
 
@@ -99,3 +94,13 @@ class PrioritizedReplay(Replay):
         low = max(self.added - self.capacity // self.n_envs, 0) + first
         self.admitted = low, low + max(count, 0)
         self.tree.fill(np.asarray(state["priorities"]))
+
+
+def priority_of(priority: Tensor) -> Tensor:
+    """Return priorities of items `(S, B)`; of sequences `(S, B, T)` one for each.
+
+    It is 0.9 times the largest plus 0.1 times the mean (Kapturowski et al. 2019).
+    """
+    if priority.ndim < 3:
+        return priority
+    return LARGEST * priority.amax(-1) + (1.0 - LARGEST) * priority.mean(-1)

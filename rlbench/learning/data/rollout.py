@@ -51,6 +51,10 @@ class Rollout:
         self.position = (t + 1) % self.steps
         return self.position == 0
 
+    def cut(self, bootstraps: np.ndarray, successor: Any) -> dict[str, Any]:
+        """What `add` stores as value of successors `(S, N)`, and 0 where it is not needed."""
+        return {"cut_value": np.where(bootstraps, successor, 0.0)}
+
     def tensors(self, device: torch.device) -> dict[str, Tensor]:
         """Fields as tensors `(S, N, T, ...)` on the device."""
         return {name: torch.from_numpy(array).to(device) for name, array in self.arrays.items()}

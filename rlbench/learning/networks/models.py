@@ -151,6 +151,12 @@ class QNetwork(Network):
             features, memory = self.encoder.step(obs, memory)
             return self.head.forward(features), memory
 
+    def best_values(self, obs: np.ndarray, memory: np.ndarray, device: torch.device) -> Any:
+        """Return values (S, N) of the best actions, of arrays; on a GPU a tensor there."""
+        if graphs.used(device):
+            return self.on_device(self.step, device).tensors(obs, memory)[0].amax(-1)
+        return self.act(obs, memory, device)[0].max(-1)
+
 
 def unroll_pair(
     online: QNetwork,
@@ -262,10 +268,10 @@ class ActorCritic(Network):
         std = [] if self.log_std is None else [self.log_std.exp()]
         return [self.policy.forward(features), own, *std]
 
-    def values(self, obs: np.ndarray, memory: np.ndarray, device: torch.device) -> np.ndarray:
-        """Return values (S, N), on arrays."""
+    def values(self, obs: np.ndarray, memory: np.ndarray, device: torch.device) -> Any:
+        """Return values (S, N) of arrays; on a GPU a tensor that stays there."""
         if graphs.used(device):
-            return self.on_device(self.values_of, device)(obs, memory)[0]
+            return self.on_device(self.values_of, device).tensors(obs, memory)[0]
         mine = memory if self.shared else memory[..., self.actor.state_size :]
         features, _ = self.critic.act(obs, mine)
         return self.value.forward_numpy(features)[..., 0]

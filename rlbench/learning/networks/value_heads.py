@@ -94,7 +94,8 @@ class Head(nn.Module):
         """A constant tensor of this head, which goes to the device at its first use there."""
         value: Tensor = getattr(self, name)
         if value.device != device:
-            value = value.to(device)
+            with torch.inference_mode(False):  # it may be saved for a gradient later
+                value = value.to(device)
             setattr(self, name, value)
         return value
 

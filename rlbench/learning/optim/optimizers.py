@@ -94,7 +94,7 @@ class RMSprop(Optimizer):
         self.square.mul_(0.99).addcmul_(self.grad, self.grad, value=0.01)
         root = self.square.sqrt().add_(self.eps)
         if isinstance(learning_rate, Tensor):
-            _move(self.data, self.grad / root, learning_rate)
+            self.data.addcdiv_(self.grad * learning_rate, root, value=-1.0)
         else:
             self.data.addcdiv_(self.grad, root, value=-learning_rate)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from agent_cases import CASES
 from graph_emulator import EmulatedGraph, emulated
-from lockstep import differences, make, state_of
+from lockstep import differences, flat, make, state_of
 from worlds import World
 
 from rlbench.agents import SAC
@@ -26,8 +26,9 @@ from rlbench.learning.hardware import graphs
 from rlbench.learning.optim.learner import Learner
 from rlbench.learning.optim.optimizers import Adam
 
-SEEDS, STEPS = (4, 5, 6), 70
-QUICK = ["sac", "dqn number"]
+SLOW = pytest.mark.slow
+SEEDS, STEPS = (4, 5, 6), 46
+QUICK = ["sac", "dqn number", "ppo box"]
 MORE: dict[str, dict[str, Any]] = {
     "dqn number": {"gradient_steps": 3, "normalize_obs": False},
     "td3 lstm": {"gradient_steps": 2, "policy_delay": 3},
@@ -89,10 +90,27 @@ def pair(
 
 def check(case: str, horizon: int) -> None:
     plain, device = pair(case, horizon=horizon)
-    assert device.updates.whole is not getattr(device.config, "prioritized", False)
-    assert EmulatedGraph.launched > horizon
-    assert plain.learner.optimizer.updates > horizon / 4
-    assert differences(plain.state(), device.state()) == []
+    assert device.updates.whole
+    assert EmulatedGraph.launched > horizon / 2
+    assert plain.learner.optimizer.updates > 15
+    assert_same(plain, device)
+
+
+def assert_same(plain: Any, device: Any) -> None:
+    if getattr(device.config, "prioritized", False):  # sums of priorities round otherwise
+        assert_close(plain.state(), device.state())
+    else:
+        assert differences(plain.state(), device.state()) == []
+
+
+def assert_close(one: Any, other: Any) -> None:
+    left, right = dict(flat(one)), dict(flat(other))
+    assert left.keys() == right.keys()
+    for path in left:
+        if isinstance(left[path], np.ndarray | float):
+            np.testing.assert_allclose(left[path], right[path], 1e-4, 1e-5, err_msg=path)
+        else:
+            assert left[path] == right[path], path
 
 
 @pytest.mark.parametrize("case", QUICK)
@@ -101,11 +119,20 @@ def test_the_same_bits(case: str) -> None:
     check(case, STEPS)
 
 
+LONG = ["dqn lstm", "td3 lstm", "dqn frames", "td3 frames", "ppo lstm", "pqn gru", "a2c gru"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [*QUICK, "dqn lstm", "td3 lstm", "dqn frames", "td3 frames",
-                                  "rainbow", "iqn gru"])  # fmt: skip
+@pytest.mark.parametrize("case", [*QUICK, *LONG])
 def test_the_same_bits_after_hundreds_of_steps(case: str) -> None:
     check(case, 300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["rainbow", "iqn gru"])
+def test_prioritized_replay_within_rounding(case: str) -> None:
+    """The same draws and actions; weights within 1e-4 of themselves, or 1e-5."""
+    check(case, 140)
 
 
 def baked_rate(self: Updates, value: Callable[[], float]) -> float:
@@ -143,7 +170,10 @@ def test_numbers_of_python_are_noticed(what: str, monkeypatch: pytest.MonkeyPatc
     assert "/learner/weights" in differences(plain.state(), device.state())
 
 
-@pytest.mark.parametrize("case", ["sac", "dqn number"])
+RESUMED = ["dqn number", "ppo box", "iqn gru"]
+
+
+@pytest.mark.parametrize("case", ["sac", *(pytest.param(c, marks=SLOW) for c in RESUMED)])
 def test_stopped_and_resumed(case: str, tmp_path: Path) -> None:
     """Saved in the middle of a block of draws, and taken up by another agent."""
 
@@ -153,12 +183,15 @@ def test_stopped_and_resumed(case: str, tmp_path: Path) -> None:
         another.restore(state)
         return another
 
-    plain, device = pair(case, resume, 40)
+    plain, device = pair(case, resume, 26)
     assert device.updates.whole
-    assert differences(plain.state(), device.state()) == []
+    assert_same(plain, device)
 
 
-@pytest.mark.parametrize("case", ["sac", pytest.param("dqn lstm", marks=pytest.mark.slow)])
+CUT = ["dqn lstm", "ppo lstm", "pqn gru"]
+
+
+@pytest.mark.parametrize("case", ["sac", *(pytest.param(c, marks=SLOW) for c in CUT)])
 def test_a_seed_cut_out(case: str) -> None:
     """The others go on by new graphs, as if it had been there."""
 
@@ -166,7 +199,7 @@ def test_a_seed_cut_out(case: str) -> None:
         agent.keep_seeds([2, 0])
         lanes.keep_seeds([2, 0])
 
-    plain, device = pair(case, cut, 40)
+    plain, device = pair(case, cut, 26)
     assert device.seeds == (6, 4)
     for seed in device.seeds:
         assert differences(state_of(plain, seed), state_of(device, seed)) == []
