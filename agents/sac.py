@@ -23,6 +23,7 @@ from rlbench.learning.algorithms.off_policy_actor_critic import OffPolicyActorCr
 from rlbench.learning.algorithms.off_policy_actor_critic_config import OffPolicyActorCriticConfig
 from rlbench.learning.algorithms.replayed_batch import Replayed
 from rlbench.learning.equations import returns
+from rlbench.learning.hardware import transfer
 from rlbench.learning.networks.squashed_gaussian import SquashedGaussian
 from rlbench.learning.optim.learner import Aux, Metrics
 
@@ -126,7 +127,7 @@ class SAC(OffPolicyActorCritic):
         return loss, metrics, {"log_prob": log_prob}
 
     def diverged(self) -> dict[int, str]:
-        finite = torch.isfinite(self.temperature.log[:, 0]).tolist()
+        finite = transfer.fetch(torch.isfinite(self.temperature.log[:, 0]))
         reason = "the temperature became NaN or infinite"
         return {**{r: reason for r, ok in enumerate(finite) if not ok}, **super().diverged()}
 

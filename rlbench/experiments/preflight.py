@@ -30,6 +30,7 @@ def preflight(run: Run, play: bool = True, timed: bool = True) -> str:
             device, or memory does not suffice. Nothing has been written then.
     """
     from rlbench.learning.environments.spaces import ObsSpec
+    from rlbench.learning.hardware import precision
     from rlbench.learning.networks.encoders import convolves
 
     episodes = min(run.eval_episodes, run.final_episodes)
@@ -63,6 +64,7 @@ def preflight(run: Run, play: bool = True, timed: bool = True) -> str:
         run.source.close()
     sizes = run.config, spec, facts.action_space, len(run.seeds), run.n_envs
     device, why = agent.choose_device(run.device, *sizes, timed=timed)
+    precision.check(run.config, device)
     memory = agent.check_memory(*sizes, device, max(run.eval_episodes, run.final_episodes))
     envs = f", {run.n_envs} environments a seed" if run.n_envs > 1 else ""
     source = f"preset {run.preset}" if run.preset else "default parameters"

@@ -94,7 +94,7 @@ class FakeGpu(TorchDispatchMode):
     def fetch(self, tensor: Tensor) -> np.ndarray:
         assert isinstance(tensor, FakeTensor)
         self.fetched += 1
-        return np.zeros(tuple(tensor.shape), torch.empty(0, dtype=tensor.dtype).numpy().dtype)
+        return np.ones(tuple(tensor.shape), torch.empty(0, dtype=tensor.dtype).numpy().dtype)
 
     def capture(
         self, function: Callable[[], Any], device: torch.device

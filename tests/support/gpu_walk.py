@@ -19,6 +19,9 @@ from fake_gpu import GPU, Refused, fake_gpu, load_guard
 from worlds import World
 
 from rlbench.agents import DQN, SAC
+from rlbench.learning.training.schedule import TrainingSchedule
+from rlbench.learning.training.trainer import Trainer
+from rlbench.rows import Metric
 
 STEPS = 48
 ON_POLICY = {"n_steps": 8, "batch_size": 12}
@@ -81,6 +84,17 @@ def walk(case: str) -> dict[str, Any]:
         }
 
 
+def trained_walk() -> dict[str, Any]:
+    """The trainer's loop between two evaluations, with metrics at four points."""
+    with fake_gpu() as gpu:
+        agent = build("sac")
+        agent.set_horizon(STEPS)
+        schedule = TrainingSchedule(STEPS, eval_freq=0, final_episodes=0, log_points=4)
+        rows = list(Trainer(agent, schedule).rows())
+    metrics = sum(isinstance(row, Metric) for row in rows)
+    return {"fetched": gpu.fetched, "metrics": metrics, "steps": agent.num_timesteps}
+
+
 def spoiled_walk(what: str) -> str:
     with fake_gpu():
         agent = SAC(partial(World, "vector", "box"), seeds=(4, 5), learning_starts=10, batch_size=8)
@@ -102,5 +116,6 @@ if __name__ == "__main__":
         except Refused as error:
             found = str(error)
         print(json.dumps([name, found]), flush=True)
+    print(json.dumps(["trainer", trained_walk()]), flush=True)
     for name in SPOILED:
         print(json.dumps([name, spoiled_walk(name)]), flush=True)

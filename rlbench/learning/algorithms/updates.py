@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rlbench.learning.hardware import graphs
+from rlbench.learning.hardware.precision import forward, products, widened
 from rlbench.learning.optim.learner import Learner
 
 MOST = 32  # updates in one launch
@@ -59,7 +60,7 @@ class Updates:
             learner.whole = self.whole
         self.graphs = graphs.Graphs(self._round, agent.device, counters)
         self.memory: dict[str, Tensor] = {}  # of `static`
-        self.others: dict[Callable[[], Any], graphs.Graphs] = {}  # of `once`
+        self.others: dict[Callable[..., Any], graphs.Graphs] = {}  # of `once`
         self.numbers: dict[Callable[[], float], tuple[Tensor, list[float]]] = {}
 
     def number(self, value: Callable[[], float]) -> float | Tensor:
@@ -88,7 +89,7 @@ class Updates:
             count -= some
         self.learners[0].seconds += time.perf_counter() - begun
 
-    def once(self, function: Callable[[], Any]) -> Any:
+    def once(self, function: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Return the tensors that a function makes of device memory: captured, where updates are.
 
         Another call overwrites them.
@@ -96,8 +97,16 @@ class Updates:
         if not self.whole:
             return function()
         if function not in self.others:
-            self.others[function] = graphs.Graphs(function, self.agent.device)
+            self.others[function] = graphs.Graphs(
+                lambda: self._computed(function), self.agent.device
+            )
         return self.others[function]()
+
+    def _computed(self, function: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Tensors that a function makes, by the agent's precision."""
+        kind, device = self.agent.config.precision, self.agent.device
+        with products(kind, device), forward(kind, device):
+            return {name: widened(tensor) for name, tensor in function().items()}
 
     def static(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return tensors that updates read; where they are captured, in memory that stays."""

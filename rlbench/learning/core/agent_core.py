@@ -27,6 +27,7 @@ from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.hardware import precision
 from rlbench.learning.networks.layers import Generators
 from rlbench.learning.networks.stack import StackedParameters
 from rlbench.learning.optim.learner import Learner
@@ -237,6 +238,7 @@ class AgentCore(Capabilities):
 
     def set_horizon(self, total_timesteps: int) -> None:
         """Set the horizon that schedules run over (env steps per seed), and count from 0."""
+        precision.check(self.config, self.device)
         self.total_timesteps, self.num_timesteps = whole("total_timesteps", total_timesteps), 0
         self.on_env_reset()
 

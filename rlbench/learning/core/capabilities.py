@@ -17,7 +17,7 @@ from rlbench.learning.core.device_trial import trial_of
 from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.spaces import ObsSpec, check_readable
 from rlbench.learning.evaluation.episodes import LANES
-from rlbench.learning.hardware import memory_budget
+from rlbench.learning.hardware import graphs, memory_budget
 from rlbench.learning.hardware.device import Choice, UpdateSize, choose
 from rlbench.learning.optim.learner import Learner, LearnerConfig
 
@@ -152,7 +152,17 @@ class Capabilities:
         `episodes` is how many an evaluation plays."""
         parts = cls.estimate_bytes(config, spec, action_space, seeds, n_envs)
         seen = 4 * math.prod(spec.seen) * spec.dtype.itemsize  # carried, put together, copied
-        parts["environments"] = seeds * (n_envs + LANES) * (cls.env_bytes + seen)
-        parts["scores"] = seeds * episodes * SCORE
-        memory_budget.check(parts, device, f"{cls.name()} with {seeds} seeds")
+        host = {
+            "environments": seeds * (n_envs + LANES) * (cls.env_bytes + seen),
+            "scores": seeds * episodes * SCORE,
+        }
+        who = f"{cls.name()} with {seeds} seeds"
+        if graphs.used(device):
+            memory_budget.check(host, torch.device("cpu"), who)
+            if isinstance(config, LearnerConfig):
+                # A graph keeps what it computes; updates of two lengths or courses have two.
+                parts["graphs"] = 2 * parts["updates"]
+        else:
+            parts |= host
+        memory_budget.check(parts, device, who)
         return memory_budget.describe(parts)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rlbench.learning.hardware import graphs, transfer
+from rlbench.learning.hardware.precision import products
 
 MOST = 16  # shapes that memory is kept for
 
@@ -64,7 +65,7 @@ class _Form:
             },
             call.device,
         )
-        self.function = call.function
+        self.function, self.device = call.function, call.device
         self.shapes: list[torch.Size] = []
         self.run: Callable[[], Tensor] = self._joined
         if call.captured:
@@ -73,7 +74,8 @@ class _Form:
     @torch.inference_mode()
     def _joined(self) -> Tensor:
         """Results one after the other, as one vector."""
-        results = self.function(*self.packet.tensors.values())
+        with products("float32", self.device):
+            results = self.function(*self.packet.tensors.values())
         self.shapes = [x.shape for x in results]
         return torch.cat([x.reshape(-1) for x in results])
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from rlbench.learning.core.agent_core import AgentCore, Metrics
@@ -15,6 +16,7 @@ from rlbench.learning.environments.batched_lanes import Lanes
 from rlbench.learning.environments.lanes import SeedFailure
 from rlbench.learning.evaluation import evaluation_rows
 from rlbench.learning.evaluation.episodes import PULSE_SECONDS
+from rlbench.learning.hardware import transfer
 from rlbench.learning.training.schedule import TrainingSchedule
 from rlbench.learning.training.time_profile import TimeProfile
 from rlbench.rows import Episode, Heartbeat, Metric, Row, SeedEnded
@@ -125,9 +127,14 @@ class Trainer:
     def _metrics(self, metrics: Metrics) -> Iterator[Row]:
         step, seeds = self.agent.num_timesteps, self.agent.seeds
         fps, split = step * len(seeds) / max(self.seconds, 1e-9), self.split.read()
+        tensors = {key: value for key, value in metrics.items() if isinstance(value, Tensor)}
+        arrays: dict[str, Any] = {}
+        if tensors:  # by one copy, for which a GPU is waited for
+            each = transfer.fetch(torch.stack([value.detach() for value in tensors.values()]))
+            arrays = dict(zip(tensors, each, strict=True))
         for row, seed in enumerate(seeds):
             for key, value in metrics.items():
-                number = float(value[row]) if isinstance(value, Tensor) else float(value)
+                number = float(arrays[key][row] if key in arrays else value)
                 yield Metric(seed, step, key, number)
             recent = self.recent[seed]
             if self.lanes.tally is not None:

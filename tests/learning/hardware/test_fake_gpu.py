@@ -29,7 +29,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_one_copy_of_actions_a_step_and_no_other(walked: dict[str, Any]) -> None:
     """Between two evaluations nothing else waits for the GPU; updates are captured as a whole."""
-    cases = {name: found for name, found in walked.items() if isinstance(found, dict)}
+    cases = {name: found for name, found in walked.items() if "whole" in found}
     assert len(cases) > 12
     for name, found in cases.items():
         assert found["fetched"] == STEPS * (2 if name in TWICE else 1), name
@@ -37,6 +37,13 @@ def test_one_copy_of_actions_a_step_and_no_other(walked: dict[str, Any]) -> None
         assert found["captured"] >= 3, name
         assert found["updates"] > 4, name
         assert found["devices"] == ["cuda:0"]
+
+
+def test_metrics_come_by_one_copy(walked: dict[str, Any]) -> None:
+    """At the three points after its first update, and three at its end for diverged seeds."""
+    found = walked["trainer"]
+    assert found["metrics"] > 3 * 10
+    assert found["fetched"] == found["steps"] / 2 + 3 + 3  # two environments
 
 
 def test_nothing_is_refused(walked: dict[str, Any]) -> None:

@@ -11,11 +11,13 @@ import psutil
 import pytest
 import torch
 from commands import here
+from gymnasium import spaces
 from lockstep import make
 from worlds import World
 
 from rlbench.agents import C51, DQN, IQN, PPO, PQN, QRDQN, SAC, Rainbow
 from rlbench.errors import UserError
+from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.hardware import memory_budget
 
 LARGE = "1000000000000"
@@ -190,3 +192,29 @@ def test_limits_of_containers(case: str, tmp_path: Path, monkeypatch: pytest.Mon
     machine = int(psutil.virtual_memory().available)
     free = memory_budget.available(torch.device("cpu"))
     assert free == left if left is not None else free == pytest.approx(machine, rel=0.2)
+
+
+def test_a_gpu_holds_what_it_computes_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replay, networks and graphs have to fit there, environments and scores on the host."""
+    asked: list[str] = []
+    room = {"cuda": 10**12, "cpu": 10**12}
+
+    def free(device: torch.device) -> int:
+        asked.append(device.type)
+        return room[device.type]
+
+    monkeypatch.setattr(memory_budget, "available", free)
+    config = DQN.Config.build("dqn", {"batch_size": 4096, "net_arch": (512,), "buffer_size": 9000})
+    box = spaces.Box(-1.0, 1.0, (4,))
+    sizes = config, ObsSpec.of(box, config), spaces.Discrete(2), 8, 1
+    there = DQN.check_memory(*sizes, torch.device("cuda"), 10)
+    on_host = DQN.check_memory(*sizes, torch.device("cpu"), 10)
+    assert asked == ["cpu", "cuda", "cpu"]
+    assert "graphs" in there
+    assert "graphs" not in on_host
+    room["cuda"] = 1
+    with pytest.raises(UserError, match="of memory on cuda"):
+        DQN.check_memory(*sizes, torch.device("cuda"))
+    room["cuda"], room["cpu"] = 10**12, 1
+    with pytest.raises(UserError, match=r"environments .* of memory on cpu"):
+        DQN.check_memory(*sizes, torch.device("cuda"))
