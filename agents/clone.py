@@ -19,6 +19,7 @@ from torch import Tensor
 
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
+from rlbench.learning import row_values
 from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms.rollouts import minibatches
 from rlbench.learning.algorithms.teacher import Teacher, digest
@@ -91,6 +92,7 @@ class Clone(Agent):
     action_spaces = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
     default_envs = 8
     predicts_labels = False
+    takes_settings = True
     exact = True  # its teacher may normalise
     config: CloneConfig
 
@@ -98,7 +100,7 @@ class Clone(Agent):
         c, seeds = self.config, len(self.seeds)
         self.distribution = distribution(self.action_space)
         self.net = self.network([generator(seed, "init") for seed in self.seeds], c)
-        self.learner = Learner(self.net, c, self.device)
+        self.learner = Learner(self.net, c, self.device, by_row=self.by_row)
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
         self.context = LaneContext(
             self.spec, self.net.state_size, (seeds, self.n_envs), self.normalizer
@@ -193,7 +195,7 @@ class Clone(Agent):
         for batch in minibatches(batch_items, self.order, size, c.n_epochs):
             samples = batch["target"].shape[1] * self.length
             self.metrics |= self.learner.step(self.objective, rate, samples, **batch).metrics
-        self.metrics["train/learning_rate"] = rate
+        self.metrics["train/learning_rate"] = row_values.metric(rate)
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
 
     def objective(

@@ -19,6 +19,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from rlbench.learning import row_values
 from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms import epsilon_greedy
 from rlbench.learning.algorithms.dqn_config import DQNConfig
@@ -46,6 +47,7 @@ from rlbench.learning.networks.stack import StackedParameters
 from rlbench.learning.networks.value_heads import ValueNetwork
 from rlbench.learning.optim.learner import Aux, Learner, Metrics
 from rlbench.learning.rng import RandomStream, generator
+from rlbench.learning.row_values import Rows
 
 
 class DQN(Agent):
@@ -54,20 +56,23 @@ class DQN(Agent):
     Config = DQNConfig
     version = 1
     action_spaces = (spaces.Discrete,)
+    takes_settings = True
     config: DQNConfig
 
     def build(self) -> None:
         c, seeds = self.config, len(self.seeds)
         generators = [generator(seed, "init") for seed in self.seeds]
-        self.q, self.q_target = self.network(generators, c), self.network(generators, c)
-        self.learner = Learner(self.q, c, self.device)
+        first = self.by_row.first
+        self.q, self.q_target = self.network(generators, first), self.network(generators, first)
+        self.learner = Learner(self.q, c, self.device, by_row=self.by_row)
+        self.first_weights(self.learner, "noisy_sigma")
         self.online = self.learner.stack
         self.target = StackedParameters(self.q_target, self.device).freeze()
         self.target.data.copy_(self.online.data)
         self.normalizer = Normalizer(seeds, self.spec, self.device) if c.normalize_obs else None
         state_size = self.q.state_size
         self.context = LaneContext(self.spec, state_size, (seeds, self.n_envs), self.normalizer)
-        fields = transition_fields(self.spec, state_size, c.gamma, c.n_steps)
+        fields = transition_fields(self.spec, state_size, first.gamma, c.n_steps)
         self.replay: Any = make_replay(self, fields, state_size)
         self.exploration = RandomStream(self.seeds, "exploration", (self.n_envs, 2))
         width = noisy.width(self.q.noisy)
@@ -132,26 +137,29 @@ class DQN(Agent):
         best = values.argmax(-1)
         return best if n_greedy == greedy.size else np.where(greedy, best, action)
 
-    def exploration_rate(self) -> float:
+    def exploration_rate(self) -> float | np.ndarray:
         """Share of random actions: linear from initial to final, and 0 where noise explores.
 
-        It is 1 before learning starts.
+        It is 1 before learning starts. One number, or one for each row, (S, 1).
         """
         c, progress = self.config, self.progress()
         if self.num_timesteps < c.learning_starts:
             return 1.0
-        return 0.0 if c.noisy else c.epsilon(progress)
+        if c.noisy:
+            return 0.0
+        return row_values.column(self.by_row.each(lambda own: own.epsilon(progress)), 2)
 
     def observe(self, step: Step) -> Metrics:
-        c, context = self.config, self.context
+        context = self.context
         self.replay.add(**step._asdict(), first=context.episode_start, **context.pending)
         context.episode_start = step.terminated | step.truncated
         if self.normalizer is not None:
             self.normalizer.update(step.obs)
         self.num_timesteps += self.n_envs
         self.learn_now(updates_due(self))
-        if self.intervals_crossed(c.target_update_interval):
-            self.target.data.lerp_(self.online.data, c.tau)
+        for rows, own in self.by_row.runs("target_update_interval", "tau"):
+            if self.intervals_crossed(own.target_update_interval):
+                self.target.data[rows].lerp_(self.online.data[rows], own.tau)
         return self.metrics
 
     def on_env_reset(self) -> None:
@@ -162,9 +170,9 @@ class DQN(Agent):
         if not updates:
             return
         self.updates.run(updates)
-        self.metrics["train/learning_rate"] = self.rate()
+        self.metrics["train/learning_rate"] = row_values.metric(self.rate())
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
-        self.metrics["rollout/exploration_rate"] = self.exploration_rate()
+        self.metrics["rollout/exploration_rate"] = row_values.metric(self.exploration_rate())
 
     def update(self) -> None:
         """Take one gradient step of every seed on a batch of its own."""
@@ -176,20 +184,22 @@ class DQN(Agent):
 
     def batch(self) -> dict[str, Tensor]:
         """Sample what the next update learns from: the arguments of `objective`."""
-        c, batch = self.config, sample_batch(self)
+        batch = sample_batch(self)
         if self.tau is not None:
             batch["tau"] = self.tau.next()
         if self.learning_noise is not None:
             batch["noise"] = self.learning_noise.next().unsqueeze(1)
-        if c.prioritized:
+        if self.config.prioritized:
             beta = self.updates.number(self.beta)
             batch["weight"] = self.replay.weights(beta)  # (S, B), or one of a sequence
         return batch
 
-    def beta(self) -> float:
+    def beta(self) -> Rows:
         """Exponent of importance weights: grows to 1 over the horizon."""
-        c = self.config
-        return c.prioritized_beta + self.progress() * (1.0 - c.prioritized_beta)
+        progress = self.progress()
+        return self.by_row.each(
+            lambda c: c.prioritized_beta + progress * (1.0 - c.prioritized_beta)
+        )
 
     def objective(
         self, noise: Tensor | None = None, weight: Tensor | None = None, **batch: Tensor
@@ -247,7 +257,7 @@ class DQN(Agent):
         reward, terminated, first, action = (
             value[:, :, c.burn_in :] for value in (reward, terminated, first, action)
         )
-        discount = returns.discount_of(c.gamma, terminated)
+        discount = returns.discount_of(self.by_row.tensor("gamma", 3), terminated)
         target = n_step_distribution(reward, discount, future, first, c.n_steps)
         return self.td_loss(features, action.flatten(1, 2), target, tau)
 
@@ -264,7 +274,8 @@ class DQN(Agent):
         With `n_steps` above 1, reward, terminated and first are those of n steps, `(S, B, n)`, and
         next_obs follows the last of them that is of the same episode.
         """
-        c, discount = self.config, returns.discount_of(self.config.gamma, terminated)
+        c, gamma = self.config, self.by_row.tensor("gamma", terminated.ndim)
+        discount = returns.discount_of(gamma, terminated)
         if first is not None and c.n_steps > 1:
             reward, discount, _ = returns.n_step(reward, discount, first)
         with torch.no_grad():

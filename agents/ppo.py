@@ -10,12 +10,14 @@ from torch import Tensor
 
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
+from rlbench.learning import row_values
 from rlbench.learning.algorithms.on_policy import OnPolicy, OnPolicyConfig
 from rlbench.learning.algorithms.rollouts import Minibatches, sequence_length
 from rlbench.learning.algorithms.updates import Updates
 from rlbench.learning.equations import losses, returns
 from rlbench.learning.optim.learner import Metrics, Rule
 from rlbench.learning.rng import PermutationStream
+from rlbench.learning.row_values import Rows
 
 
 class PPOConfig(OnPolicyConfig):
@@ -65,7 +67,7 @@ class PPO(OnPolicy):
     def build(self) -> None:
         super().build()
         c = self.config
-        self.clip = c.clip_range
+        self.clip = self.by_row.value("clip_range")
         self.batch = c.batch_size // self.rollout.length  # items, see Rollout.items
         items = self.n_envs * c.n_steps // self.rollout.length
         self.order = PermutationStream(self.seeds, "minibatch", items)
@@ -74,21 +76,21 @@ class PPO(OnPolicy):
 
     def improve(self, items: dict[str, Tensor]) -> None:
         """Update the network on several epochs of minibatches."""
-        c = self.config
-        share = 1.0 - self.progress() if c.clip_schedule == "linear" else 1.0
-        self.clip = max(c.clip_range * share, 1e-8)
+        share = {"linear": 1.0 - self.progress(), "constant": 1.0}
+        self.clip = self.by_row.each(lambda c: max(c.clip_range * share[c.clip_schedule], 1e-8))
         self.batches.begin(self.updates.static(items))
         self.updates.run(len(self.batches))
-        self.metrics["train/clip_range"] = self.clip
+        self.metrics["train/clip_range"] = row_values.metric(self.clip)
 
     def update(self) -> None:
         """Take one gradient step of every seed on the next minibatch."""
         rate, clip = self.updates.number(self.rate), self.updates.number(self.clip_now)
-        batch = self.batches.next() | {"clip": torch.as_tensor(clip, device=self.device)}
+        clip = torch.as_tensor(row_values.tensor_column(clip, 2, self.device), device=self.device)
+        batch = self.batches.next() | {"clip": clip}
         samples = batch["advantage"][0].numel()
         self.metrics |= self.learner.step(self.objective, rate, samples, **batch).metrics
 
-    def clip_now(self) -> float:
+    def clip_now(self) -> Rows:
         """How far ratios may move in this rollout's updates."""
         return self.clip
 
@@ -103,10 +105,11 @@ class PPO(OnPolicy):
         log_ratio = log_prob - items["log_prob"].flatten(1)
         ratio, clip = log_ratio.exp(), items["clip"]
         policy_loss = returns.mean(losses.clipped_surrogate(ratio, advantage, clip))
-        if c.clip_range_vf is None:
+        if self.by_row.first.clip_range_vf is None:
             value_loss = losses.squared(value, target)
         else:
-            clip_vf = c.clip_range_vf * clip / c.clip_range
+            wide, clip_range = (self.by_row.tensor(f"clip_range{of}", 2) for of in ("_vf", ""))
+            clip_vf = wide * clip / clip_range
             value_loss = losses.clipped_value(value, old, target, clip_vf)
         with torch.no_grad():  # Schulman, http://joschu.net/blog/kl-approx.html
             kl = returns.mean(ratio - 1.0 - log_ratio)

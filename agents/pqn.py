@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
+from rlbench.learning import row_values
 from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms import epsilon_greedy
 from rlbench.learning.algorithms.rollouts import (
@@ -91,14 +92,16 @@ class PQN(Agent):
     version = 1
     action_spaces = (spaces.Discrete,)
     default_envs = 32
+    takes_settings = True
     config: PQNConfig
 
     def build(self) -> None:
         c, lead = self.config, (len(self.seeds), self.n_envs)
         self.q = self.network([generator(seed, "init") for seed in self.seeds], c)
-        self.learner = Learner(self.q, c, self.device)
+        self.learner = Learner(self.q, c, self.device, by_row=self.by_row)
         self.normalizer = Normalizer(lead[0], self.spec) if c.normalize_obs else None
-        self.scaler = RewardScaler(*lead, c.gamma) if c.normalize_reward else None
+        gamma = row_values.column(self.by_row.value("gamma"), 2)
+        self.scaler = RewardScaler(*lead, gamma) if c.normalize_reward else None
         self.context = LaneContext(self.spec, self.q.state_size, lead, self.normalizer)
         self.exploration = RandomStream(self.seeds, "exploration", (self.n_envs, 2))
         self.rollout = make_rollout(self, 1, np.int64)
@@ -142,9 +145,10 @@ class PQN(Agent):
         context.pending = {"seen": inputs, "action": action[..., None], "memory": hidden}
         return action
 
-    def exploration_rate(self) -> float:
-        """Share of random actions at this step."""
-        return self.config.epsilon(self.progress())
+    def exploration_rate(self) -> float | np.ndarray:
+        """Share of random actions at this step: one number, or one for each row, (S, 1)."""
+        progress = self.progress()
+        return row_values.column(self.by_row.each(lambda c: c.epsilon(progress)), 2)
 
     def observe(self, step: Step) -> Metrics:
         if collect(self, step, self._greedy_values):
@@ -161,21 +165,21 @@ class PQN(Agent):
         """Learn from a full rollout on several epochs of minibatches."""
         self.batches.begin(self.updates.static(self.updates.once(self.prepared)))
         self.updates.run(len(self.batches))
-        self.metrics["train/learning_rate"] = self.rate()
+        self.metrics["train/learning_rate"] = row_values.metric(self.rate())
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
-        self.metrics["rollout/exploration_rate"] = self.exploration_rate()
+        self.metrics["rollout/exploration_rate"] = row_values.metric(self.exploration_rate())
 
     def prepared(self) -> dict[str, Tensor]:
         """Return items of a full rollout.
 
         Targets are lambda returns of the greedy values before the first of its updates.
         """
-        c, rollout = self.config, self.rollout
+        rollout = self.rollout
         fields = rollout.tensors(self.device)
         items = network_inputs(rollout, fields)
         with torch.no_grad():
             value = self.values(items).amax(-1).view(fields["reward"].shape)  # (S, N, T)
-            target = lambda_advantages(fields, value, c.gamma, c.q_lambda) + value
+            target = lambda_advantages(fields, value, self.by_row, "q_lambda") + value
         items["target"] = rollout.items(target)
         return items
 

@@ -48,8 +48,8 @@ class Random(Agent):
         self.num_timesteps += self.n_envs
         return {}
 
-    def policy(self, seed: int | None = None) -> RandomPolicy:
-        seeds = [self.seeds[r] for r in self.row(seed)]
+    def policy(self, seed: int | None = None, setting: int | None = None) -> RandomPolicy:
+        seeds = [self.seeds[r] for r in self.row(seed, setting)]
         return RandomPolicy(seeds, self.spec, self.action_space, "policy")
 
     def live_policy(self) -> RandomPolicy:

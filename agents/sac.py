@@ -82,12 +82,16 @@ class SAC(OffPolicyActorCritic):
 
     def build(self) -> None:
         super().build()
-        c = self.config
-        target = -self.distribution.actions if c.target_entropy == "auto" else c.target_entropy
+        actions = self.distribution.actions
+        fixed = isinstance(self.by_row.first.ent_coef, float)
+
+        def target(own: SACConfig) -> float:
+            return float(-actions if own.target_entropy == "auto" else own.target_entropy)
+
         self.temperature = EntropyCoefficient(
             len(self.seeds),
-            c.initial_coefficient(),
-            None if isinstance(c.ent_coef, float) else float(target),
+            self.by_row.each(lambda own: own.initial_coefficient()),
+            None if fixed else self.by_row.each(target),
             self.device,
         )
         optimizers = [self.temperature.optimizer]
@@ -106,7 +110,8 @@ class SAC(OffPolicyActorCritic):
         self.metrics |= metrics
         if self.temperature.target is not None:
             self.metrics["train/ent_coef_loss"] = self.temperature.step(aux["log_prob"], rate)
-        self.target.data.lerp_(self.critic_learner.stack.data, self.config.tau)
+        for rows, own in self.by_row.runs("tau"):
+            self.target.data[rows].lerp_(self.critic_learner.stack.data[rows], own.tau)
         self.metrics["train/ent_coef"] = batch["alpha"][:, 0]
 
     def next_value(self, replayed: Replayed, noise: Tensor, alpha: Tensor | None) -> Tensor:

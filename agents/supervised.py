@@ -19,6 +19,7 @@ from torch import Tensor
 
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
+from rlbench.learning import row_values
 from rlbench.learning.agent import Agent
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
@@ -72,12 +73,13 @@ class Supervised(Agent):
     version = 1
     action_spaces = (spaces.Discrete,)
     env_bytes = 200  # they are batched
+    takes_settings = True
     config: SupervisedConfig
 
     def build(self) -> None:
         c, seeds = self.config, len(self.seeds)
         self.q = self.network([generator(seed, "init") for seed in self.seeds], c)
-        self.learner = Learner(self.q, c, self.device)
+        self.learner = Learner(self.q, c, self.device, by_row=self.by_row)
         self.best = BestWeights(self.learner.stack)
         self.normalizer = Normalizer(seeds, self.spec) if c.normalize_obs else None
         self.context = LaneContext(
@@ -174,7 +176,7 @@ class Supervised(Agent):
         rate, samples = self.learner.rate(self.progress()), label[0].numel()
         fields = {"seen": seen, "first": first, "label": label, "taught": taught}
         self.metrics |= self.learner.step(self.objective, rate, samples, **fields).metrics
-        self.metrics["train/learning_rate"] = rate
+        self.metrics["train/learning_rate"] = row_values.metric(rate)
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
 
     def objective(

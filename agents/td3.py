@@ -74,17 +74,20 @@ class TD3(OffPolicyActorCritic):
 
     def update(self) -> None:
         """Take a gradient step of the critics, and with a delay of policy and targets (alg. 1)."""
-        c, rate, batch = self.config, self.updates.number(self.rate), sample_batch(self)
+        rate, batch = self.updates.number(self.rate), sample_batch(self)
         batch |= self.update_critics(rate, noise=self.update_noise()[0], **batch)
         if self.phase() == 0:
             self.metrics |= self.learner.step(self.objective, rate, 0, **batch).metrics
-            self.target.data.lerp_(self.critic_learner.stack.data, c.tau)
-            self.target_policy.data.lerp_(self.learner.stack.data, c.tau)
+            for rows, own in self.by_row.runs("tau"):
+                self.target.data[rows].lerp_(self.critic_learner.stack.data[rows], own.tau)
+                self.target_policy.data[rows].lerp_(self.learner.stack.data[rows], own.tau)
 
     def next_value(self, replayed: Replayed, noise: Tensor, alpha: Tensor | None) -> Tensor:
         """Value of the next state, `(S, B)`, for a noisy action of the target policy."""
-        c = self.config
-        noise = (noise * c.target_policy_noise).clamp(-c.target_noise_clip, c.target_noise_clip)
+        deviation, bound = (
+            self.by_row.tensor(f"target_{name}", 3) for name in ("policy_noise", "noise_clip")
+        )
+        noise = (noise * deviation).clamp(-bound, bound)
         action = (torch.tanh(replayed.next_policy(self.actor_target)) + noise).clamp(-1.0, 1.0)
         return replayed.next_values(self.critics_target, action).amin(1)
 

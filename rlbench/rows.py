@@ -1,4 +1,7 @@
-"""Rows that training yields, in order of time. Steps are env steps per seed."""
+"""Rows that training yields, in order of time. Steps are env steps per seed.
+
+`setting` is the place of an agent's setting in its list, and 0 where it has none.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,7 @@ class Evaluation(NamedTuple):
     images: int = 0
     samples: int = 0
     cut: int = 0
+    setting: int = 0
 
 
 class Episode(NamedTuple):
@@ -42,6 +46,7 @@ class Episode(NamedTuple):
     ret: float
     length: int
     time: float
+    setting: int = 0
 
 
 class Metric(NamedTuple):
@@ -51,6 +56,7 @@ class Metric(NamedTuple):
     step: int
     key: str
     value: float
+    setting: int = 0
 
 
 class TestPredictions(NamedTuple):
@@ -59,15 +65,17 @@ class TestPredictions(NamedTuple):
     seed: int
     step: int
     predictions: tuple[int, ...]
+    setting: int = 0
 
 
 class SeedEnded(NamedTuple):
-    """End of a seed: status `done`, `diverged` or `failed`, with the reason."""
+    """End of a seed: status `done`, `diverged`, `failed` or `dropped`, with the reason."""
 
     seed: int
     step: int
     status: str
     reason: str
+    setting: int = 0
 
 
 class Heartbeat(NamedTuple):

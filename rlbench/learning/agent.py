@@ -62,6 +62,9 @@ class Agent(AgentCore):
         """The agent, its environment, its seeds and how far it is trained."""
         seeds = reprlib.repr(tuple(self.seeds))
         horizon = "" if self.total_timesteps is None else f" of {self.total_timesteps}"
+        if self.settings:
+            kept = len(set(self.setting_of))
+            seeds = f"{reprlib.repr(tuple(dict.fromkeys(self.seeds)))} of {kept} settings"
         where = self.env_name or "no environment"
         steps = f"{self.num_timesteps}{horizon} steps"
         return f"<{type(self).__name__} on {where}, seeds {seeds}, {steps}>"
@@ -177,7 +180,8 @@ class Agent(AgentCore):
             with overflow_allowed():
                 for row in bars.bar(rows, total_timesteps) if progress_bar else rows:
                     if isinstance(row, SeedEnded) and row.status != "done":
-                        _LOG.warning("seed %s %s: %s", row.seed, row.status, row.reason)
+                        of = f" of setting {row.setting}" if self.settings else ""
+                        _LOG.warning("seed %s%s %s: %s", row.seed, of, row.status, row.reason)
                     if log:
                         log.take(row)
                     answers = [each(row) for each in told]
@@ -202,9 +206,10 @@ class Agent(AgentCore):
         if not self.seeds:
             raise UserError("every seed of this agent failed or diverged: there is nothing left")
         if len(self.seeds) != 1:
+            setting = f", setting={self.setting_of[0]}" if self.settings else ""
             raise UserError(
                 f"this agent holds seeds {list(self.seeds)}: "
-                f"use agent.policy(seed={self.seeds[0]}).predict(...)"
+                f"use agent.policy(seed={self.seeds[0]}{setting}).predict(...)"
             )
         return self.live_policy().predict(observation, state, episode_start, deterministic)
 
@@ -227,12 +232,13 @@ class Agent(AgentCore):
         env: Any = None,
         *,
         seed: int | None = None,
+        setting: int | None = None,
         device: str | torch.device = "auto",
         trust: bool = False,
         verbose: int = 0,
         **others: Any,
     ) -> Self:
-        """Read what `save` wrote; `seed` picks one of the seeds.
+        """Read what `save` wrote; `seed` picks one of the seeds, `setting` one of the settings.
 
         The file holds no code. If it names an encoder of your own, that class is imported: from
         installed packages, or with `trust=True` from the current folder too.
@@ -243,7 +249,7 @@ class Agent(AgentCore):
         """
         refuse_others("load", others)
         with trusting(trust):
-            return serialization.load(cast(Any, cls), path, env, seed, device, verbose)
+            return serialization.load(cast(Any, cls), path, env, seed, setting, device, verbose)
 
 
 def _try_environment(agent: Agent) -> None:

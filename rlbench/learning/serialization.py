@@ -33,6 +33,7 @@ def save(agent: Agent, path: str | Path, replay: bool) -> Path:
         "observation_space": space_json.to_json(agent.observation_space),
         "action_space": space_json.to_json(agent.action_space),
         "total_timesteps": agent.total_timesteps,
+        **_settings(agent),
     }
     state = agent.state()
     if not replay and "replay" in state:
@@ -45,6 +46,15 @@ def save(agent: Agent, path: str | Path, replay: bool) -> Path:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
             raise  # the disk, not the path
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _settings(agent: Agent) -> dict[str, Any]:
+    """Return what is saved of an agent's settings: nothing where it has none."""
+    if not agent.settings:
+        return {}
+    names = set().union(*agent.settings)
+    settings = [config.model_dump(mode="json", include=names) for config in agent.setting_configs]
+    return {"settings": settings, "rows": list(agent.setting_of)}
 
 
 def _path(path: Any) -> Path:
@@ -65,6 +75,8 @@ class Saved(NamedTuple):
     total_timesteps: int | None
     spaces: dict[str, spaces.Space[Any]]  # by the arguments of an agent
     state: dict[str, Any]
+    settings: list[dict[str, Any]]
+    rows: list[int]  # setting of each row
 
 
 def read(path: str | Path) -> Saved:
@@ -86,6 +98,8 @@ def read(path: str | Path) -> Saved:
             None if total is None else _whole(total, 0),
             {name: space_json.from_json(meta[name]) for name in names},
             dict(saved["state"]),
+            [dict(setting) for setting in meta.get("settings", [])],
+            [_whole(each, 0) for each in meta.get("rows", [0] * len(meta["seeds"]))],
         )
         if not isinstance(found.agent, str) or not found.seeds:
             raise ValueError("it names no agent, or no seeds")
@@ -120,7 +134,13 @@ def check_version(path: str | Path, saved: Saved, version: int) -> None:
 
 
 def load(
-    cls: type[A], path: str | Path, env: Any, seed: int | None, device: Any, verbose: int = 0
+    cls: type[A],
+    path: str | Path,
+    env: Any,
+    seed: int | None,
+    setting: int | None,
+    device: Any,
+    verbose: int = 0,
 ) -> A:
     """Load an agent; see `Agent.load`.
 
@@ -132,19 +152,32 @@ def load(
     check_version(path, saved, cls.version)
     if seed is not None and seed not in saved.seeds:
         raise UserError(f"{path} has no seed {seed}, it has {saved.seeds}")
-    rows = [row for row, s in enumerate(saved.seeds) if seed in (None, s)]
-    config = cls.Config.build(cls.name(), saved.config)
+    if setting is not None and (not saved.settings or setting not in saved.rows):
+        has = f"it has {sorted(set(saved.rows))}" if saved.settings else "nor any other"
+        raise UserError(f"{path} has no setting {setting}, {has}")
+    ids = list(zip(saved.seeds, saved.rows, strict=True))
+    rows = [row for row, (s, h) in enumerate(ids) if seed in (None, s) and setting in (None, h)]
+    if not rows:
+        raise UserError(f"{path} has seed {seed} and setting {setting}, but not together")
+    alone = saved.settings[setting] if setting is not None else {}
+    config = cls.Config.build(cls.name(), {**saved.config, **alone})
     named_objects.check(str(path), encoder=getattr(config, "encoder", ""))
-    spaces_given: dict[str, Any] = {} if env is not None else {**saved.spaces}
+    given: dict[str, Any] = {} if env is not None else {**saved.spaces}
+    if saved.settings and setting is None:
+        given["settings"] = saved.settings
     agent = cls(
         env,
-        seeds=[saved.seeds[r] for r in rows],
+        seeds=list(dict.fromkeys(saved.seeds[r] for r in rows)),
         n_envs=saved.n_envs,
         device=device,
         verbose=verbose,
         config=config,
-        **spaces_given,
+        **given,
     )
+    if agent.settings:
+        there = list(zip(agent.seeds, agent.setting_of, strict=True))
+        if there != [ids[r] for r in rows]:  # rows were cut out
+            agent.keep_seeds([there.index(ids[r]) for r in rows])
     for name, space in saved.spaces.items():
         if getattr(agent, name) != space:
             raise UserError(

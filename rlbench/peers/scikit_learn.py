@@ -130,9 +130,9 @@ class ClassicalLearner(Agent):
         self.num_timesteps += self.n_envs
         return self.metrics
 
-    def policy(self, seed: int | None = None) -> FittedClassifier:
+    def policy(self, seed: int | None = None, setting: int | None = None) -> FittedClassifier:
         """Fit models to the images so far; before the first image, the answer is 0."""
-        rows = self.row(seed)
+        rows = self.row(seed, setting)
         late = [self.seeds[row] for row in rows if not self.fit(row)]
         if late:
             _LOG.warning(

@@ -45,8 +45,9 @@ FILES: dict[type[Any], str] = {
 
 
 def header(kind: type[Any]) -> str:
-    """Return the first line of the CSV file for rows of this kind."""
-    return ",".join("return" if name == "ret" else name for name in kind._fields) + "\n"
+    """Return the first line of the CSV file for rows of this kind: all fields but `setting`."""
+    names = ("return" if name == "ret" else name for name in kind._fields[:-1])
+    return ",".join(names) + "\n"
 
 
 @contextlib.contextmanager
@@ -293,7 +294,7 @@ class RunPart:
 
     def write(self, row: Row) -> None:
         """Append one row: an evaluation, episode or metric."""
-        line = ",".join(map(str, row)) + "\n"
+        line = ",".join(map(str, row[:-1])) + "\n"  # all but `setting`: a run has one
         try:
             self._files[type(row)].write(line.encode("utf-8", "backslashreplace"))
         except OSError as error:

@@ -24,7 +24,7 @@ To subclass an agent with a `Config` of your own, import it from its file, as in
 `from rlbench.agents.dqn import DQN`: there the constructor takes any parameter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -52,7 +52,7 @@ def _class(name: str, cls: type[Any], classes: dict[str, type[Any]]) -> str:
     for each in shared:
         if each.kind is inspect.Parameter.VAR_POSITIONAL:
             lines.append("*")
-        elif each.kind not in variable and each.name != "self":
+        elif each.kind not in variable and each.name not in {"self", *cls.Config.model_fields}:
             lines.append(f"{each.name}: {each.annotation} = {_literal(each.default)}")
     for each in hyperparameters(cls.Config):
         lines.append(f"{each.name}: {_type(each.annotation)} = {_literal(each.default)}")

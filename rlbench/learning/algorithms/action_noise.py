@@ -12,6 +12,7 @@ from pydantic import Field as field
 from rlbench.config import Float
 from rlbench.learning.optim.learner import LearnerConfig
 from rlbench.learning.rng import RandomStream
+from rlbench.learning.row_values import RowValues, column
 
 THETA, DT = 0.15, 0.01  # pull to 0 and time step, as in Stable-Baselines3
 
@@ -39,9 +40,9 @@ class ActionNoiseConfig(LearnerConfig):
 class ActionNoise:
     """Noise of every lane, `(S, N, K)`."""
 
-    def __init__(self, config: ActionNoiseConfig, seeds: Sequence[int], lead: tuple[int, int]):
-        self.correlated = config.noise_type == "ornstein-uhlenbeck"
-        self.std = config.noise_std
+    def __init__(self, by_row: RowValues, seeds: Sequence[int], lead: tuple[int, int]):
+        self.correlated = by_row.first.noise_type == "ornstein-uhlenbeck"
+        self.std = column(by_row.value("noise_std"), 3)
         self.draws = RandomStream(seeds, "action-noise", lead, normal=True)
         self.value = np.zeros((len(seeds), *lead))
 

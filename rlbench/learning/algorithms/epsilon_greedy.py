@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from pydantic import Field as field
 
 from rlbench.config import Float
@@ -48,7 +49,7 @@ def policy_over(
     it does at each step.
     """
 
-    def rate() -> float:
+    def rate() -> float | np.ndarray:
         return 0.0 if agent.total_timesteps is None else agent.exploration_rate()
 
     rate_now = rate()

@@ -54,7 +54,8 @@ def make_replay(agent: Any, fields: dict[str, Field], state_size: int) -> Replay
     if not getattr(c, "prioritized", False):
         return (DeviceReplay if there else Replay)(*arguments)
     kind = DevicePrioritizedReplay if there else PrioritizedReplay
-    return kind(*arguments, alpha=c.prioritized_alpha, eps=c.prioritized_eps)
+    alpha, eps = (agent.by_row.value(f"prioritized_{name}") for name in ("alpha", "eps"))
+    return kind(*arguments, alpha=alpha, eps=eps)
 
 
 def make_updates(

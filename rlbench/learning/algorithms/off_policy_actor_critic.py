@@ -17,6 +17,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from rlbench.learning import row_values
 from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms import stochastic_actor
 from rlbench.learning.algorithms.action_noise import ActionNoise
@@ -47,6 +48,7 @@ from rlbench.learning.networks.models import sizes
 from rlbench.learning.networks.stack import StackedParameters
 from rlbench.learning.optim.learner import Aux, Learner, Metrics
 from rlbench.learning.rng import RandomStream, generator
+from rlbench.learning.row_values import Rows
 
 
 class OffPolicyActorCritic(Agent):
@@ -54,6 +56,7 @@ class OffPolicyActorCritic(Agent):
 
     Config: ClassVar[type[OffPolicyActorCriticConfig]] = OffPolicyActorCriticConfig
     action_spaces = (spaces.Box,)
+    takes_settings = True
     # What turns the actor's outputs into actions.
     action_distribution: ClassVar[type[squashed_gaussian.Squashed]]
     # Normal numbers that an update takes for each item and action component.
@@ -66,10 +69,10 @@ class OffPolicyActorCritic(Agent):
         self.distribution = self.action_distribution(self.action_space)  # type: ignore[arg-type]  # checked: Box
         generators = [generator(seed, "init") for seed in self.seeds]
         self.actor = self.network(generators, c)
-        self.learner = Learner(self.actor, c, self.device)
+        self.learner = Learner(self.actor, c, self.device, by_row=self.by_row)
         arguments = self.spec, self.distribution.actions, c, c.n_critics
         self.critics = Critics(generators, *arguments)
-        self.critic_learner = Learner(self.critics, c, self.device)
+        self.critic_learner = Learner(self.critics, c, self.device, by_row=self.by_row)
         self.critics_target = Critics(generators, *arguments)
         self.target = self.frozen(self.critics_target, self.critic_learner)
         self.normalizer = Normalizer(seeds, self.spec, self.device) if c.normalize_obs else None
@@ -83,7 +86,7 @@ class OffPolicyActorCritic(Agent):
         shape = (self.noise_draws_per_update, batch_items(c), self.distribution.actions)
         noise = RandomStream(self.seeds, "learning-noise", shape, 16, normal=True)
         self.learning_noise = TensorDraws(noise, self.device)
-        self.action_noise = ActionNoise(c, self.seeds, actions) if c.noise_type else None
+        self.action_noise = ActionNoise(self.by_row, self.seeds, actions) if c.noise_type else None
         self.updates = make_updates(self, [self.learning_noise])
 
     def frozen(self, network: Any, learner: Learner) -> StackedParameters:
@@ -172,7 +175,7 @@ class OffPolicyActorCritic(Agent):
         if not updates:
             return
         self.updates.run(updates)
-        self.metrics["train/learning_rate"] = self.rate()
+        self.metrics["train/learning_rate"] = row_values.metric(self.rate())
         self.metrics["train/n_updates"] = self.critic_learner.optimizer.updates
 
     def on_env_reset(self) -> None:
@@ -182,7 +185,7 @@ class OffPolicyActorCritic(Agent):
         """Take one gradient step of every seed's critics, and of its actor when that is due."""
         raise NotImplementedError
 
-    def update_critics(self, rate: float | Tensor, **tensors: Tensor) -> Aux:
+    def update_critics(self, rate: Rows | Tensor, **tensors: Tensor) -> Aux:
         """Take one gradient step of the critics; returns what the actor's update needs of it."""
         items = batch_items(self.config)
         metrics, aux = self.critic_learner.step(self.critic_objective, rate, items, **tensors)
@@ -228,7 +231,8 @@ class OffPolicyActorCritic(Agent):
 
         `critic_hidden` are hidden states that the critics' update computed, for the actor's.
         """
-        c, discount = self.config, returns.discount_of(self.config.gamma, terminated)
+        c, gamma = self.config, self.by_row.tensor("gamma", terminated.ndim)
+        discount = returns.discount_of(gamma, terminated)
         fields = (obs, action, next_obs, reward, discount)
         if memory is None or first is None:
             return ReplayedTransitions(*fields, first)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rlbench.config import Float, Int
 from rlbench.errors import UserError
+from rlbench.learning import row_values
 from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms import stochastic_actor
 from rlbench.learning.algorithms.rollouts import (
@@ -90,16 +91,19 @@ class OnPolicy(Agent):
     Config: ClassVar[type[OnPolicyConfig]] = OnPolicyConfig
     action_spaces = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
     default_envs = 8
+    takes_settings = True
     config: OnPolicyConfig
 
     def build(self) -> None:
         c, lead = self.config, (len(self.seeds), self.n_envs)
         self.distribution = distribution(self.action_space)
-        self.net = self.network([generator(seed, "init") for seed in self.seeds], c)
+        self.net = self.network([generator(seed, "init") for seed in self.seeds], self.by_row.first)
         # A larger epsilon than usual steadies small second moments (Huang et al. 2022, detail 3).
-        self.learner = Learner(self.net, c, self.device, eps=1e-5)
+        self.learner = Learner(self.net, c, self.device, eps=1e-5, by_row=self.by_row)
+        self.first_weights(self.learner, "log_std_init")
         self.normalizer = Normalizer(lead[0], self.spec) if c.normalize_obs else None
-        self.scaler = RewardScaler(*lead, c.gamma) if c.normalize_reward else None
+        gamma = row_values.column(self.by_row.value("gamma"), 2)
+        self.scaler = RewardScaler(*lead, gamma) if c.normalize_reward else None
         self.context = LaneContext(self.spec, self.net.state_size, lead, self.normalizer)
         dist, shape = self.distribution, (self.n_envs, self.distribution.actions)
         self.draws = RandomStream(self.seeds, "exploration", shape, normal=dist.normal)
@@ -163,20 +167,20 @@ class OnPolicy(Agent):
         items = dict(self.updates.once(self.prepared))
         self.metrics["train/explained_variance"] = items.pop("explained")
         self.improve(items)
-        self.metrics["train/learning_rate"] = self.rate()
+        self.metrics["train/learning_rate"] = row_values.metric(self.rate())
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
         if self.net.log_std is not None:
             self.metrics["train/std"] = self.net.log_std.detach().exp().mean((-1, -2))
 
     def prepared(self) -> dict[str, Tensor]:
         """Return items of a full rollout, and how much of its returns their values explain."""
-        c, rollout = self.config, self.rollout
+        rollout = self.rollout
         fields = rollout.tensors(self.device)
         items = network_inputs(rollout, fields)
         with torch.no_grad():
             log_prob, _, value = self.evaluate(items)
             value = value.view(fields["reward"].shape)  # (S, N, T)
-            advantage = lambda_advantages(fields, value, c.gamma, c.gae_lambda)
+            advantage = lambda_advantages(fields, value, self.by_row, "gae_lambda")
         items["value"], items["advantage"] = rollout.items(value), rollout.items(advantage)
         items["log_prob"] = rollout.items(log_prob.view(value.shape))
         items["explained"] = losses.explained_variance(
@@ -216,8 +220,8 @@ class OnPolicy(Agent):
         self, policy_loss: Tensor, value_loss: Tensor, entropy: Tensor
     ) -> tuple[Tensor, Metrics]:
         """Weighted sum of the losses of policy and value and the entropy, all `(S,)`."""
-        c = self.config
-        loss = policy_loss + c.vf_coef * value_loss - c.ent_coef * entropy
+        vf_coef, ent_coef = (self.by_row.tensor(name, 1) for name in ("vf_coef", "ent_coef"))
+        loss = policy_loss + vf_coef * value_loss - ent_coef * entropy
         metrics = {"policy_gradient_loss": policy_loss, "value_loss": value_loss,
                    "entropy_loss": -entropy, "loss": loss}  # fmt: skip
         return loss, {f"train/{name}": part for name, part in metrics.items()}

@@ -17,6 +17,7 @@ from rlbench.learning.equations import returns
 from rlbench.learning.hardware import graphs, transfer
 from rlbench.learning.networks import encoders
 from rlbench.learning.rng import PermutationStream
+from rlbench.learning.row_values import RowValues, tensor_column
 
 # Network inputs (S, N, *seen) and hidden states (S, N, M) -> values (S, N), on a GPU a tensor.
 ValueFunction = Callable[[np.ndarray, np.ndarray], Any]
@@ -89,17 +90,20 @@ def network_inputs(rollout: Rollout, fields: dict[str, Tensor]) -> dict[str, Ten
 
 
 def lambda_advantages(
-    fields: dict[str, Tensor], value: Tensor, gamma: float, gae_lambda: float
+    fields: dict[str, Tensor], value: Tensor, by_row: RowValues, gae_lambda: str
 ) -> Tensor:
     """Advantages of a rollout over the values (S, N, T) of its observations, `(S, N, T)`.
 
-    These are generalised advantage estimates; plus the value they are lambda returns.
+    `gae_lambda` is the name of the parameter. These are generalised advantage estimates; plus the
+    value they are lambda returns.
     """
     next_value = torch.cat([value[..., 1:], value[..., :1]], -1)
     cut = fields["ended"] > 0
     cut[..., -1] = True
     next_value = torch.where(cut, fields["cut_value"], next_value)
-    decay = gamma * gae_lambda * (1.0 - fields["ended"])
+    gamma, ndim = by_row.tensor("gamma", 3), value.ndim
+    factor = by_row.each(lambda c: c.gamma * getattr(c, gae_lambda))
+    decay = tensor_column(factor, ndim, value.device) * (1.0 - fields["ended"])
     return returns.gae(fields["reward"], value, next_value, gamma, decay)
 
 

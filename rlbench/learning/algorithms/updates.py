@@ -63,8 +63,11 @@ class Updates:
         self.others: dict[Callable[..., Any], graphs.Graphs] = {}  # of `once`
         self.numbers: dict[Callable[[], float], tuple[Tensor, list[float]]] = {}
 
-    def number(self, value: Callable[[], float]) -> float | Tensor:
-        """Return a number that an update reads and that changes: on a GPU a scalar there."""
+    def number(self, value: Callable[[], Any]) -> Any:
+        """Return a number that an update reads and that changes: on a GPU a scalar there.
+
+        Rows of different settings, which are trained on CPUs only, may have a number each.
+        """
         if not self.whole:
             return value()
         if value not in self.numbers:

@@ -5,9 +5,10 @@ A subclass of `Agent` fills in `build`, `act`, `observe`, `network`, `policy_ove
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ from rlbench.learning.optim.learner import Learner
 from rlbench.learning.optim.learner import Metrics as Metrics
 from rlbench.learning.policies.policy import Policy
 from rlbench.learning.rng import generator
+from rlbench.learning.row_parameters import check_together
+from rlbench.learning.row_values import Rows, RowValues
 
 
 class AgentCore(Capabilities):
@@ -58,6 +61,7 @@ class AgentCore(Capabilities):
         device: str | torch.device = "auto",
         verbose: int = 0,
         config: BaseConfig | None = None,
+        settings: Sequence[Mapping[str, Any]] | None = None,
         observation_space: spaces.Space[Any] | None = None,
         action_space: spaces.Space[Any] | None = None,
         **parameters: Any,
@@ -73,6 +77,8 @@ class AgentCore(Capabilities):
             device: `auto`, `cpu`, `cuda` or `cuda:i`.
             verbose: 1 makes `learn` print tables, as in Stable-Baselines3; 0 prints nothing.
             config: a `Config`, in place of all parameters below.
+            settings: parameters of which each makes an agent of its own on all seeds, side by side:
+                `[{"gamma": 0.9}, {"gamma": 0.99}]`. What they leave out is as below.
             observation_space: in place of `env`, where the agent never trains.
             action_space: the same.
             **parameters: fields of `Config`.
@@ -93,13 +99,16 @@ class AgentCore(Capabilities):
             if seeds != 1:
                 raise UserError("seed is one seed, seeds are several: give one of the two")
             seeds = [seed]
+        if settings is not None and "settings" in self.Config.model_fields:
+            parameters["settings"], settings = settings, None  # a parameter of peers
         if config is None:
             config = self.Config.build(self.name(), parameters)
         elif parameters or not isinstance(config, self.Config):
             raise UserError(
                 f"config must be a {type(self).__name__}.Config, and replaces parameters by name"
             )
-        self.config = config
+        configs = self._configs(config, settings)
+        self.config = config = configs[0]
         self.n_envs = self.usual_envs(config) if n_envs is None else whole("n_envs", n_envs, 1)
         self.verbose = whole("verbose", int(verbose) if isinstance(verbose, bool) else verbose)
         self.make_env: EnvSource | None = None
@@ -113,13 +122,52 @@ class AgentCore(Capabilities):
         self.observation_space, self.action_space = observation_space, action_space
         self.check_spaces(observation_space, action_space)
         self.spec = ObsSpec.of(observation_space, self.config, self.exact)
-        self.seeds = read_seeds(seeds)
-        self.check_seeds(self.seeds)
+        each = read_seeds(seeds)
+        self.check_seeds(each)
+        self.seeds = each * len(configs)
+        self.setting_configs = tuple(configs)  # by setting
+        self._settings = tuple(number for number in range(len(configs)) for _ in each)
         sizes = self.config, self.spec, action_space, len(self.seeds), self.n_envs
-        self.device = self.choose_device(device, *sizes).device
+        self.device = self._device(device, sizes)
         self.check_memory(*sizes, self.device)
         self.metrics: dict[str, Tensor | float] = {}
+        self.by_row = RowValues([configs[number] for number in self._settings], self.device)
+        self.config = self.by_row.shared()
         self.build()
+
+    def _configs(
+        self, config: BaseConfig, settings: Sequence[Mapping[str, Any]] | None
+    ) -> list[BaseConfig]:
+        """Return the configuration of each setting; just `config` without settings."""
+        self.settings: tuple[dict[str, Any], ...] = ()
+        if settings is None:
+            return [config]
+        name = self.name()
+        if not self.takes_settings:
+            raise UserError(f"{name} takes no settings: train each in an agent of its own")
+        if isinstance(settings, str | Mapping) or not all(isinstance(s, Mapping) for s in settings):
+            raise UserError(
+                'settings must be a list of parameters, such as [{"gamma": 0.9}, {"gamma": 0.99}]'
+            )
+        self.settings = tuple(dict(setting) for setting in settings)
+        if not self.settings:
+            raise UserError("settings is empty: give one or more, or leave it out")
+        configs = []
+        for number, setting in enumerate(self.settings):
+            try:
+                configs.append(self.Config.build(name, {**dict(config), **setting}))
+            except UserError as error:
+                raise UserError(f"settings[{number}]: {error}") from None
+        check_together(name, configs)
+        return configs
+
+    def _device(self, name: str | torch.device, sizes: tuple[Any, ...]) -> torch.device:
+        """Choose the device; settings are trained on CPUs, where rows are what they are alone."""
+        if not self.settings or str(name) == "cpu":
+            return self.choose_device(name, *sizes).device
+        if str(name) != "auto":
+            raise UserError(f"settings are trained on a CPU, not on {name}: set device='cpu'")
+        return torch.device("cpu")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Show the fields of a new `Config` in the constructor's signature and docstring."""
@@ -251,8 +299,8 @@ class AgentCore(Capabilities):
             )
         return min(self.num_timesteps / max(self.total_timesteps, 1), 1.0)
 
-    def rate(self) -> float:
-        """The learning rate at this step."""
+    def rate(self) -> Rows:
+        """The learning rate at this step: one number, or one for each row."""
         return self.learner.rate(self.progress())
 
     def intervals_crossed(self, interval: int) -> int:
@@ -265,16 +313,52 @@ class AgentCore(Capabilities):
             raise UserError("this agent was loaded without an environment: pass env= to load")
         return lanes_for(self.make_env, self.seeds, self.n_envs, self.spec)
 
-    def policy(self, seed: int | None = None) -> Policy:
-        """The greedy policy of one seed, or of all of them, frozen as it is now."""
-        rows = self.row(seed)
+    def policy(self, seed: int | None = None, setting: int | None = None) -> Policy:
+        """The greedy policy of one seed, or of all of them, frozen as it is now.
+
+        `setting` is one of the agent's settings, where it has any, by its place in their list.
+        """
+        rows = self.row(seed, setting)
+        part = self._part(rows)
         # Weights are copied in: orthogonal first ones would take 0.2 s a seed for large images.
-        quick = self.config.model_copy(update={"ortho_init": False})
-        network = self.network([generator(0, "init") for _ in rows], quick)
+        quick = part.by_row.first.model_copy(update={"ortho_init": False})
+        network = part.network([generator(0, "init") for _ in rows], quick)
         StackedParameters(network, self.device).freeze().data.copy_(self.learner.stack.data[rows])
         normalizer = self.normalizer.rows(rows) if self.normalizer else None
         pipeline = ObservationPipeline(self.spec, network.state_size, normalizer)
-        return self.policy_over(network, pipeline, [self.seeds[r] for r in rows], frozen=True)
+        return part.policy_over(network, pipeline, [self.seeds[r] for r in rows], frozen=True)
+
+    def _part(self, rows: Sequence[int]) -> Self:
+        """The agent as what builds the policies of these rows."""
+        if not self.settings:
+            return self
+        part = copy.copy(self)
+        part._keep_settings(rows)
+        return part
+
+    @property
+    def setting_of(self) -> tuple[int, ...]:
+        """The setting of each row, (S,): its place in `settings`, and 0 without any."""
+        return self._settings if self.settings and self.seeds else (0,) * len(self.seeds)
+
+    def _keep_settings(self, rows: Sequence[int]) -> None:
+        """Forget which seeds and settings the other rows have."""
+        self.seeds = tuple(self.seeds[r] for r in rows)
+        if self.settings:
+            self._settings = tuple(self._settings[r] for r in rows)
+            self.by_row = self.by_row.of(rows)
+            self.config = self.by_row.shared()
+
+    def first_weights(self, learner: Learner, *names: str) -> None:
+        """Give rows whose settings differ in these parameters the first weights of their own.
+
+        They are those of the agent's network, which was built with one setting for all rows.
+        """
+        if self.by_row.differing.isdisjoint(names):
+            return
+        for rows, config in self.by_row.runs(*names):
+            own = self.network([generator(seed, "init") for seed in self.seeds[rows]], config)
+            learner.stack.data[rows] = StackedParameters(own, self.device).data
 
     def live_policy(self) -> Policy:
         """The policy over the weights in training, not a frozen copy."""
@@ -290,17 +374,26 @@ class AgentCore(Capabilities):
         discrete = isinstance(self.action_space, spaces.Discrete)
         return int(self.action_space.start) if discrete else 0  # type: ignore[attr-defined]
 
-    def row(self, seed: int | None) -> list[int]:
-        """Rows of `seed`, or of all seeds where it is None."""
-        if seed is None:
-            return list(range(len(self.seeds)))
-        if seed not in self.seeds:
-            raise UserError(f"this agent has no seed {seed}, it has {list(self.seeds)}")
-        return [self.seeds.index(seed)]
+    def row(self, seed: int | None, setting: int | None = None) -> list[int]:
+        """Rows of `seed` under `setting`, or of all of them where one is None."""
+        if seed is not None and seed not in self.seeds:
+            there = list(dict.fromkeys(self.seeds))
+            raise UserError(f"this agent has no seed {seed}, it has {there}")
+        if setting is not None and (not self.settings or setting not in self.setting_of):
+            has = f"it has {sorted(set(self.setting_of))}" if self.settings else "nor any other"
+            raise UserError(f"this agent has no setting {setting}, {has}")
+        rows = [
+            row
+            for row, here in enumerate(zip(self.seeds, self.setting_of, strict=True))
+            if seed in (None, here[0]) and setting in (None, here[1])
+        ]
+        if not rows:
+            raise UserError(f"seed {seed} of setting {setting} is no longer trained")
+        return rows
 
     def keep_seeds(self, rows: Sequence[int]) -> None:
         """Go on with these rows only: the others are cut out of every tensor and memory."""
         state = checkpoint.select(self.state(), rows)
-        self.seeds = tuple(self.seeds[r] for r in rows)
+        self._keep_settings(rows)
         self.build()
         self.restore(state)

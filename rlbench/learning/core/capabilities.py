@@ -37,6 +37,7 @@ class Capabilities:
     exact: ClassVar[bool] = False  # needs observations in full precision, whatever it sees
     env_bytes: ClassVar[int] = 10_000  # of an environment, at least
     libraries: ClassVar[tuple[str, ...]] = ()  # whose versions are recorded too
+    takes_settings: ClassVar[bool] = False  # whether rows may have settings of their own
 
     @classmethod
     def name(cls) -> str:

@@ -62,12 +62,22 @@ def accepted_type(annotation: Any, metadata: Sequence[Any] = ()) -> Any:
 def _signature(config: type[Config], base: Constructor) -> inspect.Signature:
     shared = inspect.signature(base, eval_str=True)
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    kept = [each for each in shared.parameters.values() if each.kind not in variable]
+    kept = [
+        each
+        for each in shared.parameters.values()
+        if each.kind not in variable and each.name not in config.model_fields
+    ]
     return shared.replace(parameters=[*kept, *hyperparameters(config)])
 
 
 def _docstring(config: type[Config], base: Constructor) -> str:
     lines = (inspect.getdoc(base) or "").splitlines()
     place = next(n for n, line in enumerate(lines) if line.startswith("    **parameters:"))
+    for name in config.model_fields:  # a parameter takes the place of an argument of all agents
+        first = next((n for n, line in enumerate(lines) if line.startswith(f"    {name}: ")), None)
+        if first is not None:
+            rest = (n for n in range(first + 1, place) if not lines[n].startswith("     "))
+            del lines[first : next(rest)]
+            place = next(n for n, line in enumerate(lines) if line.startswith("    **parameters:"))
     fields = [f"    {name}: {info.description}." for name, info in config.model_fields.items()]
     return "\n".join([*lines[:place], *fields, *lines[place + 1 :]])

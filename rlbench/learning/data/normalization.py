@@ -117,7 +117,8 @@ class Normalizer:
 class RewardScaler:
     """reward / std of the discounted return so far, clipped to 10 (Engstrom et al. 2020)."""
 
-    def __init__(self, seeds: int, n_envs: int, gamma: float) -> None:
+    def __init__(self, seeds: int, n_envs: int, gamma: float | np.ndarray) -> None:
+        """Begin without returns; gamma is a number, or one for each seed, (S, 1)."""
         self.moments, self.gamma = Moments(seeds, ()), gamma
         self.returns = np.zeros((seeds, n_envs))
 

@@ -15,14 +15,18 @@ from torch import Tensor
 
 from rlbench.learning.data.replay import Replay
 from rlbench.learning.data.sum_tree import SumTree
+from rlbench.learning.row_values import Rows, by_run, column
 
 LARGEST = 0.9  # weight of the largest priority in a sequence's; the rest is the mean's
 
 
 class PrioritizedReplay(Replay):
-    """A `Replay` that samples in proportion to priorities."""
+    """A `Replay` that samples in proportion to priorities.
 
-    def __init__(self, *arguments: Any, alpha: float, eps: float) -> None:
+    Exponents and `eps` are numbers, or one for each seed.
+    """
+
+    def __init__(self, *arguments: Any, alpha: Rows, eps: Rows) -> None:
         super().__init__(*arguments)
         seeds = len(self.rows)
         self.alpha, self.eps = alpha, eps
@@ -63,18 +67,19 @@ class PrioritizedReplay(Replay):
         self.drawn = self.tree.find((np.arange(batch) + uniform) / batch)
         return self.drawn
 
-    def weights(self, beta: float) -> Tensor:
+    def weights(self, beta: Rows) -> Tensor:
         """Importance weights of the last batch, `(S, B)`: (n P(i))^-beta, over the largest."""
         low, high = self.admitted
         share = self.tree.weight(self.drawn) / self.tree.total()[:, None]
-        weight = (share * ((high - low) * self.n_envs)) ** -beta
+        share = share * ((high - low) * self.n_envs)
+        weight = by_run(lambda exponent, x: x**-exponent, beta, share)
         weight /= weight.max(-1, keepdims=True)
         return torch.from_numpy(weight.astype(np.float32)).to(self.device)
 
     def update(self, priority: Tensor) -> None:
         """Store the priorities of the last batch, `(S, B)`, or of sequences, `(S, B, T)`."""
-        each = priority_of(priority).numpy().astype(np.float64)
-        weight = (each + self.eps) ** self.alpha
+        above = priority_of(priority).numpy().astype(np.float64) + column(self.eps, 2)
+        weight = by_run(lambda exponent, x: x**exponent, self.alpha, above)
         self.tree.set(self.drawn, weight)
         self.highest = np.maximum(self.highest, weight.max(-1, keepdims=True))
 

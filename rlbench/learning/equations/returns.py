@@ -13,8 +13,11 @@ from rlbench.learning.compile import mean as mean
 from rlbench.learning.equations.indexing import take
 
 
-def discount_of(gamma: float, terminated: Tensor) -> Tensor:
-    """Discount gamma (1 - terminated), `(...) -> (...)`: truncated steps are bootstrapped from."""
+def discount_of(gamma: float | Tensor, terminated: Tensor) -> Tensor:
+    """Discount gamma (1 - terminated), `(...) -> (...)`: truncated steps are bootstrapped from.
+
+    gamma is a number, or a tensor (S, 1, ...) with as many axes.
+    """
     return gamma * (1.0 - terminated)
 
 
@@ -66,7 +69,9 @@ def n_step_targets(
     return target
 
 
-def gae(reward: Tensor, value: Tensor, next_value: Tensor, gamma: float, decay: Tensor) -> Tensor:
+def gae(
+    reward: Tensor, value: Tensor, next_value: Tensor, gamma: float | Tensor, decay: Tensor
+) -> Tensor:
     """Generalised advantage estimates over time, all `(..., T)` (Schulman et al. 2016, eq. 16).
 
     A_t = delta_t + decay_t A_{t+1} with delta_t = r_t + gamma next_value_t - value_t.

@@ -27,6 +27,10 @@ class Evaluable(Protocol):
     num_timesteps: int
 
     @property
+    def setting_of(self) -> tuple[int, ...]:
+        """Setting of each row."""
+
+    @property
     def make_env(self) -> Callable[[], Any] | None:
         """What makes an environment; None if the agent has none."""
 
@@ -66,6 +70,7 @@ def episode_rows(
             round(seconds, 3),
             samples=agent.samples,
             cut=int(score.cut),
+            setting=agent.setting_of[score.row],
         )
 
 
@@ -111,16 +116,20 @@ def split_rows(
             int(images[row]),
             agent.samples,
             int(sweep.cut[row].sum()),
+            agent.setting_of[row],
         )
         if phase == "final":
-            yield from _tested(sweep, row, seed, agent.num_timesteps)
+            for tested in _tested(sweep, row, seed, agent.num_timesteps):
+                yield tested._replace(setting=agent.setting_of[row])
     if phase == "grid":
         agent.on_validation(
             accuracy, np.array([np.mean(_recalls(sweep, row)) for row in range(rows)])
         )
 
 
-def _tested(sweep: SplitPredictions, row: int, seed: int, step: int) -> Iterator[Row]:
+def _tested(
+    sweep: SplitPredictions, row: int, seed: int, step: int
+) -> Iterator[Metric | TestPredictions]:
     """Make the rows of the test split only: all predictions, and the recalls' geometric mean."""
     recalls = _recalls(sweep, row)
     yield Metric(seed, step, "test/balanced_accuracy", float(np.mean(recalls)))

@@ -50,17 +50,19 @@ class StackedParameters:
             if p.requires_grad:
                 self._grads.append(grad[:, row].view(p.shape))
 
-    def backward(self, loss: Tensor, max_grad_norm: float | None = None) -> None:
+    def backward(self, loss: Tensor, max_grad_norm: float | Tensor | None = None) -> None:
         """Compute gradients of `loss` (S,), each seed's clipped to `max_grad_norm` by its own norm.
 
-        Seeds share no parameter, so each receives the gradient of its own loss.
+        `max_grad_norm` is a number, or one for each seed, (S, 1). Seeds share no parameter, so each
+        receives the gradient of its own loss.
         """
         # A module of the user's may leave out parameters; their gradient is 0 then.
         grads = torch.autograd.grad(loss, self.learned, self._one, materialize_grads=True)
         torch._foreach_copy_(self._grads, grads)
         if max_grad_norm is not None:
             norm = row_norm(self.grad)  # (S, 1)
-            self.grad.mul_((max_grad_norm / (norm + 1e-6)).clamp_(max=1.0))
+            # Not a quotient, which torch rounds otherwise for two tensors.
+            self.grad.mul_(((norm + 1e-6).reciprocal() * max_grad_norm).clamp_(max=1.0))
 
     def freeze(self) -> StackedParameters:
         """Return a copy without gradients: a target network or a frozen policy."""

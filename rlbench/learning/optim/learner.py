@@ -22,6 +22,7 @@ from rlbench.learning.hardware.precision import Precision, forward, products, wi
 from rlbench.learning.networks.encoders import EncoderConfig, parse
 from rlbench.learning.networks.stack import StackedParameters
 from rlbench.learning.optim.optimizers import OPTIMIZERS
+from rlbench.learning.row_values import Rows, RowValues
 
 Rule = Literal["adam", "adamw", "rmsprop", "sgd", "momentum"]
 
@@ -103,11 +104,15 @@ class Learner:
         config: LearnerConfig,
         device: torch.device,
         eps: float | None = None,
+        by_row: RowValues | None = None,
     ) -> None:
+        """Stack a network's parameters; `by_row` has what differs between its rows, if anything."""
         self.network: Any = network
         self.config = config
         self.stack = StackedParameters(network, device)
-        if config.weight_decay and len(self.stack.learned) < len(self.stack.parameters):
+        self.by_row = by_row or RowValues([config], device)
+        decay = self.by_row.value("weight_decay")
+        if decay and len(self.stack.learned) < len(self.stack.parameters):
             raise UserError(
                 "weight_decay would move parameters of the encoder that are frozen or unused: set "
                 "it to 0"
@@ -117,19 +122,19 @@ class Learner:
         self.seconds = 0.0  # of all updates
         self.programs: dict[Objective, CompiledUpdate] = {}
         self.aux_names: dict[Objective, dict[str, None]] = {}
-        self.optimizer = rule(self.stack.data, self.stack.grad, config.weight_decay, eps)
+        self.optimizer = rule(self.stack.data, self.stack.grad, decay, eps)
 
-    def rate(self, progress: float) -> float:
+    def rate(self, progress: float) -> Rows:
         """Learning rate at this share of the horizon, from 0 to 1."""
         factor = {
             "constant": 1.0,
             "linear": 1.0 - progress,
             "cosine": 0.5 * (1.0 + math.cos(math.pi * progress)),  # Loshchilov & Hutter 2017
         }
-        return self.config.learning_rate * factor[self.config.lr_schedule]
+        return self.by_row.each(lambda c: c.learning_rate * factor[c.lr_schedule])
 
     def step(
-        self, objective: Objective, rate: float | Tensor, samples: int, **tensors: Tensor
+        self, objective: Objective, rate: Rows | Tensor, samples: int, **tensors: Tensor
     ) -> StepResult:
         """Take one step of every seed along the gradient of its loss, a mean over `samples`.
 
@@ -163,7 +168,7 @@ class Learner:
                     loss, metrics, *rest = objective(**tensors)
                 aux: Aux = rest[0] if rest else {}
                 aux_names.update(dict.fromkeys(aux))
-                self.stack.backward(loss, self.config.max_grad_norm)
+                self.stack.backward(loss, self.by_row.tensor("max_grad_norm", 2))
             results: dict[str, Any] = {**metrics, **aux}
             return {name: widened(tensor.detach()) for name, tensor in results.items()}
 

@@ -1,6 +1,7 @@
 """Optimisers over one `(S, P)` matrix: element-wise, so that one step is S separate steps.
 
-They update in place, and keep moments as matrices of the same shape, one row per seed.
+They update in place, and keep moments as matrices of the same shape, one row per seed. Where rows
+have different rates or penalties, each run of equal ones is updated by a call of its own.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlbench.learning.row_values import Rows, runs
+
 
 class Optimizer:
-    """Base class: `step(learning_rate)` updates `data` from `grad`.
+    """Base class: `step(learning_rate)` updates `data` from `grad`, by `move`.
 
     `moments` are the names of its running averages, `default_eps` its epsilon unless given.
     """
@@ -21,19 +24,40 @@ class Optimizer:
     default_eps = 1e-8
 
     def __init__(
-        self, data: Tensor, grad: Tensor, weight_decay: float = 0.0, eps: float | None = None
+        self, data: Tensor, grad: Tensor, weight_decay: Rows = 0.0, eps: float | None = None
     ) -> None:
         self.data, self.grad, self.weight_decay = data, grad, weight_decay
         self.eps = self.default_eps if eps is None else eps
         self.updates = 0
         for name in self.moments:
             setattr(self, name, torch.zeros_like(data))
+        self._all = [data, grad, *(getattr(self, name) for name in self.moments)]
+        self._parts: dict[tuple[int, int], list[Tensor]] = {}  # the same of some rows
 
-    def step(self, learning_rate: float | Tensor) -> None:
+    def step(self, learning_rate: Rows | Tensor) -> None:
         """Move the parameters `data` (S, P) by their gradients `grad` (S, P).
 
-        The rate is a number, or a scalar on the device where a captured graph reads it.
+        The rate is a number, one for each row, or a scalar on the device where a captured graph
+        reads it.
         """
+        self.updates += 1
+        rate, decay = learning_rate, self.weight_decay
+        if not isinstance(rate, tuple) and not isinstance(decay, tuple):
+            self.move(rate, decay, *self._all)
+            return
+        rows = len(self.data)
+        rates = rate if isinstance(rate, tuple) else (rate,) * rows
+        decays = decay if isinstance(decay, tuple) else (decay,) * rows
+        for part, (rate, decay) in runs(tuple(zip(rates, decays, strict=True))):
+            key = part.start, part.stop
+            if key not in self._parts:
+                self._parts[key] = [each[part] for each in self._all]
+            self.move(rate, decay, *self._parts[key])
+
+    def move(
+        self, rate: float | Tensor, decay: float, data: Tensor, grad: Tensor, *moments: Tensor
+    ) -> None:
+        """Move rows of parameters that have the same rate and penalty."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
@@ -58,11 +82,12 @@ def _move(data: Tensor, direction: Tensor, rate: float | Tensor) -> None:
 class SGD(Optimizer):
     """Stochastic gradient descent with L2 weight decay (Robbins & Monro 1951)."""
 
-    def step(self, learning_rate: float | Tensor) -> None:
-        self.updates += 1
-        if self.weight_decay:
-            self.grad.add_(self.data, alpha=self.weight_decay)
-        _move(self.data, self.grad, learning_rate)
+    def move(
+        self, rate: float | Tensor, decay: float, data: Tensor, grad: Tensor, *moments: Tensor
+    ) -> None:
+        if decay:
+            grad.add_(data, alpha=decay)
+        _move(data, grad, rate)
 
 
 class Momentum(SGD):
@@ -71,12 +96,14 @@ class Momentum(SGD):
     moments = ("velocity",)
     velocity: Tensor
 
-    def step(self, learning_rate: float | Tensor) -> None:
-        self.updates += 1
-        if self.weight_decay:
-            self.grad.add_(self.data, alpha=self.weight_decay)
-        self.velocity.mul_(0.9).add_(self.grad)
-        _move(self.data, self.velocity, learning_rate)
+    def move(
+        self, rate: float | Tensor, decay: float, data: Tensor, grad: Tensor, *moments: Tensor
+    ) -> None:
+        [velocity] = moments
+        if decay:
+            grad.add_(data, alpha=decay)
+        velocity.mul_(0.9).add_(grad)
+        _move(data, velocity, rate)
 
 
 class RMSprop(Optimizer):
@@ -87,16 +114,18 @@ class RMSprop(Optimizer):
     moments = ("square",)
     square: Tensor
 
-    def step(self, learning_rate: float | Tensor) -> None:
-        self.updates += 1
-        if self.weight_decay:
-            self.grad.add_(self.data, alpha=self.weight_decay)
-        self.square.mul_(0.99).addcmul_(self.grad, self.grad, value=0.01)
-        root = self.square.sqrt().add_(self.eps)
-        if isinstance(learning_rate, Tensor):
-            self.data.addcdiv_(self.grad * learning_rate, root, value=-1.0)
+    def move(
+        self, rate: float | Tensor, decay: float, data: Tensor, grad: Tensor, *moments: Tensor
+    ) -> None:
+        [square] = moments
+        if decay:
+            grad.add_(data, alpha=decay)
+        square.mul_(0.99).addcmul_(grad, grad, value=0.01)
+        root = square.sqrt().add_(self.eps)
+        if isinstance(rate, Tensor):
+            data.addcdiv_(grad * rate, root, value=-1.0)
         else:
-            self.data.addcdiv_(self.grad, root, value=-learning_rate)
+            data.addcdiv_(grad, root, value=-rate)
 
 
 class Adam(Optimizer):
@@ -112,24 +141,30 @@ class Adam(Optimizer):
     kernel = staticmethod(torch._fused_adam_)
 
     def __init__(
-        self, data: Tensor, grad: Tensor, weight_decay: float = 0.0, eps: float | None = None
+        self, data: Tensor, grad: Tensor, weight_decay: Rows = 0.0, eps: float | None = None
     ) -> None:
         super().__init__(data, grad, weight_decay, eps)
         self._count = torch.zeros((), device=data.device)
 
-    def step(self, learning_rate: float | Tensor) -> None:
-        self.updates += 1
+    def step(self, learning_rate: Rows | Tensor) -> None:
+        self._count.add_(1.0)
+        super().step(learning_rate)
+
+    def move(
+        self, rate: float | Tensor, decay: float, data: Tensor, grad: Tensor, *moments: Tensor
+    ) -> None:
+        mean, square = moments
         self.kernel(
-            [self.data],
-            [self.grad],
-            [self.mean],
-            [self.square],
+            [data],
+            [grad],
+            [mean],
+            [square],
             [],
-            [self._count.add_(1.0)],
-            lr=learning_rate,  # type: ignore[arg-type]  # the stub knows only its other overload
+            [self._count],
+            lr=rate,  # type: ignore[arg-type]  # the stub knows only its other overload
             beta1=0.9,
             beta2=0.999,
-            weight_decay=self.weight_decay,
+            weight_decay=decay,
             eps=self.eps,
             amsgrad=False,
             maximize=False,

@@ -57,7 +57,7 @@ class GreedyQ(NetworkPolicy):
     """
 
     network: QNetwork
-    exploration_rate: Callable[[], float]
+    exploration_rate: Callable[[], float | np.ndarray]  # one for all rows, or (S, 1)
     noise: RandomStream | None = None
 
     def act_by(
@@ -68,7 +68,9 @@ class GreedyQ(NetworkPolicy):
 
     def randomness(self) -> str:
         rate = self.exploration_rate()
-        parts = [f"a random action with probability {rate:g}"] if rate else []
+        low, high = float(np.min(rate)), float(np.max(rate))
+        each = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        parts = [f"a random action with probability {each}"] if high else []
         return " and ".join([*parts, *["noise in every step"] * (self.noise is not None)])
 
     def choose(self, outputs: np.ndarray, deterministic: bool) -> np.ndarray:

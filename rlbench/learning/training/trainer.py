@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -41,10 +41,9 @@ class Trainer:
         self.started = False
         self.seconds = 0.0  # of training, evaluation excluded
         self.split = TimeProfile()
-        self.episodes = dict.fromkeys(agent.seeds, 0)
-        self.recent: dict[int, deque[tuple[float, int]]] = {
-            seed: deque(maxlen=WINDOW) for seed in agent.seeds
-        }
+        self.episodes = [0] * len(agent.seeds)  # by row
+        self.recent: list[deque[tuple[float, int]]] = [deque(maxlen=WINDOW) for _ in agent.seeds]
+        self.unwanted: set[int] = set()  # settings that are dropped at the next safe point
 
     @property
     def step(self) -> int:
@@ -69,6 +68,9 @@ class Trainer:
         clock = last_tick = time.perf_counter()
         metrics: Metrics = {}
         while agent.seeds and agent.num_timesteps < plan.total_timesteps:
+            if self.unwanted:
+                yield from self._cut_unwanted()
+                continue
             start = time.perf_counter()
             action = agent.act(self.lanes.obs)
             action_time = time.perf_counter()
@@ -107,46 +109,59 @@ class Trainer:
                 clock = last_tick = time.perf_counter()
         self.seconds += time.perf_counter() - clock
         yield from self._cut_diverged()
+        yield from self._cut_unwanted()
         if plan.final_episodes and agent.seeds:
             agent.before_final_evaluation()
             yield Heartbeat(agent.num_timesteps, can_checkpoint=True, force_checkpoint=True)
             yield from self._evaluate("final", plan.final_episodes)
-        for seed in agent.seeds:
-            yield SeedEnded(seed, agent.num_timesteps, "done", "")
+        for seed, setting in zip(agent.seeds, agent.setting_of, strict=True):
+            yield SeedEnded(seed, agent.num_timesteps, "done", "", setting)
+
+    def drop(self, settings: Iterable[int]) -> None:
+        """Train these settings no further: their rows are cut out of the program before a step.
+
+        May be called between two rows of `rows`, which yields an end of each seed.
+        """
+        self.unwanted |= set(settings)
 
     def _finished(self, seconds: float) -> Iterator[Row]:
         for end in self.lanes.finished:
-            seed = self.agent.seeds[end.row]
-            count = self.episodes[seed]
-            self.episodes[seed] = count + 1
-            self.recent[seed].append((end.ret, end.length))
-            yield Episode(
-                seed, self.agent.num_timesteps, count, end.ret, end.length, round(seconds, 3)
-            )
+            seed, setting = self.agent.seeds[end.row], self.agent.setting_of[end.row]
+            count = self.episodes[end.row]
+            self.episodes[end.row] = count + 1
+            self.recent[end.row].append((end.ret, end.length))
+            step, spent = self.agent.num_timesteps, round(seconds, 3)
+            yield Episode(seed, step, count, end.ret, end.length, spent, setting)
 
     def _metrics(self, metrics: Metrics) -> Iterator[Row]:
-        step, seeds = self.agent.num_timesteps, self.agent.seeds
-        fps, split = step * len(seeds) / max(self.seconds, 1e-9), self.split.read()
         tensors = {key: value for key, value in metrics.items() if isinstance(value, Tensor)}
-        arrays: dict[str, Any] = {}
+        values: dict[str, Any] = dict(metrics)
         if tensors:  # by one copy, for which a GPU is waited for
             each = transfer.fetch(torch.stack([value.detach() for value in tensors.values()]))
-            arrays = dict(zip(tensors, each, strict=True))
-        for row, seed in enumerate(seeds):
-            for key, value in metrics.items():
-                number = float(arrays[key][row] if key in arrays else value)
-                yield Metric(seed, step, key, number)
-            recent = self.recent[seed]
-            if self.lanes.tally is not None:
-                for key, value in self.lanes.tally.take(row, self.agent.predicts_labels):
-                    yield Metric(seed, step, key, value)
-            elif recent:
-                for i, key in enumerate(("rollout/ep_rew_mean", "rollout/ep_len_mean")):
-                    yield Metric(seed, step, key, sum(end[i] for end in recent) / len(recent))
-            yield Metric(seed, step, "time/fps", round(fps, 1))
-            yield Metric(seed, step, "time/time_elapsed", round(self.seconds, 3))
-            for part, amount in split.items():
-                yield Metric(seed, step, f"time/{part}", amount)
+            values |= zip(tensors, each, strict=True)
+        fps = self.agent.num_timesteps * len(self.agent.seeds) / max(self.seconds, 1e-9)
+        times = {"fps": round(fps, 1), "time_elapsed": round(self.seconds, 3), **self.split.read()}
+        for row, setting in enumerate(self.agent.setting_of):
+            numbers = {
+                key: float(value[row] if key in tensors else value) for key, value in values.items()
+            }
+            for metric in self._metrics_of(row, numbers, times):
+                yield metric._replace(setting=setting) if setting else metric
+
+    def _metrics_of(
+        self, row: int, numbers: dict[str, float], times: dict[str, float]
+    ) -> Iterator[Metric]:
+        step, seed, recent = self.agent.num_timesteps, self.agent.seeds[row], self.recent[row]
+        for key, number in numbers.items():
+            yield Metric(seed, step, key, number)
+        if self.lanes.tally is not None:
+            for key, value in self.lanes.tally.take(row, self.agent.predicts_labels):
+                yield Metric(seed, step, key, value)
+        elif recent:
+            for i, key in enumerate(("rollout/ep_rew_mean", "rollout/ep_len_mean")):
+                yield Metric(seed, step, key, sum(end[i] for end in recent) / len(recent))
+        for part, amount in times.items():
+            yield Metric(seed, step, f"time/{part}", amount)
 
     def _evaluate(self, phase: str, episodes: int) -> Iterator[Row]:
         broken: evaluation_rows.Broken = {}
@@ -170,19 +185,31 @@ class Trainer:
         reasons = self.agent.diverged() if self.agent.seeds else {}
         yield from self._drop_seeds({row: ("diverged", reason) for row, reason in reasons.items()})
 
+    def _cut_unwanted(self) -> Iterator[Row]:
+        unwanted, self.unwanted = self.unwanted, set()
+        rows = [row for row, each in enumerate(self.agent.setting_of) if each in unwanted]
+        yield from self._drop_seeds(dict.fromkeys(rows, ("dropped", "its setting was dropped")))
+
     def _drop_seeds(self, broken: dict[int, tuple[str, str]]) -> Iterator[Row]:
         """End the seeds in these rows, and continue with the others."""
         if not broken:
             return
         for row, (status, reason) in sorted(broken.items()):
-            step = self.agent.num_timesteps
-            yield SeedEnded(self.agent.seeds[row], step, status, f"{reason} at step {step}")
+            step, setting = self.agent.num_timesteps, self.agent.setting_of[row]
+            seed = self.agent.seeds[row]
+            yield SeedEnded(seed, step, status, f"{reason} at step {step}", setting)
         rows = [r for r in range(len(self.agent.seeds)) if r not in broken]
         if rows:
-            self.agent.keep_seeds(rows)
-            self.lanes.keep_seeds(rows)
+            self._keep(rows)
         else:
             self.agent.seeds = ()
+
+    def _keep(self, rows: list[int]) -> None:
+        """Go on with these rows only."""
+        self.agent.keep_seeds(rows)
+        self.lanes.keep_seeds(rows)
+        self.episodes = [self.episodes[row] for row in rows]
+        self.recent = [self.recent[row] for row in rows]
 
     def close(self) -> None:
         """Close the environments of training and evaluation."""
@@ -192,31 +219,31 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` goes on from: arrays, numbers and text by name."""
+        settings = {"settings": list(self.agent.setting_of)} if self.agent.settings else {}
         return {
             "seeds": list(self.agent.seeds),
+            **settings,
             "agent": self.agent.state(),
             "lanes": self.lanes.state(),
             "seconds": self.seconds,
             "split": self.split.state(),
-            "episodes": [self.episodes[seed] for seed in self.agent.seeds],
-            "recent": [list(self.recent[seed]) for seed in self.agent.seeds],
+            "episodes": list(self.episodes),
+            "recent": [list(recent) for recent in self.recent],
         }
 
     def restore(self, state: dict[str, Any]) -> bool:
         """Continue from a `state`; False if open episodes had to be restarted."""
-        alive = [self.agent.seeds.index(seed) for seed in state["seeds"]]
-        if len(alive) < len(self.agent.seeds):
-            self.agent.keep_seeds(alive)
-            self.lanes.keep_seeds(alive)
+        here = list(zip(self.agent.setting_of, self.agent.seeds, strict=True))
+        settings = state.get("settings", [0] * len(state["seeds"]))
+        alive = [here.index(each) for each in zip(settings, state["seeds"], strict=True)]
+        if len(alive) < len(here):
+            self._keep(alive)
         self.agent.restore(state["agent"])
         self.seconds, self.started = state["seconds"], True
         if "split" in state:  # older files do not say
             self.split.restore(state["split"])
-        self.episodes = dict(zip(state["seeds"], state["episodes"], strict=True))
-        self.recent = {
-            seed: deque((tuple(end) for end in recent), WINDOW)
-            for seed, recent in zip(state["seeds"], state["recent"], strict=True)
-        }
+        self.episodes = list(state["episodes"])
+        self.recent = [deque((tuple(end) for end in recent), WINDOW) for recent in state["recent"]]
         went_on = self.lanes.restore(state["lanes"])
         if not went_on:
             self.agent.on_env_reset()

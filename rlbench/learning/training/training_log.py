@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("rlbench")
 
 LOG_INTERVAL = 5  # hundredths of training between two tables
+Id = tuple[int, int]  # seed and setting of a row
 _TIMES = ("time/fps", "time/time_elapsed")
 
 
@@ -28,15 +29,19 @@ class TrainingLog:
 
     def __init__(self, agent: AgentCore, total_timesteps: int, interval: int | None) -> None:
         """Print a table after every `interval` percent of training."""
-        self.seeds, self.total, self.interval = agent.seeds, total_timesteps, interval
+        self.total, self.interval = total_timesteps, interval
+        self.rows = list(zip(agent.seeds, agent.setting_of, strict=True))
+        self.settings = len(agent.settings)
         self.console = console()
         self.metrics: list[Metric] = []  # of one step
         self.evaluations: list[Evaluation] = []  # of one step
-        self.tables: dict[int, int] = {}  # tables due so far, by seed
-        self.returns: dict[int, float] = {}  # latest rollout/ep_rew_mean, by seed
-        self.ended: dict[int, SeedEnded] = {}
+        self.tables: dict[Id, int] = {}  # tables due so far
+        self.returns: dict[Id, float] = {}  # latest rollout/ep_rew_mean
+        self.ended: dict[Id, SeedEnded] = {}
         several = len(agent.seeds) > 1
-        numbers = cut(", ".join(map(str, agent.seeds)), 100)
+        numbers = cut(", ".join(map(str, dict.fromkeys(agent.seeds))), 100)
+        if self.settings:
+            numbers += f" of {self.settings} settings"
         self._print(
             f"{agent.name()} on {plain_text(agent.env_name)}: seed{'s' * several} {numbers} with "
             f"{agent.n_envs} environment{'s' * (agent.n_envs > 1)}{' each' * several}, "
@@ -60,22 +65,23 @@ class TrainingLog:
         elif not (isinstance(row, Heartbeat) and row.doing):  # signs of life during an evaluation
             self._flush()
         if isinstance(row, SeedEnded):
-            self.ended[row.seed] = row
+            self.ended[row.seed, row.setting] = row
 
     def end(self, step: int) -> None:
         """Print how each seed ended; `step` is that of seeds still running."""
         self._flush()
-        for seed in self.seeds:
-            row = self.ended.get(seed)
+        for each in self.rows:
+            row = self.ended.get(each)
             if row is None:
                 line = f"stopped by the callback at step {step:,}"
             elif row.status == "done":
                 line = f"done after {row.step:,} steps"
             else:
                 line = f"{row.status}: {plain_line(row.reason)}"
-            if seed in self.returns:
-                line += f", ep_rew_mean {number_text(self.returns[seed])}"
-            self._print(f"seed {seed}: {line}")
+            if each in self.returns:
+                line += f", ep_rew_mean {number_text(self.returns[each])}"
+            of = f" of setting {each[1]}" if self.settings else ""
+            self._print(f"seed {each[0]}{of}: {line}")
 
     def _flush(self) -> None:
         if self.metrics:
@@ -89,36 +95,40 @@ class TrainingLog:
         for row in rows:
             values.setdefault(row.key, []).append(row.value)
             if row.key == "rollout/ep_rew_mean":
-                self.returns[row.seed] = row.value
-        step, seeds = rows[0].step, list(dict.fromkeys(row.seed for row in rows))
+                self.returns[row.seed, row.setting] = row.value
+        step, there = rows[0].step, list(dict.fromkeys((row.seed, row.setting) for row in rows))
         # Metrics come at most a hundredth, rounded down, before the step that is meant.
         percent = (step + max(self.total // 100, 1) - 1) * 100 // max(self.total, 1)
         due = min(percent, 100) // (self.interval or LOG_INTERVAL)
-        if due == self.tables.get(seeds[0], 0):
+        if due == self.tables.get(there[0], 0):
             return
-        self.tables |= dict.fromkeys(seeds, due)
+        self.tables |= dict.fromkeys(there, due)
         entries = {key: _mean(each) for key, each in values.items() if not key.startswith("time/")}
         entries |= {key: str(round(values[key][0])) for key in _TIMES if key in values}
-        self._table(seeds, step, entries)
+        self._table(there, step, entries)
 
     def _evaluation(self, rows: Sequence[Evaluation]) -> None:
-        seeds = list(dict.fromkeys(row.seed for row in rows))
+        there = list(dict.fromkeys((row.seed, row.setting) for row in rows))
 
         def mean(name: str) -> str:
             return _mean([
-                statistics.fmean(getattr(row, name) for row in rows if row.seed == seed)
-                for seed in seeds
+                statistics.fmean(
+                    getattr(row, name) for row in rows if (row.seed, row.setting) == each
+                )
+                for each in there
             ])  # fmt: skip
 
         entries = {"eval/mean_reward": mean("ret"), "eval/mean_ep_length": mean("length")}
         if rows[0].split != "episodes":
             entries["eval/accuracy"] = mean("accuracy")
-        self._table(seeds, rows[0].step, entries)
+        self._table(there, rows[0].step, entries)
 
-    def _table(self, seeds: Sequence[int], step: int, entries: dict[str, str]) -> None:
+    def _table(self, there: Sequence[Id], step: int, entries: dict[str, str]) -> None:
         cells = []
-        if len(seeds) < len(self.seeds):
-            cells.append(("seeds", cut(", ".join(map(str, seeds)), 30)))
+        if len(there) < len(self.rows):
+            of = "" if not self.settings else " of settings"
+            names = [f"{seed} of {setting}" if of else str(seed) for seed, setting in there]
+            cells.append((f"seeds{of}", cut(", ".join(names), 30)))
         group = ""
         for key, text in sorted({**entries, "time/total_timesteps": str(step)}.items()):
             name, _, rest = key.partition("/")
@@ -140,7 +150,7 @@ def preset_hint(agent: AgentCore) -> str:
     name, cls = agent.name(), type(agent)
     presets = registry.presets(name)
     preset = registry.preset_name(agent.env_name, presets)
-    if preset is None or registry.agent_class(name) is not cls:
+    if preset is None or agent.settings or registry.agent_class(name) is not cls:
         return ""
     parameters, _ = cls.adapted(presets[preset], agent.config.changed())
     envs = parameters.get("n_envs", agent.n_envs)

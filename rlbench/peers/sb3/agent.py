@@ -156,8 +156,8 @@ class Peer(Agent):
         self.learned[seed] = {"weights": weights, "moments": moments}
         self._live = None
 
-    def policy(self, seed: int | None = None) -> ExternalPolicy:
-        rows = self.row(seed)
+    def policy(self, seed: int | None = None, setting: int | None = None) -> ExternalPolicy:
+        rows = self.row(seed, setting)
         seeds = [self.seeds[row] for row in rows]
         predictors = [self._predictor(seed) for seed in seeds]
         random = "actions drawn from its distribution" if self.draws_actions else ""

@@ -41,6 +41,7 @@ class SingleSeedRun:
     def __init__(self, agent: Peer, seed: int, plan: TrainingSchedule) -> None:
         self.agent, self.seed, self.plan = agent, seed, plan
         self.seeds: tuple[int, ...] = (seed,)
+        self.setting_of: tuple[int, ...] = (0,)
         self.make_env = agent.make_env
         self.num_timesteps, self.seconds = 0, 0.0
         self.threads = torch.get_num_threads()

@@ -20,7 +20,7 @@ from rlbench.learning.core.constructor import accepted_type
 from rlbench.rows import Metric
 
 SHARED = {"env", "seeds", "seed", "n_envs", "device", "verbose", "config", "observation_space",
-          "action_space"}  # fmt: skip
+          "action_space", "settings"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", registry.agents())
