@@ -24,6 +24,7 @@ from rlbench.rows import Episode, Heartbeat, Metric, Row, SeedEnded
 _LOG = logging.getLogger("rlbench")
 
 CHECK_EVERY = 1000  # env steps per seed between looks for NaN in the weights
+Id = tuple[int, int]  # seed and setting of a row
 WINDOW = 100  # training episodes that rollout/ep_rew_mean averages over
 
 
@@ -41,9 +42,15 @@ class Trainer:
         self.started = False
         self.seconds = 0.0  # of training, evaluation excluded
         self.split = TimeProfile()
-        self.episodes = [0] * len(agent.seeds)  # by row
-        self.recent: list[deque[tuple[float, int]]] = [deque(maxlen=WINDOW) for _ in agent.seeds]
+        self.episodes = dict.fromkeys(self.ids(), 0)
+        self.recent: dict[Id, deque[tuple[float, int]]] = {
+            each: deque(maxlen=WINDOW) for each in self.ids()
+        }
         self.unwanted: set[int] = set()  # settings that are dropped at the next safe point
+
+    def ids(self) -> list[Id]:
+        """Seed and setting of each row that is trained."""
+        return list(zip(self.agent.seeds, self.agent.setting_of, strict=True))
 
     @property
     def step(self) -> int:
@@ -114,7 +121,7 @@ class Trainer:
             agent.before_final_evaluation()
             yield Heartbeat(agent.num_timesteps, can_checkpoint=True, force_checkpoint=True)
             yield from self._evaluate("final", plan.final_episodes)
-        for seed, setting in zip(agent.seeds, agent.setting_of, strict=True):
+        for seed, setting in self.ids():
             yield SeedEnded(seed, agent.num_timesteps, "done", "", setting)
 
     def drop(self, settings: Iterable[int]) -> None:
@@ -126,10 +133,10 @@ class Trainer:
 
     def _finished(self, seconds: float) -> Iterator[Row]:
         for end in self.lanes.finished:
-            seed, setting = self.agent.seeds[end.row], self.agent.setting_of[end.row]
-            count = self.episodes[end.row]
-            self.episodes[end.row] = count + 1
-            self.recent[end.row].append((end.ret, end.length))
+            seed, setting = each = self.agent.seeds[end.row], self.agent.setting_of[end.row]
+            count = self.episodes[each]
+            self.episodes[each] = count + 1
+            self.recent[each].append((end.ret, end.length))
             step, spent = self.agent.num_timesteps, round(seconds, 3)
             yield Episode(seed, step, count, end.ret, end.length, spent, setting)
 
@@ -137,21 +144,21 @@ class Trainer:
         tensors = {key: value for key, value in metrics.items() if isinstance(value, Tensor)}
         values: dict[str, Any] = dict(metrics)
         if tensors:  # by one copy, for which a GPU is waited for
-            each = transfer.fetch(torch.stack([value.detach() for value in tensors.values()]))
-            values |= zip(tensors, each, strict=True)
+            arrays = transfer.fetch(torch.stack([value.detach() for value in tensors.values()]))
+            values |= zip(tensors, arrays, strict=True)
         fps = self.agent.num_timesteps * len(self.agent.seeds) / max(self.seconds, 1e-9)
         times = {"fps": round(fps, 1), "time_elapsed": round(self.seconds, 3), **self.split.read()}
-        for row, setting in enumerate(self.agent.setting_of):
+        for row, each in enumerate(self.ids()):
             numbers = {
                 key: float(value[row] if key in tensors else value) for key, value in values.items()
             }
-            for metric in self._metrics_of(row, numbers, times):
-                yield metric._replace(setting=setting) if setting else metric
+            for metric in self._metrics_of(row, each, numbers, times):
+                yield metric._replace(setting=each[1]) if each[1] else metric
 
     def _metrics_of(
-        self, row: int, numbers: dict[str, float], times: dict[str, float]
+        self, row: int, each: Id, numbers: dict[str, float], times: dict[str, float]
     ) -> Iterator[Metric]:
-        step, seed, recent = self.agent.num_timesteps, self.agent.seeds[row], self.recent[row]
+        step, seed, recent = self.agent.num_timesteps, each[0], self.recent[each]
         for key, number in numbers.items():
             yield Metric(seed, step, key, number)
         if self.lanes.tally is not None:
@@ -195,21 +202,14 @@ class Trainer:
         if not broken:
             return
         for row, (status, reason) in sorted(broken.items()):
-            step, setting = self.agent.num_timesteps, self.agent.setting_of[row]
-            seed = self.agent.seeds[row]
+            step, (seed, setting) = self.agent.num_timesteps, self.ids()[row]
             yield SeedEnded(seed, step, status, f"{reason} at step {step}", setting)
         rows = [r for r in range(len(self.agent.seeds)) if r not in broken]
         if rows:
-            self._keep(rows)
+            self.agent.keep_seeds(rows)
+            self.lanes.keep_seeds(rows)
         else:
             self.agent.seeds = ()
-
-    def _keep(self, rows: list[int]) -> None:
-        """Go on with these rows only."""
-        self.agent.keep_seeds(rows)
-        self.lanes.keep_seeds(rows)
-        self.episodes = [self.episodes[row] for row in rows]
-        self.recent = [self.recent[row] for row in rows]
 
     def close(self) -> None:
         """Close the environments of training and evaluation."""
@@ -227,23 +227,27 @@ class Trainer:
             "lanes": self.lanes.state(),
             "seconds": self.seconds,
             "split": self.split.state(),
-            "episodes": list(self.episodes),
-            "recent": [list(recent) for recent in self.recent],
+            "episodes": [self.episodes[each] for each in self.ids()],
+            "recent": [list(self.recent[each]) for each in self.ids()],
         }
 
     def restore(self, state: dict[str, Any]) -> bool:
         """Continue from a `state`; False if open episodes had to be restarted."""
-        here = list(zip(self.agent.setting_of, self.agent.seeds, strict=True))
-        settings = state.get("settings", [0] * len(state["seeds"]))
-        alive = [here.index(each) for each in zip(settings, state["seeds"], strict=True)]
-        if len(alive) < len(here):
-            self._keep(alive)
+        there = state["seeds"], state.get("settings", [0] * len(state["seeds"]))
+        ids = list(zip(*there, strict=True))
+        alive = [self.ids().index(each) for each in ids]
+        if len(alive) < len(self.agent.seeds):
+            self.agent.keep_seeds(alive)
+            self.lanes.keep_seeds(alive)
         self.agent.restore(state["agent"])
         self.seconds, self.started = state["seconds"], True
         if "split" in state:  # older files do not say
             self.split.restore(state["split"])
-        self.episodes = list(state["episodes"])
-        self.recent = [deque((tuple(end) for end in recent), WINDOW) for recent in state["recent"]]
+        self.episodes = dict(zip(ids, state["episodes"], strict=True))
+        self.recent = {
+            each: deque((tuple(end) for end in recent), WINDOW)
+            for each, recent in zip(ids, state["recent"], strict=True)
+        }
         went_on = self.lanes.restore(state["lanes"])
         if not went_on:
             self.agent.on_env_reset()
