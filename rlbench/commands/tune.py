@@ -115,6 +115,9 @@ def _finish(
     results.print(tune_board.table(journal, ranked[: tune_board.SHOWN], values))
     results.print()
     results.print(f" trials  {journal.folder / 'trials.csv'}", soft_wrap=True, highlight=False)
+    for file in outcome.draw(journal, trials):
+        if file.suffix == ".png":
+            results.print(f" figure  {file}", soft_wrap=True, highlight=False)
     code = 0
     if options.confirm_seeds:
         confirmation = Confirmation(plan, best.setting, outcome.tuned_record(journal, trials))

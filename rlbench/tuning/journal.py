@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rlbench.tuning.objective import Curve
 
 PATIENCE = 600.0  # seconds to wait while others sample
+IMPORTANCE_TRIALS = 8  # below, importances are noise
 STARTUP = 10  # trials at random before a model samples
 
 
@@ -132,6 +133,21 @@ class StudyJournal:
             rest = max(total - len(trials), 0)
             room = min(count, -(-rest // sharers))
             return [self._add(setting, worker) for setting in self._sampled(trials, room)]
+
+    def importances(self, trials: Sequence[StudyTrial]) -> dict[str, float]:
+        """Return the share of the variance of values that each parameter explains (fANOVA).
+
+        Hutter et al. (2014), as Optuna computes it; empty where there are too few trials.
+        """
+        from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+        values = self.values(trials)
+        if len(values) < IMPORTANCE_TRIALS or len(set(values.values())) < 2:
+            return {}
+        shares = get_param_importances(
+            self._memory(trials), evaluator=FanovaImportanceEvaluator(seed=0)
+        )
+        return {name: float(share) for name, share in shares.items()}
 
     def is_free(self, trial: StudyTrial) -> bool:
         """Return whether a trial was begun by a process that is gone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,8 +14,10 @@ from rlbench.reporting.tables.csv_export import to_csv
 from rlbench.storage.provenance import now
 from rlbench.storage.run_folder import seed_ranges, writing
 from rlbench.tuning.journal import StudyJournal, StudyTrial
+from rlbench.tuning.plan import StudyPlan
 
 TRIALS = "trials.csv"
+LEAST = 2  # trials that a figure shows
 
 
 def trial_table(journal: StudyJournal, trials: Sequence[StudyTrial]) -> pd.DataFrame:
@@ -54,6 +57,44 @@ def write(journal: StudyJournal, trials: Sequence[StudyTrial]) -> None:
     file = journal.folder / TRIALS
     with writing(file):
         replace_bytes(file, to_csv(trial_table(journal, trials)))
+
+
+def draw(journal: StudyJournal, trials: Sequence[StudyTrial]) -> list[Path]:
+    """Draw the figures of a study beside its journal; return the files.
+
+    Importances need a few trials that differ; without them that figure is left out.
+    """
+    from rlbench.reporting.figures import study_figures
+    from rlbench.reporting.figures.learning_curves import save
+
+    table = trial_table(journal, trials)
+    done = table[table["state"] == study_figures.DONE]
+    if done["trial"].nunique() < LEAST:
+        return []
+    plan = journal.plan
+    title = f"{plan.agent} on {', '.join(plan.envs)}"
+    measure = score_name(plan)
+    scales: dict[str, study_figures.Scale] = {
+        each.name: "choice" if each.choices else "log" if each.log else "lin"
+        for each in plan.dimensions()
+    }
+    figures = {
+        "history": study_figures.history(table, title, measure),
+        "slices": study_figures.slices(table, scales, title, measure),
+        "parallel": study_figures.parallel(table, scales, title, measure),
+    }
+    if shares := journal.importances(trials):
+        figures["importances"] = study_figures.importances(shares, title)
+    return [
+        file for name, figure in figures.items() for file in save(figure, journal.folder / name)
+    ]
+
+
+def score_name(plan: StudyPlan) -> str:
+    """Name what a study maximises."""
+    if len(plan.envs) > 1:
+        return "place among all trials"
+    return "last evaluation" if plan.objective == "final" else "mean of the curve"
 
 
 def tuned_record(journal: StudyJournal, trials: Sequence[StudyTrial]) -> dict[str, Any]:
