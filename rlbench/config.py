@@ -218,6 +218,11 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def parse_seed_ranges(text: str) -> tuple[int, ...]:
+    """Parse seeds as records name them: `1000-1004,1010`, where `1000` is that one seed."""
+    return parse_seeds(f"{text},") if text.strip().isdecimal() else parse_seeds(text)
+
+
 def whole(name: str, value: Any, least: int = 0) -> int:
     """Convert an integer of at least `least`, of any type or a float such as 5e4, to int.
 

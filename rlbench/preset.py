@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 from rlbench import registry
 from rlbench.errors import UserError
 
+SEEDS = re.compile(r"(?:tuned|tried) on seeds (\d[\d,-]*)")  # as sources say it
 HEADS = ("agent", "base", "own")  # keys of a preset file besides its tables
 
 
@@ -51,8 +53,10 @@ def find(agent: str, env: str, which: bool | str, given: dict[str, Any]) -> Pres
             name = _named(agent, env, which, tables)
     values: dict[str, Any] = dict(tables[name]) if name else {}
     values = {key: None if value == "none" else value for key, value in values.items()}
-    values.pop("source", None)
+    source = str(values.pop("source", ""))
     tuned = dict(values.pop("tuned", {}))
+    if not tuned and (seeds := SEEDS.search(source)):
+        tuned = {"seeds": seeds[1]}
     values, cannot = registry.agent_class(agent).adapted(values, given)
     steps, epochs, n_envs = (values.pop(k, None) for k in ("n_timesteps", "epochs", "n_envs"))
     if name and isinstance(which, str) and which.endswith(".toml"):

@@ -11,8 +11,9 @@ from typing import Any
 from rlbench import registry
 from rlbench.commands.listing import Entry, Filters, Listing, env_names, matches, print_listing
 from rlbench.common.console import console as new_console
-from rlbench.config import plain
+from rlbench.config import parse_seed_ranges, plain
 from rlbench.errors import UserError
+from rlbench.preset import SEEDS
 
 _D, _B = "Discrete", "Box"
 _ANY = "Discrete, MultiDiscrete, MultiBinary, Box"
@@ -203,7 +204,9 @@ def _presets(filters: Filters) -> Listing:
             steps = values.get("n_timesteps", "")
             epochs = values.get("epochs", "")
             budget = f"{steps:,}" if steps else f"{epochs:g} passes" if epochs else ""
-            settings = " ".join(f"{k}={plain(v)}" for k, v in values.items() if k != "source")
+            settings = " ".join(
+                f"{k}={plain(v)}" for k, v in values.items() if k not in ("source", "tuned")
+            )
             entries.append(Entry(
                 agent, (env, budget, seeds_of(source), short(source)),
                 (agent, env, str(steps), str(epochs), seeds_of(source), source, settings),
@@ -223,8 +226,8 @@ def _presets(filters: Filters) -> Listing:
 
 def seeds_of(source: str) -> str:
     """Count the seeds that a preset was tuned or tried on, if its source says so."""
-    match = re.search(r"(?:tuned|tried) on seeds (\d+)-(\d+)", source)
-    return str(int(match[2]) - int(match[1]) + 1) if match else ""
+    match = SEEDS.search(source)
+    return str(len(parse_seed_ranges(match[1]))) if match else ""
 
 
 def short(source: str) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rlbench.common.number_format import number_text
+from rlbench.config import parse_seed_ranges
 from rlbench.console.grouped_table import Group, Row, print_groups
 from rlbench.errors import UserError
 from rlbench.experiments.suite_cells import SuiteCell
@@ -17,6 +18,7 @@ from rlbench.reporting.statistics.intervals import mean_interval
 from rlbench.reporting.statistics.reference_scores import ACCURACY_BOUNDS
 from rlbench.reporting.tables.load import load
 from rlbench.reporting.tables.summaries import BOUNDS, per_seed, percent_text
+from rlbench.storage.run_folder import seed_ranges
 
 
 def print_scores(cells: Sequence[SuiteCell], console: Console) -> None:
@@ -30,10 +32,15 @@ def print_scores(cells: Sequence[SuiteCell], console: Console) -> None:
     if seeds is None or seeds["score"].isna().all():
         return
     groups: dict[str, Group] = {}
+    marked = False
     for cell in cells:
         mine = seeds[(seeds["path"] == str(cell.path)) & seeds["seed"].isin(cell.seeds)]
-        texts = [Text(text) for text in (cell.entrant, *_score(mine, len(cell.seeds)))]
-        groups.setdefault(cell.env, Group(cell.env)).rows.append(Row(texts))
+        score, *rest = _score(mine, len(cell.seeds))
+        if tuned := tuned_on(cell):
+            score, marked = f"{score} †", True
+        texts = [Text(text) for text in (cell.entrant, score, *rest)]
+        note = f"tuned on seeds {seed_ranges(tuned)}" if tuned else ""
+        groups.setdefault(cell.env, Group(cell.env)).rows.append(Row(texts, note))
     print_groups(console, ("*agent", "score", "*interval", "seeds"), list(groups.values()))
     console.print(
         "\nscore: mean over seeds of final returns, or of test accuracy in % on image data, with "
@@ -41,6 +48,19 @@ def print_scores(cells: Sequence[SuiteCell], console: Console) -> None:
         soft_wrap=not console.is_terminal,
         highlight=False,
     )
+    if marked:
+        console.print(
+            "†: the setting was tuned on some of the seeds that its score is over, which flatters "
+            "it: other --seeds tell more",
+            soft_wrap=not console.is_terminal,
+            highlight=False,
+        )
+
+
+def tuned_on(cell: SuiteCell) -> list[int]:
+    """List the seeds of a cell that its setting was tuned on, as far as that is known."""
+    text = cell.run.tuned.get("seeds") if cell.run else None
+    return sorted(set(parse_seed_ranges(str(text))) & set(cell.seeds)) if text else []
 
 
 def _score(seeds: pd.DataFrame, of: int) -> tuple[str, str, str]:

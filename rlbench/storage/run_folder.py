@@ -130,6 +130,8 @@ class RunFolder:
         record = self.read()
         if record.get("identity") != identity:
             raise UserError(f"{self.path} holds another run: choose another --out")
+        if (first.get("tuned") or {}).get("study") and not record.get("tuned"):
+            write_json(file, {**record, "tuned": first["tuned"]})  # a study has found it since
         if record.get("data") != first.get(
             "data"
         ):  # a file's content may change under the same name

@@ -198,6 +198,19 @@ def _presets(data: ReportData) -> Iterator[str]:
         )
 
 
+def _tuned_seeds(data: ReportData) -> Iterator[str]:
+    for _, cell in data.cells[data.cells["tuned_on"] > 0].iterrows():
+        record = data.record(cell)
+        assert record
+        source = record.run["tuned"].get("study")
+        study = f" in study {source}" if source else ""
+        yield (
+            f"{cell['label']} on {cell['env']}: its setting was tuned{study} on "
+            f"{cell['tuned_on']} of the {counted(cell['n'], 'seed')} that its score is over (†), "
+            "so that the score is too high by an unknown amount: train other seeds."
+        )
+
+
 def _times(data: ReportData) -> Iterator[str]:
     cells = _competing(data)
     cells = cells[cells["seconds_per_seed"].notna()]
@@ -265,6 +278,7 @@ def _aggregates(data: ReportData) -> Iterator[str]:
 
 CAVEATS: tuple[Callable[[ReportData], Iterator[str]], ...] = (
     _lost_seeds,
+    _tuned_seeds,
     _skipped_files,
     _few,
     _two_kinds,

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from rlbench.protocol import default_eval_max_steps
-from rlbench.reporting.report.inputs import FLOOR, MISSING, ReportInputs
+from rlbench.reporting.report.inputs import FLOOR, MISSING, ReportInputs, tuning_seeds
 from rlbench.reporting.statistics.intervals import iqm, mean_interval, share_interval
 from rlbench.reporting.statistics.reference_scores import ACCURACY_BOUNDS
 from rlbench.reporting.tables.load import RUN, STATUSES, Results
@@ -26,7 +26,7 @@ _CELLS = {
     **dict.fromkeys(["solved", "ended"], "Int64"),
     **dict.fromkeys(["solved_low", "solved_high", "seconds", "seconds_per_seed"], "float64"),
     **dict.fromkeys(["step", "total_timesteps", "lockstep", "lockstep_most", "items"], "int64"),
-    **dict.fromkeys(["cut", "played"], "int64"),
+    **dict.fromkeys(["cut", "played", "tuned_on"], "int64"),
     "step_limit": "Int64",
 }
 
@@ -64,6 +64,7 @@ def cell_table(scope: ReportInputs, seeds: pd.DataFrame, level: float = 0.95) ->
     step, total_timesteps    steps of the slowest seed, and planned
     cut, played              final episodes or test images, see `summaries.overall`
     step_limit               steps after which evaluation cuts an episode, if the run says so
+    tuned_on                 seeds that the setting was tuned on, of those with a score
     why                      reasons of the seeds that are not done: "seed 3 diverged: loss is nan"
     """
     rows = []
@@ -73,6 +74,8 @@ def cell_table(scope: ReportInputs, seeds: pd.DataFrame, level: float = 0.95) ->
         platforms = {str(p.get("platform") or "") for p in record.parts} if record else set()
         row = dict(zip([*RUN, "label"], name, strict=True)) | _summary(mine, level)
         row["step_limit"] = record.run.get("eval_max_steps") if record else None
+        tuned = tuning_seeds(record.run) if record else frozenset()
+        row["tuned_on"] = mine.loc[mine["score"].notna(), "seed"].isin(tuned).sum()
         rows.append(row | {"platform": ", ".join(sorted(filter(None, platforms)))})
     table = pd.DataFrame(rows, columns=list(_CELLS)).astype(_CELLS)
     table["floor"] = table["agent"] == FLOOR

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from rlbench.common.plain_text import REASON_LIMIT, cut, plain_json
-from rlbench.config import plain
+from rlbench.config import parse_seed_ranges, plain
 from rlbench.errors import UserError, nearest
 from rlbench.experiments import sequential_plan
 from rlbench.experiments.ablation import Ablation, Effect
@@ -304,3 +304,12 @@ def settings_of(record: RunRecord) -> dict[str, str]:
     about = {name: record.run[name] for name in names if record.run.get(name) is not None}
     values = {**about, **(record.run.get("config") or {})}
     return {name: v if isinstance(v, str) else json.dumps(v) for name, v in values.items()}
+
+
+def tuning_seeds(run: dict[str, Any]) -> frozenset[int]:
+    """Return the seeds that the setting of a run was tuned on, as far as its record says."""
+    text = (run.get("tuned") or {}).get("seeds")
+    try:
+        return frozenset(parse_seed_ranges(str(text))) if text else frozenset()
+    except UserError:
+        return frozenset()

@@ -39,6 +39,7 @@ from rlbench.reporting.report.page_templates import templates
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.report.section_aggregates import together
 from rlbench.reporting.report.section_settings import settings
+from rlbench.reporting.report.section_tuning import tuning
 from rlbench.reporting.report.summary_text import summary
 from rlbench.reporting.report.tests_and_aggregates import SEED
 
@@ -75,6 +76,8 @@ def sections(data: ReportData) -> Iterator[Section]:
     yield Section("time", "Time", [section_costs.times(data)])
     if (data.cells["measure"] == ACCURACY).any():
         yield Section("images", "Image data", [*_accuracy(data), *section_costs.accuracies(data)])
+    if tuned := list(tuning(data)):
+        yield Section("tuning", "How much was each entrant tuned", tuned)
     if setting_tables := list(settings(data)):
         yield Section("settings", "Settings", [*setting_tables])
     source_tables = (

@@ -17,6 +17,8 @@ from rlbench.reporting.statistics.sequential import Decision
 
 COLUMNS = 8  # entrants or environments beside each other in a table
 LONG = 12  # rows from which on a table is folded, where it holds details
+TUNED = " †"  # behind a score on seeds that its setting was tuned on
+TUNED_NOTE = " †: the setting was tuned on seeds that the score is over, and looks better for it."
 Rows = list[list[TableCell]]
 
 
@@ -48,6 +50,7 @@ def glance(data: ReportData) -> Table:
         "Mean over seeds, below it the 95 % Student-t interval; bold: the highest mean of those "
         "that lost no seed, which is no claim that it is the best. – : not asked for."
     )
+    caption += TUNED_NOTE * bool(data.cells["tuned_on"].any())
     return _matrix(caption, "environment", heads, rows, data)
 
 
@@ -84,7 +87,9 @@ def score_cell(cell: pd.Series | None, best: float | None) -> TableCell:
     if cell["n"] < cell["of"]:
         note += f"; n = {cell['n']} of {cell['of']}{': ' * bool(rest)}{rest}"
     kind = "best" if cell["mean"] == best and not cell["lost"] else ""
-    return TableCell(formatting.score_text(cell["mean"], cell) + formatting.unit(cell), note, kind)
+    mark = TUNED * bool(cell["tuned_on"])
+    text = formatting.score_text(cell["mean"], cell) + formatting.unit(cell) + mark
+    return TableCell(text, note, kind)
 
 
 def states(data: ReportData) -> Table:
@@ -156,6 +161,7 @@ def scores(data: ReportData) -> Table:
         "Final scores of the last weights, one number per seed. Intervals are Student's t, "
         "those of solved seeds Clopper and Pearson's (95 %); a lost seed has not solved it."
     )
+    caption += TUNED_NOTE * bool(data.cells["tuned_on"].any())
     return Table(caption, heads, rows)
 
 

@@ -45,7 +45,7 @@ def test_slices_show_each_seed_in_each_parameter(trials: pd.DataFrame) -> None:
     figure = study_figures.slices(trials, SCALES, "t", "m")
     for axes in figure.axes:
         dots = [c for c in axes.collections if isinstance(c, PathCollection)]
-        assert sum(len(each.get_offsets()) for each in dots) == 15
+        assert sum(len(np.asarray(each.get_offsets())) for each in dots) == 15
     labels = [text.get_text() for text in figure.axes[1].get_xticklabels()]
     assert labels == ["32", "64", "128"]  # numbers by size, not as text
     assert figure.axes[0].get_xscale() == "log"
