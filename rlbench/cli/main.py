@@ -14,7 +14,7 @@ from rlbench.cli import completion, options
 from rlbench.cli.results import compare, data, list_, plot, report, serve, show
 from rlbench.cli.runs import note, rm, tag
 from rlbench.cli.suites import ablate, bench
-from rlbench.cli.tuning import tune
+from rlbench.cli.tuning import sensitivity, tune
 from rlbench.console.spinner import spinner
 from rlbench.distribution import clash
 from rlbench.errors import UserError, nearest, skipped_shown
@@ -370,8 +370,8 @@ def evaluate(
 
 
 for _command in (
-    bench, ablate, tune, plot, compare, report, serve, list_, show, tag, note, rm, data,
-    completion.completion,
+    bench, ablate, tune, sensitivity, plot, compare, report, serve, list_, show, tag, note, rm,
+    data, completion.completion,
 ):  # fmt: skip
     main.add_command(_command)
 

@@ -1,4 +1,4 @@
-"""Commands that search for parameters: tune."""
+"""Commands that vary parameters: tune and sensitivity."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from rlbench.cli import completion, options
+from rlbench.console.spinner import spinner
 from rlbench.errors import UserError
 from rlbench.execution.stopping import StopSignal
 from rlbench.process import configure_process
@@ -162,6 +163,89 @@ def tune(
         trials, lockstep, jobs or usual_processes(device), device, confirming, save_preset, quiet
     )
     return workflow.tune(plan, name, out, how, stop)
+
+
+@click.command(short_help="How much does an agent depend on its parameters?")
+@click.argument("agent", shell_complete=completion.agents)
+@click.option(
+    "--env", "envs", required=True, multiple=True, shell_complete=completion.envs,
+    help="Where (repeatable): sensitivity is about several.",
+)  # fmt: skip
+@click.option(
+    "-s", "--search", "searched", required=True, multiple=True, metavar="NAME=VALUES",
+    help="Vary a parameter (repeatable): learning_rate=log:1e-4..1e-2, or batch_size=32|64.",
+)  # fmt: skip
+@click.option(
+    "--points", type=click.IntRange(min=2), default=5, show_default=True,
+    help="Values of each range, evenly from end to end.",
+)  # fmt: skip
+@click.option("--seeds", default="5", show_default=True, help="5 (= 0 to 4), 0-9, or 3,7,11.")
+@options.steps
+@click.option(
+    "-p", "parameters", multiple=True, metavar="KEY=VALUE",
+    help="Set a parameter in all cells (repeatable); n_envs may be one.",
+)  # fmt: skip
+@options.preset_flag
+@click.option("--eval-freq", type=click.IntRange(min=0), help="As in rlbench run.")
+@options.final_episodes
+@options.eval_max_steps
+@options.dry_run
+@options.report
+@options.progress
+@options.out
+def sensitivity(
+    agent: str,
+    envs: tuple[str, ...],
+    searched: tuple[str, ...],
+    points: int,
+    seeds: str,
+    n_timesteps: str | None,
+    parameters: tuple[str, ...],
+    preset: bool,
+    eval_freq: int | None,
+    final_episodes: int,
+    eval_max_steps: int | None,
+    dry_run: bool,
+    report: bool,
+    device: str,
+    jobs: int,
+    stop: StopSignal,
+    quiet: bool,
+    out: Path,
+) -> int:
+    """Train AGENT with every combination of some parameters' values.
+
+    Then a table and a figure show the score against each parameter, how much tuning for each
+    environment gains over one setting for all (sensitivity), and how many parameters need it. It
+    is a suite: repeating the command goes on where it was stopped.
+
+    \b
+    Examples:
+      rlbench sensitivity ppo --env CartPole-v1 -s "clip_range=0.1|0.2|0.3"
+      rlbench sensitivity dqn --env CartPole-v1 -s learning_rate=log:1e-4..1e-2
+    """  # noqa: D301
+    from rlbench import config, registry
+    from rlbench.experiments import sensitivity as analysis
+    from rlbench.tuning import space as spaces
+
+    registry.check_agent(agent)
+    settings = config.parse_assignments(parameters)
+    options.check_parameters(agent, settings, allowed={"n_envs"})
+    dimensions = spaces.parse(agent, spaces.split(searched))
+    spaces.check(agent, dimensions, settings)
+    how = {"preset": preset, "eval_freq": eval_freq, "final_episodes": final_episodes,
+           "eval_max_steps": eval_max_steps}  # fmt: skip
+    steps = None if n_timesteps is None else config.parse_steps(n_timesteps)
+    values = {each.name: each.points(points) for each in dimensions}
+    text = analysis.suite_text(agent, envs, values, parameters, steps, how)
+    seed_list = config.parse_seeds(seeds)
+    with spinner(quiet=quiet):
+        from rlbench.commands import sensitivity as workflow
+        from rlbench.experiments.cost_estimate import usual_processes
+
+        configure_process()
+    options_ = workflow.Options(device, jobs or usual_processes(device), quiet=quiet, report=report)
+    return workflow.sensitivity(text, seed_list, out, options_, dry_run, stop)
 
 
 def tuning_seeds(text: str) -> tuple[int, ...]:

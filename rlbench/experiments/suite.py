@@ -12,7 +12,8 @@
     steps = 200_000
 
 Every agent and variant meets every environment, unless that names `agents` of its own. The fields
-of the classes are all the keys there are; for `[ablation]` see `rlbench.experiments.ablation`.
+of the classes are all the keys there are; for `[ablation]` and `[sensitivity]` see the modules of
+these names beside this one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from rlbench import registry
 from rlbench.config import Float, Int, read_seeds
 from rlbench.errors import UserError, nearest
 from rlbench.experiments.ablation import Ablation
+from rlbench.experiments.sensitivity import Sensitivity
 
 _HERE = Path(__file__).parent.parent / "suites"
 
@@ -88,6 +90,7 @@ class Suite(_Table):
     agents: tuple[str, ...] = Field((), description="as they are, with their presets")
     variant: dict[str, Variant] = {}
     ablation: Ablation | None = None
+    sensitivity: Sensitivity | None = None
     env: tuple[Env, ...] = Field(min_length=1)
     preset: bool = Field(True, description="whether tuned parameters are used")
     eval_freq: Int | None = Field(None, ge=0, description="env steps; 0: only at the end")
@@ -106,11 +109,9 @@ class Suite(_Table):
             for name, variant in self.variant.items()
             for agent in variant.agents
         ]
-        if self.ablation:
-            agent = self.ablation.agent
-            variants += [
-                (agent, name, settings) for name, settings in self.ablation.variants().items()
-            ]
+        for part in (self.ablation, self.sensitivity):
+            if part:
+                variants += [(part.agent, name, given) for name, given in part.variants().items()]
         only = env.agents if env else ()
         return [entrant for entrant in plain + variants if not only or entrant[0] in only]
 
@@ -153,7 +154,8 @@ def _check_names(suite: Suite, file: str) -> Suite:
     """Check that agents and wrappers exist and nothing is listed twice; return the suite."""
     if not suite.entrants():
         raise UserError(
-            f"{file} names no agents: agents = [...], a [variant.NAME] or an [ablation]"
+            f"{file} names no agents: agents = [...], a [variant.NAME], an [ablation] "
+            "or a [sensitivity]"
         )
     agents = [agent for agent, _, _ in suite.entrants()]
     wraps = [wrap.partition(":")[0] for env in suite.env for wrap in _own(env.wraps)]
@@ -212,6 +214,8 @@ def _validate(tables: dict[str, Any], file: str) -> Suite:
     kind: type[BaseModel] = Suite
     if where[0] == "ablation" and len(where) > 1:
         kind, where, position = Ablation, where[1:], [file, "[ablation]"]
+    elif where[0] == "sensitivity" and len(where) > 1:
+        kind, where, position = Sensitivity, where[1:], [file, "[sensitivity]"]
     elif where[0] == "env" and len(where) > 2:
         kind, where, position = Env, where[2:], [file, f"[[env]] number {int(where[1]) + 1}"]
     elif where[0] == "variant" and len(where) > 2:

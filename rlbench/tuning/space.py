@@ -62,6 +62,16 @@ class Dimension(NamedTuple):
             return value
         return max(self.low, min(float(f"{value:.4g}"), self.high))
 
+    def points(self, count: int) -> list[Any]:
+        """Return `count` values of a range, evenly from end to end, or all choices."""
+        if self.choices:
+            return list(self.choices)
+        ends = (math.log10(self.low), math.log10(self.high)) if self.log else (self.low, self.high)
+        steps = [ends[0] + (ends[1] - ends[0]) * at / (count - 1) for at in range(count)]
+        values = [10**step if self.log else step for step in steps]
+        whole = [round(value) for value in values]
+        return list(dict.fromkeys(whole if self.whole else [self.short(v) for v in values]))
+
     def text(self) -> str:
         """Return the dimension as `-s` takes it, without the name."""
         if self.choices:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from rlbench.config import parse_seed_ranges, plain
 from rlbench.errors import UserError, nearest
 from rlbench.experiments import sequential_plan
 from rlbench.experiments.ablation import Ablation, Effect
+from rlbench.experiments.sensitivity import Sensitivity
 from rlbench.experiments.sequential_plan import SequentialPlan
 from rlbench.reporting.report.entrant_labels import labels_of
 from rlbench.reporting.tables.load import RUN, RUNS, Results, collect, load, warn_of
@@ -41,7 +42,7 @@ class ReportInputs:
     Rows with the same `env` may be compared. `planned` are results with a row of `runs` for every
     planned seed of a bench: status "missing", or "failed" if it could not be planned, with the
     reason. `records` are by the runs' values of RUN. `effects` are those of ablations, whose cells
-    have their labels.
+    have their labels. `grids` are the settings of sensitivity analyses, as they were planned.
     """
 
     title: str
@@ -52,6 +53,7 @@ class ReportInputs:
     records: dict[_Key, RunRecord]
     effects: list[Effect]
     plan: tuple[SequentialPlan, Path] | None = None  # of a bench alone, and the results it is in
+    grids: list[Sensitivity] = field(default_factory=list)
 
 
 def find(paths: Sequence[str | Path], out: Path) -> list[Path]:
@@ -122,6 +124,7 @@ def scope(folders: Sequence[Path]) -> ReportInputs:
         records={names[key]: record for key, record in records.items()},
         effects=[e for folder, suite in suites.items() for e in _effects(folder, suite)],
         plan=_sequential_plan(folders),
+        grids=[grid for folder, suite in suites.items() for grid in _grids(folder, suite)],
     )
 
 
@@ -177,6 +180,17 @@ def _effects(folder: Path, suite: dict[str, Any]) -> list[Effect]:
         effect._replace(on=f"{ablation.agent} {effect.on}", off=f"{ablation.agent} {effect.off}")
         for effect in ablation.effects()
     ]
+
+
+def _grids(folder: Path, suite: dict[str, Any]) -> list[Sensitivity]:
+    """Return the sensitivity analysis of a suite, if it is one."""
+    section = (suite.get("suite") or {}).get("sensitivity")
+    if not section:
+        return []
+    try:
+        return [Sensitivity.model_validate(section)]
+    except ValueError:
+        raise corrupt(folder / "suite.json", "its sensitivity is none") from None
 
 
 def _plan(folder: Path, suite: dict[str, Any]) -> list[dict[str, Any]]:

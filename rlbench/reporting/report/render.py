@@ -20,6 +20,7 @@ from rlbench.reporting.report import (
     section_ablation,
     section_costs,
     section_scores,
+    section_sensitivity,
     terms,
 )
 from rlbench.reporting.report.caveats import caveats
@@ -62,6 +63,8 @@ def sections(data: ReportData) -> Iterator[Section]:
     yield Section("scores", "Final scores", [section_scores.scores(data)])
     if data.scope.effects:
         yield Section("switches", "Switches", [*_switches(data)])
+    if data.scope.grids:
+        yield Section("sensitivity", "Sensitivity", [*_sensitivity(data)])
     if len(data.pairs):
         yield Section(
             "comparisons", "Comparisons", [_selection_text(data), section_scores.comparisons(data)]
@@ -76,10 +79,7 @@ def sections(data: ReportData) -> Iterator[Section]:
     yield Section("time", "Time", [section_costs.times(data)])
     if (data.cells["measure"] == ACCURACY).any():
         yield Section("images", "Image data", [*_accuracy(data), *section_costs.accuracies(data)])
-    if tuned := list(tuning(data)):
-        yield Section("tuning", "How much was each entrant tuned", tuned)
-    if setting_tables := list(settings(data)):
-        yield Section("settings", "Settings", [*setting_tables])
+    yield from _how(data)
     source_tables = (
         f"Everything random in this report is drawn with seed {SEED}: the same results give the "
         f"same bytes. Made by rlbench {__version__}."
@@ -91,6 +91,14 @@ def sections(data: ReportData) -> Iterator[Section]:
         source_tables,
     ]
     yield Section("sources", "Make it again", again)
+
+
+def _how(data: ReportData) -> Iterator[Section]:
+    """Make the sections on settings and where they come from."""
+    if tuned := list(tuning(data)):
+        yield Section("tuning", "How much was each entrant tuned", tuned)
+    if setting_tables := list(settings(data)):
+        yield Section("settings", "Settings", [*setting_tables])
 
 
 def _glossary(parts: Sequence[Section], picture: Panels) -> Iterator[Section]:
@@ -150,6 +158,15 @@ def _switches(data: ReportData) -> Iterator[Block]:
         picture = figures.picture(section_ablation.figure(data, table), alt, "switches")
         yield Figure(section_ablation.CAPTION, [picture], wide=True)
     yield block
+
+
+def _sensitivity(data: ReportData) -> Iterator[Block]:
+    for grid in section_sensitivity.grids(data):
+        yield section_sensitivity.table([grid])
+        drawing = section_sensitivity.figure(grid)
+        alt = f"Score against each parameter: {grid.agent}; the numbers are in the table of scores."
+        picture = figures.picture(drawing, alt, f"sensitivity-{grid.agent}")
+        yield Figure(section_sensitivity.CAPTION, [picture], wide=True)
 
 
 def _accuracy(data: ReportData) -> Iterator[Figure]:

@@ -75,7 +75,7 @@ def collect(scope: ReportInputs, baseline: str | None = None) -> ReportData:
             "the comparisons of this bench were planned before its first score, and its seeds "
             "added until they were decided: leave out --baseline"
         )
-    family = tests_and_aggregates.family(cells, baseline, scope.effects)
+    family = tests_and_aggregates.family(cells, baseline, scope.effects, scope.grids)
     if sequential:
         pairs = list(dict.fromkeys((each.a, each.b) for each in sequential))
         family = tests_and_aggregates.ComparisonFamily(pairs, "plan")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rlbench.errors import UserError, nearest
 from rlbench.experiments.ablation import Effect
+from rlbench.experiments.sensitivity import Sensitivity
 from rlbench.reporting.report.cell_tables import ACCURACY, entrants, floor_of
 from rlbench.reporting.report.sequential_tests import SequentialComparison
 from rlbench.reporting.statistics.aggregates import STATISTICS, IntervalEstimate, aggregate
@@ -51,11 +52,14 @@ class ComparisonFamily(NamedTuple):
     """Comparisons to test, chosen before scores are seen, and how they were chosen."""
 
     pairs: list[tuple[str, str]]
-    kind: str  # "baseline", "switches", "peers", "plan" or "all"
+    kind: str  # "baseline", "switches", "settings", "peers", "plan" or "all"
 
 
 def family(
-    cells: pd.DataFrame, baseline: str | None, effects: Sequence[Effect] = ()
+    cells: pd.DataFrame,
+    baseline: str | None,
+    effects: Sequence[Effect] = (),
+    grids: Sequence[Sensitivity] = (),
 ) -> ComparisonFamily:
     """Choose the comparisons: against the baseline, else those of an ablation, else with the peer.
 
@@ -70,6 +74,8 @@ def family(
         return ComparisonFamily([(name, tests) for name in names if name != tests], "baseline")
     if effects:
         return ComparisonFamily([(effect.on, effect.off) for effect in effects], "switches")
+    if grids:  # their settings are described together, not tested one against the other
+        return ComparisonFamily([], "settings")
     about = {row["label"]: (row["agent"], row["variant"]) for _, row in cells.iterrows()}
     peers = []
     for a, b in itertools.permutations(names, 2):
