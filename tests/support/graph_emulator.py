@@ -7,7 +7,7 @@ on a GPU and compared with its ordinary training: what is not in memory shows as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from rlbench.learning.compile import dense_kernels
 from rlbench.learning.hardware import graphs
@@ -37,7 +38,9 @@ class _Recording(TorchDispatchMode):
         kwargs = kwargs or {}
         result = kernel(*args, **kwargs)
         returned = kernel._schema.returns
-        if all(one.alias_info is None for one in returned):
+        # In inference mode `reshape` and the like arrive whole, and copy where they have to.
+        copied = not _memory(_tensors(result)) & _memory(tree_leaves((args, kwargs)))
+        if copied or all(one.alias_info is None for one in returned):
             self.calls.append((kernel, args, kwargs, _tensors(result)))
         elif any(one.alias_info is not None and one.alias_info.is_write for one in returned):
             self.calls.append((kernel, args, kwargs, []))
@@ -63,6 +66,11 @@ class EmulatedGraph:
                 made = kernel(*args, **kwargs)
                 for old, new in zip(kept, _tensors(made) if kept else [], strict=True):
                     old.copy_(new)
+
+
+def _memory(values: Iterable[Any]) -> set[int]:
+    """Return where the memory of tensors begins."""
+    return {x.untyped_storage().data_ptr() for x in values if isinstance(x, Tensor)}
 
 
 def _tensors(result: Any) -> list[Tensor]:
