@@ -38,7 +38,13 @@ MORE: dict[str, dict[str, Any]] = {
 @pytest.fixture(autouse=True)
 def rates_of_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = Learner.rate
-    monkeypatch.setattr(Learner, "rate", lambda self, p: float(np.float32(exact(self, p))))
+
+    def rounded(learner: Learner, progress: float) -> float:
+        rate = exact(learner, progress)
+        assert isinstance(rate, float)  # of one setting
+        return float(np.float32(rate))
+
+    monkeypatch.setattr(Learner, "rate", rounded)
 
 
 def start(case: str, horizon: int = STEPS) -> Any:

@@ -32,5 +32,8 @@ def test_ends_come_from_the_ends_of_the_effect() -> None:
 
 
 def test_no_effect_needs_more_than_anybody_has() -> None:
-    assert seeds_needed(0.0, -1.0, 1.0, 0.05) == (math.inf, pytest.approx(19, abs=3), math.inf)
+    none = seeds_needed(0.0, -1.0, 1.0, 0.05)
+    assert none is not None
+    assert none.estimate == none.high == math.inf
+    assert none.low == pytest.approx(19, abs=3)
     assert seeds_needed(math.nan, math.nan, math.nan, 0.05) is None
