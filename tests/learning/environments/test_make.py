@@ -239,7 +239,7 @@ def test_atari_wants_no_frame_skip() -> None:
 def test_atari_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ale_py")
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(UserError, match=r"pip install 'rlbench\[atari\]'"):
+    with pytest.raises(UserError, match=r"pip install 'rlbench-workbench\[atari\]'"):
         env_factory("PongNoFrameskip-v4+atari")
 
 
