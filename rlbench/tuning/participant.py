@@ -8,16 +8,23 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from rlbench.errors import Interrupted, UserError
+from rlbench.errors import UserError
 from rlbench.execution.jobs import Stopped
 from rlbench.execution.stopping import StopSignal
-from rlbench.execution.trials import TrialEnd, TrialLost, TrialPoint, TrialPulse, train_trials
+from rlbench.execution.trials import (
+    TrialFault,
+    TrialLost,
+    TrialNews,
+    TrialPoint,
+    TrialPulse,
+    TrialRestart,
+    train_trials,
+)
 from rlbench.experiments.run import Run
 from rlbench.protocol import default_eval_freq
 from rlbench.tuning.journal import StudyJournal, StudyTrial
 from rlbench.tuning.objective import TrialResult
 from rlbench.tuning.plan import StudyFolder, StudyPlan
-from rlbench.user_code.imports import first_line
 
 
 class Work(NamedTuple):
@@ -113,35 +120,32 @@ class _Batch:
         numbers = sorted(self.open)
         runs = [self.runs[number][at] for number in numbers]
         for number in numbers:
-            self.results[number].curves[env] = {seed: [] for seed in self.plan.seeds}
-            self.results[number].lost[env] = {}
+            self.take_in(env, number, TrialRestart(0))
         dropped: set[int] = set()
         clock = time.monotonic()
-        try:
-            for news in train_trials(runs, self.plan.seeds, dropped):
-                if isinstance(news, TrialPulse):
-                    dropped |= {numbers.index(number) for number in self.pruned(env, numbers)}
-                    now = tuple(numbers[setting] for setting in news.settings)
-                    clock = self.share(now, clock)
-                    self.owner.watch(TrialProgress(now, news.step, news.total, news.doing))
-                    if code := stop():
-                        raise Stopped(code)
-                    continue
-                self.take_in(env, numbers[news.setting], news)
-        except (Stopped, Interrupted):
-            raise
-        except UserError as error:
-            self.fail(sorted(self.open), str(error))
-        except Exception as error:
-            self.fail(sorted(self.open), f"{type(error).__name__}: {first_line(error)}")
+        for news in train_trials(runs, self.plan.seeds, dropped):
+            if isinstance(news, TrialPulse):
+                dropped |= {numbers.index(number) for number in self.pruned(env, numbers)}
+                now = tuple(numbers[setting] for setting in news.settings)
+                clock = self.share(now, clock)
+                self.owner.watch(TrialProgress(now, news.step, news.total, news.doing))
+                if code := stop():
+                    raise Stopped(code)
+                continue
+            self.take_in(env, numbers[news.setting], news)
 
-    def take_in(self, env: str, number: int, news: TrialPoint | TrialLost | TrialEnd) -> None:
+    def take_in(self, env: str, number: int, news: TrialNews) -> None:
         """Take in what became of a trial."""
         result = self.results[number]
         if isinstance(news, TrialPoint):
             result.curves[env][news.seed].append((news.step, news.score))
         elif isinstance(news, TrialLost):
             result.lost[env][news.seed] = news.reason
+        elif isinstance(news, TrialFault):
+            self.fail([number], news.reason)
+        elif isinstance(news, TrialRestart):
+            result.curves[env] = {seed: [] for seed in self.plan.seeds}
+            result.lost[env] = {}
         elif env == self.plan.envs[-1]:
             self.end(number)
 

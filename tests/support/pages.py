@@ -19,7 +19,8 @@ PAGES = sorted(DOCS.rglob("*.md"))
 LEARN = 1_500  # env steps: more than learning_starts, so that updates are made
 _FENCE = re.compile(r"^(`{3,})([^\n`]*)\n(.*?)^\1`*[ \t]*$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ([\w./-]+\.\w+)\s*$")
-_TRAINS = {"run", "ablate"}
+_TRAINS = {"run", "ablate", "tune", "sensitivity"}
+TRIALS, CONFIRMED = "3", "2"  # of a study, and seeds that confirm it
 # Environments of images: all test images are visited, however many final episodes there are.
 _IMAGES = re.compile("rlbench/(Classify|Glimpse|Imbalanced|Retry|Rows|Stream)-")
 
@@ -109,6 +110,9 @@ class Budgets:
                 steps = config.parse_steps(words[place + 1]) if option != "--epochs" else None
                 del words[place : place + 2]
         short = self.of(steps)
+        for option, few in (("--trials", TRIALS), ("--confirm-seeds", CONFIRMED)):
+            if option in words:
+                words[words.index(option) + 1] = few
         if words[0] == "run" and "--env" in words:
             wraps = [words[n + 1] for n, word in enumerate(words) if word == "--wrap"]
             env = "+".join([short_env(words[words.index("--env") + 1]), *wraps])
