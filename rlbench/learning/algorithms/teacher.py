@@ -53,7 +53,7 @@ def load(
     config = cls.Config.build(cls.name(), first.config)
     named_objects.check(path, encoder=getattr(config, "encoder", ""))
     agent = cls(
-        seeds=seeds,  # those it teaches: a policy may occur several times
+        seeds=len(seeds),  # rows: those it teaches may be the same, and it draws no numbers
         n_envs=first.n_envs,
         device=str(device),
         config=_for_acting(config),

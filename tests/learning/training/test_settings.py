@@ -14,7 +14,7 @@ from lockstep import comparable, differences, kept
 from worlds import World
 
 from rlbench import registry
-from rlbench.agents import A2C, DQN, IQN, PPO, PQN, SAC, TD3, Rainbow, Reinforce, Supervised
+from rlbench.agents import A2C, DQN, IQN, PPO, PQN, SAC, TD3, Clone, Rainbow, Reinforce, Supervised
 from rlbench.errors import UserError
 from rlbench.learning import checkpoint
 from rlbench.learning.row_parameters import PARAMETERS, differs_by_row, group_key
@@ -117,14 +117,16 @@ WIDE = {
     "dqn sgd": CASES["dqn"]._replace(base={**CASES["dqn"].base, "optimizer": "sgd"}),
     "dqn momentum": CASES["dqn"]._replace(base={**CASES["dqn"].base, "optimizer": "momentum"}),
     "iqn": Case(IQN, World, {**REPLAY, "iqn_embedding": 8, "learning_rate": 1e-2,
-                             "target_update_interval": 10, "max_grad_norm": 0.2},
+                             "target_update_interval": 10, "max_grad_norm": 0.2,
+                             "exploration_fraction": 0.9, "train_freq": 2},
                 {**GENERAL, **EXPLORE, "tau": 0.3}),
     "ppo lstm": Case(PPO, World, {"n_envs": 2, "n_steps": 6, "batch_size": 6, "net_arch": (8,),
                                   "encoder": "lstm", "hidden_size": 6, "sequence_length": 3,
                                   "learning_rate": 1e-2, "clip_range_vf": 0.001},
                      {**ROLLOUT, **CLIP}),
     "reinforce": CASES["a2c"]._replace(kind=Reinforce,
-                                       base={"n_steps": 12, "net_arch": (8,), "n_envs": 2}),
+                                       base={"n_steps": 12, "net_arch": (8,), "n_envs": 2,
+                                             "learning_rate": 1e-2}),
     "sac fixed": CASES["sac"]._replace(base={**CASES["sac"].base, "ent_coef": 0.1},
                                        others={**GENERAL, "tau": 0.7, "ent_coef": 0.4}),
     "sac lstm": CASES["sac"]._replace(base={**CASES["sac"].base, "encoder": "lstm",
@@ -208,6 +210,17 @@ def test_a_row_is_what_its_setting_is_alone(name: str, recorded: bool) -> None:
 @pytest.mark.parametrize("name", ["td3", "supervised", *WIDE])
 def test_a_row_is_what_its_setting_is_alone_wide(name: str, recorded: bool) -> None:
     test_a_row_is_what_its_setting_is_alone(name, recorded)
+
+
+@pytest.mark.slow
+def test_clones_of_different_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = DQN("CartPole-v1", seeds=2, device="cpu").save(tmp_path / "teacher.npz")
+    base = {"source": str(file), "n_envs": 2, "n_steps": 6, "batch_size": 7, "net_arch": (8,),
+            "learning_rate": 1e-2, "max_grad_norm": 0.2}  # fmt: skip
+    others = {name: value for name, value in GENERAL.items() if name != "gamma"}
+    monkeypatch.setitem(WIDE, "clone", Case(Clone, "CartPole-v1", base, others))
+    for recorded in (False, True):
+        test_a_row_is_what_its_setting_is_alone("clone", recorded)
 
 
 @pytest.mark.parametrize("name", ["dqn", "ppo", "sac"])
