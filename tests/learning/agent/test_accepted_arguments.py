@@ -172,7 +172,7 @@ def test_the_first_argument_is_the_environment() -> None:
 LEARN: dict[str, tuple[dict[str, Any], str]] = {
     "steps": ({"total_timesteps": "40"}, "total_timesteps must be a whole number"),
     "nan": ({"total_timesteps": float("nan")}, "total_timesteps must be a whole number"),
-    "none": ({"total_timesteps": None}, "total_timesteps must be a whole number"),
+    "none": ({"total_timesteps": None}, r"learn needs total_timesteps, such as learn\(50_000\)"),
     "negative": ({"total_timesteps": -1}, "total_timesteps must be at least 0"),
     "callback": ({"callback": 3}, "callback must be a function"),
     "callbacks": ({"callback": ["x"]}, "callback must be a function"),
