@@ -31,6 +31,7 @@ class DeviceRollout(Rollout):
         self.arrays = {name: np.empty(0) for name in self.arrays}  # the names alone
 
     def cut(self, bootstraps: np.ndarray, successor: Tensor) -> dict[str, Any]:
+        """Keep the values of successors (S, N) on the device; return what goes there with a step."""
         self.successor.copy_(successor)
         return {"bootstraps": bootstraps}
 
@@ -61,6 +62,7 @@ class DeviceRollout(Rollout):
             field.index_copy_(2, time, value.unsqueeze(2))
 
     def tensors(self, device: torch.device) -> dict[str, Tensor]:
+        """Return the fields, which are on the device already."""
         return dict(self.fields)
 
     def state(self) -> dict[str, Any]:

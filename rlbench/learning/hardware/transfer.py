@@ -38,9 +38,11 @@ class PinnedBlock(HostBlock):
         self.copied = torch.cuda.Event()
 
     def free(self) -> None:
+        """Wait until its last copy is done."""
         self.copied.synchronize()
 
     def send(self, block: Tensor) -> None:
+        """Begin to copy it into a block on a GPU, without waiting."""
         block.copy_(self.memory, non_blocking=True)
         self.copied.record(torch.cuda.current_stream(block.device))
 

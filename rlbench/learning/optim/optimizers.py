@@ -85,6 +85,7 @@ class SGD(Optimizer):
     def move(
         self, rate: float | Tensor, decay: float, data: Tensor, grad: Tensor, *moments: Tensor
     ) -> None:
+        """w <- w - rate g."""
         if decay:
             grad.add_(data, alpha=decay)
         _move(data, grad, rate)
@@ -99,6 +100,7 @@ class Momentum(SGD):
     def move(
         self, rate: float | Tensor, decay: float, data: Tensor, grad: Tensor, *moments: Tensor
     ) -> None:
+        """v <- 0.9 v + g; w <- w - rate v."""
         [velocity] = moments
         if decay:
             grad.add_(data, alpha=decay)
@@ -117,6 +119,7 @@ class RMSprop(Optimizer):
     def move(
         self, rate: float | Tensor, decay: float, data: Tensor, grad: Tensor, *moments: Tensor
     ) -> None:
+        """Divide the gradient by the root of its running mean square."""
         [square] = moments
         if decay:
             grad.add_(data, alpha=decay)
@@ -153,6 +156,7 @@ class Adam(Optimizer):
     def move(
         self, rate: float | Tensor, decay: float, data: Tensor, grad: Tensor, *moments: Tensor
     ) -> None:
+        """Take a step of algorithm 1 for rows of one rate."""
         mean, square = moments
         self.kernel(
             [data],

@@ -63,6 +63,7 @@ class GreedyQ(NetworkPolicy):
     def act_by(
         self, inputs: np.ndarray, hidden: np.ndarray, deterministic: bool
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Return Q-values and hidden states, under new noise where the network has any."""
         draws = None if deterministic or self.noise is None else noisy.drawn(self.noise)
         return self.network.act(inputs, hidden, self.device, draws)
 
