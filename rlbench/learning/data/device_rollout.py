@@ -31,7 +31,7 @@ class DeviceRollout(Rollout):
         self.arrays = {name: np.empty(0) for name in self.arrays}  # the names alone
 
     def cut(self, bootstraps: np.ndarray, successor: Tensor) -> dict[str, Any]:
-        """Keep the values of successors (S, N) on the device; return what goes there with a step."""
+        """Keep values of successors (S, N) on the device; return what is sent with a step."""
         self.successor.copy_(successor)
         return {"bootstraps": bootstraps}
 

@@ -85,7 +85,7 @@ class SGD(Optimizer):
     def move(
         self, rate: float | Tensor, decay: float, data: Tensor, grad: Tensor, *moments: Tensor
     ) -> None:
-        """w <- w - rate g."""
+        """Step against the gradient: w <- w - rate g."""
         if decay:
             grad.add_(data, alpha=decay)
         _move(data, grad, rate)
@@ -100,7 +100,7 @@ class Momentum(SGD):
     def move(
         self, rate: float | Tensor, decay: float, data: Tensor, grad: Tensor, *moments: Tensor
     ) -> None:
-        """v <- 0.9 v + g; w <- w - rate v."""
+        """Step along the velocity: v <- 0.9 v + g; w <- w - rate v."""
         [velocity] = moments
         if decay:
             grad.add_(data, alpha=decay)
