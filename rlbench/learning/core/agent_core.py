@@ -42,7 +42,6 @@ from rlbench.learning.row_values import Rows, RowValues
 class AgentCore(Capabilities):
     """What an agent is without its training loop and files: spaces, networks, policy, state."""
 
-    config: Any
     total_timesteps: int | None = None
     num_timesteps = 0
     learner: Learner
@@ -168,6 +167,17 @@ class AgentCore(Capabilities):
         if str(name) != "auto":
             raise UserError(f"settings are trained on a CPU, not on {name}: set device='cpu'")
         return torch.device("cpu")
+
+    @property
+    def config(self) -> Any:
+        """Parameters that all rows share; a new configuration holds from then on."""
+        return self._config
+
+    @config.setter
+    def config(self, config: Any) -> None:
+        self._config = config
+        if "by_row" in vars(self) and not self.settings:
+            self.by_row = RowValues([config] * len(self.seeds), self.device)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Show the fields of a new `Config` in the constructor's signature and docstring."""
