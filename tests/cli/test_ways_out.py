@@ -319,6 +319,41 @@ DAMAGE: list[tuple[str, list[str], Callable[[Path], Any], str]] = [
 # Messages whose way out is tried by another test; None where there is nothing to do, or nothing
 # that a test can do (install, download, wait).
 ELSEWHERE = {
+    "--env names an environment twice": "test_space.py",
+    "--eval-freq 0 evaluates at the end only": "test_space.py",
+    "--preset and --no-preset exclude each other": "test_space.py",
+    "--preset {} cannot be read": "test_space.py::test_mistakes_in_files_are_one_line",
+    "--preset {} has no preset for": "test_space.py::test_mistakes_in_files_are_one_line",
+    "has no preset of this name on": "test_space.py",
+    "is in no table such as": "test_space.py::test_mistakes_in_files_are_one_line",
+    "--prune halving compares trials": "test_space.py::test_peers_are_not_halved",
+    "--sampler grid tries every choice": "test_space.py",
+    "has a preset for {} that is not of this study":
+        "test_tune.py::test_the_outcome_is_confirmed_and_saved",
+    "--save-preset {}: give the name": "test_space.py",
+    "--space and -s both say": "test_space.py",
+    "--space {} cannot be read": "test_space.py",
+    "--space {} names no parameter": "test_space.py::test_mistakes_in_files_are_one_line",
+    "--until-decided needs two entrants":
+        "test_until_decided.py::test_nothing_to_compare_is_refused",
+    "seeds are fewer than one group": "test_until_decided.py::test_nothing_to_compare_is_refused",
+    "is for --until-decided: add it":
+        "test_until_decided.py::test_options_without_until_decided_are_refused",
+    "is for GPUs, and a CPU computes": "test_precision.py",
+    "are tuned on and confirmed on": "test_space.py",
+    "settings is empty": "test_settings.py",
+    "{} has no preset for {} (rlbench list": "test_from_preset.py::test_what_is_not_there_is_said",
+    "has no usual ranges": "test_space.py::test_an_agent_without_parameters_has_no_space",
+    "is a study with other": "test_tune.py::test_another_plan_is_refused",
+    "{} is damaged ({}): choose": "test_space.py::test_a_damaged_study_is_refused",
+    "is searched by -s and set by -p": "test_space.py",
+    "was planned with other":
+        "test_until_decided.py::test_plan_is_written_before_the_first_score_and_stays",
+    "is there twice: give one range": "test_space.py",
+    "one value is set by -p": "test_space.py",
+    "there is no logarithm of": "test_space.py",
+    "there is nothing to choose from": "test_space.py::test_mistakes_in_files_are_one_line",
+    "is no number and has no range": "test_space.py",
     "--switch {} changes nothing": "test_ablation.py",
     "has registered {} too": "test_resolved_names.py::test_two_modules_with_one_id",
     "'{}' could be {}: give the path": "test_ways_out.py::test_two_runs_of_one_name",

@@ -79,6 +79,7 @@ WRONG = [
     (["--save-preset", "mine.txt"], "TOML file"),
     (["--preset", "nonesuch"], "no preset of this name"),
     (["-n", "0"], "trains for no steps"),
+    (["--preset", "fast", "--no-preset"], "exclude each other"),
 ]  # fmt: skip
 
 
@@ -93,6 +94,39 @@ def test_mistakes_are_one_line(
     assert line.startswith("Error: ")
     assert said in line
     assert not list(tmp_path.iterdir())  # nothing was written
+
+
+FILES = [
+    ("--preset", "[[", "cannot be read"),
+    ("--preset", "learning_rate = 1e-3", 'is in no table such as ["CartPole-v1"]'),
+    ("--preset", '["Pendulum-v1"]\nlearning_rate = 1e-3', "has no preset for CartPole-v1"),
+    ("--space", "", "names no parameter"),
+    ("--space", "batch_size = [32]", "give two values or more"),
+]
+
+
+@pytest.mark.parametrize(("option", "text", "said"), FILES)
+def test_mistakes_in_files_are_one_line(
+    option: str, text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file.toml"
+    file.write_text(text)
+    words = ["tune", "dqn", "--env", "CartPole-v1", option, file, "--out", tmp_path / "out"]
+    assert here(*words, "--max-seconds", 1) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert said in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_study_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "studies" / "mine" / "study.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"format": 1, "plan": {"agent": 5}}')
+    words = ["tune", "dqn", "--env", "CartPole-v1", "--name", "mine", "--out", tmp_path]
+    assert here(*words, "--max-seconds", 1) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert "is damaged" in line
+    assert "choose another --name" in line
 
 
 def test_peers_are_not_halved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
