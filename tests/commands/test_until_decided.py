@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from commands import environment, here
+from commands import here
 from store_files import write_part
 
 from rlbench.commands import bench, until_decided
@@ -250,35 +246,3 @@ def test_options_without_until_decided_are_refused(
 ) -> None:
     assert here("bench", "smoke", "--group", "3", "--out", tmp_path) == 2
     assert "--group is for --until-decided: add it" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_killed_in_a_round_and_gone_on(tmp_path: Path) -> None:
-    """Kill -9 of everything, three times: the same rounds, plan and verdicts in the end."""
-    file = tmp_path / "trial.toml"
-    file.write_text(
-        'name = "trial"\nfinal_episodes = 3\neval_freq = 0\nagents = ["dqn", "ppo", "a2c"]\n'
-        '[[env]]\nid = "CartPole-v1"\nsteps = 600\n'
-    )
-    words = ["bench", file, "--until-decided", "--group", "2", "--max-seeds", "6", "--no-report"]
-    assert here(*words, "--out", tmp_path / "whole", "--quiet", "--jobs", 1) in (0, 1)
-    for wait in (6.0, 9.0, 12.0):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "rlbench", *map(str, words), "--out", tmp_path / "cut"],
-            cwd=tmp_path, env=environment(), start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        time.sleep(wait)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert here(*words, "--out", tmp_path / "cut", "--quiet", "--jobs", 1) in (0, 1)
-    looks = [
-        str([c.looks for c in data_of(tmp_path / name).sequential]) for name in ("whole", "cut")
-    ]
-    assert looks[0] == looks[1]
-    cells = [
-        [len(c["seeds"]) for c in json.loads(f.read_text())["cells"]]
-        for f in sorted(tmp_path.glob("*/benches/trial/suite.json"))
-    ]
-    assert cells[0] == cells[1]
