@@ -16,29 +16,31 @@ from torch import Tensor
 from rlbench.learning.data.device_frames import DeviceFrames
 from rlbench.learning.data.replay import Replay
 from rlbench.learning.data.tensor_draws import TensorDraws
-from rlbench.learning.equations import indexing, returns
 from rlbench.learning.hardware import graphs, transfer
 
 
 class DeviceReplay(Replay):
     """A `Replay` in device memory: `add` sends one step, `sample` may be part of a graph."""
 
-    frames: Any
-
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        seeds, n, device = len(self.rows), self.n_envs, self.device
+        n, device = self.n_envs, self.device
         self.draws = TensorDraws(self.uniforms, device, dtype=torch.float64)
         self.packet = transfer.Packet(self._fields(), device)
-        self.host = {
-            kind: np.zeros((seeds, n, data.shape[-1]), torch.empty(0, dtype=kind).numpy().dtype)
-            for kind, data in self.data.items()
-        }
         self.lanes = torch.arange(n, device=device)
         self.steps = n * torch.arange(self.length, device=device)
         self.first_rows = torch.from_numpy(self.rows).to(device)
         self.write = graphs.Graphs(self._write, device)
         self.on_growth: list[Callable[[], None]] = [self.write.forget]
+
+    def _host(self) -> dict[torch.dtype, np.ndarray]:
+        """Make the arrays in which a step is put together, before it is sent."""
+        return {
+            kind: np.zeros(
+                (len(data), self.n_envs, data.shape[-1]), torch.empty(0, dtype=kind).numpy().dtype
+            )
+            for kind, data in self.data.items()
+        }
 
     def _fields(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         """What is sent of a step, by name: shapes and types."""
@@ -101,14 +103,7 @@ class DeviceReplay(Replay):
         index = (slots + self.first_rows).flatten()
         for kind, data in self.data.items():
             torch.index_select(data.flatten(0, 1), 0, index, out=self._buffers[kind])
-        if self.length > 1 and not self.whole:
-            return self._n_step_batch_at(begin)
-        if self.frames is None:
-            return self._batch
-        pair = self.frames.pair(slots, self._first())
-        lead = (begin.shape[1], self.length) if self.timed else begin.shape[1:]
-        both = (self.frames.shaped(some, lead) for some in pair)
-        return {**self._batch, **dict(zip(("obs", "next_obs"), both, strict=True))}
+        return self._fields_of(begin, slots)
 
     def _begin_slots(self, uniform: Tensor) -> Tensor:
         """Slots of the first steps of samples, from uniform numbers in [0, 1), both `(S, B)`."""
@@ -117,20 +112,9 @@ class DeviceReplay(Replay):
         step, lane = sent["begin"] + index // self.n_envs, index % self.n_envs
         return step % (self.capacity // self.n_envs) * self.n_envs + lane
 
-    def _n_step_batch_at(self, begin: Tensor) -> dict[str, Tensor]:
-        """Select what n-step targets need of the batch: see `Replay`."""
-        batch = dict(self._batch)
-        batch["action"] = batch["action"][:, :, 0]
-        last = returns.last_step(batch["first"])  # (S, B)
-        if self.frames is None:
-            batch["obs"] = batch["obs"][:, :, 0]
-            batch["next_obs"] = indexing.take_step(batch["next_obs"], last)
-            return batch
-        flags, lead = self._first(), begin.shape[1:]
-        end = (begin + self.n_envs * last) % self.capacity
-        batch["obs"] = self.frames.shaped(self.frames.read(begin, flags), lead)
-        batch["next_obs"] = self.frames.shaped(self.frames.pair(end, flags)[1], lead)
-        return batch
+    def _as_slots(self, steps: Tensor) -> Tensor:
+        """Return numbers of steps as what slots are made of: a tensor."""
+        return steps
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)

@@ -100,7 +100,7 @@ class Replay:
                 f"frame_stack={stack} in {n_envs} environments: it must be at least {least}"
             )
         self.timed = length > 1 or "memory" in fields  # whether batches have an axis of time
-        self.frames: FrameStore | None = None
+        self.frames: Any = None
         if "first" in fields and "next_obs" not in fields:
             obs = fields["obs"]
             self.frames = self._frame_store(seeds, n_envs, self.capacity, *obs, stack, device)
@@ -118,15 +118,6 @@ class Replay:
             kind: _zeros((seeds, self.capacity, width), kind, device)
             for kind, width in widths.items()
         }
-        # On a CPU transitions are written directly into `data`; for another device they are
-        # assembled here and sent as one block.
-        self.host = {
-            kind: (
-                data if device.type == "cpu" else torch.zeros(seeds, n_envs, width, dtype=kind)
-            ).numpy()
-            for (kind, data), width in zip(self.data.items(), widths.values(), strict=True)
-        }
-        self.staged = device.type != "cpu"
         self.device = device
         self.rows = np.arange(seeds)[:, None] * self.capacity  # (S, 1)
         items = uniforms.values[:, 0].size * length  # S x B x T
@@ -134,13 +125,19 @@ class Replay:
             kind: torch.empty(items, width, dtype=kind, device=device)
             for kind, width in widths.items()
         }
-        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []  # on a CPU: `data` and `_buffers`
-        if not self.staged:
-            for kind, data in self.data.items():
-                self._arrays.append((data.flatten(0, 1).numpy(), self._buffers[kind].numpy()))
+        self.host = self._host()
         self._batch = self._views()
 
+    def _host(self) -> dict[torch.dtype, np.ndarray]:
+        """Make the arrays that a step is written into: the memory of `data` itself."""
+        self._arrays = [  # of `data` and `_buffers`, by rows
+            (data.flatten(0, 1).numpy(), self._buffers[kind].numpy())
+            for kind, data in self.data.items()
+        ]
+        return {kind: data.numpy() for kind, data in self.data.items()}
+
     def _frame_store(self, *arguments: Any) -> Any:
+        """Make the store of observations that are kept once."""
         return FrameStore(*arguments)
 
     def add(self, **values: np.ndarray) -> None:
@@ -149,15 +146,11 @@ class Replay:
         Values without a field are ignored.
         """
         here = slice(self.position, self.position + self.n_envs)
-        slot = slice(0, self.n_envs) if self.staged else here
         for name, (kind, columns, _) in self.columns.items():
-            block = self.host[kind][:, slot, columns]
+            block = self.host[kind][:, here, columns]
             block[...] = values[name].reshape(block.shape)
         if self.frames is not None:
             self.frames.add(*(values[k] for k in ("obs", "next_obs", "first", "terminated")))
-        if self.staged:
-            for kind, data in self.data.items():
-                data[:, here] = torch.from_numpy(self.host[kind]).to(data.device)
         self.position = here.stop % self.capacity
         self.size = max(self.size, here.stop)
 
@@ -186,6 +179,15 @@ class Replay:
             steps = self.n_envs * np.arange(self.length)
             slots = ((begin[..., None] + steps) % self.capacity).reshape(len(begin), -1)  # (S, B T)
         self._gather((slots + self.rows).reshape(-1))
+        return self._fields_of(begin, slots)
+
+    def _gather(self, index: np.ndarray) -> None:
+        """Copy these rows of `data`, counted through all seeds, into the batch buffers."""
+        for stored, out in self._arrays:
+            stored.take(index, 0, out, "clip")
+
+    def _fields_of(self, begin: Any, slots: Any) -> dict[str, Tensor]:
+        """Return a batch whose rows are gathered: first slots (S, B), and those of all steps."""
         if self.length > 1 and not self.whole:
             return self._n_step_batch(begin)
         if self.frames is None:
@@ -195,17 +197,7 @@ class Replay:
         both = (self.frames.shaped(some, lead) for some in pair)
         return {**self._batch, **dict(zip(("obs", "next_obs"), both, strict=True))}
 
-    def _gather(self, index: np.ndarray) -> None:
-        """Copy these rows of `data`, counted through all seeds, into the batch buffers."""
-        if self.staged:
-            rows = torch.from_numpy(index).to(self.device)
-            for kind, data in self.data.items():
-                torch.index_select(data.flatten(0, 1), 0, rows, out=self._buffers[kind])
-        else:
-            for stored, out in self._arrays:
-                stored.take(index, 0, out, "clip")
-
-    def _n_step_batch(self, begin: np.ndarray) -> dict[str, Tensor]:
+    def _n_step_batch(self, begin: Any) -> dict[str, Tensor]:
         """Select what n-step targets need of the batch: see the class."""
         batch = dict(self._batch)
         batch["action"] = batch["action"][:, :, 0]
@@ -215,10 +207,14 @@ class Replay:
             batch["next_obs"] = indexing.take_step(batch["next_obs"], last)
             return batch
         flags, lead = self._first(), begin.shape[1:]
-        end = (begin + self.n_envs * last.cpu().numpy()) % self.capacity
+        end = (begin + self.n_envs * self._as_slots(last)) % self.capacity
         batch["obs"] = self.frames.shaped(self.frames.read(begin, flags), lead)
         batch["next_obs"] = self.frames.shaped(self.frames.pair(end, flags)[1], lead)
         return batch
+
+    def _as_slots(self, steps: Tensor) -> Any:
+        """Return numbers of steps as what slots are made of: an array."""
+        return steps.numpy()
 
     def _begin(self, uniform: np.ndarray) -> np.ndarray:
         """Slots of the first steps of samples, from uniform numbers in [0, 1), both `(S, B)`."""
