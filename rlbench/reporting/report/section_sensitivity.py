@@ -38,6 +38,7 @@ from rlbench.reporting.statistics.intervals import mean_interval
 from rlbench.reporting.statistics.resampling import Array
 from rlbench.reporting.tables.csv_export import to_csv
 
+FEW = 6  # values of a parameter up to which each has its tick
 HEADS = ["*agent", "sensitivity", "parameters that need tuning", "tuned for each", "one for all",
          "*best for all", "*best for each"]  # fmt: skip
 ABOUT = (
@@ -176,7 +177,7 @@ def _panel(axes: Axes, grid: ScoreGrid, env: int, parameter: int) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
-    elif places != list(values):
+    elif places != list(values) or len(values) <= FEW:
         axes.set_xticks(places, [plain(value) for value in values])
 
 

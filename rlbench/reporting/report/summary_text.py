@@ -36,6 +36,8 @@ def which(data: ReportData) -> list[str]:
     if pairs.empty:
         if len(data.names) == 1:
             return [f"There is nothing to compare: {data.names[0]} is alone."]
+        if data.scope.grids:
+            return ["Settings of a sensitivity analysis are not tested against each other."]
         return ["There is nothing to compare: no two entrants share an environment."]
     by_pair = pairs.groupby(["a", "b"], sort=False)
     if data.family.kind != "all" or by_pair.ngroups <= FEW:
