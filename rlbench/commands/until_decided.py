@@ -152,10 +152,13 @@ def _due(
     """Return a cell with the seeds that it should have now; one without comparisons has a group."""
     groups = 1
     folder = cell.path.relative_to(out).as_posix() if cell.path else ""
+    open_looks = [len(c.looks) for c in comparisons if c.last is None or c.last.verdict == "open"]
+    front = min(open_looks, default=plan.looks)  # nobody is a look ahead, also after a stop
     for planned, comparison in zip(plan.comparisons, comparisons, strict=True):
         if folder in (planned.folder_a, planned.folder_b):
             is_open = comparison.last is None or comparison.last.verdict == "open"
-            groups = max(groups, len(comparison.looks) + is_open)
+            looks = len(comparison.looks)
+            groups = max(groups, looks + (is_open and looks == front))
     seeds = plan.seeds[: min(groups, plan.looks) * plan.group]
     again = cell.command.replace(
         f"--seeds {seed_ranges(cell.seeds)} ", f"--seeds {seed_ranges(seeds)} "

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from commands import here
+from commands import environment, here
 from store_files import write_part
 
 from rlbench.commands import bench, until_decided
@@ -18,9 +23,12 @@ from rlbench.errors import UserError
 from rlbench.execution.stopping import StopSignal
 from rlbench.experiments import sequential_plan, suite_cells
 from rlbench.experiments import suite as suites
+from rlbench.experiments.sequential_plan import PlannedComparison
 from rlbench.reporting.report import inputs
 from rlbench.reporting.report.report_data import ReportData, collect
+from rlbench.reporting.report.sequential_tests import SequentialComparison
 from rlbench.reporting.statistics import sequential
+from rlbench.reporting.statistics.sequential import Decision
 from rlbench.storage.run_folder import RunFolder
 
 
@@ -97,13 +105,13 @@ def apart(env: str, agent: str, seed: int) -> float:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of the suite with the scores of `apart`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sequential, "SPLITS", 2_000)
         out = tmp_path_factory.mktemp("store")
         run(out, patch, apart)
-        yield out
+    return out
 
 
 def cell_seeds(out: Path) -> dict[str, int]:
@@ -149,6 +157,22 @@ def test_lost_seeds_end_a_group_and_rank_worst(
     decision = states["CartPole-v1", "dqn", "ppo"]
     assert decision
     assert decision.verdict == "a"
+
+
+def test_nobody_is_a_look_ahead_after_a_stop() -> None:
+    """Of open comparisons those with fewest looks come first: others may be decided by them."""
+    pairs = [PlannedComparison("E", "a", b, "E/a-1", f"E/{b}-1") for b in "bc"]
+    plan = sequential_plan.planned(2, range(6), 0.05, pairs)
+    still_open = Decision("open", 1, 0.05, 0.5, 0.0, None)
+    states = [SequentialComparison("E", "a", b, (still_open,) * n) for b, n in (("b", 2), ("c", 1))]
+    due = {
+        name: until_decided._due(
+            suite_cells.SuiteCell("E", name, "", (), None, path=Path(f"out/E/{name}-1")),
+            plan, states, Path("out"),
+        ).seeds
+        for name in "abc"
+    }  # fmt: skip
+    assert due == {"a": (0, 1, 2, 3), "b": (0, 1, 2, 3), "c": (0, 1, 2, 3)}
 
 
 @pytest.mark.slow
@@ -246,3 +270,30 @@ def test_options_without_until_decided_are_refused(
 ) -> None:
     assert here("bench", "smoke", "--group", "3", "--out", tmp_path) == 2
     assert "--group is for --until-decided: add it" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_killed_in_a_round_and_gone_on(tmp_path: Path) -> None:
+    """Kill -9 of all processes, twice: the same rounds, plan and verdicts in the end."""
+    file = tmp_path / "trial.toml"
+    file.write_text(
+        'name = "trial"\nfinal_episodes = 3\neval_freq = 0\nagents = ["dqn", "ppo", "a2c"]\n'
+        '[[env]]\nid = "CartPole-v1"\nsteps = 600\n'
+    )
+    words = ["bench", file, "--until-decided", "--group", "2", "--max-seeds", "6", "--no-report"]
+    assert here(*words, "--out", tmp_path / "whole", "--quiet", "--jobs", 1) == 0
+    for wait in (8.0, 14.0):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rlbench", *map(str, words), "--out", tmp_path / "cut"],
+            cwd=tmp_path, env=environment(), start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(wait)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert here(*words, "--out", tmp_path / "cut", "--quiet", "--jobs", 1) == 0
+    looks = [
+        str([c.looks for c in data_of(tmp_path / name).sequential]) for name in ("whole", "cut")
+    ]
+    assert looks[0] == looks[1]
+    assert cell_seeds(tmp_path / "whole") == cell_seeds(tmp_path / "cut")
