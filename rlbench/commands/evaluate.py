@@ -145,6 +145,30 @@ def trained_parts(folder: RunFolder, run: Run) -> list[RunPart]:
     )
 
 
+def trained_agent(folder: RunFolder, run: Run, seed: int | None) -> tuple[int, Path]:
+    """Return a seed that is done, and the file of its agent: the first unless `seed` names one.
+
+    Raises:
+        UserError: There is none, or not of this seed.
+    """
+    agents = {
+        int(number): part.agent
+        for part in trained_parts(folder, run)
+        for number, end in part.read()["status"].items()
+        if end == "done"
+    }
+    if not agents:  # stopped between the agent and its status
+        again = f"rlbench resume {folder.path}{trust_flag(run)}"
+        raise UserError(f"{folder.path} has no trained agent yet: {again}")
+    if seed is None:
+        seed = min(agents)
+    if seed not in agents:
+        raise UserError(
+            f"{folder.path} has no agent of seed {seed}: choose from {seed_ranges([*agents])}"
+        )
+    return seed, agents[seed]
+
+
 def _change(seeds: Sequence[_Again], now: Bounds, before: Bounds) -> str:
     """Format the mean change of scores per seed; `now` and `before` bound the scores."""
     from rlbench.reporting.statistics.intervals import difference_bounds, mean_interval

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlbench import registry
-from rlbench.commands.evaluate import trained_parts
+from rlbench.commands.evaluate import trained_agent
 from rlbench.common.console import console as new_console
 from rlbench.common.number_format import number_text
 from rlbench.common.safe_write import replacing
 from rlbench.errors import CannotWrite, UserError
-from rlbench.experiments.planning import trust_flag
 from rlbench.experiments.run import Run
 from rlbench.learning.environments.make import env_factory
 from rlbench.learning.rng import evaluation_seeds
@@ -78,21 +77,8 @@ def _has_display() -> bool:
 
 def _policy(run: Run, folder: RunFolder, seed: int | None) -> Policy:
     """Load the agent of one seed: the first that has one, unless `seed` names it."""
-    agents = {
-        int(number): part.agent
-        for part in trained_parts(folder, run)
-        for number, end in part.read()["status"].items()
-        if end == "done"
-    }
-    if not agents:  # stopped between the agent and its status
-        again = f"rlbench resume {folder.path}{trust_flag(run)}"
-        raise UserError(f"{folder.path} has no trained agent yet: {again}")
-    if seed is None:
-        seed = min(agents)
-    if seed not in agents:
-        having = run_folder.seed_ranges(list(agents))
-        raise UserError(f"{folder.path} has no agent of seed {seed}: choose from {having}")
-    return registry.agent_class(run.agent).load(agents[seed], run.source, seed=seed).policy()
+    seed, file = trained_agent(folder, run, seed)
+    return registry.agent_class(run.agent).load(file, run.source, seed=seed).policy()
 
 
 def _environment(run: Run, mode: str) -> Any:

@@ -1,0 +1,210 @@
+"""`rlbench export` and `rlbench predict`: models of finished runs, and what they say of files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import TINY, here
+
+import rlbench
+from rlbench.agents import DQN, Supervised
+from rlbench.common.number_format import number_text
+from rlbench.errors import UserError
+from rlbench.learning.export import files, parity
+
+pytest.importorskip("onnxscript")
+runtime = pytest.importorskip("onnxruntime")
+SHORT = ["--seeds", "2", "--eval-episodes", "1", "--final-episodes", "3", "-q", "--no-floor",
+         "--jobs", "1"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of DQN on CartPole, and a classifier of digits."""
+    folder = tmp_path_factory.mktemp("models") / "results"
+    assert (
+        here("run", "dqn", "--env", "CartPole-v1", "-n", "200", *TINY, *SHORT, "--out", folder) == 0
+    )
+    digits = ["run", "supervised", "--env", "rlbench/Classify-Digits-v0", "--epochs", "3"]
+    assert here(*digits, "--seeds", "1", "-q", "--no-floor", "--jobs", "1", "--out", folder) == 0
+    return folder
+
+
+def digits_run(out: Path) -> str:
+    return str(next(out.glob("rlbench_Classify*/supervised-*")))
+
+
+def test_export_writes_a_model_and_a_card(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "model.onnx"
+    assert here("export", "dqn-CartPole-v1-200", "--seed", 1, "-o", file, "--out", out) == 0
+    said = capsys.readouterr().out
+    assert "largest difference" in said
+    assert "by onnxruntime" in said
+    observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    session = runtime.InferenceSession(str(file))
+    ours = DQN.load(next(out.rglob("dqn-*/seeds-*/agent.npz")), seed=1)
+    expected, _ = ours.predict(observations, deterministic=True)
+    np.testing.assert_array_equal(session.run(["action"], {"obs": observations})[0], expected)
+    card = file.with_name("model.onnx.md").read_text()
+    mean = rlbench.load(out).evaluations.query("agent == 'dqn' and phase == 'final' and seed == 1")
+    for text in (
+        "seed 1", "CartPole-v1", "over 3 episodes of the sealed final evaluation", "n = 2 seeds",
+        "float32 (batch, 4)", "largest difference", "Linear(in_features=4, out_features=16",
+        "learning_starts=50", f"mean return {number_text(mean['return'].mean())} over",
+    ):  # fmt: skip
+        assert text in card, text
+    code = card.split("```python\n")[1].split("```")[0]
+    scope: dict[str, Any] = {}
+    exec(code.replace("'model.onnx'", repr(str(file))), scope)  # the call on the card works
+    assert scope["action"].shape == (1,)
+
+
+def test_the_default_place_is_the_run_s_folder(out: Path) -> None:
+    assert here("export", digits_run(out), "--format", "safetensors", "--out", out) == 0
+    assert sorted(path.name for path in Path(digits_run(out), "export").iterdir()) == [
+        "seed-0.safetensors",
+        "seed-0.safetensors.md",
+    ]
+    assert len(rlbench.load(out).runs) == 3  # it is no part of the run
+
+
+def test_a_model_that_differs_is_removed(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Negative control: the file of another network."""
+    read = files.read
+
+    def wrong(policy: Any, form: str, path: Path) -> Any:
+        model = read(policy, form, path)
+
+        def run(arrays: Any) -> Any:
+            answer = model(arrays)
+            return answer | {"values": answer["values"] + 0.01 * np.abs(answer["values"]).max()}
+
+        return run
+
+    monkeypatch.setattr(files, "read", wrong)
+    file = tmp_path / "model.onnx"
+    assert here("export", "dqn-CartPole-v1-200", "-o", file, "--out", out) == 2
+    assert "differs from the agent" in capsys.readouterr().err
+    assert not file.exists()
+
+
+def test_mistakes(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in (
+        (["dqn-CartPole-v1-200", "--seed", "7"], "has no agent of seed 7: choose from 0-1"),
+        (["dqn-CartPole-v1-200", "-o", tmp_path / "x.pt"], "onnx files end in .onnx"),
+        (["nothing"], "no run 'nothing'"),
+    ):
+        assert here("export", *words, "--out", out) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_predictions_of_a_classifier(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On folders of classes and on arrays, with the classes of the agent itself."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    model = tmp_path / "digits.onnx"
+    assert here("export", digits_run(out), "-o", model, "--out", out) == 0
+    capsys.readouterr()
+    digits = load_digits()
+    images = ((digits.images.astype(np.uint16) * 255 + 8) // 16).astype(np.uint8)[:60]
+    for i, image in enumerate(images):
+        folder = tmp_path / "scans" / str(digits.target[i])
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{i:03}.png")
+    agent = Supervised.load(next(out.rglob("supervised-*/seeds-*/agent.npz")))
+    classes, _ = agent.predict(images[..., None], deterministic=True)
+    right = int((classes == digits.target[:60]).sum())
+    assert here("predict", model, tmp_path / "scans") == 0
+    said = capsys.readouterr()
+    found = {int(Path(row["item"]).stem): row for row in rows(said.out)}
+    assert [int(found[i]["class"]) for i in range(60)] == classes.tolist()
+    assert [int(found[i]["label"]) for i in range(60)] == digits.target[:60].tolist()
+    assert all(0 < float(row["probability"]) <= 1 for row in found.values())
+    assert f"{right} of 60 right" in said.err
+    np.savez(tmp_path / "x.npz", images=images, labels=digits.target[:60])
+    assert here("predict", model, tmp_path / "x.npz", "-o", tmp_path / "x.csv") == 0
+    written = rows((tmp_path / "x.csv").read_text())
+    assert [int(row["class"]) for row in written] == classes.tolist()
+    assert f"{right} of 60 right" in capsys.readouterr().err
+
+
+def test_predictions_of_actions(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "cart.onnx"
+    assert here("export", "dqn-CartPole-v1-200", "-o", model, "--out", out) == 0
+    capsys.readouterr()
+    states = np.random.default_rng(1).normal(size=(7, 4)).astype(np.float32)
+    ours = DQN.load(next(out.rglob("dqn-*/seeds-*/agent.npz")), seed=0)
+    expected, _ = ours.predict(states, deterministic=True)
+    text = "\n".join(",".join(f"{x:.9g}" for x in row) for row in states)
+    (tmp_path / "s.csv").write_text(f"x,v,angle,w\n{text}\n")
+    np.save(tmp_path / "s.npy", states)
+    for name in ("s.csv", "s.npy"):
+        assert here("predict", model, tmp_path / name) == 0
+        found = rows(capsys.readouterr().out)
+        assert [int(row["action"]) for row in found] == expected.tolist()
+        assert list(found[0]) == ["item", "action", "values_0", "values_1"]
+
+
+def test_data_that_does_not_fit(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    model = tmp_path / "digits.onnx"
+    assert here("export", digits_run(out), "-o", model, "--out", out) == 0
+    Image.fromarray(np.zeros((9, 8), np.uint8)).save(tmp_path / "size.png")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    np.save(tmp_path / "floats.npy", np.full((3, 8, 8, 1), 0.5))
+    np.save(tmp_path / "shape.npy", np.zeros((3, 7)))
+    np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
+    np.savez(tmp_path / "names.npz", pixels=np.zeros((3, 8, 8)))
+    (tmp_path / "words.csv").write_text("a,b\n1,x\n")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    capsys.readouterr()
+    for name, said in (
+        ("size.png", "is 8x9 pixels, and the model takes 8x8"),
+        ("broken.png", "cannot be read"),
+        ("floats.npy", "other numbers than uint8"),
+        ("shape.npy", "items of shape (7,), and the model takes (8, 8, 1)"),
+        ("objects.npy", "cannot be read"),
+        ("names.npz", "lacks obs; it has pixels"),
+        ("words.csv", "cannot be read"),
+        ("empty", "holds no images"),
+        ("notes.txt", "is no data that can be read"),
+        ("nowhere.png", "No such file"),
+    ):
+        assert here("predict", model, tmp_path / name) == 2, name
+        error = capsys.readouterr().err
+        assert said in error, error
+        assert error.count("\n") == 1
+    assert here("predict", tmp_path / "notes.txt", tmp_path / "size.png") == 2
+    assert "is no ONNX file: write one with rlbench export" in capsys.readouterr().err
+
+
+def test_a_bound_is_a_bound() -> None:
+    result = parity.Parity(10, 2e-4, 1.5, 10)
+    with pytest.raises(UserError, match="was removed"):
+        parity.check(result, "x.onnx")
+    parity.check(result._replace(size=100.0), "x.onnx")
