@@ -198,6 +198,18 @@ def _presets(data: ReportData) -> Iterator[str]:
         )
 
 
+def _imported(data: ReportData) -> Iterator[str]:
+    for _, cell in _competing(data).iterrows():
+        record = data.record(cell)
+        source = record.run.get("imported") if record else None
+        if isinstance(source, dict):
+            yield (
+                f"{cell['label']} on {cell['env']} was imported from {source.get('file')}: its "
+                f"score is of {source.get('protocol')}, not of the sealed evaluation, so that a "
+                "difference from others may be one of protocols."
+            )
+
+
 def _tuned_seeds(data: ReportData) -> Iterator[str]:
     for _, cell in data.cells[data.cells["tuned_on"] > 0].iterrows():
         record = data.record(cell)
@@ -277,6 +289,7 @@ def _aggregates(data: ReportData) -> Iterator[str]:
 
 
 CAVEATS: tuple[Callable[[ReportData], Iterator[str]], ...] = (
+    _imported,
     _lost_seeds,
     _tuned_seeds,
     _skipped_files,
