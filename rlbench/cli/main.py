@@ -11,6 +11,8 @@ import click
 
 from rlbench import __version__
 from rlbench.cli import completion, options
+from rlbench.cli.exchange import diff, import_, results
+from rlbench.cli.models import export, predict
 from rlbench.cli.results import compare, data, list_, plot, report, serve, show
 from rlbench.cli.runs import note, rm, tag
 from rlbench.cli.suites import ablate, bench
@@ -371,7 +373,7 @@ def evaluate(
 
 for _command in (
     bench, ablate, tune, sensitivity, plot, compare, report, serve, list_, show, tag, note, rm,
-    data, completion.completion,
+    diff, results, import_, export, predict, data, completion.completion,
 ):  # fmt: skip
     main.add_command(_command)
 

@@ -42,7 +42,26 @@ def train(  # noqa: PLR0913
     With `floor` the random policy is scored too, unless it was before. Tags and a note are given to
     the run before it trains.
     """
-    news, results = new_console(stderr=True), new_console(quiet=quiet)
+    code = compute(run, out, jobs, stop, quiet, again, floor, tags, note)
+    if code < 2:
+        stop.finish()
+        _summarise(run.folder(out).path, new_console(quiet=quiet))
+    return stop.code if stop.code > 128 else code  # a signal shows, however late it came
+
+
+def compute(  # noqa: PLR0913
+    run: Run,
+    out: Path,
+    jobs: int,
+    stop: StopSignal,
+    quiet: bool,
+    again: bool = False,
+    floor: bool = True,
+    tags: Collection[str] = (),
+    note: str | None = None,
+) -> int:
+    """Do what `train` does, without curve and summary."""
+    news = new_console(stderr=True)
     play = jobs < 2
     summary = preflight(run, play)
     jobs = jobs or usual_jobs(run, out)
@@ -73,9 +92,7 @@ def train(  # noqa: PLR0913
         stop.on_exit = "the run itself is done"
         if floor and run.agent != FLOOR:
             make_baseline(run, out, news, quiet, stop)
-        stop.finish()
-        _summarise(folder.path, results)
-    return stop.code if stop.code > 128 else code  # a signal shows, however late it came
+    return code
 
 
 def _nothing_left(folder: RunFolder, seeds: Sequence[int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -17,15 +17,21 @@ from rlbench.learning.core.agent_core import AgentCore
 from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.environments.trial import try_environment
 from rlbench.learning.networks.encoders import reads
+from rlbench.learning.training import agent_html, callbacks, training_log
 from rlbench.learning.training import progress_bar as bars
-from rlbench.learning.training import training_log
+from rlbench.learning.training.history import History
 from rlbench.learning.training.schedule import TrainerProtocol, TrainingSchedule, overflow_allowed
 from rlbench.learning.training.trainer import Trainer
 from rlbench.rows import SeedEnded
 from rlbench.user_code.trust import trusting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
     import torch
+
+    from rlbench.learning.export.plain_policy import PlainPolicy
 
 _LOG = logging.getLogger("rlbench")
 
@@ -33,7 +39,8 @@ _LOG = logging.getLogger("rlbench")
 # What `dir(agent)` lists: for users, attributes, for loops of one's own, and for subclasses.
 PUBLIC = frozenset(
     [
-        *("from_preset", "learn", "load", "name", "policy", "predict", "save", "set_env"),
+        *("from_preset", "history", "learn", "load", "name", "policy", "predict", "save"),
+        *("set_env", "to_torch"),
         *("action_space", "config", "device", "env_name", "metrics", "n_envs", "num_timesteps"),
         *("observation_space", "seeds", "total_timesteps", "verbose"),
         *("act", "lanes", "observe", "progress", "set_horizon"),
@@ -75,7 +82,21 @@ class Agent(AgentCore):
         added = {name for kind in own for name in vars(kind) if not name.startswith("_")}
         return sorted(name for name in PUBLIC | added if hasattr(self, name))
 
+    def _repr_html_(self) -> str:
+        """What `repr` says as a table for notebooks, with parameters and the latest numbers."""
+        return agent_html.table(self, self._history)
+
     planned_timesteps: int | None = None  # of the preset that it was made from
+    _history: History | None = None
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """Metrics and evaluations of the latest `learn`: a row per seed and step, a column per key.
+
+        Evaluations are means over their episodes, `eval/mean_reward` and `eval/mean_ep_length`;
+        training episodes are in `rollout/ep_rew_mean`, and go to callbacks one by one.
+        """
+        return (self._history or History(bool(self.settings))).frame()
 
     @classmethod
     def from_preset(
@@ -120,12 +141,12 @@ class Agent(AgentCore):
     def learn(
         self,
         total_timesteps: int | None = None,
-        callback: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
+        callback: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
         *,
         eval_freq: int | Literal["auto"] | None = "auto",
         eval_episodes: int = 10,
         eval_max_steps: int | None = None,
-        progress_bar: bool = False,
+        progress_bar: bool | None = None,
         log_interval: int | None = None,
         **others: Any,
     ) -> Self:
@@ -133,7 +154,8 @@ class Agent(AgentCore):
 
         Only agents of `from_preset` know how many where none are given.
         `callback`, or each of a list, gets every row (training episodes, evaluations, metrics,
-        ended seeds, see `rlbench.rows`); training stops when it returns False.
+        ended seeds, see `rlbench.rows`), and the agent if it takes two arguments; training stops
+        when it returns False.
         `eval_freq` is in env steps per seed; 0 evaluates never, None at ten points; "auto" is None
         for agents that keep their best weights (`keep_best=true`), since evaluation finds these,
         else 0. Evaluation cuts an episode after `eval_max_steps`: by default at the environment's
@@ -142,6 +164,8 @@ class Agent(AgentCore):
         hundredths of training have passed, 5 by default, which are 20 tables (Stable-Baselines3
         counts episodes, or rollouts; here seeds train side by side and end theirs at different
         steps). Every evaluation prints a table of its own.
+        `progress_bar` shows steps, mean return and time left; None does so after a second, unless
+        `verbose` is set, in a terminal or a notebook. `history` has the numbers of the latest call.
         Learning again starts schedules and the training environments anew, with the weights
         reached. A seed that fails or diverges is cut out, with a warning in the log `rlbench`.
         """
@@ -150,13 +174,7 @@ class Agent(AgentCore):
             total_timesteps = self.planned_timesteps
         if total_timesteps is None:
             raise UserError("learn needs total_timesteps, such as learn(50_000)")
-        told: list[Any] = [*callback] if isinstance(callback, list | tuple) else [callback]
-        told = [each for each in told if each is not None]
-        if not all(map(callable, told)):
-            raise UserError(
-                "callback must be a function of one row (see rlbench.rows), or a list of them: "
-                "Stable-Baselines3's callbacks are for its models"
-            )
+        told = callbacks.read(callback)
         if eval_freq not in (None, "auto"):
             eval_freq = whole("eval_freq", eval_freq)
         eval_episodes = whole("eval_episodes", eval_episodes, 1)
@@ -175,16 +193,20 @@ class Agent(AgentCore):
         )
         trainer = self.trainer(plan)
         log = training_log.opened(self, int(total_timesteps), log_interval)
+        self._history = history = History(bool(self.settings))
+        asked = bool(progress_bar)
+        shown = asked or (progress_bar is None and not log and bars.watched())
         try:
             rows = trainer.rows()
             with overflow_allowed():
-                for row in bars.bar(rows, total_timesteps) if progress_bar else rows:
+                for row in bars.bar(rows, int(total_timesteps), history, asked) if shown else rows:
+                    history.take(row)
                     if isinstance(row, SeedEnded) and row.status != "done":
                         of = f" of setting {row.setting}" if self.settings else ""
                         _LOG.warning("seed %s%s %s: %s", row.seed, of, row.status, row.reason)
                     if log:
                         log.take(row)
-                    answers = [each(row) for each in told]
+                    answers = [each(row, self) for each in told]
                     if any(answer is False for answer in answers):
                         break
         finally:
@@ -212,6 +234,25 @@ class Agent(AgentCore):
                 f"use agent.policy(seed={self.seeds[0]}{setting}).predict(...)"
             )
         return self.live_policy().predict(observation, state, episode_start, deterministic)
+
+    def to_torch(self, seed: int | None = None, setting: int | None = None) -> PlainPolicy:
+        """Return the policy of one seed as a plain `nn.Module`, of layers of torch.nn.
+
+        It takes observations as the environment gives them, in batches, and returns the action and
+        the numbers that it is chosen by, with the pipeline (normalisation, one-hot, stacked frames)
+        included. `PlainPolicy` says what more it takes and returns where the policy remembers.
+
+        Raises:
+            UserError: There are several seeds and none is named, or the agent has no network.
+        """
+        from rlbench.learning.export.plain_policy import plain
+
+        if seed is None and setting is None and len(self.seeds) != 1:
+            has = list(dict.fromkeys(self.seeds))
+            raise UserError(
+                f"this agent holds seeds {has}: name one, as in to_torch(seed={has[0]})"
+            )
+        return plain(self.policy(seed, setting))
 
     def trainer(self, plan: TrainingSchedule) -> TrainerProtocol:
         """What trains these seeds as planned, from where the agent stands."""

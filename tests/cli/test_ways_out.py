@@ -319,6 +319,31 @@ DAMAGE: list[tuple[str, list[str], Callable[[Path], Any], str]] = [
 # Messages whose way out is tried by another test; None where there is nothing to do, or nothing
 # that a test can do (install, download, wait).
 ELSEWHERE = {
+    "a callback of locals and globals":
+        "test_history.py::test_a_callback_of_two_arguments_gets_the_agent",
+    "agent must be a name, as": "test_api.py::test_a_run_is_the_command_line_s",
+    "name one, as in to_torch(":
+        "test_plain_policy.py::test_what_has_no_network_or_no_seed_is_refused",
+    "torch cannot export this network":
+        "test_files.py::test_a_network_that_cannot_be_traced_says_what_to_do",
+    "does not say which agent it is of":
+        "test_import.py::test_several_files_are_seeds_and_none_is_imported_twice",
+    "does not say which environment it is of": "test_import.py::test_evaluations",
+    "has a return of {}, and those of": "test_import.py::test_broken_files_are_one_line",
+    "has seed {} already: give --seed":
+        "test_import.py::test_several_files_are_seeds_and_none_is_imported_twice",
+    "can be no name: give": "test_import.py::test_size_names_and_missing_words",
+    "has one array and the model takes": "test_export.py::test_predictions_of_a_classifier",
+    "holds no images: give": "test_export.py::test_data_that_does_not_fit",
+    "is no ONNX file: write one": "test_export.py::test_data_that_does_not_fit",
+    "is no data that can be read: give": "test_export.py::test_data_that_does_not_fit",
+    "was not written by rlbench export": "test_export.py::test_data_that_does_not_fit",
+    "have layers of the same widths": "test_sb3_habits.py::test_entries_of_policy_kwargs",
+    "has no counterpart: leave it out":
+        "test_sb3_habits.py::test_what_has_no_counterpart_is_answered",
+    "has no name here: give": "test_sb3_habits.py::test_schedules_that_have_names",
+    "is given twice, the second time":
+        "test_sb3_habits.py::test_a_policy_and_an_encoder_exclude_each_other",
     "--env names an environment twice": "test_space.py",
     "--eval-freq 0 evaluates at the end only": "test_space.py",
     "--preset and --no-preset exclude each other": "test_space.py",

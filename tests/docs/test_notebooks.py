@@ -49,4 +49,4 @@ def test_outputs_are_small_and_of_one_run(notebook: Path) -> None:
 
 
 def test_there_are_notebooks() -> None:
-    assert len(NOTEBOOKS) == 3
+    assert len(NOTEBOOKS) == 4

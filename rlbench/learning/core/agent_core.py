@@ -19,6 +19,7 @@ from rlbench.config import Config as BaseConfig
 from rlbench.config import read_seeds, whole
 from rlbench.errors import UserError
 from rlbench.learning import checkpoint
+from rlbench.learning.core import sb3_habits
 from rlbench.learning.core.capabilities import Capabilities
 from rlbench.learning.core.constructor import constructor
 from rlbench.learning.data.normalization import Normalizer
@@ -86,14 +87,9 @@ class AgentCore(Capabilities):
             UserError: an unknown or impossible parameter, an action space that the agent cannot
                 handle, or memory that does not suffice.
         """
-        called = type(self).__name__
-        if isinstance(env, str) and re.fullmatch(r"\w+Policy", env):  # Stable-Baselines3's first
-            raise UserError(
-                f"{called} has no policy '{env}': give the environment first, as in "
-                f"{called}('CartPole-v1'), and the network by encoder="
-            )
-        if others:
-            raise UserError(f"{called} takes one argument without a name, the environment")
+        env, parameters = self._habits(env, others, parameters)
+        env, held = sb3_habits.single(env)
+        n_envs = held if n_envs is None else n_envs
         if seed is not None:
             if seeds != 1:
                 raise UserError("seed is one seed, seeds are several: give one of the two")
@@ -133,6 +129,26 @@ class AgentCore(Capabilities):
         self.by_row = RowValues([configs[number] for number in self._settings], self.device)
         self.config = self.by_row.shared()
         self.build()
+
+    def _habits(
+        self, env: Any, others: tuple[Any, ...], parameters: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return environment and parameters, where they may be given as Stable-Baselines3's are."""
+        called, fields = type(self).__name__, self.Config.model_fields
+        reads = "encoder" in fields and "policy" not in fields
+        policy = parameters.pop("policy", None) if reads else None
+        if isinstance(env, str) and re.fullmatch(r"\w+Policy", env):  # Stable-Baselines3's first
+            if not reads or not others:
+                raise UserError(
+                    f"{called} has no policy '{env}': give the environment first, as in "
+                    f"{called}('CartPole-v1'), and the network by encoder="
+                )
+            policy, env, others = env, others[0], others[1:]
+        if others:
+            raise UserError(f"{called} takes one argument without a name, the environment")
+        if reads:
+            parameters = sb3_habits.parameters_of(called, fields, policy, parameters)
+        return env, parameters
 
     def _configs(
         self, config: BaseConfig, settings: Sequence[Mapping[str, Any]] | None
@@ -268,6 +284,7 @@ class AgentCore(Capabilities):
 
     def set_env(self, env: Any) -> None:
         """Train in another environment with the same spaces from the next `learn` on."""
+        env, _ = sb3_habits.single(env)
         source = EnvSource.of(env)
         for name in ("observation_space", "action_space"):
             if getattr(source.facts, name) != getattr(self, name):

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic_core import PydanticUndefined
 
 from rlbench.config import Config
+from rlbench.learning.core import sb3_habits
 
 Constructor = Callable[..., None]
 
@@ -24,6 +25,8 @@ def constructor(cls: type[Any], config: type[Config], base: Constructor) -> Cons
     """
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        if len(args) == 1 and "env" in kwargs and sb3_habits.is_policy(args[0]):
+            kwargs["policy"], args = args[0], ()  # PPO("MlpPolicy", env=env)
         super(cls, self).__init__(*args, **kwargs)
 
     __init__.__module__, __init__.__qualname__ = cls.__module__, f"{cls.__qualname__}.__init__"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import warnings
@@ -117,6 +118,31 @@ class Results:
     def __repr__(self) -> str:
         runs = len(self.runs[RUN].drop_duplicates())
         return f"Results({runs} runs, {len(self.runs)} seeds, {len(self.evaluations)} evaluations)"
+
+    def _repr_html_(self) -> str:
+        """A table of the runs with their scores, for notebooks."""
+        # By name: what makes the table is made of results itself.
+        table = importlib.import_module("rlbench.reporting.notebook_tables").runs_table(self)
+        return str(table)
+
+    def parameters(self) -> pd.DataFrame:
+        """Read the hyperparameters of all runs: a row per run and seed, a column for each.
+
+        Columns behind those of RUN and `seed` are the parameters by name, `<NA>` where an agent
+        has none of that name. Rows are in the order of `runs`.
+        """
+        rows, read = [], {}
+        for *key, path in self.runs[[*RUN, "seed", "path"]].itertuples(index=False):
+            if path not in read:
+                record = read_run(Path(path) / "run.json") if path else {}
+                config = record.get("config") or {}
+                read[path] = {
+                    name: ",".join(map(str, value)) if isinstance(value, list) else value
+                    for name, value in config.items()
+                    if name not in IDENTITY
+                }
+            rows.append(dict(zip(IDENTITY, key, strict=True)) | read[path])
+        return pd.DataFrame(rows, columns=None if rows else list(IDENTITY)).convert_dtypes()
 
     def tables(self) -> tuple[pd.DataFrame, ...]:
         """Return `runs`, `evaluations`, `episodes` and `metrics` by name."""

@@ -125,11 +125,13 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
         {"config": DQN.Config.build("dqn", {}), "gamma": 0.5},
         "replaces parameters by name",
     ),
-    "policy": ({"policy": "MlpPolicy"}, "encoder="),
-    "policy_kwargs": ({"policy_kwargs": {}}, "net_arch"),
+    "policy": ({"policy": "DQNPolicy"}, "encoder="),
     "tensorboard": ({"tensorboard_log": "x"}, "callback"),
     "verbose": ({"verbose": -1}, "verbose must be at least 0"),
-    "schedule": ({"learning_rate": lambda left: left}, "lr_schedule=linear"),
+    "schedule": (
+        {"learning_rate": lambda left: left * left},
+        "constant or linear or cosine",
+    ),
     "episodes": ({"train_freq": (1, "episode")}, "must be in steps"),
     "seed and seeds": ({"seed": 1, "seeds": 2}, "give one of the two"),
 }
@@ -160,9 +162,8 @@ def test_habits_that_mean_the_same() -> None:
 
 
 def test_the_first_argument_is_the_environment() -> None:
-    for args in (("MlpPolicy", CARTPOLE), ("CnnPolicy",)):
-        with pytest.raises(UserError, match=r"as in DQN\('CartPole-v1'\)"):
-            DQN(*args)
+    with pytest.raises(UserError, match=r"as in DQN\('CartPole-v1'\)"):
+        DQN("CnnPolicy")
     with pytest.raises(UserError, match="cannot import 'nowhere'"):
         DQN("nowhere:TaxPolicy")  # an environment may have such a name
     with pytest.raises(UserError, match="takes one argument without a name"):
