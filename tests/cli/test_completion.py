@@ -53,7 +53,7 @@ def complete(*words: str) -> list[str]:
 
 RUNS = ["dqn-11112222", "dqn-3f2a91bc", "dqn-CartPole-v1-2.5k"]
 CASES: dict[tuple[str, ...], list[str]] = {
-    ("r",): ["report", "resume", "rm", "run"],
+    ("r",): ["report", "results", "resume", "rm", "run"],
     ("run", "dq"): ["dqn"],
     ("ablate", "sac"): ["sac"],
     ("run", "dqn", "--env", "CartPole-"): ["CartPole-v0", "CartPole-v1"],
