@@ -33,7 +33,6 @@ class ImportedSeed:
     grid: list[Point] = field(default_factory=list)
     episodes: list[tuple[int, float, int, float]] = field(default_factory=list)
     metrics: list[tuple[int, str, float]] = field(default_factory=list)
-    seconds: float = 0.0
     number: int | None = None  # where the file says it
 
 
@@ -115,4 +114,4 @@ def of_training(
             grid.append(Point(until, [mean], [round(sum(e[2] for e in recent) / len(recent))]))
     last = episodes[-RECENT:]
     final = Point(steps, [each[1] for each in last], [each[2] for each in last])
-    return ImportedSeed(steps, final, grid, episodes, seconds=max(each[3] for each in episodes))
+    return ImportedSeed(steps, final, grid, episodes)

@@ -120,7 +120,7 @@ def write(run: ImportedRun, source: Path, first: int | None, out: Path) -> tuple
         "seeds": numbers, "status": ends, "reason": {}, "command": command(), "started": now(),
         "step": min(seed.steps for seed in run.seeds), "versions": {"rlbench": __version__},
         "device": "unknown device", "platform": "unknown machine",
-        "seconds": max(seed.seconds for seed in run.seeds), "checksums": part.checksums(),
+        "checksums": part.checksums(),
     })  # fmt: skip
     return folder.path, numbers
 
