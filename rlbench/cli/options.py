@@ -123,6 +123,14 @@ def _batched_envs(ctx: click.Context, _: click.Parameter, off: bool) -> None:
         ctx.with_resource(batched(on=False))
 
 
+def _env_workers(ctx: click.Context, _: click.Parameter, count: int) -> int:
+    if count:
+        from rlbench.learning.environments.workers import env_workers
+
+        ctx.with_resource(env_workers(count))
+    return count
+
+
 class _Jobs(click.ParamType[int]):
     """Number of processes; 0 means auto."""
 
@@ -143,7 +151,9 @@ def progress(command: Callable[..., int]) -> Callable[..., Any]:
     """
 
     @functools.wraps(command)
-    def stoppable(*args: Any, max_seconds: float | None, **kwargs: Any) -> int:
+    def stoppable(*args: Any, max_seconds: float | None, env_workers: int, **kwargs: Any) -> int:
+        if env_workers and not kwargs.get("jobs", 1):
+            kwargs["jobs"] = 1
         with StopSignal(max_seconds).listening() as stop:
             try:
                 return command(*args, stop=stop, **kwargs)
@@ -166,6 +176,12 @@ def progress(command: Callable[..., int]) -> Callable[..., Any]:
             "--no-batched-envs", is_flag=True, callback=_batched_envs, expose_value=False,
             help="Step each environment by itself, also where arrays of all of them give the same "
             "bits sooner. Changes no number.",
+        ),
+        click.option(
+            "--env-workers", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
+            callback=_env_workers,
+            help="Processes that step the environments of a job, for slow ones; with them --jobs "
+            "auto is 1. Changes no number.",
         ),
         click.option(
             "--max-seconds", type=click.FloatRange(min=0, min_open=True),

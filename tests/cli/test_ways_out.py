@@ -344,6 +344,9 @@ ELSEWHERE = {
     "has no name here: give": "test_sb3_habits.py::test_schedules_that_have_names",
     "is given twice, the second time":
         "test_sb3_habits.py::test_a_policy_and_an_encoder_exclude_each_other",
+    "this environment cannot be sent to processes of its own": (
+        "test_worker_lanes.py::test_what_cannot_be_used_is_told_in_one_line"
+    ),
     "--env names an environment twice": "test_space.py",
     "--eval-freq 0 evaluates at the end only": "test_space.py",
     "--preset and --no-preset exclude each other": "test_space.py",

@@ -7,8 +7,9 @@ per row, as in `rlbench.envs.images.batch`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import gymnasium
 import numpy as np
@@ -27,11 +28,17 @@ from rlbench.learning.environments.lanes import (
     SeedFailure,
     Step,
 )
-from rlbench.learning.environments.source import twin_of
+from rlbench.learning.environments.source import release_envs, twin_of
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.environments.twin_lanes import TwinLanes
+from rlbench.learning.environments.workers import worker_count
 from rlbench.learning.rng import lane_seed
 from rlbench.user_code.calls import UserCodeError, guarded
+
+if TYPE_CHECKING:
+    from rlbench.learning.environments.worker_lanes import WorkerLanes
+
+_LOG = logging.getLogger("rlbench")
 
 
 def can_batch(env: gymnasium.Env[Any, Any]) -> bool:
@@ -53,13 +60,25 @@ def lanes_for(
     make: MakeEnv, seeds: Sequence[int], n_envs: int, spec: ObsSpec | None = None
 ) -> Lanes:
     """Make the lanes of training environments, batched if possible."""
+    workers = worker_count()
     if twin := twin_of(make, len(seeds) * n_envs):
+        if workers:
+            _LOG.warning(
+                "these environments are stepped as arrays, sooner than --env-workers could; "
+                "--no-batched-envs lets workers step them"
+            )
         return TwinLanes(twin, seeds, n_envs, spec)
     env = make()
     if is_data(env):
         check_split(getattr(env.unwrapped, "split", "train"))
     if can_batch(env):
         return BatchedLanes(env.unwrapped, seeds, n_envs)
+    if workers and not is_data(env):
+        from rlbench.learning.environments.worker_lanes import WorkerLanes
+
+        lanes = WorkerLanes(make, env, seeds, n_envs, spec, workers)
+        release_envs(make, [env])
+        return lanes
     kind, unused = CountedLanes if is_data(env) else EnvLanes, [env]
     return kind(lambda: unused.pop() if unused else make(), seeds, n_envs, spec)
 
@@ -214,4 +233,4 @@ class CountedLanes(EnvLanes):
         return super().restore(state)
 
 
-Lanes = EnvLanes | BatchedLanes | TwinLanes
+Lanes = Union[EnvLanes, BatchedLanes, TwinLanes, "WorkerLanes"]
