@@ -69,6 +69,18 @@ HABITS = {
     "reset_num_timesteps": " learn() always restarts schedules and keeps the weights",
     "replay_buffer_class": " prioritized=true is a parameter of dqn",
     "use_sde": " There is no state-dependent exploration",
+    "use_sde_at_warmup": " There is no state-dependent exploration",
+    "action_noise": " Noise is set by noise_type=normal and noise_std=",
+    "target_update_interval": " Targets move by tau at every update",
+    "target_kl": " All seeds take n_epochs passes, since they train side by side",
+    "optimize_memory_usage": " Stored frames are shared between observations anyway",
+    "replay_buffer_kwargs": " The buffer's parameters are the agent's own, such as buffer_size",
+    "rollout_buffer_class": " Rollouts are of one kind",
+    "rollout_buffer_kwargs": " Rollouts are of one kind",
+    "stats_window_size": " rollout/ep_rew_mean is over 100 episodes",
+    "rms_prop_eps": " optimizer=rmsprop has the usual one",
+    "force_reset": " Loaded agents begin new episodes",
+    "custom_objects": " Files hold no code: parameters are in agent.config",
 }
 
 

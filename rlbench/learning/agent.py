@@ -13,6 +13,7 @@ from rlbench import registry
 from rlbench.config import HABITS, whole
 from rlbench.errors import UserError
 from rlbench.learning import serialization
+from rlbench.learning.core import sb3_habits
 from rlbench.learning.core.agent_core import AgentCore
 from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.environments.trial import try_environment
@@ -75,6 +76,11 @@ class Agent(AgentCore):
         where = self.env_name or "no environment"
         steps = f"{self.num_timesteps}{horizon} steps"
         return f"<{type(self).__name__} on {where}, seeds {seeds}, {steps}>"
+
+    if not TYPE_CHECKING:  # type checkers know which attributes there are
+
+        def __getattr__(self, name: str) -> Any:
+            raise sb3_habits.no_attribute(type(self).__name__, name)
 
     def __dir__(self) -> list[str]:
         """Names for users and for subclasses; not what keeps training going."""

@@ -214,6 +214,7 @@ def test_imported_results_stand_in_comparisons_and_say_so(logs: Path, tmp_path: 
     text = rlbench.report(out=out).with_suffix(".md").read_text()
     assert "was imported from monitor.csv" in text
     assert "not of the sealed evaluation" in text
+    assert "not known: imported" in text
     assert here("list", "runs", "--out", out) == 0
     assert here("show", "imported-a2c-CartPole-v1-600", "--out", out) in (0, 2)
 

@@ -37,6 +37,33 @@ USUAL: dict[str, Any] = {
     "optimizer_kwargs": {}, "features_extractor_kwargs": {}, "full_std": True,
     "use_expln": False,
 }  # fmt: skip
+# Values of arguments that ask for what is done anyway.
+DONE: dict[str, Any] = {
+    "_init_setup_model": True, "action_noise": None, "optimize_memory_usage": False,
+    "policy_kwargs": None, "replay_buffer_class": None, "replay_buffer_kwargs": None,
+    "rms_prop_eps": 1e-5, "rollout_buffer_class": None, "rollout_buffer_kwargs": None,
+    "sde_sample_freq": -1, "stats_window_size": 100, "target_kl": None,
+    "target_update_interval": 1, "tensorboard_log": None,
+    "use_sde": False, "use_sde_at_warmup": False,
+}  # fmt: skip
+# What there is in place of methods and attributes of its models.
+ATTRIBUTES = {
+    "collect_rollouts": "agent.lanes(), agent.act(obs) and agent.observe(step) make a loop",
+    "dump_logs": "verbose=1 prints tables",
+    "env": "agent.lanes() makes environments, and agent.env_name names them",
+    "ep_info_buffer": "agent.history has rollout/ep_rew_mean",
+    "get_env": "agent.lanes() makes environments, and agent.env_name names them",
+    "get_parameters": "agent.to_torch(seed=0).state_dict() has the weights of a seed",
+    "get_vec_normalize_env": "normalize_obs=true is a parameter, and belongs to the policy",
+    "load_replay_buffer": "agent.save(path) has it, and load reads it",
+    "logger": "agent.history has every number, and callbacks get every row",
+    "replay_buffer": "agent.save(path) has it, and load reads it",
+    "rollout_buffer": "callbacks get every row",
+    "save_replay_buffer": "agent.save(path) has it, and load reads it",
+    "set_logger": "agent.history has every number, and callbacks get every row",
+    "set_parameters": "Agent.load(path) reads weights",
+    "set_random_seed": "seed= is an argument of the constructor",
+}
 EXTRACTORS = {"FlattenExtractor": "mlp", "NatureCNN": "cnn", "CombinedExtractor": "auto"}
 OPTIMIZERS = {"Adam": "adam", "AdamW": "adamw", "RMSprop": "rmsprop", "RMSpropTFLike": "rmsprop"}
 # What schedules of these parameters are called.
@@ -45,6 +72,17 @@ WRAPPED = {
     "VecNormalize": "give the environments without it, and normalize_obs=true",
     "VecFrameStack": "give the environments without it, and frame_stack=4",
 }
+
+
+class NoAttribute(UserError, AttributeError):
+    """Error: agents have no such attribute, as `hasattr` sees too."""
+
+
+def no_attribute(called: str, name: str) -> AttributeError:
+    """Return the error for an attribute that an agent lacks, with what there is instead."""
+    if name in ATTRIBUTES:
+        return NoAttribute(f"{called} has no '{name}': {ATTRIBUTES[name]}")
+    return AttributeError(f"'{called}' object has no attribute '{name}'")
 
 
 def is_policy(value: Any) -> bool:
@@ -60,7 +98,13 @@ def parameters_of(
     Raises:
         UserError: Something has no counterpart.
     """
-    given = dict(given)
+    given = {
+        name: value
+        for name, value in given.items()
+        if name in fields or name not in DONE or value != DONE[name]
+    }
+    if "use_rms_prop" in given and "optimizer" in fields:
+        given["optimizer"] = "rmsprop" if given.pop("use_rms_prop") else "adam"
     new = {} if policy is None else {"encoder": _encoder(called, policy)}
     if "policy_kwargs" in given and "policy_kwargs" not in fields:
         new |= _entries(called, fields, given.pop("policy_kwargs"))

@@ -40,6 +40,8 @@ def _row(label: str, run: Mapping[str, Any]) -> list[TableCell]:
         what = f"study {tuned['study']} of {tuned.get('date', '')}"
     elif run.get("preset"):
         what = f"preset {run['preset']}"
+    elif run.get("imported"):
+        what = "not known: imported"
     else:
         what = "none: default or given parameters"
     numbers = [tuned.get("trials"), tuned.get("steps"), tuned.get("seeds"), tuned.get("env_steps")]

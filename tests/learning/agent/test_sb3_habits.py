@@ -117,6 +117,44 @@ def test_a_falling_clip_range() -> None:
     assert settings(agent, "clip_range", "clip_schedule") == [0.3, "linear"]
 
 
+def test_arguments_that_ask_for_what_is_done_anyway() -> None:
+    usual = {"optimize_memory_usage": False, "stats_window_size": 100, "tensorboard_log": None}
+    assert DQN(CARTPOLE, **usual, **SMALL).config == DQN(CARTPOLE, **SMALL).config
+    assert PPO(CARTPOLE, target_kl=None, use_sde=False, sde_sample_freq=-1, policy_kwargs=None)
+    assert A2C(CARTPOLE, use_rms_prop=False).config.optimizer == "adam"
+    with pytest.raises(UserError, match="side by side"):
+        PPO(CARTPOLE, target_kl=0.01)
+
+
+def test_every_argument_of_the_library_is_known() -> None:
+    """Taken, translated, or answered by a hint of its own."""
+    import inspect
+
+    import stable_baselines3
+
+    from rlbench.config import HABITS
+    from rlbench.learning.core.sb3_habits import DONE
+
+    own = {"self", "policy", "env", "seed", "verbose", "device", "policy_kwargs", "use_rms_prop"}
+    for name in ("DQN", "PPO", "A2C", "SAC", "TD3"):
+        theirs = inspect.signature(getattr(stable_baselines3, name).__init__).parameters
+        unknown = set(theirs) - own - set(getattr(untyped, name).Config.model_fields)
+        assert unknown - {"_init_setup_model", "sde_sample_freq"} <= set(HABITS)
+        assert unknown <= {*HABITS, *DONE}
+
+
+def test_attributes_of_the_library_are_answered() -> None:
+    agent = DQN(CARTPOLE, **SMALL)
+    with pytest.raises(UserError, match=r"has no 'get_env': agent.lanes\(\)"):
+        agent.get_env()
+    assert not hasattr(agent, "logger")
+    with pytest.raises(AttributeError, match="no attribute 'thing'"):
+        _ = agent.thing
+    import copy
+
+    assert copy.copy(agent).seeds == agent.seeds
+
+
 def test_vectors_of_environments() -> None:
     agent = DQN(make_vec_env(CARTPOLE, n_envs=3, seed=0), **SMALL)
     assert (agent.n_envs, agent.env_name) == (3, CARTPOLE)
