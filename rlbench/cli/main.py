@@ -148,6 +148,11 @@ def main() -> None:
     "RescaleAction:min_action=-1,max_action=1; rlbench list wrappers.",
 )  # fmt: skip
 @click.option(
+    "--env-vector", metavar="[FACTORY]", is_flag=False, flag_value="registered", default="",
+    help="Train in vector environments: package.module:make, called with num_envs; envpool:TASK; "
+    "or without FACTORY the one that the id registers. Evaluation stays in --env.",
+)  # fmt: skip
+@click.option(
     "--compile", "compiled", is_flag=True,
     help="Compile updates (-p compile=true): pays in long runs, rounds otherwise.",
 )  # fmt: skip
@@ -177,6 +182,7 @@ def run(
     source: str | None,
     env_kwargs: str | None,
     wraps: tuple[str, ...],
+    env_vector: str,
     compiled: bool,
     tags: tuple[str, ...],
     note: str | None,
@@ -254,6 +260,7 @@ def run(
             final_episodes=final_episodes,
             eval_max_steps=eval_max_steps,
             env_kwargs=kwargs,
+            env_vector=env_vector,
             device=device,
         )
     return commands_train.train(plan, out, jobs, stop, quiet, again, floor, tags, note)

@@ -58,7 +58,8 @@ def plan(
         given["source"] = _tidy(str(given["source"]))
     if others.get("env_kwargs"):
         others["env_kwargs"] = _known_kwargs(env, others["env_kwargs"])
-    source = source or EnvSource(env, others.get("env_kwargs"))
+    vector = others.get("env_vector", "")
+    source = source or EnvSource(env, others.get("env_kwargs"), vector)
     found = presets.find(agent, env, preset, given)
     tuned, cannot = found.parameters, found.cannot
     config = cls.Config.build(agent, {**tuned, **given})
@@ -70,6 +71,8 @@ def plan(
         said.append(f"n_envs={n_envs}")
     if kwargs := others.get("env_kwargs"):
         said += [f"{name}={plain(value)}" for name, value in kwargs.items()]
+    if vector:
+        said.append(f"env_vector={vector}")
     if isinstance(preset, str):
         said.append(f"preset={Path(preset).stem}")
     if not preset and registry.preset_name(env, registry.presets(agent)):
@@ -164,7 +167,9 @@ def full_id(env: str) -> str:
 def trust_flag(run: Run) -> str:
     """`" --trust"` if a command that reads the run's files needs it."""
     encoder = getattr(run.config, "encoder", "")
-    return named_objects.flag(agent=run.agent, env=run.env, encoder=encoder)
+    return named_objects.flag(
+        agent=run.agent, env=run.env, encoder=encoder, env_vector=run.env_vector
+    )
 
 
 def known_as(data: str) -> str:

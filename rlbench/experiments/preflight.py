@@ -102,7 +102,12 @@ def environment_notes(run: Run) -> list[str]:
     if run.source.facts.data is not None:
         return []
     normalizes = getattr(run.config, "normalize_obs", False)
-    return try_environment(run.source, reads(run.config), normalizes)
+    notes = try_environment(run.source, reads(run.config), normalizes)
+    if run.env_vector:
+        from rlbench.learning.environments.vector_trial import try_vector
+
+        notes += try_vector(run.source, run.n_envs)
+    return notes
 
 
 def able(facts: EnvFacts) -> list[str]:

@@ -45,6 +45,7 @@ class Run:
     preset: str | None = None
     cannot: dict[str, Any] = field(default_factory=dict)  # preset settings that the agent lacks
     tuned: dict[str, Any] = field(default_factory=dict)  # how its setting was found: see `Preset`
+    env_vector: str = ""  # what makes lanes of training in vector environments: see `vectors`
     # Of the environments, looked at once for all who plan and compute in this process.
     source: EnvSource = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
 
@@ -52,9 +53,10 @@ class Run:
         """Make a source of environments, unless there is one for this environment."""
         from rlbench.learning.environments.source import EnvSource
 
-        known = self.source and (self.source.env, self.source.kwargs)
-        if known != (self.env, self.env_kwargs):
-            object.__setattr__(self, "source", EnvSource(self.env, self.env_kwargs))
+        this = self.env, self.env_kwargs, self.env_vector
+        known = self.source and (self.source.env, self.source.kwargs, self.source.vector)
+        if known != this:
+            object.__setattr__(self, "source", EnvSource(*this))
 
     def identity(self) -> dict[str, Any]:
         """Return what determines results: non-default fields and the agent's version."""
@@ -68,6 +70,7 @@ class Run:
             if self.final_episodes != FINAL_EPISODES
             else None,
             "eval_max_steps": self.eval_max_steps,
+            "env_vector": self.env_vector or None,
         }
         return {
             "agent": self.agent,
@@ -138,7 +141,8 @@ class Run:
             identity = record["identity"]
             config = agent.Config.build(record["agent"], record["config"])
             encoder = getattr(config, "encoder", "")
-            named_objects.check("run.json", env=record["env"], encoder=encoder)
+            vector = identity.get("env_vector", "")
+            named_objects.check("run.json", env=record["env"], encoder=encoder, env_vector=vector)
             return cls(
                 agent=record["agent"],
                 env=record["env"],
@@ -156,6 +160,7 @@ class Run:
                 preset=record["preset"],
                 cannot=record.get("cannot", {}),
                 tuned=record.get("tuned", {}),
+                env_vector=vector,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(

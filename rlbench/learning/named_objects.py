@@ -27,6 +27,7 @@ _KINDS: dict[str, type] = {
     "environment": gymnasium.Env,
     "wrapper": gymnasium.Wrapper,
     "encoder": nn.Module,
+    "vector environment": gymnasium.vector.VectorEnv,
 }
 _ADVICE = "(trust=True in Python)"
 
@@ -38,20 +39,23 @@ class _Name(NamedTuple):
     attribute: str
 
 
-def check(file: str, *, agent: str = "", env: str = "", encoder: str = "") -> None:
+def check(
+    file: str, *, agent: str = "", env: str = "", encoder: str = "", env_vector: str = ""
+) -> None:
     """Reject names of a file that would run code the user has not agreed to.
 
     Raises:
         UserError: A module is not installed, or the object is not a class of the right kind.
     """
-    for name in _names(agent, env, encoder):
+    for name in [*_names(agent, env, encoder), *_vector(env_vector)]:
         if reason := _refusal(name, sys.modules):
             raise UserError(f"{file}: {name.what} '{name.text}' {reason}")
 
 
-def flag(*, agent: str = "", env: str = "", encoder: str = "") -> str:
+def flag(*, agent: str = "", env: str = "", encoder: str = "", env_vector: str = "") -> str:
     """Return `" --trust"` if another process needs it to read a file with these names, else ""."""
-    return " --trust" if any(_refusal(n, ()) for n in _names(agent, env, encoder)) else ""
+    names = [*_names(agent, env, encoder), *_vector(env_vector)]
+    return " --trust" if any(_refusal(name, ()) for name in names) else ""
 
 
 def _names(agent: str, env: str, encoder: str) -> Iterator[_Name]:
@@ -71,6 +75,13 @@ def _names(agent: str, env: str, encoder: str) -> Iterator[_Name]:
     module, colon, rest = encoder.partition(":")
     if colon and not user_module.given(encoder.partition("+")[0]):
         yield _Name("encoder", encoder, module, rest.partition("+")[0])
+
+
+def _vector(env_vector: str) -> Iterator[_Name]:
+    """List what makes vector environments, unless it is EnvPool or the environment's own id."""
+    module, colon, rest = env_vector.partition(":")
+    if colon and module != "envpool":
+        yield _Name("vector environment", env_vector, module, rest.partition(":")[0])
 
 
 def _refusal(name: _Name, loaded: Any) -> str:

@@ -28,7 +28,7 @@ from rlbench.learning.environments.lanes import (
     SeedFailure,
     Step,
 )
-from rlbench.learning.environments.source import release_envs, twin_of
+from rlbench.learning.environments.source import EnvSource, release_envs, twin_of
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.environments.twin_lanes import TwinLanes
 from rlbench.learning.environments.workers import worker_count
@@ -36,6 +36,7 @@ from rlbench.learning.rng import lane_seed
 from rlbench.user_code.calls import UserCodeError, guarded
 
 if TYPE_CHECKING:
+    from rlbench.learning.environments.vector_lanes import VectorLanes
     from rlbench.learning.environments.worker_lanes import WorkerLanes
 
 _LOG = logging.getLogger("rlbench")
@@ -61,6 +62,8 @@ def lanes_for(
 ) -> Lanes:
     """Make the lanes of training environments, batched if possible."""
     workers = worker_count()
+    if isinstance(make, EnvSource) and make.vector:
+        return _vector_lanes(make, seeds, n_envs, spec, workers)
     if twin := twin_of(make, len(seeds) * n_envs):
         if workers:
             _LOG.warning(
@@ -81,6 +84,21 @@ def lanes_for(
         return lanes
     kind, unused = CountedLanes if is_data(env) else EnvLanes, [env]
     return kind(lambda: unused.pop() if unused else make(), seeds, n_envs, spec)
+
+
+def _vector_lanes(
+    source: EnvSource, seeds: Sequence[int], n_envs: int, spec: ObsSpec | None, workers: int
+) -> VectorLanes:
+    from rlbench.learning.environments.vector_lanes import VectorLanes
+    from rlbench.learning.environments.vectors import vector_factory
+
+    if workers:
+        _LOG.warning("vector environments step their lanes themselves, without --env-workers")
+    make = vector_factory(source.vector, source.env, source.kwargs)
+    env = source()
+    lanes = VectorLanes(make, source.vector, env, seeds, n_envs, spec)
+    source.release([env])
+    return lanes
 
 
 def flattened(obs: Any, space: spaces.Space[Any]) -> np.ndarray:
@@ -233,4 +251,4 @@ class CountedLanes(EnvLanes):
         return super().restore(state)
 
 
-Lanes = Union[EnvLanes, BatchedLanes, TwinLanes, "WorkerLanes"]
+Lanes = Union[EnvLanes, BatchedLanes, TwinLanes, "WorkerLanes", "VectorLanes"]

@@ -26,10 +26,12 @@ class EnvSource:
     Args:
         env: what `make.make_once` takes.
         kwargs: arguments for the environment.
+        vector: factory of vector environments for lanes of training, as `vectors.vector_factory`
+            takes it; "" for lanes of single environments.
     """
 
-    def __init__(self, env: Any, kwargs: dict[str, Any] | None = None) -> None:
-        self.env, self.kwargs = env, dict(kwargs or {})
+    def __init__(self, env: Any, kwargs: dict[str, Any] | None = None, vector: str = "") -> None:
+        self.env, self.kwargs, self.vector = env, dict(kwargs or {}), vector
         self._make: Callable[[], Any] | None = None
         self._facts: EnvFacts | None = None
         self._name = ""
@@ -44,8 +46,8 @@ class EnvSource:
         """Return a source of environments, which `env` may be already."""
         return env if isinstance(env, cls) else cls(env)
 
-    def __reduce__(self) -> tuple[type[EnvSource], tuple[Any, dict[str, Any]]]:
-        return type(self), (self.env, self.kwargs)
+    def __reduce__(self) -> tuple[type[EnvSource], tuple[Any, dict[str, Any], str]]:
+        return type(self), (self.env, self.kwargs, self.vector)
 
     @property
     def facts(self) -> EnvFacts:
