@@ -83,8 +83,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     rlbench.configure_process()
-    print(  # noqa: T201
-        f"{given.lanes} lanes of one seed, random actions, {given.seconds:g} s each, median (lowest "
+    print(
+        f"{given.lanes} lanes of a seed, random actions, {given.seconds:g} s each, median (lowest "
         f"to highest) of n = {given.repeats}; {os.cpu_count()} CPUs, {platform.machine()}, load "
         f"{os.getloadavg()[0]:.1f}"
     )
@@ -99,7 +99,7 @@ def main() -> None:
         for name, found in rates.items():
             if found:
                 middle = statistics.median(found)
-                print(  # noqa: T201
+                print(
                     f"{case:12} {name:20} {middle:9,.0f} steps/s ({min(found):,.0f} to "
                     f"{max(found):,.0f})  {middle / first:.2f}",
                     flush=True,
