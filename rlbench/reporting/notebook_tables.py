@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 import pandas as pd
 
 from rlbench.common.number_format import number_text
@@ -85,10 +87,10 @@ def _interval(mean: float, low: float, high: float) -> str:
 
 def _html(table: pd.DataFrame, notes: list[str]) -> str:
     """Return a table of text, without an index, and notes below it, all escaped."""
-    import html
-
     shown = table.head(MOST)
     if len(table) > MOST:
         notes = [f"{len(table) - MOST} rows more", *notes]
     body = shown.to_html(index=False, escape=True, border=0) if len(table) else ""
+    for tag in ("th", "td"):  # not every page has a style for tables
+        body = body.replace(f"<{tag}>", f'<{tag} style="padding:0.1em 0.6em;text-align:left">')
     return body + "".join(f"<div><small>{html.escape(note)}</small></div>" for note in notes)
