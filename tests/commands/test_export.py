@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from commands import TINY, here
 
 import rlbench
@@ -17,28 +19,34 @@ from rlbench.common.number_format import number_text
 from rlbench.errors import UserError
 from rlbench.learning.export import files, parity
 
-pytest.importorskip("onnxscript")
-runtime = pytest.importorskip("onnxruntime")
 SHORT = ["--seeds", "2", "--eval-episodes", "1", "--final-episodes", "3", "-q", "--no-floor",
          "--jobs", "1"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of DQN on CartPole, and a classifier of digits."""
+def cart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of DQN on CartPole."""
     folder = tmp_path_factory.mktemp("models") / "results"
-    assert (
-        here("run", "dqn", "--env", "CartPole-v1", "-n", "200", *TINY, *SHORT, "--out", folder) == 0
-    )
-    digits = ["run", "supervised", "--env", "rlbench/Classify-Digits-v0", "--epochs", "3"]
-    assert here(*digits, "--seeds", "1", "-q", "--no-floor", "--jobs", "1", "--out", folder) == 0
+    run = ["run", "dqn", "--env", "CartPole-v1", "-n", "200", *TINY, *SHORT]
+    assert here(*run, "--out", folder) == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def out(cart: Path) -> Path:
+    """The same, and a classifier of digits; for tests that need the extra `onnx`."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    digits = ["run", "supervised", "--env", "rlbench/Classify-Digits-v0", "--epochs", "3"]
+    assert here(*digits, "--seeds", "1", "-q", "--no-floor", "--jobs", "1", "--out", cart) == 0
+    return cart
 
 
 def digits_run(out: Path) -> str:
     return str(next(out.glob("rlbench_Classify*/supervised-*")))
 
 
+@pytest.mark.slow
 def test_export_writes_a_model_and_a_card(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -48,7 +56,7 @@ def test_export_writes_a_model_and_a_card(
     assert "largest difference" in said
     assert "by onnxruntime" in said
     observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
-    session = runtime.InferenceSession(str(file))
+    session = importlib.import_module("onnxruntime").InferenceSession(str(file))
     ours = DQN.load(next(out.rglob("dqn-*/seeds-*/agent.npz")), seed=1)
     expected, _ = ours.predict(observations, deterministic=True)
     np.testing.assert_array_equal(session.run(["action"], {"obs": observations})[0], expected)
@@ -66,17 +74,28 @@ def test_export_writes_a_model_and_a_card(
     assert scope["action"].shape == (1,)
 
 
-def test_the_default_place_is_the_run_s_folder(out: Path) -> None:
-    assert here("export", digits_run(out), "--format", "safetensors", "--out", out) == 0
-    assert sorted(path.name for path in Path(digits_run(out), "export").iterdir()) == [
-        "seed-0.safetensors",
-        "seed-0.safetensors.md",
+def test_the_default_place_is_the_run_s_folder(
+    cart: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program that torch alone reads, with the agent's actions; it is no part of the run."""
+    before = len(rlbench.load(cart).runs)
+    assert here("export", "dqn-CartPole-v1-200", "--format", "torch", "--out", cart) == 0
+    assert "1,000 of 1,000 actions equal" in capsys.readouterr().out
+    (folder,) = cart.glob("CartPole-v1/dqn-*")
+    assert sorted(path.name for path in (folder / "export").iterdir()) == [
+        "seed-0.pt2",
+        "seed-0.pt2.md",
     ]
-    assert len(rlbench.load(out).runs) == 3  # it is no part of the run
+    assert len(rlbench.load(cart).runs) == before
+    observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    model = torch.export.load(folder / "export" / "seed-0.pt2").module()
+    ours = DQN.load(next(folder.glob("seeds-*/agent.npz")), seed=0)
+    expected, _ = ours.predict(observations, deterministic=True)
+    np.testing.assert_array_equal(model(torch.from_numpy(observations))[0].numpy(), expected)
 
 
 def test_a_model_that_differs_is_removed(
-    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Negative control: the file of another network."""
     read = files.read
@@ -91,19 +110,21 @@ def test_a_model_that_differs_is_removed(
         return run
 
     monkeypatch.setattr(files, "read", wrong)
-    file = tmp_path / "model.onnx"
-    assert here("export", "dqn-CartPole-v1-200", "-o", file, "--out", out) == 2
+    file = tmp_path / "model.pt2"
+    assert (
+        here("export", "dqn-CartPole-v1-200", "--format", "torch", "-o", file, "--out", cart) == 2
+    )
     assert "differs from the agent" in capsys.readouterr().err
     assert not file.exists()
 
 
-def test_mistakes(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(cart: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, said in (
         (["dqn-CartPole-v1-200", "--seed", "7"], "has no agent of seed 7: choose from 0-1"),
         (["dqn-CartPole-v1-200", "-o", tmp_path / "x.pt"], "onnx files end in .onnx"),
         (["nothing"], "no run 'nothing'"),
     ):
-        assert here("export", *words, "--out", out) == 2
+        assert here("export", *words, "--out", cart) == 2
         error = capsys.readouterr().err
         assert said in error
         assert error.count("\n") == 1
@@ -114,6 +135,7 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
+@pytest.mark.slow
 def test_predictions_of_a_classifier(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,6 +169,7 @@ def test_predictions_of_a_classifier(
     assert f"{right} of 60 right" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_predictions_of_actions(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,6 +189,7 @@ def test_predictions_of_actions(
         assert list(found[0]) == ["item", "action", "values_0", "values_1"]
 
 
+@pytest.mark.slow
 def test_data_that_does_not_fit(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
