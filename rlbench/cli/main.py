@@ -14,7 +14,7 @@ from rlbench.cli import completion, options
 from rlbench.cli.exchange import diff, import_, results
 from rlbench.cli.models import export, predict
 from rlbench.cli.results import compare, data, list_, plot, report, serve, show
-from rlbench.cli.runs import note, rm, tag
+from rlbench.cli.runs import merge, note, rm, tag
 from rlbench.cli.suites import ablate, bench
 from rlbench.cli.tuning import sensitivity, tune
 from rlbench.console.spinner import spinner
@@ -380,7 +380,7 @@ def evaluate(
 
 for _command in (
     bench, ablate, tune, sensitivity, plot, compare, report, serve, list_, show, tag, note, rm,
-    diff, results, import_, export, predict, data, completion.completion,
+    merge, diff, results, import_, export, predict, data, completion.completion,
 ):  # fmt: skip
     main.add_command(_command)
 

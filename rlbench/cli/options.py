@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from rlbench.errors import Interrupted, UserError
+from rlbench.execution import executor_choice
+from rlbench.execution.executor_choice import CLUSTERS, KINDS
 from rlbench.execution.stopping import StopSignal
 
 
@@ -191,4 +193,53 @@ def progress(command: Callable[..., int]) -> Callable[..., Any]:
     ]  # fmt: skip
     return functools.reduce(
         lambda decorated, option: option(decorated), reversed(options), stoppable
+    )
+
+
+_EXECUTOR_OPTIONS = [
+    click.option(
+        "--executor", type=click.Choice(KINDS), default="local", show_default=True,
+        help="Where parts are computed: in processes here, on a Ray cluster, or as Slurm jobs. "
+        "Changes no number.",
+    ),
+    click.option(
+        "--address", metavar="HOST:PORT|auto|local",
+        help="ray: the cluster, auto for the one that runs here, local for a new one on this "
+        "machine.  [default: auto]",
+    ),
+    click.option("--partition", help="slurm: the partition.  [default: Slurm's]"),
+    click.option(
+        "--time", metavar="MINUTES|HH:MM:SS",
+        help="slurm: time limit of a job; what is not done by then is queued again.  "
+        "[default: 60]",
+    ),
+    click.option(
+        "--slurm", "sbatch", multiple=True, metavar="KEY=VALUE",
+        help="slurm: another parameter of sbatch, such as account=lab or mem=8G (repeatable).",
+    ),
+    click.option(
+        "--slurm-cluster", type=click.Choice(CLUSTERS),
+        help="slurm: local runs the jobs on this machine, without Slurm.  [default: slurm]",
+    ),
+    click.option(
+        "--num-cpus", type=click.FloatRange(min=0, min_open=True),
+        help="ray, slurm: CPUs of a part.  [default: 1]",
+    ),
+    click.option(
+        "--num-gpus", type=click.FloatRange(min=0),
+        help="ray, slurm: GPUs of a part, with ray also a share such as 0.25.  [default: 0]",
+    ),
+]  # fmt: skip
+
+
+def executor(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--executor` and its options to a command, which receives one `executor`."""
+
+    @functools.wraps(command)
+    def with_executor(*args: Any, executor: str, **kwargs: Any) -> Any:
+        given = {name: kwargs.pop(name) for name in executor_choice.OPTIONS}
+        return command(*args, executor=executor_choice.choose(executor, **given), **kwargs)
+
+    return functools.reduce(
+        lambda decorated, option: option(decorated), reversed(_EXECUTOR_OPTIONS), with_executor
     )

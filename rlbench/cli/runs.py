@@ -1,4 +1,4 @@
-"""Commands that label and remove runs: tag, note, rm."""
+"""Commands that label, remove and join runs: tag, note, rm, merge."""
 
 from __future__ import annotations
 
@@ -71,3 +71,26 @@ def rm(runs: tuple[str, ...], yes: bool, dry_run: bool, out: Path) -> None:
     from rlbench.commands.remove import remove
 
     remove(runs, yes, dry_run, out)
+
+
+@click.command(short_help="Join folders of results into one.")
+@click.argument(
+    "folders", metavar="FOLDER...", nargs=-1, required=True,
+    type=click.Path(path_type=Path),
+)  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Check, and say what would be new; write nothing.")
+@options.out
+def merge(folders: tuple[Path, ...], dry_run: bool, out: Path) -> None:
+    """Check FOLDERs of results, such as those of several machines, and join them in --out.
+
+    Runs are joined seed by seed. Where a seed has other rows in one folder than in another, both
+    are named and nothing is written. Repeating the command adds what is new since.
+
+    \b
+    Examples:
+      rlbench merge from_a from_b
+      rlbench merge from_a from_b --out all_results --dry-run
+    """  # noqa: D301
+    from rlbench.commands.merge import merge as merge_
+
+    merge_(folders, out, dry_run)

@@ -9,6 +9,8 @@ import click
 from rlbench.cli import completion, options
 from rlbench.console.spinner import spinner
 from rlbench.errors import UserError
+from rlbench.execution.executor_choice import ExecutorChoice
+from rlbench.execution.executors import usual_jobs
 from rlbench.execution.stopping import StopSignal
 from rlbench.process import configure_process
 
@@ -41,6 +43,7 @@ from rlbench.process import configure_process
 @click.option("--baseline", metavar="NAME", help="Compare all with this entrant only.")
 @options.report
 @options.trust
+@options.executor
 @options.progress
 @options.out
 def bench(
@@ -55,6 +58,7 @@ def bench(
     alpha: float,
     baseline: str | None,
     report: bool,
+    executor: ExecutorChoice,
     device: str,
     jobs: int,
     stop: StopSignal,
@@ -70,8 +74,8 @@ def bench(
     Examples:
       rlbench bench smoke --jobs 2
       rlbench bench smoke --dry-run
-      rlbench bench my_suite.toml --shard 1/3
       rlbench bench my_suite.toml --until-decided --max-seeds 20
+      rlbench bench my_suite.toml --executor slurm --time 4:00:00
     """  # noqa: D301
     _check_until_decided(until_decided)
     from rlbench import config
@@ -84,11 +88,11 @@ def bench(
         seed_list = tuple(range(seed_list[0], seed_list[0] + max_seeds))
     with spinner(quiet=quiet):
         from rlbench.commands import bench as workflow  # imports torch: check arguments first
-        from rlbench.experiments.cost_estimate import usual_processes
 
         configure_process()
         workflow.check_names(read, suite)
-    how = workflow.Options(device, jobs or usual_processes(device), share, again, quiet, report)
+        jobs = jobs or usual_jobs(executor, device)
+    how = workflow.Options(device, jobs, share, again, quiet, report, executor)
     if dry_run:
         return workflow.dry_run(read, seed_list, out, how, stop)
     text = suites.find(suite).read_text(encoding="utf-8")
@@ -123,6 +127,7 @@ def bench(
 @options.eval_max_steps
 @options.dry_run
 @options.report
+@options.executor
 @options.progress
 @options.out
 def ablate(
@@ -138,6 +143,7 @@ def ablate(
     eval_max_steps: int | None,
     dry_run: bool,
     report: bool,
+    executor: ExecutorChoice,
     device: str,
     jobs: int,
     stop: StopSignal,
@@ -174,10 +180,10 @@ def ablate(
     seed_list = config.parse_seeds(seeds)
     with spinner(quiet=quiet):
         from rlbench.commands import ablate as workflow
-        from rlbench.experiments.cost_estimate import usual_processes
 
         configure_process()
-    how = workflow.Options(device, jobs or usual_processes(device), quiet=quiet, report=report)
+        jobs = jobs or usual_jobs(executor, device)
+    how = workflow.Options(device, jobs, quiet=quiet, report=report, executor=executor)
     return workflow.ablate(text, seed_list, out, how, dry_run, stop)
 
 

@@ -10,6 +10,8 @@ import click
 from rlbench.cli import completion, options
 from rlbench.console.spinner import spinner
 from rlbench.errors import UserError
+from rlbench.execution.executor_choice import ExecutorChoice
+from rlbench.execution.executors import usual_jobs
 from rlbench.execution.stopping import StopSignal
 from rlbench.process import configure_process
 
@@ -191,6 +193,7 @@ def tune(
 @options.eval_max_steps
 @options.dry_run
 @options.report
+@options.executor
 @options.progress
 @options.out
 def sensitivity(
@@ -207,6 +210,7 @@ def sensitivity(
     eval_max_steps: int | None,
     dry_run: bool,
     report: bool,
+    executor: ExecutorChoice,
     device: str,
     jobs: int,
     stop: StopSignal,
@@ -241,10 +245,10 @@ def sensitivity(
     seed_list = config.parse_seeds(seeds)
     with spinner(quiet=quiet):
         from rlbench.commands import sensitivity as workflow
-        from rlbench.experiments.cost_estimate import usual_processes
 
         configure_process()
-    options_ = workflow.Options(device, jobs or usual_processes(device), quiet=quiet, report=report)
+        jobs = jobs or usual_jobs(executor, device)
+    options_ = workflow.Options(device, jobs, quiet=quiet, report=report, executor=executor)
     return workflow.sensitivity(text, seed_list, out, options_, dry_run, stop)
 
 

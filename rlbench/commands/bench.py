@@ -18,8 +18,10 @@ from rlbench.console.suite_board import Board, board, print_matrix
 from rlbench.errors import UserError
 from rlbench.execution.attempt import JobOutcome, record_outcome
 from rlbench.execution.calibration import calibrate
+from rlbench.execution.dispatch import Dispatcher, Executor
+from rlbench.execution.executor_choice import LOCAL, ExecutorChoice
+from rlbench.execution.executors import make_executor
 from rlbench.execution.jobs import Job, remaining_parts
-from rlbench.execution.process_pool import Pool
 from rlbench.execution.reservations import reopen_seeds, reserve_part
 from rlbench.execution.stopping import StopSignal
 from rlbench.experiments import suite_cells as planning
@@ -41,6 +43,7 @@ class Options(NamedTuple):
     again: Collection[str] = ()
     quiet: bool = False
     report: bool = True  # whether the report is written in the end
+    executor: ExecutorChoice = LOCAL
 
 
 def bench(
@@ -75,12 +78,13 @@ def compute(
         if cell.path and not cell.error:
             reopen_seeds(RunFolder(cell.path), cell.seeds, options.again)
     stop.on_exit = "the same command goes on"
+    executor = make_executor(options.executor, options.jobs, out, stop)
     with (
         board(new_console(stderr=True), cells, options.jobs, options.quiet) as watcher,
         stop.deferring(),
         stop.answering(watcher.say),
     ):
-        _Cells(cells, out, watcher, stop, options).run()
+        _Cells(cells, out, watcher, stop, executor).run()
     watcher.look()
     return watcher.states
 
@@ -214,8 +218,8 @@ def write(home: Path, manifest: dict[str, object], text: str) -> None:
         raise UserError(f"cannot write to {home}: {error.strerror or error}") from None
 
 
-class _Cells(Pool):
-    """Pool of processes for the parts of cells: creates run folders, records failures."""
+class _Cells(Dispatcher):
+    """Parts of cells on their way to an executor: creates run folders, records failures."""
 
     def __init__(
         self,
@@ -223,15 +227,15 @@ class _Cells(Pool):
         out: Path,
         watcher: Board,
         stop: StopSignal,
-        options: Options,
+        executor: Executor,
     ) -> None:
         self.cells = {cell.path: cell for cell in cells if cell.run and not cell.error}
         self.opened: set[Path] = set()
-        costs = _costs(list(self.cells.values()), out, options.jobs)
+        costs = _costs(list(self.cells.values()), out, executor.slots)
         watcher.costs = {job.key: seconds for job, seconds in costs}
         longest_first = sorted(costs, key=lambda cost: -cost[1])
         jobs = [job for job, _ in longest_first]
-        super().__init__(jobs, options.jobs, watcher, stop)
+        super().__init__(jobs, executor, watcher, stop)
 
     def claim(self, job: Job) -> list[Job] | None:
         if job.folder not in self.opened:

@@ -18,7 +18,8 @@ from rlbench.storage.run_folder import RunFolder
 
 def calibrate(runs: Sequence[Run], processes: int, stop: StopSignal) -> list[CostEstimate]:
     """Estimate costs from the first seconds of each run, in temporary processes and folders."""
-    from rlbench.execution.process_pool import Pool
+    from rlbench.execution.dispatch import Dispatcher
+    from rlbench.execution.process_pool import ProcessPool
 
     observer = _Marks()
     with tempfile.TemporaryDirectory() as folder, stop.deferring():
@@ -27,7 +28,7 @@ def calibrate(runs: Sequence[Run], processes: int, stop: StopSignal) -> list[Cos
             short = replace(run, eval_freq=0, final_episodes=0)
             jobs.append(Job(short, Path(folder) / str(number), run.seeds, timeout=TRIAL))
             RunFolder(jobs[-1].folder).part(run.seeds).reserve(run.seeds)
-        Pool(jobs, processes, observer, stop).run()
+        Dispatcher(jobs, ProcessPool(processes, stop), observer, stop).run()
         if stop():
             raise Interrupted
     return [_trial(run, observer.marks.get(job.folder, [])) for run, job in zip(runs, jobs)]

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Sequence
 
 from rlbench.execution.attempt import STOPPED, JobOutcome, ProgressObserver, record_outcome, run_job
+from rlbench.execution.dispatch import Dispatcher
 from rlbench.execution.jobs import Job
 from rlbench.execution.stopping import StopSignal
 from rlbench.storage.locks import Queue
@@ -28,12 +29,13 @@ def run_jobs(
     """
     with Queue(job.part for job in jobs) as queue:
         if apart or (processes > 1 and len(jobs) > 1):
-            from rlbench.execution.process_pool import Pool
+            from rlbench.execution.process_pool import ProcessPool
 
-            pool = Pool(jobs, processes, watcher, stop, queue)
+            pool = ProcessPool(processes, stop)
+            dispatcher = Dispatcher(jobs, pool, watcher, stop, queue)
             with stop.deferring():
-                pool.run()
-            return [pool.outcomes[job.key] for job in jobs]
+                dispatcher.run()
+            return [dispatcher.outcomes[job.key] for job in jobs]
         outcomes: list[JobOutcome] = []
         for job in jobs:
             if outcomes and stop():  # the first job always runs a little, however short the limit

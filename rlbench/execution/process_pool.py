@@ -1,4 +1,4 @@
-"""Pool of processes with one job each; the failure of one does not affect the others.
+"""Executor of processes with one job each; the failure of one does not affect the others.
 
 A process that does not react to a stop is killed. If one dies, the reason and its last output are
 in `output.log` of its part. If it was killed from outside, its part is unfinished and can be
@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -23,11 +23,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from rlbench.common.safe_write import open_here, renew, trim_log
-from rlbench.errors import CannotWrite, UserError
-from rlbench.execution.attempt import STOPPED, JobOutcome, ProgressObserver, record_outcome, run_job
-from rlbench.execution.jobs import Job, Key, Progress
+from rlbench.execution.attempt import STOPPED, JobOutcome, run_job
+from rlbench.execution.dispatch import POLL_SECONDS, Executor
+from rlbench.execution.jobs import Job, Progress
 from rlbench.execution.stopping import SIGNALS, StopSignal
-from rlbench.storage.locks import Queue
 from rlbench.storage.run_folder import RunFolder
 
 GRACE = 20.0  # seconds that a process has to save its state after a stop
@@ -65,78 +64,15 @@ class _Worker:
         self.process.join()
 
 
-class Pool:
-    """Processes with one job each, started as slots become free."""
+class ProcessPool(Executor):
+    """Processes of this machine with one job each."""
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        processes: int,
-        watcher: ProgressObserver,
-        stop: StopSignal,
-        queue: Queue | None = None,
-    ) -> None:
-        self.waiting, self.processes, self.watcher, self.stop = list(jobs), processes, watcher, stop
-        self.queue = queue or Queue()  # locks of waiting parts that are on disk already
-        self.outcomes: dict[Key, JobOutcome] = {}
+    def __init__(self, slots: int, stop: StopSignal) -> None:
+        self.slots, self.stop = slots, stop
         self.running: dict[Connection, _Worker] = {}
         self.context = multiprocessing.get_context("spawn")
 
-    def run(self) -> None:
-        """Run all jobs, or stop when `stop` says so; `outcomes` has the outcome of each by key."""
-        try:
-            self._run()
-        finally:  # interrupted, or after an internal error
-            for worker in self.running.values():
-                worker.process.kill()
-
-    def _run(self) -> None:
-        while self.running or self.waiting:
-            if self.stop():
-                for job in self.waiting:
-                    self.end(job, JobOutcome(self.stop(), STOPPED))
-                self.waiting.clear()
-            self._fill()
-            for pipe in wait(list(self.running), timeout=0.2):
-                assert isinstance(pipe, Connection)
-                self._receive(pipe)
-            self._watch()
-
-    def claim(self, job: Job) -> list[Job] | None:
-        """Return the jobs to start in place of a waiting job, or None if it must keep waiting."""
-        return [job]
-
-    def end(self, job: Job, outcome: JobOutcome) -> None:
-        """Record the outcome of a job."""
-        if outcome.code == 1:
-            outcome = record_outcome(job, outcome)
-        self.queue.remove(job.part)
-        self.outcomes[job.key] = outcome
-        self.watcher.ended(job, outcome)
-
-    def _fill(self) -> None:
-        """Start waiting jobs while slots are free, trying each once."""
-        for job in list(self.waiting):
-            if len(self.running) >= self.processes:
-                return
-            over = JobOutcome(0)  # finished by another process, unless
-            try:
-                jobs = self.claim(job)
-            except UserError as error:
-                status = "" if isinstance(error, CannotWrite) else "failed"
-                jobs, over = [], JobOutcome(2, str(error), status)
-            if jobs is None:
-                continue
-            self.waiting.remove(job)
-            if not jobs:
-                self.end(job, over)
-            elif [some.key for some in jobs] == [job.key]:
-                self._start(*jobs)
-            else:
-                self.waiting[:0] = jobs
-
-    def _start(self, job: Job) -> None:
-        self.queue.add(job.part)  # until it holds the lock itself
+    def start(self, job: Job) -> None:
         ours, theirs = self.context.Pipe(duplex=False)
         process = self.context.Process(target=_child, args=(job, theirs, os.getpid()))
         # Signals wait until the child can take them: it imports for seconds. The first start of
@@ -148,6 +84,25 @@ class Pool:
         theirs.close()
         until = time.monotonic() + (job.timeout or math.inf)
         self.running[ours] = _Worker(job, process, _log(job), until)
+
+    def poll(self) -> Iterator[tuple[Job, Progress | JobOutcome]]:
+        for pipe in wait(list(self.running), timeout=POLL_SECONDS):
+            assert isinstance(pipe, Connection)
+            yield self._receive(pipe)
+        self._watch()
+
+    def close(self) -> None:
+        for worker in self.running.values():
+            worker.process.kill()
+
+    def end_soon(self, seconds: float) -> None:
+        """Stop all processes, and wait some seconds until they have saved their state."""
+        until = time.monotonic() + seconds
+        for worker in self.running.values():
+            worker.process.terminate()
+        for worker in self.running.values():
+            worker.process.join(max(0.0, until - time.monotonic()))
+            worker.process.kill()
 
     def _watch(self) -> None:
         """Stop processes whose time is over, and kill those that do not react."""
@@ -163,7 +118,7 @@ class Pool:
                 trim_log(worker.log)
                 worker.trim_time = now
 
-    def _receive(self, pipe: Connection) -> None:
+    def _receive(self, pipe: Connection) -> tuple[Job, Progress | JobOutcome]:
         worker = self.running[pipe]
         try:
             message: Progress | JobOutcome = pipe.recv()
@@ -171,17 +126,14 @@ class Pool:
             worker.leave(self.stop)
             message = self._death(worker.job, worker.process.exitcode or 0)
         if isinstance(message, Progress):
-            self.watcher.update(worker.job, message)
-            return
+            return worker.job, message
         worker.leave(self.stop)
         trim_log(worker.log)
         del self.running[pipe]
         if worker.late and message.code > 2:
             reason = f"took longer than its {worker.job.timeout:g} s"
             message = JobOutcome(1, reason, "timeout")
-        elif message.code > 2 and self.stop():
-            message = message._replace(code=self.stop())  # stopped by a different signal
-        self.end(worker.job, message)
+        return worker.job, message
 
     def _death(self, job: Job, code: int) -> JobOutcome:
         if self.stop():

@@ -247,6 +247,8 @@ class RunPart:
         self.write_info(info)  # without checksums, which are invalid in between
         for name in FILES.values():
             path = self.path / name
+            if not path.exists():  # its seeds failed before they had rows
+                continue
             first, *lines = path.read_bytes().splitlines(keepends=True)
             rows = [line for line in lines if line.partition(b",")[0].decode() not in names]
             with writing(path):

@@ -365,6 +365,21 @@ ELSEWHERE = {
     "--until-decided needs two entrants":
         "test_until_decided.py::test_nothing_to_compare_is_refused",
     "seeds are fewer than one group": "test_until_decided.py::test_nothing_to_compare_is_refused",
+    "is for {}: add it, or leave {} out":
+        "test_executor_choice.py::test_what_does_not_go_together",
+    "--slurm {}: give KEY=VALUE": "test_executor_choice.py::test_what_does_not_go_together",
+    "--time {}: give minutes": "test_executor_choice.py::test_what_does_not_go_together",
+    "a Slurm job has whole ones": "test_executor_choice.py::test_what_does_not_go_together",
+    "--executor ray needs Ray":
+        "test_executor_choice.py::test_an_extra_that_is_not_installed",
+    "--executor slurm needs submitit":
+        "test_executor_choice.py::test_an_extra_that_is_not_installed",
+    "no Ray cluster at": "test_ray_executor.py::test_no_cluster_is_one_line",
+    "--executor slurm: {}": "test_slurm_executor.py::test_without_slurm_it_is_one_line",
+    "no results in {}: name": "test_merging.py::test_what_is_being_written_is_refused",
+    "stop it, or wait for it": "test_merging.py::test_what_is_being_written_is_refused",
+    "nothing was written; leave out a folder":
+        "test_merging.py::test_other_rows_of_a_seed_are_named_and_nothing_is_written",
     "is for --until-decided: add it":
         "test_until_decided.py::test_options_without_until_decided_are_refused",
     "is for GPUs, and a CPU computes": "test_precision.py",

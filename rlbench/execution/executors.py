@@ -1,0 +1,51 @@
+"""The executor that was chosen: how much it takes at once, and its making."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlbench.execution.executor_choice import ExecutorChoice
+
+if TYPE_CHECKING:
+    from rlbench.execution.dispatch import Executor
+    from rlbench.execution.stopping import StopSignal
+
+SLURM_JOBS = 16  # parts that are Slurm jobs at once, unless --jobs says so
+
+
+def usual_jobs(choice: ExecutorChoice, device: str) -> int:
+    """Return the default number of parts that are computed at once.
+
+    Raises:
+        UserError: The executor cannot be reached.
+    """
+    if choice.kind == "ray":
+        from rlbench.execution import ray_executor
+
+        ray_executor.connect(choice)
+        return ray_executor.room(choice)
+    if choice.kind == "slurm":
+        return SLURM_JOBS
+    from rlbench.experiments.cost_estimate import usual_processes
+
+    return usual_processes(device)
+
+
+def make_executor(choice: ExecutorChoice, jobs: int, out: Path, stop: StopSignal) -> Executor:
+    """Make the executor that computes `jobs` parts at once.
+
+    Raises:
+        UserError: Its extra is not installed, or it cannot be reached.
+    """
+    if choice.kind == "ray":
+        from rlbench.execution.ray_executor import RayExecutor
+
+        return RayExecutor(choice, jobs, stop)
+    if choice.kind == "slurm":
+        from rlbench.execution.slurm_executor import SlurmExecutor
+
+        return SlurmExecutor(choice, jobs, out, stop)
+    from rlbench.execution.process_pool import ProcessPool
+
+    return ProcessPool(jobs, stop)
