@@ -1,6 +1,6 @@
 """Trials an hour of `rlbench tune`, beside Stable-Baselines3 and Optuna on the same cores.
 
-    python benchmarks/tuning.py --work FOLDER [--trials 64] [--peer-trials 4] [--steps 50000]
+    python benchmarks/tuning.py --work FOLDER [--trials 64] [--peer-trials 2] [--steps 50000]
 
 The peer is the script that its users write: a study in a journal file, one process a core, and in
 each trial one seed after the other, evaluated as often and over as many episodes as ours. Both
@@ -116,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--work", type=Path, required=True, help="folder for both studies, new")
     parser.add_argument("--trials", type=int, default=64)
-    parser.add_argument("--peer-trials", type=int, default=4)
+    parser.add_argument("--peer-trials", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=50_000)
     parser.add_argument("--lockstep", type=int, default=32)
