@@ -36,6 +36,11 @@ def seeded(entropy: Any, libraries: Collection[str] = LIBRARIES) -> Iterator[Non
         yield
 
 
+def reseed() -> None:
+    """Seed numpy's global generator from the system's entropy."""
+    np.random.seed()  # noqa: NPY002
+
+
 def states() -> dict[str, Any]:
     """Return the states of the global generators, to be compared."""
     bits = torch.random.get_rng_state()

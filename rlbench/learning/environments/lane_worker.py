@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlbench.errors import UserError
+from rlbench.learning import global_generators
 from rlbench.learning.environments.lanes import EnvLanes, EpisodeEnd, MakeEnv, SeedFailure
 from rlbench.learning.environments.source import make_envs
 from rlbench.learning.environments.spaces import ObsSpec
@@ -43,7 +44,7 @@ class Shape(NamedTuple):
     action_bytes: int  # room for the action of a lane
 
 
-class Task(NamedTuple):
+class LaneTask(NamedTuple):
     """Lanes of a worker, each with its seed and its number among the lanes of that seed."""
 
     make: MakeEnv
@@ -103,7 +104,7 @@ class SharedArrays:
 class PartLanes(EnvLanes):
     """Some lanes of several seeds: each is a row of one environment."""
 
-    def __init__(self, task: Task, envs: list[Any]) -> None:
+    def __init__(self, task: LaneTask, envs: list[Any]) -> None:
         spec = ObsSpec(envs[0].observation_space, exact=task.exact)
         super().__init__(iter(envs).__next__, task.seeds, 1, spec)
         self.numbers = tuple(task.numbers)
@@ -119,7 +120,7 @@ class PartLanes(EnvLanes):
 class LaneWorker:
     """Answers requests about some lanes; a request is the name of a method and its arguments."""
 
-    def __init__(self, memory: Any, task: Task) -> None:
+    def __init__(self, memory: Any, task: LaneTask) -> None:
         self.arrays = SharedArrays(memory, task.shape)
         self.lanes = PartLanes(task, make_envs(task.make, len(task.seeds)))
         self.action = np.empty(0)
@@ -191,7 +192,7 @@ def serve(pipe: Connection, alive: Connection, memory: Any, task: bytes) -> None
         signal.signal(number, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_leave_with, args=(alive,), daemon=True).start()
-    np.random.seed()  # noqa: NPY002  # processes that were forked alike would draw alike
+    global_generators.reseed()  # processes that were forked alike would draw alike
     configure_process()
     ear = _Ear()
     _LOG.addHandler(ear)

@@ -27,10 +27,10 @@ from rlbench.learning.environments.lane_worker import (
     LEAVING,
     SIGNALS,
     Answer,
+    LaneTask,
     Shape,
     SharedArrays,
     Stepped,
-    Task,
 )
 from rlbench.learning.environments.lanes import EpisodeEnd, MakeEnv, SeedFailure, Step
 from rlbench.learning.environments.spaces import ObsSpec
@@ -93,11 +93,11 @@ class WorkerLanes:
     def _count(self) -> int:
         return len(self.seeds) * self.n_envs
 
-    def _task(self, make: MakeEnv, lanes: range, room: int) -> Task:
+    def _task(self, make: MakeEnv, lanes: range, room: int) -> LaneTask:
         shape = Shape(len(lanes), self.spec.shape, self.spec.raw.str, room)
         seeds = [self.seeds[lane // self.n_envs] for lane in lanes]
         numbers = [lane % self.n_envs for lane in lanes]
-        return Task(make, seeds, numbers, self.spec.raw == np.float64, shape)
+        return LaneTask(make, seeds, numbers, self.spec.raw == np.float64, shape)
 
     def reset(self) -> np.ndarray:
         """Return the first observations `(S, N, *obs)`; every lane gets its own reset seed."""
@@ -288,7 +288,7 @@ class WorkerLanes:
 class _Worker:
     """This side of a process that steps lanes. `fault` says why it is lost; "" while it is not."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: LaneTask) -> None:
         context = _context()
         self.lanes, self.fault, self.value = len(task.seeds), "", None
         memory = context.RawArray("c", SharedArrays.size(task.shape))
