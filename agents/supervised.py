@@ -217,6 +217,7 @@ class Supervised(Agent):
     ) -> GreedyQ:
         policy = GreedyQ(seeds, pipeline, network, self.action_start, self.device)
         policy.exploration_rate = lambda: 0.0
+        policy.meaning = "logit"
         return policy
 
     def parts(self) -> dict[str, Any]:

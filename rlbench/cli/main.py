@@ -12,9 +12,10 @@ import click
 from rlbench import __version__
 from rlbench.cli import completion, options
 from rlbench.cli.exchange import diff, import_, results
+from rlbench.cli.films import video, watch
 from rlbench.cli.models import export, predict
 from rlbench.cli.results import compare, data, list_, plot, report, serve, show
-from rlbench.cli.runs import merge, note, rm, tag
+from rlbench.cli.runs import merge, note, rm, tag, track
 from rlbench.cli.suites import ablate, bench
 from rlbench.cli.tuning import sensitivity, tune
 from rlbench.console.spinner import spinner
@@ -160,6 +161,8 @@ def main() -> None:
 @click.option("--note", help="Write a note on the run.")
 @click.option("--again", is_flag=True, help="Compute these seeds anew, deleting what is there.")
 @options.floor
+@options.track
+@options.video_every
 @options.trust
 @options.progress
 @options.out
@@ -188,6 +191,8 @@ def run(
     note: str | None,
     again: bool,
     floor: bool,
+    track: tuple[str, ...],
+    video_every: int | None,
     device: str,
     jobs: int,
     stop: StopSignal,
@@ -263,17 +268,28 @@ def run(
             env_vector=env_vector,
             device=device,
         )
-    return commands_train.train(plan, out, jobs, stop, quiet, again, floor, tags, note)
+    besides = commands_train.Besides(track, video_every)
+    return commands_train.train(plan, out, jobs, stop, quiet, again, floor, tags, note, besides)
 
 
 @main.command()
 @click.argument("run_name", metavar="RUN", shell_complete=completion.runs)
 @options.floor
+@options.track
+@options.video_every
 @options.trust
 @options.progress
 @options.out
 def resume(
-    run_name: str, floor: bool, device: str, jobs: int, stop: StopSignal, quiet: bool, out: Path
+    run_name: str,
+    floor: bool,
+    track: tuple[str, ...],
+    video_every: int | None,
+    device: str,
+    jobs: int,
+    stop: StopSignal,
+    quiet: bool,
+    out: Path,
 ) -> int:
     """Go on with a run that was stopped or killed. RUN: its name, folder or digest.
 
@@ -286,32 +302,8 @@ def resume(
         from rlbench.commands import train as commands_train
 
         configure_process()
-    return commands_train.resume(run_name, out, device, jobs, stop, quiet, floor)
-
-
-@main.command()
-@click.argument("run_name", metavar="RUN", shell_complete=completion.runs)
-@click.option("--seed", type=click.IntRange(min=0), help="Whose agent.  [default: the first]")
-@click.option("--episodes", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option(
-    "-o", "--output", metavar="FILE.gif", type=click.Path(path_type=Path),
-    help="Write a GIF instead of showing a window: needs no display.",
-)  # fmt: skip
-@options.trust
-@options.out
-def watch(run_name: str, seed: int | None, episodes: int, output: Path | None, out: Path) -> None:
-    """Show what a trained agent of RUN does, in a window or as a GIF.
-
-    It plays the first episodes of the final evaluation, without learning.
-
-    \b
-    Examples:
-      rlbench watch latest
-      rlbench watch dqn-CartPole-v1-50k --seed 2 --episodes 3 -o film.gif
-    """  # noqa: D301
-    from rlbench.commands.watch import watch as watch_
-
-    watch_(run_name, out, seed, episodes, output)
+    besides = commands_train.Besides(track, video_every)
+    return commands_train.resume(run_name, out, device, jobs, stop, quiet, floor, besides)
 
 
 @main.command("eval", short_help="Play the sealed episodes, of a finished run or with any agent.")
@@ -379,8 +371,8 @@ def evaluate(
 
 
 for _command in (
-    bench, ablate, tune, sensitivity, plot, compare, report, serve, list_, show, tag, note, rm,
-    merge, diff, results, import_, export, predict, data, completion.completion,
+    bench, ablate, tune, sensitivity, plot, compare, report, serve, list_, show, tag, note, track,
+    rm, merge, diff, results, import_, export, predict, watch, video, data, completion.completion,
 ):  # fmt: skip
     main.add_command(_command)
 

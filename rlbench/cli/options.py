@@ -105,6 +105,28 @@ def check_parameters(
             )
 
 
+def _trackers(ctx: click.Context, _: click.Parameter, text: str | None) -> tuple[str, ...]:
+    if text is None or ctx.resilient_parsing:
+        return ()
+    from rlbench.tracking.trackers import names_of
+
+    return names_of(text)
+
+
+track = click.option(
+    "--track", callback=_trackers, metavar="NAME,...",
+    help="Mirror rows in tensorboard, wandb, mlflow while they are written; changes no number.",
+)  # fmt: skip
+video_every = click.option(
+    "--video-every", metavar="STEPS", type=click.IntRange(min=1), default=None,
+    help="Film the agents at evaluations, the first after each so many steps; changes no number.",
+)  # fmt: skip
+track_to = click.option(
+    "--to", callback=_trackers, metavar="NAME,...", default="tensorboard", show_default=True,
+    help="Of tensorboard, wandb, mlflow.",
+)  # fmt: skip
+
+
 def _trust(ctx: click.Context, _: click.Parameter, on: bool) -> None:
     from rlbench.user_code.trust import trusting
 

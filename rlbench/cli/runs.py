@@ -1,4 +1,4 @@
-"""Commands that label, remove and join runs: tag, note, rm, merge."""
+"""Commands that label, mirror, remove and join runs: tag, note, track, rm, merge."""
 
 from __future__ import annotations
 
@@ -49,6 +49,27 @@ def note(run_name: str, text: tuple[str, ...], remove: bool, out: Path) -> None:
     if remove and text:
         raise click.UsageError("--remove takes no TEXT: give one of the two")
     labels.note(run_name, " ".join(text) if text else None, remove, out)
+
+
+@click.command(short_help="Mirror a RUN in TensorBoard, Weights & Biases or MLflow.")
+@click.argument("run_name", metavar="RUN", shell_complete=completion.runs)
+@options.track_to
+@click.option("--again", is_flag=True, help="Begin new runs there, in place of those of before.")
+@options.out
+def track(run_name: str, to: tuple[str, ...], again: bool, out: Path) -> int:
+    """Write the curves of a RUN to trackers, from its rows: the series that --track writes.
+
+    What a tracker has already is not written twice. Trackers read their own settings, such as
+    MLFLOW_TRACKING_URI or WANDB_MODE=offline.
+
+    \b
+    Examples:
+      rlbench track latest
+      rlbench track dqn-CartPole-v1-50k --to tensorboard,mlflow
+    """  # noqa: D301
+    from rlbench.commands.track import track as track_
+
+    return track_(run_name, to, out, again)
 
 
 @click.command(short_help="Delete RUNs, after asking.")

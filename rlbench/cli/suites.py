@@ -42,6 +42,7 @@ from rlbench.process import configure_process
 )  # fmt: skip
 @click.option("--baseline", metavar="NAME", help="Compare all with this entrant only.")
 @options.report
+@options.track
 @options.trust
 @options.executor
 @options.progress
@@ -59,6 +60,7 @@ def bench(
     baseline: str | None,
     report: bool,
     executor: ExecutorChoice,
+    track: tuple[str, ...],
     device: str,
     jobs: int,
     stop: StopSignal,
@@ -92,7 +94,7 @@ def bench(
         configure_process()
         workflow.check_names(read, suite)
         jobs = jobs or usual_jobs(executor, device)
-    how = workflow.Options(device, jobs, share, again, quiet, report, executor)
+    how = workflow.Options(device, jobs, share, again, quiet, report, executor, track)
     if dry_run:
         return workflow.dry_run(read, seed_list, out, how, stop)
     text = suites.find(suite).read_text(encoding="utf-8")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.text import Text
 
+from rlbench.commands.track import check, tracked
 from rlbench.common.console import console as new_console
 from rlbench.common.number_format import duration, size_text
 from rlbench.common.safe_write import clean, replace_bytes
@@ -44,6 +45,7 @@ class Options(NamedTuple):
     quiet: bool = False
     report: bool = True  # whether the report is written in the end
     executor: ExecutorChoice = LOCAL
+    track: Sequence[str] = ()  # trackers that mirror the runs
 
 
 def bench(
@@ -57,6 +59,7 @@ def bench(
         UserError: The suite is not valid; nothing has been written.
     """
     news = new_console(stderr=True)
+    check(options.track)
     plan = plan_cells(suite, seeds, out, options, news)
     mine = planning.shard(plan, *options.shard)
     home = home_of(suite, out)
@@ -79,14 +82,26 @@ def compute(
             reopen_seeds(RunFolder(cell.path), cell.seeds, options.again)
     stop.on_exit = "the same command goes on"
     executor = make_executor(options.executor, options.jobs, out, stop)
+    news = new_console(stderr=True)
     with (
-        board(new_console(stderr=True), cells, options.jobs, options.quiet) as watcher,
+        tracked(options.track, unfinished(cells), news),
+        board(news, cells, options.jobs, options.quiet) as watcher,
         stop.deferring(),
         stop.answering(watcher.say),
     ):
         _Cells(cells, out, watcher, stop, executor).run()
     watcher.look()
     return watcher.states
+
+
+def unfinished(cells: Sequence[SuiteCell]) -> dict[Path, Sequence[int]]:
+    """Return the folders of runs that can run and have seeds to compute, with their seeds."""
+    return {
+        cell.path: cell.seeds
+        for cell in cells
+        if cell.path and not cell.error
+        and any(state in ("missing", "running", "stopped") for state, _ in cell.states().values())
+    }  # fmt: skip
 
 
 def finish(

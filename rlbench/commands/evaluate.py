@@ -145,11 +145,13 @@ def trained_parts(folder: RunFolder, run: Run) -> list[RunPart]:
     )
 
 
-def trained_agent(folder: RunFolder, run: Run, seed: int | None) -> tuple[int, Path]:
-    """Return a seed that is done, and the file of its agent: the first unless `seed` names one.
+def trained_agents(
+    folder: RunFolder, run: Run, seeds: Sequence[int] | None, most: int
+) -> list[tuple[int, Path]]:
+    """Return seeds that are done with the files of their agents: the first `most`, or those named.
 
     Raises:
-        UserError: There is none, or not of this seed.
+        UserError: There is none, or not of a seed that is named.
     """
     agents = {
         int(number): part.agent
@@ -160,13 +162,13 @@ def trained_agent(folder: RunFolder, run: Run, seed: int | None) -> tuple[int, P
     if not agents:  # stopped between the agent and its status
         again = f"rlbench resume {folder.path}{trust_flag(run)}"
         raise UserError(f"{folder.path} has no trained agent yet: {again}")
-    if seed is None:
-        seed = min(agents)
-    if seed not in agents:
-        raise UserError(
-            f"{folder.path} has no agent of seed {seed}: choose from {seed_ranges([*agents])}"
-        )
-    return seed, agents[seed]
+    wanted = sorted(agents)[:most] if seeds is None else seeds
+    for seed in wanted:
+        if seed not in agents:
+            raise UserError(
+                f"{folder.path} has no agent of seed {seed}: choose from {seed_ranges([*agents])}"
+            )
+    return [(seed, agents[seed]) for seed in wanted]
 
 
 def _change(seeds: Sequence[_Again], now: Bounds, before: Bounds) -> str:

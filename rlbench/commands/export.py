@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from rlbench import __version__, registry
-from rlbench.commands.evaluate import trained_agent
+from rlbench.commands.evaluate import trained_agents
 from rlbench.commands.model_card import Card, checked_text, decision_text
 from rlbench.common.console import console as new_console
 from rlbench.common.number_format import size_text
@@ -47,7 +47,8 @@ def export(name: str, seed: int | None, form: str, output: Path | None, out: Pat
     folder = RunFolder(run_folder.find_run(name, out))
     record = folder.read()
     run = Run.from_json(record, ())
-    seed, agent_file = trained_agent(folder, run, seed)
+    wanted = None if seed is None else [seed]
+    ((seed, agent_file),) = trained_agents(folder, run, wanted, most=1)
     path = output or folder.path / "export" / f"seed-{seed}{files.FORMATS[form]}"
     if path.suffix != files.FORMATS[form]:
         raise UserError(f"-o {path}: {form} files end in {files.FORMATS[form]}")

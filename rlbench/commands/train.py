@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
 from rlbench.commands.random_baseline import make_baseline
+from rlbench.commands.track import check, tracked
 from rlbench.common.console import console as new_console
 from rlbench.console.progress import display
 from rlbench.errors import UserError
@@ -26,6 +28,18 @@ from rlbench.storage.run_folder import RunFolder, run_folders, seed_ranges
 from rlbench.storage.run_names import named, run_name
 
 
+class Besides(NamedTuple):
+    """What is done beside training, without effect on numbers."""
+
+    track: Sequence[str] = ()  # trackers that mirror the run
+    video_every: int | None = None  # steps between films
+
+    def text(self) -> str:
+        """Return the options that say it, each after a space."""
+        films = f" --video-every {self.video_every}" if self.video_every else ""
+        return (f" --track {','.join(self.track)}" if self.track else "") + films
+
+
 def train(  # noqa: PLR0913
     run: Run,
     out: Path,
@@ -36,16 +50,19 @@ def train(  # noqa: PLR0913
     floor: bool = True,
     tags: Collection[str] = (),
     note: str | None = None,
+    besides: Besides | None = None,
 ) -> int:
     """Run the missing seeds, draw the learning curve and print a summary; return the exit code.
 
     With `floor` the random policy is scored too, unless it was before. Tags and a note are given to
     the run before it trains.
     """
-    code = compute(run, out, jobs, stop, quiet, again, floor, tags, note)
-    if code < 2:
+
+    def end() -> None:
         stop.finish()
         _summarise(run.folder(out).path, new_console(quiet=quiet))
+
+    code = compute(run, out, jobs, stop, quiet, again, floor, tags, note, besides, end)
     return stop.code if stop.code > 128 else code  # a signal shows, however late it came
 
 
@@ -59,21 +76,35 @@ def compute(  # noqa: PLR0913
     floor: bool = True,
     tags: Collection[str] = (),
     note: str | None = None,
+    besides: Besides | None = None,
+    end: Callable[[], None] | None = None,
 ) -> int:
-    """Do what `train` does, without curve and summary."""
+    """Do what `train` does, without curve and summary; `end` is called if all went well.
+
+    Trackers wait for what it makes.
+    """
+    besides = besides or Besides()
+    check(besides.track)
     news = new_console(stderr=True)
     play = jobs < 2
     summary = preflight(run, play)
+    if besides.video_every:
+        from rlbench.video.training_films import check_filming
+
+        check_filming(run)
     jobs = jobs or usual_jobs(run, out)
     if jobs > 1:
         run.source.close()  # others make their own
     stop.on_exit = "the same command goes on"
-    todo = schedule(run, out, jobs, again)
+    todo = [
+        job._replace(video_every=besides.video_every) for job in schedule(run, out, jobs, again)
+    ]
     todo[:1] = [job._replace(trial=not play) for job in todo[:1]]
     folder = run.folder(out)
     if tags or note is not None:
         change_labels(folder.path, add=tags, note=note)
-    hint = f"go on with: rlbench resume {shlex.quote(str(folder.path))}{trust_flag(run)}"
+    options = trust_flag(run) + besides.text()
+    hint = f"go on with: rlbench resume {shlex.quote(str(folder.path))}{options}"
     stop.on_exit = hint
     if not quiet:
         line = summary if todo else f"{summary}: {_nothing_left(folder, run.seeds)}"
@@ -83,15 +114,18 @@ def compute(  # noqa: PLR0913
             news.print(
                 f"{finished_count} of {len(run.seeds)} seeds are done already", highlight=False
             )
-    with display(news, quiet) as watcher, stop.answering(watcher.say):
-        for job in todo:
-            watcher.expect(job)
-        outcomes = run_jobs(todo, jobs, watcher, stop)
-    code = _report_failures(run, folder.path, todo, outcomes, hint, news)
-    if code < 2:
-        stop.on_exit = "the run itself is done"
-        if floor and run.agent != FLOOR:
-            make_baseline(run, out, news, quiet, stop)
+    with tracked(besides.track, {folder.path: run.seeds}, news, again):
+        with display(news, quiet) as watcher, stop.answering(watcher.say):
+            for job in todo:
+                watcher.expect(job)
+            outcomes = run_jobs(todo, jobs, watcher, stop)
+        code = _report_failures(run, folder.path, todo, outcomes, hint, news)
+        if code < 2:
+            stop.on_exit = "the run itself is done"
+            if floor and run.agent != FLOOR:
+                make_baseline(run, out, news, quiet, stop)
+            if end is not None:
+                end()
     return code
 
 
@@ -161,8 +195,15 @@ def _summarise(folder: Path, console: Console) -> None:
             warn_of([str(error)])
 
 
-def resume(
-    name: str, out: Path, device: str, jobs: int, stop: StopSignal, quiet: bool, floor: bool = True
+def resume(  # noqa: PLR0913
+    name: str,
+    out: Path,
+    device: str,
+    jobs: int,
+    stop: StopSignal,
+    quiet: bool,
+    floor: bool = True,
+    besides: Besides | None = None,
 ) -> int:
     """Run every unfinished part of a run; return the exit code."""
     folder = RunFolder(run_folder.find_run(name, out))
@@ -175,4 +216,4 @@ def resume(
     home = run.folder(folder.path.parent.parent).path
     if home.resolve() != folder.path.resolve():
         raise UserError(f"{folder.path} was moved or renamed: it can go on as {home}")
-    return train(run, folder.path.parent.parent, jobs, stop, quiet, floor=floor)
+    return train(run, folder.path.parent.parent, jobs, stop, quiet, floor=floor, besides=besides)

@@ -28,6 +28,7 @@ class Job(NamedTuple):
     command: str = ""
     timeout: float | None = None  # seconds that its process may take, its start included
     trial: bool = False  # try the environment first, and report warnings about it
+    video_every: int | None = None  # steps between films of training
 
     @property
     def key(self) -> Key:

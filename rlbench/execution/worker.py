@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -83,6 +84,7 @@ class PartWorker:
         }
         self.note = COMPILING if getattr(run.config, "compile", False) else ""
         self.saved_at, self.saving = time.monotonic(), 0.0
+        self.filmed = -1  # step of the latest film
 
     def run_to_end(self, report: Callable[[Progress], None], stop: StopSignal) -> bool:
         """Train to the end; see `compute`."""
@@ -104,6 +106,8 @@ class PartWorker:
                                 raise Stopped(code)
                             self.part.flush()
                             view.tick(row)
+                            if not row.doing:
+                                self._film(view)
                             report(view.progress())
                         elif isinstance(row, SeedEnded):
                             self.info["status"][str(row.seed)] = row.status
@@ -143,8 +147,23 @@ class PartWorker:
             raise UserError(
                 f"{self.part.checkpoint} does not fit this run ({error!r}): run with --again"
             ) from None
+        self.filmed = self.trainer.step
         self.info |= {"started": started, "restarts": restarts + 1}
         self._update()
+
+    def _film(self, view: _ProgressView) -> None:
+        """Write a film, if this is after the first evaluation of another `video_every` steps."""
+        every, step = self.job.video_every, self.trainer.step
+        if not every or step // every <= self.filmed // every or view.evaluated != step:
+            return
+        from rlbench.video.training_films import TrainingFilms, why_not
+
+        self.filmed = step
+        folder = self.part.path.parent
+        try:
+            TrainingFilms(self.agent, self.run.env, self.run.env_kwargs, folder).write(step)
+        except Exception as error:  # whatever draws: training does not end by it
+            self.note, self.filmed = why_not(error), sys.maxsize
 
     def _try_environment(self) -> None:
         """Add warnings about the environment to the note, if the job asks for a trial."""
@@ -203,6 +222,7 @@ class _ProgressView:
         self.start, self.first_step = time.monotonic(), session.trainer.step
         self.seeds = len(session.agent.seeds)
         self.points: set[tuple[int, int]] = set()  # evaluated grid points: (seed, step)
+        self.evaluated = -1  # step of the latest
         self.doing, self.mark = "", self.start
         self.evaluating = 0.0  # seconds of finished and current evaluations
         self.since = 0.0  # seconds of the current evaluation
@@ -224,6 +244,7 @@ class _ProgressView:
             at = row.step, row.phase != "grid"
             if row.phase == "grid":
                 self.points.add((row.seed, row.step))
+                self.evaluated = row.step
             # Keep the latest last, even if seeds train one after the other.
             scores = self.scores[at] = self.scores.pop(at, [])
             scores.append(row.ret if row.split == "episodes" else row.accuracy)

@@ -413,6 +413,12 @@ ELSEWHERE = {
     "rm follows none": "test_remove.py::test_all_that_is_no_run_is_refused",
     "leave it before rm": "test_remove.py::test_the_current_folder_is_not_removed",
     "has no agent of seed": "test_watch.py",
+    "a film is a GIF or MP4": "test_watch.py",
+    "an MP4 needs imageio-ffmpeg": "test_video.py::test_mistakes_are_one_line",
+    "--saliency: {}: leave it out": "test_video.py::test_mistakes_are_one_line",
+    "--video-every: {} cannot be filmed":
+        "test_video.py::test_what_cannot_be_filmed_is_refused_before_training",
+    "another process mirrors {} in": "test_mirror.py::test_one_process_mirrors_a_run_in_a_tracker",
     "there is no display for a window": "test_watch.py",
     "is no subclass of an agent": "test_user_agents.py",
     "give two numbers, as in": "test_plot.py",

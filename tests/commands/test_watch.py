@@ -43,7 +43,7 @@ def test_a_film_shows_the_final_episodes(
     ("arguments", "message"),
     [
         (["latest"], "there is no display for a window: repeat the command with -o film.gif"),
-        (["latest", "-o", "film.mp4"], "its name must end in .gif"),
+        (["latest", "-o", "film.avi"], "its name must end in .gif or .mp4"),
         (["latest", "-o", "film.gif", "--seed", 4], "no agent of seed 4: choose from 3,5"),
         (["latest", "-o", "nowhere/film.gif"], "cannot write to nowhere/film.gif"),
         (["nothing", "-o", "film.gif"], "no run 'nothing'"),

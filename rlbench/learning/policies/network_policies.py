@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,8 +16,18 @@ from rlbench.learning.policies.policy import Policy
 from rlbench.learning.rng import RandomStream, generator
 
 
+class Glance(NamedTuple):
+    """What a policy acted on in its latest step, and what its network gave."""
+
+    inputs: np.ndarray  # (S, N, *seen)
+    hidden: np.ndarray  # (S, N, M), before the step
+    outputs: np.ndarray  # (S, N, A)
+
+
 class NetworkPolicy(Policy):
     """Base class: preprocesses observations by a pipeline, and acts by a network."""
+
+    latest: Glance | None = None
 
     def __init__(
         self,
@@ -34,8 +45,9 @@ class NetworkPolicy(Policy):
     def step(
         self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
     ) -> tuple[np.ndarray, Carry | None]:
-        inputs, hidden, frames = self.pipeline.see(obs, carry, first)
-        outputs, hidden = self.act_by(inputs, hidden, deterministic)
+        inputs, before, frames = self.pipeline.see(obs, carry, first)
+        outputs, hidden = self.act_by(inputs, before, deterministic)
+        self.latest = Glance(inputs, before, outputs)
         carry = (*frames, hidden) if self.network.state_size else frames
         return self.choose(outputs, deterministic), carry
 
@@ -57,6 +69,7 @@ class GreedyQ(NetworkPolicy):
     """
 
     network: QNetwork
+    meaning = "Q"  # of the network's outputs
     exploration_rate: Callable[[], float | np.ndarray]  # one for all rows, or (S, 1)
     noise: RandomStream | None = None
 
