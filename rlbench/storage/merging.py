@@ -83,7 +83,7 @@ def plan_merge(folders: Sequence[Path], out: Path) -> MergePlan:
     for resolved, folder in places.items():
         runs = run_folders(folder)
         if not runs and resolved != out.resolve():
-            raise UserError(f"no results in {folder}: name a folder that rlbench wrote with --out")
+            raise UserError(f"no results in {folder}: name a folder that was given as --out")
         for run in runs:
             found.setdefault(run.relative_to(folder), []).append(run)
         for file in sorted(folder.glob(f"{BENCHES}/*/suite.json")):

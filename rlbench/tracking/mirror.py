@@ -15,7 +15,7 @@ from rlbench.storage.locks import refuse_link
 from rlbench.storage.run_folder import RunFolder, writing
 from rlbench.storage.run_names import run_name
 from rlbench.tracking.row_tail import RowTail
-from rlbench.tracking.series import Point, Series
+from rlbench.tracking.series import CurvePoint, Series
 from rlbench.tracking.trackers import RunFacts, Tracker, TrackerRun, commas
 
 PICTURES = ("*.png", "videos/*.png", "videos/*.gif", "videos/*.mp4")
@@ -100,7 +100,7 @@ class Mirror:
         parts = [part.read()["status"] for part in self.folder.parts()]
         return {int(seed): status for part in parts for seed, status in part.items()}
 
-    def _points(self, series: Series) -> Iterator[Point]:
+    def _points(self, series: Series) -> Iterator[CurvePoint]:
         for part in self.folder.parts():
             yield from series.metrics(self._rows(part.path / "metrics.csv"))
             yield from series.evaluations(self._rows(part.path / "evaluations.csv"))

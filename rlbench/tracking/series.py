@@ -13,7 +13,7 @@ from rlbench.tracking.row_tail import Row
 LEAST_FOR_IQM = 4  # seeds: with fewer, the interquartile mean is the mean
 
 
-class Point(NamedTuple):
+class CurvePoint(NamedTuple):
     """One value of a curve; `seed` is None for what is over all seeds."""
 
     seed: int | None
@@ -37,12 +37,12 @@ class Series:
         self._episodes: dict[tuple[int, str, int], dict[str, Row]] = {}
         self._values: dict[tuple[str, int], dict[int, float]] = {}
 
-    def metrics(self, rows: Iterable[Row]) -> Iterator[Point]:
+    def metrics(self, rows: Iterable[Row]) -> Iterator[CurvePoint]:
         """Yield the points of rows of metrics.csv."""
         for row in rows:
             yield from self._point(int(row["seed"]), int(row["step"]), row["key"], row["value"])
 
-    def evaluations(self, rows: Iterable[Row]) -> Iterator[Point]:
+    def evaluations(self, rows: Iterable[Row]) -> Iterator[CurvePoint]:
         """Yield the points of rows of evaluations.csv: means over the episodes of a seed and step.
 
         Episodes are held back until all that were planned are there.
@@ -62,15 +62,15 @@ class Series:
                     yield from self._point(seed, step, f"{name}/{key}", mean)
                 del self._episodes[each]
 
-    def _point(self, seed: int, step: int, key: str, value: str | float) -> Iterator[Point]:
+    def _point(self, seed: int, step: int, key: str, value: str | float) -> Iterator[CurvePoint]:
         number = float(value)
-        yield Point(seed, step, key, number)
+        yield CurvePoint(seed, step, key, number)
         if not math.isfinite(number):
             return
         values = self._values.setdefault((key, step), {})
         values[seed] = number
         if values.keys() >= self.seeds and len(self.seeds) > 1:
-            yield Point(None, step, key, statistics.fmean(values.values()))
+            yield CurvePoint(None, step, key, statistics.fmean(values.values()))
             if len(values) >= LEAST_FOR_IQM:
-                yield Point(None, step, f"iqm/{key}", iqm(list(values.values())))
+                yield CurvePoint(None, step, f"iqm/{key}", iqm(list(values.values())))
             del self._values[key, step]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlbench.tracking.series import Point, Series
+from rlbench.tracking.series import CurvePoint, Series
 
 RECORD = {"eval_episodes": 2, "final_episodes": 3}
 
@@ -28,8 +28,8 @@ def test_an_evaluation_is_the_mean_of_all_its_episodes() -> None:
     assert list(series.evaluations([episode(7, 100, 0, 3.0)])) == []  # one of two
     points = list(series.evaluations([episode(7, 100, 1, 6.0), episode(7, 200, 0, 1.0)]))
     assert points == [
-        Point(7, 100, "eval/mean_reward", 4.5),
-        Point(7, 100, "eval/mean_ep_length", 4.5),
+        CurvePoint(7, 100, "eval/mean_reward", 4.5),
+        CurvePoint(7, 100, "eval/mean_ep_length", 4.5),
     ]
     rows = [episode(7, 200, n, 3.0 * n, phase="final") for n in range(3)]
     names = [point.key for point in series.evaluations(rows)]
@@ -39,7 +39,10 @@ def test_an_evaluation_is_the_mean_of_all_its_episodes() -> None:
 def test_a_sweep_over_images_is_a_point_of_its_own() -> None:
     row = episode(0, 50, 0, 0.25, split="validation", accuracy=0.75)
     points = list(Series(RECORD, [0]).evaluations([row]))
-    assert points == [Point(0, 50, "eval/mean_reward", 0.25), Point(0, 50, "eval/accuracy", 0.75)]
+    assert points == [
+        CurvePoint(0, 50, "eval/mean_reward", 0.25),
+        CurvePoint(0, 50, "eval/accuracy", 0.75),
+    ]
 
 
 def test_means_over_seeds_need_every_seed() -> None:
@@ -48,8 +51,8 @@ def test_means_over_seeds_need_every_seed() -> None:
     each = [list(series.metrics([metric(seed, 10, v)])) for seed, v in enumerate(values)]
     assert [len(points) for points in each] == [1, 1, 1, 3]
     assert each[3][1:] == [
-        Point(None, 10, "train/loss", float(np.mean(values))),
-        Point(None, 10, "iqm/train/loss", 3.0),
+        CurvePoint(None, 10, "train/loss", float(np.mean(values))),
+        CurvePoint(None, 10, "iqm/train/loss", 3.0),
     ]
 
 
@@ -58,6 +61,6 @@ def test_means_end_where_a_seed_diverged(bad: float) -> None:
     """The mean of survivors would look better than the agent is."""
     series = Series(RECORD, range(2))
     before = list(series.metrics([metric(0, 10, 1.0), metric(1, 10, 3.0)]))
-    assert before[-1] == Point(None, 10, "train/loss", 2.0)
+    assert before[-1] == CurvePoint(None, 10, "train/loss", 2.0)
     after = [*series.metrics([metric(0, 20, 1.0), metric(1, 20, bad), metric(0, 30, 1.0)])]
     assert {point.seed for point in after} == {0, 1}
