@@ -38,14 +38,17 @@ class MLflowRun:
             client.update_run(self.id, status="RUNNING")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Log values by key at a step."""
         now = int(time.time() * 1000)
         self.waiting += [Metric(key, value, now, step) for key, value in values.items()]
 
     def attach(self, path: Path, step: int) -> None:
+        """Attach a figure or film at a step."""
         del step
         self.client.log_artifact(self.id, str(path), "figures")
 
     def flush(self) -> None:
+        """Send what is waiting."""
         for start in range(0, len(self.waiting), MOST):
             self.client.log_batch(self.id, metrics=self.waiting[start : start + MOST])
         self.waiting.clear()
@@ -68,6 +71,7 @@ class MLflow:
         self.parents: dict[str, str] = {}  # runs of all seeds, by group
 
     def open(self, facts: RunFacts, seed: int | None, again: bool) -> MLflowRun:
+        """Open the tracker's run of a seed, or of all seeds where `seed` is None."""
         above = {}
         if seed is not None and len(facts.seeds) > 1:
             if facts.group not in self.parents:
@@ -108,6 +112,7 @@ class MLflow:
         return made
 
     def where(self, folder: Path) -> str:
+        """Return how or where the mirror of a run is looked at."""
         del folder
         address = mlflow.get_tracking_uri()
         if address.startswith("http"):

@@ -60,6 +60,7 @@ class TensorBoardRun:
         self.writer.add_event(event)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Log values by key at a step."""
         each = [Summary.Value(tag=key, simple_value=value) for key, value in values.items()]
         self._add(step, Event(summary=Summary(value=each)))
 
@@ -78,6 +79,7 @@ class TensorBoardRun:
         self._add(step, Event(summary=Summary(value=[Summary.Value(tag=tag, image=image)])))
 
     def flush(self) -> None:
+        """Write what is waiting to the file."""
         self.writer.flush()
 
     def close(self, status: str) -> None:
@@ -92,10 +94,12 @@ class TensorBoard:
     """Tracker that writes event files."""
 
     def open(self, facts: RunFacts, seed: int | None, again: bool) -> TensorBoardRun:
+        """Open the tracker's run of a seed, or of all seeds where `seed` is None."""
         del again  # every mirror is a new one
         return TensorBoardRun(facts, seed)
 
     def where(self, folder: Path) -> str:
+        """Return how or where the mirror of a run is looked at."""
         return f"tensorboard --logdir {shlex.quote(str(folder))}"
 
 

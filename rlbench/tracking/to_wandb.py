@@ -33,11 +33,13 @@ class WandbRun:
         self.last: dict[str, int] = {} if run.offline else state.read().get(of, {}).get("last", {})
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Log values by key at a step."""
         if not self.run.offline:  # before, so that a kill in between doubles no step
             self.state.write(self.of, self.run.id, self.last)
         self.run.log({**values, STEP: step})
 
     def attach(self, path: Path, step: int) -> None:
+        """Attach a figure or film at a step."""
         kind = path.suffix[1:]
         film: Any = kind in ("gif", "mp4")
         media = wandb.Video(str(path), format=kind) if film else wandb.Image(str(path))
@@ -77,6 +79,7 @@ class Wandb:
         )
 
     def open(self, facts: RunFacts, seed: int | None, again: bool) -> WandbRun:
+        """Open the tracker's run of a seed, or of all seeds where `seed` is None."""
         of = commas(facts.seeds) if seed is None else str(seed)
         state = _State(facts.folder)
         known = "" if again else state.read().get(of, {}).get("id", "")
@@ -96,6 +99,7 @@ class Wandb:
         return WandbRun(run, state, of)
 
     def where(self, folder: Path) -> str:
+        """Return how or where the mirror of a run is looked at."""
         if os.environ.get("WANDB_MODE") == "offline":
             return f"wandb sync {folder}/wandb/offline-run-*"
         return f"project {os.environ.get('WANDB_PROJECT', PROJECT)}"
