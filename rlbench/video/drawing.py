@@ -14,7 +14,7 @@ from rlbench.video.choices import ActionChoice
 
 LEAST, MOST = 240, 420  # pixels of a picture's height,
 MOST_OF_SEVERAL = 280  # and where there are several side by side
-CAPTION, SIDE, GAP = 26, 150, 8  # pixels
+CAPTION, TITLE, SIDE, GAP = 26, 20, 150, 8  # pixels
 PAPER, INK, GREY, MARK = (255, 255, 255), (20, 20, 20), (176, 184, 194), (24, 104, 183)
 HEAT = np.array([227, 40, 30], np.float32)
 
@@ -57,7 +57,8 @@ def draw(panel: FilmPanel, bounds: Bounds, most: int = MOST) -> Image.Image:
     picture = _sized(panel.picture.convert("RGB"), most)
     sides = []
     if panel.choice is not None:
-        bounds.see(panel.choice.values)
+        whole = [1.0] if panel.choice.title == "probability" else []
+        bounds.see(np.append(panel.choice.values, whole))
         sides.append(_bars(panel.choice, bounds, picture.height))
     if panel.seen is not None:
         sides.append(_heat(*panel.seen, picture.height))
@@ -93,7 +94,7 @@ def _bars(choice: ActionChoice, bounds: Bounds, height: int) -> Image.Image:
     canvas = Image.new("RGB", (SIDE, height), PAPER)
     pen = ImageDraw.Draw(canvas)
     pen.text((0, 0), choice.title, fill=INK, font=_font(13))
-    top, span = 20, bounds.high - bounds.low or 1.0
+    top, span = TITLE, bounds.high - bounds.low or 1.0
     row = min((height - top) / max(len(choice.values), 1), 44.0)
     size = int(max(min(row * 0.45, 12), 6))
     left, right = 18, SIDE - 4
@@ -119,10 +120,10 @@ def _heat(image: np.ndarray, strength: np.ndarray, height: int) -> Image.Image:
     grey = np.repeat(image[..., None], 3, -1).astype(np.float32) * 150.0 + 60.0
     share = strength[..., None].astype(np.float32)
     pixels = (grey * (1.0 - share) + HEAT * share).clip(0, 255).astype(np.uint8)
-    factor = max(1, min(height, SIDE * 2) // max(image.shape[0], 1))
+    factor = max(1, min(height - TITLE, SIDE * 2) // image.shape[0])
     picture = Image.fromarray(pixels)
     size = (picture.width * factor, picture.height * factor)
     canvas = Image.new("RGB", (max(size[0], SIDE), height), PAPER)
     ImageDraw.Draw(canvas).text((0, 0), "saliency", fill=INK, font=_font(13))
-    canvas.paste(picture.resize(size, Image.Resampling.NEAREST), (0, 20))
+    canvas.paste(picture.resize(size, Image.Resampling.NEAREST), (0, TITLE))
     return canvas

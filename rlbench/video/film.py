@@ -23,8 +23,9 @@ def film(
 ) -> Iterator[Image]:
     """Play one episode per reset seed in all scenes, and yield a picture of each step.
 
-    A scene whose episode has ended shows its last picture until all have. `ended` is called with
-    scenes at the ends of their episodes.
+    It is of the state before the step, with what the action there is chosen by. A scene whose
+    episode has ended shows its last picture until all have. `ended` is called with scenes at the
+    ends of their episodes.
     """
     bounds, most = [Bounds() for _ in scenes], MOST if len(scenes) == 1 else MOST_OF_SEVERAL
     for reset_seed in reset_seeds:
@@ -34,16 +35,18 @@ def film(
         while not all(scene.over for scene in scenes):
             for place, scene in enumerate(scenes):
                 if not scene.over:
+                    picture = scene.picture()  # what the agent sees when it chooses
                     scene.step()
-                    drawn[place] = draw(_panel(name, scene, salient), bounds[place], most)
+                    panel = _panel(name, scene, picture, salient)
+                    drawn[place] = draw(panel, bounds[place], most)
                     if scene.over:
                         ended(scene)
             yield beside([drawn[place] for place in range(len(scenes))])
 
 
-def _panel(name: str, scene: Scene, salient: bool) -> FilmPanel:
+def _panel(name: str, scene: Scene, picture: Image, salient: bool) -> FilmPanel:
     by = choice(scene.policy, scene.action)
     seen = saliency(scene.policy, by.chosen if by else frozenset()) if salient else None
     end = " (end)" if scene.over else ""
     caption = f"{name} seed {scene.policy.seeds[0]}  return {number_text(scene.total)}{end}"
-    return FilmPanel(scene.picture(), caption, by, seen)
+    return FilmPanel(picture, caption, by, seen)

@@ -100,8 +100,8 @@ def test_a_mirror_holds_the_rows_and_their_means(run: Path) -> None:
         assert [p[2] for p in got] == pytest.approx([p[2] for p in sorted(expected)], nan_ok=True)
     means = metrics.groupby(["key", "step"])["value"].agg(["mean", "count"]).query("count == 2")
     of_all = {(key, step): value for key, step, value in sorted_series(book.written)[None]}
-    for place, mean in means["mean"].items():
-        assert of_all[place] == pytest.approx(mean)
+    for key, step, mean in means["mean"].reset_index().to_numpy().tolist():
+        assert of_all[key, step] == pytest.approx(mean)
     assert {"rollout/ep_rew_mean", "train/loss", "time/fps", "eval/mean_reward"} <= {
         k for k, _ in of_all
     }
@@ -197,7 +197,7 @@ def test_a_tracker_that_fails_costs_one_warning(
     def instead(command: list[str], **kwargs: object) -> object:
         return popen([sys.executable, "-c", CHILD.format(body=body)], **kwargs)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(follower.subprocess, "Popen", instead)
+    monkeypatch.setattr(subprocess, "Popen", instead)
     monkeypatch.setattr(follower, "PATIENCE", 1.0)
     lines: list[str] = []
     with follower.mirrored(["mlflow"], {tmp_path: [0]}, lines.append):
