@@ -194,7 +194,7 @@ def _predicts(policy: Any, obs: Any = None) -> None:
 # The same in Python: calls.
 CALLS: list[tuple[str, Callable[[], Any], list[Callable[[], Any]]]] = [
     ("give the environment first",
-     lambda: DQN("MlpPolicy", "CartPole-v1"),  # type: ignore[call-arg]
+     lambda: DQN("MlpPolicy"),
      [lambda: DQN("CartPole-v1", encoder="mlp")]),
     ("takes one argument without a name",
      lambda: DQN("CartPole-v1", 3),  # type: ignore[call-arg]
