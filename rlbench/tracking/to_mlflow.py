@@ -54,6 +54,7 @@ class MLflowRun:
         self.waiting.clear()
 
     def close(self, status: str) -> None:
+        """End the tracker's run as its seed ended."""
         self.flush()
         self.client.set_terminated(self.id, ENDS.get(status, "FAILED"))
 

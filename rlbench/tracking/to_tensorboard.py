@@ -83,6 +83,7 @@ class TensorBoardRun:
         self.writer.flush()
 
     def close(self, status: str) -> None:
+        """Write how the seed ended, and close the file."""
         end = plugin_data_pb2.SessionEndInfo(
             status=ENDS.get(status, Status.STATUS_FAILURE), end_time_secs=time.time()
         )

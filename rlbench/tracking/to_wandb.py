@@ -49,6 +49,7 @@ class WandbRun:
         """Do nothing: W&B sends what it is given by itself."""
 
     def close(self, status: str) -> None:
+        """End the tracker's run as its seed ended."""
         self.run.finish(exit_code=0 if status == "done" else 1)
 
 
