@@ -13,17 +13,17 @@ from rlbench.peers.sb3.config import NO_MEMORY, PeerConfig, defaults_of
 from rlbench.peers.sb3.off_policy import OffPolicyPeer
 
 # What belongs to extensions of dqn that are always off here.
-_OF_SWITCHES = (
-    "prioritized_alpha", "prioritized_beta", "prioritized_eps", "noisy_sigma",
-    "n_atoms", "v_min", "v_max", "kappa",
-    "iqn_samples", "iqn_target_samples", "iqn_acting_samples", "iqn_embedding",
-)  # fmt: skip
 
 
 class SB3DQNConfig(PeerConfig, DQNConfig):  # type: ignore[misc]  # fields are narrower
     """Parameters of DQN that Stable-Baselines3 has, in our units: env steps per seed."""
 
     ours: ClassVar[str] = "dqn"
+    of_switches: ClassVar[tuple[str, ...]] = (
+        "prioritized_alpha", "prioritized_beta", "prioritized_eps", "noisy_sigma",
+        "n_atoms", "v_min", "v_max", "kappa",
+        "iqn_samples", "iqn_target_samples", "iqn_acting_samples", "iqn_embedding",
+    )  # fmt: skip
 
     loss: Literal["huber"] = field("huber", description="the library's DQN has no other loss")
     double: Literal[False] = field(False, description="Stable-Baselines3 has no Double DQN")
@@ -44,7 +44,7 @@ class SB3DQNConfig(PeerConfig, DQNConfig):  # type: ignore[misc]  # fields are n
     def check(self) -> None:
         super().check()
         for name, value in self.changed().items():
-            if name in _OF_SWITCHES:
+            if name in self.of_switches:
                 raise UserError(
                     f"{name}={value} goes with a switch of {self.ours} that Stable-Baselines3 has "
                     f"not: leave it out, or run {self.ours}"

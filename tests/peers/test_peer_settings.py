@@ -95,7 +95,8 @@ def test_every_preset_can_be_run(peer: str) -> None:
     if find_spec("Box2D") is None:  # an extra
         names = [name for name in names if not name.startswith("LunarLander")]
     for name in names:
-        preflight(plan(peer, name, [0]), play=False)
+        env, _, preset = name.partition(" ")  # "ENV NAME" is a preset beside the usual one
+        preflight(plan(peer, env, [0], preset=preset or True), play=False)
     assert names
 
 

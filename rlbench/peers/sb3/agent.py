@@ -79,8 +79,10 @@ class Peer(Agent):
         if given.get("settings") == "defaults":
             return {key: preset[key] for key in ("n_timesteps", "epochs") if key in preset}, {}
         like, cannot = cls.Config.like(), {}
-        ours = {key: value for key, value in preset.items() if key in like.model_fields}
-        for key, value in like(**ours).model_dump().items():
+        ours = like(**{key: value for key, value in preset.items() if key in like.model_fields})
+        cannot.update({key: value for key, value in ours.changed().items()
+                       if key in cls.Config.of_switches and key not in given})  # fmt: skip
+        for key, value in ours.model_dump().items():
             try:
                 cls.Config(**{key: value})
             except ValidationError:

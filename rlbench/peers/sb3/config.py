@@ -25,6 +25,7 @@ class PeerConfig(config.Config):
     """
 
     ours: ClassVar[str]  # our agent, whose parameters these are
+    of_switches: ClassVar[tuple[str, ...]] = ()  # settings of switches that the library lacks
 
     settings: Literal["equal", "defaults"] = field(
         "equal",
