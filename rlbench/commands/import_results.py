@@ -30,10 +30,17 @@ def import_results(
     ]
     console = new_console()
     for run, path in read:
-        folder, seeds = writing.write(run, path, seed, out)
-        seed = None if seed is None else max(seeds) + 1
+        folder, seeds, old = writing.write(run, path, seed, out)
+        seed = None if seed is None else max(seed, *(each + 1 for each in seeds))
         console.print(
             f"{run.agent} on {run.env}, seed{'s' * (len(seeds) > 1)} {seed_ranges(seeds)}: "
             f"{run.protocol} ({path.name}) -> {folder}",
             soft_wrap=True, highlight=False,
         )  # fmt: skip
+        if old:
+            one = len(old) == 1
+            console.print(
+                f"  seed{'s' * (not one)} {seed_ranges(old)} {'was' if one else 'were'} there "
+                "already, from the same file",
+                highlight=False, soft_wrap=True,
+            )  # fmt: skip

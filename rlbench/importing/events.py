@@ -17,6 +17,7 @@ from rlbench.importing.results import (
     check_size,
     finite,
     of_training,
+    whole,
 )
 
 RETURNS = ("charts/episodic_return", "rollout/ep_rew_mean", "eval/mean_reward")
@@ -49,7 +50,12 @@ def run(folder: Path, wanted: str | None) -> ImportedRun:
     start = min(each[0][2] for each in scalars.values())
     lengths = {step: value for step, value, _ in scalars.get(LENGTHS.get(tag, ""), [])}
     episodes = [
-        (step, finite(folder, tag, value), round(lengths.get(step, 0)), max(seconds - start, 0.0))
+        (
+            whole(folder, "a step", step),
+            finite(folder, tag, value),
+            round(finite(folder, "a length", lengths.get(step, 0))),
+            max(seconds - start, 0.0),
+        )
         for step, value, seconds in sorted(scalars[tag])
     ]
     seed = of_training(folder, episodes, tag)

@@ -51,8 +51,8 @@ def _seed(file: Path, name: str, run: Any, wanted: str | None) -> tuple[Imported
         if key == ABSOLUTE:
             final = _returns(file, f"{name}.{key}", entry, wanted)
             continue
-        step = count_of(file, f"step_count of {name}.{key}", dict(entry).get("step_count"))
         returns = _returns(file, f"{name}.{key}", entry, wanted)
+        step = count_of(file, f"step_count of {name}.{key}", entry.get("step_count"))
         points.append(Point(step, returns, [0] * len(returns)))
     points.sort()
     if not points:

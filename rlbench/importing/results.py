@@ -73,7 +73,7 @@ def finite(file: Path, what: str, value: Any) -> float:
     """
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # an integer may be too large
         number = math.nan
     if not math.isfinite(number):
         raise broken(file, f"{what} is {str(value)[:40]!r}, not a finite number")

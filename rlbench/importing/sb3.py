@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -40,19 +41,28 @@ def monitor(file: Path) -> ImportedRun:
             if not {"r", "l", "t"} <= set(table.fieldnames or ()):
                 raise broken(file, "its second line lacks r, l or t")
             for number, row in enumerate(table, start=3):
-                if None in row.values() or len(episodes) >= MOST:
-                    why = f"line {number} is not complete"
-                    raise broken(file, why if len(episodes) < MOST else "it has too many lines")
+                if len(episodes) >= MOST:
+                    raise broken(file, "it has too many lines")
+                if None in row.values():
+                    if next(lines, None) is None and not _ends_in_newline(file):
+                        break  # its writer was killed
+                    raise broken(file, f"line {number} is not complete")
                 length = whole(file, f"l in line {number}", row["l"])
                 ret = finite(file, f"r in line {number}", row["r"])
-                steps += length
+                steps = whole(file, f"the sum of l up to line {number}", steps + length)
                 seconds = finite(file, f"t in line {number}", row["t"])
                 episodes.append((steps, ret, length, max(seconds, 0.0)))
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise broken(file, f"it is no monitor.csv of Stable-Baselines3 ({error})") from None
     env = header.get("env_id") if isinstance(header, dict) else None
     protocol = f"the last {min(RECENT, len(episodes))} training episodes, with exploration"
     return ImportedRun("monitor.csv", protocol, [of_training(file, episodes)], str(env or ""))
+
+
+def _ends_in_newline(file: Path) -> bool:
+    with file.open("rb") as content:
+        content.seek(-1, os.SEEK_END)
+        return content.read() == b"\n"
 
 
 def evaluations(file: Path) -> ImportedRun:
@@ -79,6 +89,8 @@ def evaluations(file: Path) -> ImportedRun:
         raise broken(file, "its results are no numbers")
     if not (np.isfinite(results).all() and (lengths >= 0).all()):
         raise broken(file, "a result is not finite, or a length negative")
+    for what, most in (("the last step", steps[-1]), ("the longest length", lengths.max())):
+        whole(file, what, most)
     points = [
         Point(int(step), each.tolist(), many.astype(np.int64).tolist())
         for step, each, many in zip(steps, results.astype(np.float64), lengths, strict=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlbench import __version__
 from rlbench.common.plain_text import plain_text
@@ -15,9 +15,13 @@ from rlbench.importing import events, marl_eval, sb3, wandb_csv
 from rlbench.importing.results import ImportedRun, ImportedSeed, Point, broken
 from rlbench.reporting.statistics.reference_scores import bounds_of
 from rlbench.rows import Episode, Evaluation, Metric
+from rlbench.storage.locks import locked
 from rlbench.storage.provenance import command, now
-from rlbench.storage.run_folder import RunFolder, env_folder
+from rlbench.storage.records import checksum
+from rlbench.storage.run_folder import RunFolder, RunPart, env_folder
 
+MARKS = "marks"  # field of part.json: by seed, see `_mark`
+WAIT = 60.0  # seconds that another import of the same run may take
 PREFIX = "imported-"  # of agents, so that no name is that of an agent of ours
 VARIANT = "another protocol"
 _NAME = re.compile(r"[\w.+-]{1,100}")
@@ -90,39 +94,70 @@ def named(run: ImportedRun, env: str | None, agent: str | None, source: Path) ->
     return run
 
 
-def write(run: ImportedRun, source: Path, first: int | None, out: Path) -> tuple[Path, list[int]]:
-    """Write the seeds of a run that are not there yet as a part; return its folder and seeds.
+class Written(NamedTuple):
+    """Folder of an imported run, the numbers of its seeds, and those that were there before."""
 
-    Seeds have the numbers in the file, else those from `first` up, or the next that are free.
+    folder: Path
+    seeds: list[int]
+    old: list[int]
+
+
+def write(run: ImportedRun, source: Path, first: int | None, out: Path) -> Written:
+    """Write the seeds of a run that are not there yet as a part.
+
+    Seeds have the numbers in the file, else those from `first` up, or the next that are free. What
+    was imported before from the same file is not written again, under any number.
 
     Raises:
-        UserError: A seed is there already, or the folder cannot be written.
+        UserError: A seed with other rows is there already, or the folder cannot be written.
     """
     folder = folder_of(run, out)
-    there = {int(seed) for part in folder.parts() for seed in part.read()["seeds"]}
-    numbers = _numbers(run.seeds, first, there)
-    if taken := sorted(there & set(numbers)):
-        raise UserError(
-            f"{folder.path} has seed {taken[0]} already: give --seed with the first number to use, "
-            f"or rlbench rm {folder.path} to begin anew"
-        )
     folder.open({}, _record(run, source))
-    part = folder.part(numbers)
-    part.reserve(numbers)
+    with locked(folder.path, str(folder.path), WAIT):
+        for part in folder.parts():
+            if not part.finished():  # the process that wrote it was killed
+                part.clear()
+        infos = [part.read() for part in folder.parts()]
+        known = {mark: int(seed) for info in infos for seed, mark in info.get(MARKS, {}).items()}
+        marks = [_mark(source, place, seed) for place, seed in enumerate(run.seeds)]
+        new = {mark: seed for mark, seed in zip(marks, run.seeds, strict=True) if mark not in known}
+        there = {int(seed) for info in infos for seed in info["seeds"]}
+        numbers = _numbers(list(new.values()), first, there)
+        if taken := sorted(there & set(numbers)):
+            raise UserError(
+                f"{folder.path} has seed {taken[0]} already: give --seed with the first number to "
+                f"use, or rlbench rm {folder.path} to begin anew"
+            )
+        if new:
+            written = dict(zip(numbers, new.values(), strict=True))
+            _write_part(
+                folder.part(numbers), written, dict(zip(map(str, numbers), new, strict=True))
+            )
+        known |= dict(zip(new, numbers, strict=True))
+    old = sorted({known[mark] for mark in marks} - set(numbers))
+    return Written(folder.path, sorted({known[mark] for mark in marks}), old)
+
+
+def _write_part(part: RunPart, seeds: Mapping[int, ImportedSeed], marks: Mapping[str, str]) -> None:
+    """Write seeds by their numbers."""
+    part.reserve(list(seeds))
     part.begin()
-    for number, seed in zip(numbers, run.seeds, strict=True):
+    for number, seed in seeds.items():
         for row in _rows(number, seed):
             part.write(row)
     part.flush()
     part.close()
-    ends = {str(number): "done" for number in numbers}
     part.write_info({
-        "seeds": numbers, "status": ends, "reason": {}, "command": command(), "started": now(),
-        "step": min(seed.steps for seed in run.seeds), "versions": {"rlbench": __version__},
-        "device": "unknown device", "platform": "unknown machine",
-        "checksums": part.checksums(),
+        "seeds": list(seeds), "status": dict.fromkeys(map(str, seeds), "done"), "reason": {},
+        "command": command(), "started": now(), "step": min(seed.steps for seed in seeds.values()),
+        "versions": {"rlbench": __version__}, "device": "unknown device",
+        "platform": "unknown machine", "checksums": part.checksums(), MARKS: marks,
     })  # fmt: skip
-    return folder.path, numbers
+
+
+def _mark(source: Path, place: int, seed: ImportedSeed) -> str:
+    """Return what stands for a seed of a file and its rows, whatever its number."""
+    return checksum(f"{source.resolve()} {place} {_rows(0, seed)}".encode(errors="replace"))
 
 
 def _numbers(seeds: Sequence[ImportedSeed], first: int | None, there: set[int]) -> list[int]:

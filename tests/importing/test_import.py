@@ -19,6 +19,7 @@ from stable_baselines3.common.monitor import Monitor
 import rlbench
 from rlbench.importing import results
 from rlbench.reporting.tables.summaries import per_seed
+from rlbench.storage.run_folder import RunFolder
 
 CARTPOLE = "CartPole-v1"
 
@@ -76,13 +77,33 @@ def test_evaluations(logs: Path, tmp_path: Path) -> None:
 def test_several_files_are_seeds_and_none_is_imported_twice(
     logs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A copy elsewhere is another seed; the same file with the same rows is not."""
     file, out = logs / "monitor.csv", tmp_path / "results"
-    assert here("import", file, file, "--agent", "a2c", "--out", out) == 0
-    assert here("import", file, "--agent", "a2c", "--out", out) == 0
-    assert load(out).runs["seed"].tolist() == [0, 1, 2]
+    copy = write(tmp_path, "monitor.csv", file.read_bytes())
+    assert here("import", file, copy, file, "--agent", "a2c", "--out", out) == 0
+    assert "seed 0 was there already" in capsys.readouterr().out
+    assert here("import", copy, file, "--agent", "a2c", "--seed", "5", "--out", out) == 0
+    assert load(out).runs["seed"].tolist() == [0, 1]
     assert load(out).runs["digest"].nunique() == 1
-    assert here("import", file, "--agent", "a2c", "--seed", "1", "--out", out) == 2
+    longer = write(tmp_path, "monitor.csv", file.read_text() + "9.0,9,99.0\n")
+    assert here("import", longer, "--agent", "a2c", "--seed", "1", "--out", out) == 2
     assert "has seed 1 already" in capsys.readouterr().err
+    assert here("import", longer, "--agent", "a2c", "--out", out) == 0
+    assert load(out).runs["seed"].tolist() == [0, 1, 2]
+    assert not load(out).problems
+
+
+def test_an_import_that_was_killed_goes_on(logs: Path, tmp_path: Path) -> None:
+    """Its part is unfinished and nobody's: the same command writes it anew."""
+    words = ["import", logs / "monitor.csv", "--agent", "a2c", "--out", tmp_path]
+    assert here(*words) == 0
+    (whole,) = load(tmp_path).runs["path"].unique()
+    part = RunFolder(Path(whole)).parts()[0]
+    part.reserve([0])
+    (part.path / "episodes.csv").write_text("seed,step")
+    assert here(*words) == 0
+    assert load(tmp_path).runs["status"].tolist() == ["done"]
+    assert not load(tmp_path).problems
 
 
 def cleanrl(folder: Path, name: str, returns: list[float]) -> Path:
@@ -206,8 +227,8 @@ def test_imported_results_stand_in_comparisons_and_say_so(logs: Path, tmp_path: 
     short = {"seeds": 2, "final_episodes": 2, "quiet": True, "floor": False, "jobs": 1}
     rlbench.run("random", CARTPOLE, out=out, **short)  # type: ignore[arg-type]
     rlbench.run("a2c", CARTPOLE, out=out, total_timesteps=200, eval_episodes=1, **short)  # type: ignore[arg-type]
-    file = logs / "monitor.csv"
-    assert here("import", file, file, "--agent", "a2c", "--out", out) == 0
+    copy = write(tmp_path, "monitor.csv", (logs / "monitor.csv").read_bytes())
+    assert here("import", logs / "monitor.csv", copy, "--agent", "a2c", "--out", out) == 0
     comparison = rlbench.compare(out=out)
     labels = {name for name in comparison.scores["label"] if "imported" in name}
     assert labels == {"imported-a2c, another protocol"}
@@ -226,6 +247,7 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
 
 
 HEAD = '#{"t_start": 1.0, "env_id": "CartPole-v1"}\nr,l,t\n'
+HUGE = json.dumps({"e": {"t": {"a": {"s": {"x": {"step_count": 1, "return": [10**400]}}}}}})
 BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     "empty monitor": ("monitor.csv", "", "no monitor.csv"),
     "no episodes": ("monitor.csv", HEAD, "has no episode"),
@@ -235,6 +257,9 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     "negative": ("monitor.csv", HEAD + "1.0,-5,1.0\n", "not a count"),
     "other csv": ("monitor.csv", HEAD.replace("r,l,t", "a,b"), "lacks r, l or t"),
     "bytes": ("monitor.csv", b"#{}\n\xff\xfe\x00", "no monitor.csv"),
+    "deep monitor": ("monitor.csv", "#" + "[" * 100_000 + "\nr,l,t\n", "no monitor.csv"),
+    "cut in the middle": ("monitor.csv", HEAD + "1.0,5\n1.0,5,2.0", "line 3 is not complete"),
+    "too long": ("monitor.csv", HEAD + f"1.0,{2**62},1.0\n" * 3, "the sum of l up to line 4"),
     "too much": ("monitor.csv", HEAD + "9999.0,5,1.0\n", "a return of 9999"),
     "no npz": ("evaluations.npz", b"nothing", "no evaluations.npz"),
     "no csv": ("chart.csv", "a,b\n1,2\n", "no column of steps"),
@@ -242,6 +267,8 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     "list": ("marl.json", "[1, 2]", "no JSON object"),
     "deep": ("marl.json", "[" * 100_000, "no JSON of marl-eval"),
     "no steps": ("marl.json", '{"e": {"t": {"a": {"s": {"x": {"return": [1]}}}}}}', "step_count"),
+    "a list of steps": ("marl.json", '{"e": {"t": {"a": {"s": {"x": [1]}}}}}', "no JSON object"),
+    "huge": ("marl.json", HUGE, "not a finite number"),
     "unknown": ("results.xlsx", "", "known are monitor.csv"),
 }
 
@@ -258,6 +285,22 @@ def test_broken_files_are_one_line(
     assert said in error, error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_last_line_that_is_cut_is_left_out(tmp_path: Path) -> None:
+    """As of a training that was killed, or is still running."""
+    file = write(tmp_path, "monitor.csv", HEAD + "1.0,5,1.0\n2.0,5,2.0\n3.0,1")
+    assert here("import", file, "--agent", "x", "--out", tmp_path / "out") == 0
+    assert load(tmp_path / "out").episodes["return"].tolist() == [1.0, 2.0]
+
+
+def test_lengths_that_are_no_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "evaluations.npz"
+    np.savez(
+        file, timesteps=np.arange(2), results=np.ones((2, 1)), ep_lengths=np.full((2, 1), 1e30)
+    )
+    assert here("import", file, "--agent", "x", "--env", CARTPOLE, "--out", tmp_path / "o") == 2
+    assert "the longest length is" in capsys.readouterr().err
 
 
 def test_pickles_are_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
