@@ -5,7 +5,7 @@ The final evaluation is never played: its episodes are kept for results.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rlbench import registry
@@ -13,9 +13,13 @@ from rlbench.errors import UserError
 from rlbench.experiments.run import Run
 from rlbench.learning.agent import Agent
 from rlbench.learning.row_parameters import group_key
-from rlbench.learning.training.schedule import TrainingSchedule, overflow_allowed
+from rlbench.learning.training.schedule import (
+    TrainerProtocol,
+    TrainingSchedule,
+    overflow_allowed,
+)
 from rlbench.learning.training.trainer import Trainer
-from rlbench.rows import Evaluation, Heartbeat, SeedEnded
+from rlbench.rows import Evaluation, Heartbeat, Row, SeedEnded
 from rlbench.user_code.imports import first_line
 
 
@@ -38,12 +42,17 @@ class TrialLost(NamedTuple):
 
 
 class TrialPulse(NamedTuple):
-    """Sign of life, several times a second, of the settings that train now."""
+    """Sign of life, several times a second, of the settings that train now.
+
+    The state of the training may be saved at those that `can_checkpoint`.
+    """
 
     settings: tuple[int, ...]
     step: int
     total: int
-    doing: str  # activity other than training, as text
+    doing: str = ""  # activity other than training, as text
+    can_checkpoint: bool = False
+    force_checkpoint: bool = False  # much work is not saved yet
 
 
 class TrialEnd(NamedTuple):
@@ -60,43 +69,113 @@ class TrialFault(NamedTuple):
 
 
 class TrialRestart(NamedTuple):
-    """A setting begins anew, alone: forget its scores."""
+    """A setting begins anew: forget its scores."""
 
     setting: int
 
 
+Point = tuple[int, int, int]  # setting, seed and step
 TrialNews = TrialPoint | TrialLost | TrialPulse | TrialEnd | TrialFault | TrialRestart
 
 
-def train_trials(
-    runs: Sequence[Run], seeds: Sequence[int], dropped: Collection[int] = ()
-) -> Iterator[TrialNews]:
-    """Train each of `runs` on `seeds`, and yield scores as soon as they are there.
+class TrialTraining:
+    """Training of `runs` on `seeds`, iterated over for scores as soon as they are there.
 
     The runs are of one agent in one environment, for the same number of steps, and differ in their
     parameters: a setting is an index of `runs`. Settings that agree in all that changes a program
     are rows of one; the scores of each are the same as in any other company. Where such a program
     fails, its settings are trained anew, one by one, to see whose fault it is.
 
-    The caller may add settings to `dropped` between two items: they are trained no further.
+    The caller may add settings to `dropped` between two items: they are trained no further. It may
+    ask for the `state` at an item that says so; with it, training goes on from there.
     """
-    for group in programs(runs):
-        ended: set[int] = set()
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        seeds: Sequence[int],
+        dropped: Collection[int] = (),
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.runs, self.seeds, self.dropped = runs, seeds, dropped
+        self.programs = state["programs"] if state else programs(runs)  # the first is at work
+        self.saved: dict[str, Any] | None = state["trainer"] if state else None
+        self.trainer: TrainerProtocol | None = None
+
+    def state(self) -> dict[str, Any]:
+        """Return what training goes on from: arrays, numbers and text by name."""
+        trainer = None if self.trainer is None else self.trainer.state()
+        return {"programs": self.programs, "trainer": trainer}
+
+    def __iter__(self) -> Iterator[TrialNews]:
+        while self.programs:
+            group, resumed = self.programs[0], self.saved is not None
+            ended: set[int] = set()
+            try:
+                for news in self._train(group):
+                    ended |= {news.setting} if isinstance(news, TrialEnd) else set()
+                    yield news
+            except Exception as error:
+                rest = [at for at in group if at not in ended and at not in self.dropped]
+                if len(group) == 1 and not resumed:
+                    yield from (TrialFault(at, _reason(error)) for at in rest)
+                else:  # a state that does not fit is nobody's fault
+                    yield from (TrialRestart(at) for at in rest)
+                    self.programs[1:1] = [rest] if resumed else [[at] for at in rest]
+            self.programs.pop(0)
+
+    def _train(self, group: list[int]) -> Iterator[TrialNews]:
+        """Train the seeds of these settings as one lockstep program."""
+        state, self.saved = self.saved, None
+        if not state:
+            group[:] = self._alive(group)
+        if not self._alive(group):
+            return
+        run, out = self.runs[group[0]], set[int]()
+        if not state:
+            yield TrialPulse(self._alive(group), 0, run.total_timesteps, "", True, True)
+        trainer = self.trainer = _agent(self.runs, group, self.seeds).trainer(_schedule(run))
+        scores: dict[Point, list[float]] = {}
         try:
-            for news in _train(runs, group, seeds, dropped):
-                ended |= {news.setting} if isinstance(news, TrialEnd) else set()
-                yield news
-        except Exception as error:
-            rest = [at for at in group if at not in ended and at not in dropped]
-            if len(group) == 1:
-                yield from (TrialFault(at, _reason(error)) for at in rest)
-                continue
-            for at in rest:
-                yield TrialRestart(at)
-                try:
-                    yield from _train(runs, [at], seeds, dropped)
-                except Exception as fault:
-                    yield TrialFault(at, _reason(fault))
+            if state:
+                trainer.restore(state)
+            with overflow_allowed():
+                for row in trainer.rows():
+                    if isinstance(row, Heartbeat):
+                        yield TrialPulse(
+                            self._alive(group), trainer.step, run.total_timesteps, row.doing,
+                            row.can_checkpoint, row.force_checkpoint,
+                        )  # fmt: skip
+                    else:
+                        yield from _news(row, group, run, scores)
+                    new = {at for at in group if at in self.dropped} - out
+                    out |= new
+                    if len(out) == len(group):
+                        return
+                    if new and isinstance(trainer, Trainer):
+                        trainer.drop(group.index(at) for at in new)
+            yield from (TrialEnd(at) for at in group if at not in out)
+        finally:
+            self.trainer = None
+            trainer.close()
+
+    def _alive(self, group: Sequence[int]) -> tuple[int, ...]:
+        return tuple(at for at in group if at not in self.dropped)
+
+
+def _news(
+    row: Row, group: Sequence[int], run: Run, scores: dict[Point, list[float]]
+) -> Iterator[TrialNews]:
+    """Yield what a row says; `scores` has the episodes of points that are not complete."""
+    if isinstance(row, Evaluation):
+        episodes = row.split == "episodes"
+        there = scores.setdefault((row.setting, row.seed, row.step), [])
+        there.append(row.ret if episodes else row.accuracy)
+        if len(there) == (run.eval_episodes if episodes else 1):
+            mean = sum(there) / len(there)
+            yield TrialPoint(group[row.setting], row.seed, row.step, mean)
+    elif isinstance(row, SeedEnded) and row.status not in ("done", "dropped"):
+        yield TrialLost(group[row.setting], row.seed, row.step, f"{row.status}: {row.reason}")
 
 
 def programs(runs: Sequence[Run]) -> list[list[int]]:
@@ -110,43 +189,6 @@ def programs(runs: Sequence[Run]) -> list[list[int]]:
         key = (run.n_envs, group_key(run.config)) if together else at
         groups.setdefault(key, []).append(at)
     return list(groups.values())
-
-
-def _train(
-    runs: Sequence[Run], group: Sequence[int], seeds: Sequence[int], dropped: Collection[int]
-) -> Iterator[TrialNews]:
-    """Train the seeds of these settings as one lockstep program."""
-    group = [at for at in group if at not in dropped]
-    if not group:
-        return
-    run, out = runs[group[0]], set(dropped)
-    trainer = _agent(runs, group, seeds).trainer(_schedule(run))
-    open_points: dict[tuple[int, int, int], list[float]] = {}
-    try:
-        with overflow_allowed():
-            for row in trainer.rows():
-                if isinstance(row, Evaluation):
-                    episodes = row.split == "episodes"
-                    scores = open_points.setdefault((row.setting, row.seed, row.step), [])
-                    scores.append(row.ret if episodes else row.accuracy)
-                    if len(scores) == (run.eval_episodes if episodes else 1):
-                        mean = sum(scores) / len(scores)
-                        yield TrialPoint(group[row.setting], row.seed, row.step, mean)
-                elif isinstance(row, SeedEnded) and row.status not in ("done", "dropped"):
-                    reason = f"{row.status}: {row.reason}"
-                    yield TrialLost(group[row.setting], row.seed, row.step, reason)
-                elif isinstance(row, Heartbeat):
-                    alive = tuple(at for at in group if at not in dropped)
-                    yield TrialPulse(alive, trainer.step, run.total_timesteps, row.doing)
-                new = {at for at in group if at in dropped} - out
-                if new and len(new | (out & set(group))) == len(group):
-                    return
-                if isinstance(trainer, Trainer):
-                    trainer.drop(group.index(at) for at in new)
-                out |= new
-        yield from (TrialEnd(at) for at in group if at not in out)
-    finally:
-        trainer.close()
 
 
 def _agent(runs: Sequence[Run], group: Sequence[int], seeds: Sequence[int]) -> Agent:

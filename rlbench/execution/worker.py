@@ -13,6 +13,7 @@ from typing import Any
 from rlbench import registry
 from rlbench.common.number_format import number_text
 from rlbench.errors import UserError
+from rlbench.execution.checkpoint_pace import CheckpointPace
 from rlbench.execution.jobs import Job, Progress, Stopped
 from rlbench.execution.stopping import StopSignal
 from rlbench.experiments.preflight import environment_notes
@@ -26,8 +27,6 @@ from rlbench.storage.locks import locked
 from rlbench.storage.provenance import machine, now
 from rlbench.storage.run_folder import RunFolder, RunPart, writing
 
-CHECKPOINT_SECONDS = 10.0  # at most this much work is lost by a kill,
-CHECKPOINT_SHARE = 0.05  # unless saving it would take more than this share of the time
 COMPILING = (
     "updates are compiled before the first: 3 to 30 s each, which torch's cache saves later runs; "
     "rlbench show RUN --time prints what it saved"
@@ -83,7 +82,7 @@ class PartWorker:
             **machine(cls.libraries),
         }
         self.note = COMPILING if getattr(run.config, "compile", False) else ""
-        self.saved_at, self.saving = time.monotonic(), 0.0
+        self.pace = CheckpointPace()
         self.filmed = -1  # step of the latest film
 
     def run_to_end(self, report: Callable[[Progress], None], stop: StopSignal) -> bool:
@@ -98,7 +97,7 @@ class PartWorker:
                         if isinstance(row, Heartbeat):
                             code = stop()
                             if row.can_checkpoint and (
-                                code or row.force_checkpoint or self._checkpoint_is_due()
+                                code or row.force_checkpoint or self.pace.is_due()
                             ):
                                 with stop.saving():
                                     self._save()
@@ -171,19 +170,13 @@ class PartWorker:
             notes = environment_notes(self.run) if self.job.trial else []
             self.note = "; ".join(filter(None, [self.note, *notes]))
 
-    def _checkpoint_is_due(self) -> bool:
-        pause = max(CHECKPOINT_SECONDS, self.saving / CHECKPOINT_SHARE)
-        return time.monotonic() - self.saved_at > pause
-
     def _save(self) -> None:
-        start = time.monotonic()
-        sizes = self.part.flush()
-        tree = {"trainer": self.trainer.state(), "sizes": sizes, "info": self.info}
-        with writing(self.part.checkpoint):
-            checkpoint.save(self.part.checkpoint, tree)
-        self._update()
-        self.saved_at = time.monotonic()
-        self.saving = self.saved_at - start
+        with self.pace.saving():
+            sizes = self.part.flush()
+            tree = {"trainer": self.trainer.state(), "sizes": sizes, "info": self.info}
+            with writing(self.part.checkpoint):
+                checkpoint.save(self.part.checkpoint, tree)
+            self._update()
 
     def _update(self) -> None:
         self.info |= {

@@ -1,9 +1,10 @@
 """Journal of a study: Optuna's, in a file that several processes append to.
 
-Trials are handed out under the lock of the study's folder, each with the name of the process that
-trains it. A process holds the lock of a folder of its own as long as it lives, so that the trials
-of one that was killed are seen to be free and are taken over under their own numbers: none is lost,
-and none is there twice.
+Trials are handed out in batches under the lock of the study's folder. A batch has a folder of its
+own below `workers`, which its trials name, and its process holds the lock of that folder as long as
+it trains them. So the trials of a killed process are seen to be free, and whoever takes them over,
+under their own numbers, finds the checkpoint of their training: none is lost, and none is there
+twice.
 """
 
 from __future__ import annotations
@@ -31,8 +32,6 @@ from rlbench.tuning.plan import StudyFolder, StudyPlan
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
-
-    from rlbench.tuning.objective import Curve
 
 PATIENCE = 600.0  # seconds to wait while others sample
 IMPORTANCE_TRIALS = 8  # below, importances are noise
@@ -66,6 +65,18 @@ def imported() -> Any:
         raise UserError(f"tune needs Optuna: {install('tune')}") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
+
+
+class TrialBatch(NamedTuple):
+    """Trials that a process trains side by side, and their folder."""
+
+    home: Path
+    trials: list[StudyTrial]
+
+    @property
+    def checkpoint(self) -> Path:
+        """File of the state that their training goes on from."""
+        return self.home / "checkpoint.npz"
 
 
 class StudyJournal:
@@ -106,33 +117,50 @@ class StudyJournal:
         return seed_scores(trial.result, self.plan.objective, self.keeps_best)
 
     @contextlib.contextmanager
-    def worker(self) -> Iterator[str]:
-        """Live as a worker, whose trials are its own until the end of the block."""
-        name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        home = self.folder / "workers" / name
-        home.mkdir(parents=True)
-        with locked(home, str(home)):
-            try:
-                yield name
-            finally:
-                shutil.rmtree(home, ignore_errors=True)
+    def batch(self, count: int, total: int, sharers: int = 1) -> Iterator[TrialBatch]:
+        """Take up to `count` trials to train: those of a dead process, else new ones.
 
-    def take(self, worker: str, count: int, total: int, sharers: int = 1) -> list[StudyTrial]:
-        """Take up to `count` trials to train: those of dead workers, else new ones.
-
+        They are this process's until the end of the block, and free for others after an exception.
         There are no more than `total` trials altogether, and the last ones are left for `sharers`
-        processes alike. Returns none if all are done or at work.
+        processes alike. The batch is empty if all are done or at work.
         """
-        with locked(self.folder, str(self.folder), PATIENCE):
-            trials = self.trials()
-            if free := [each for each in trials if self.is_free(each)][:count]:
-                for each in free:
-                    self._note(each.number, "worker", worker)
-                return free
-            total = min(total, self.most or total)
-            rest = max(total - len(trials), 0)
-            room = min(count, -(-rest // sharers))
-            return [self._add(setting, worker) for setting in self._sampled(trials, room)]
+        with contextlib.ExitStack() as held:
+            with locked(self.folder, str(self.folder), PATIENCE):
+                batch = self._take(count, total, sharers, held)
+            yield batch
+            shutil.rmtree(batch.home, ignore_errors=True)
+
+    def _take(self, count: int, total: int, sharers: int, held: contextlib.ExitStack) -> TrialBatch:
+        """Take trials, and hold the lock of their folder."""
+        trials = self.trials()
+        self._clear_up(trials)
+        free = [each for each in trials if self.is_free(each)]
+        left = [each for each in free if each.worker == free[0].worker]
+        goes_on = 0 < len(left) <= count and bool(left[0].worker)
+        name = left[0].worker if goes_on else f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        batch = TrialBatch(self.folder / "workers" / name, left[:count])
+        rest = max(min(total, self.most or total) - len(trials), 0)
+        room, new = min(count - len(left), -(-rest // sharers)), []
+        if room > 0 and not batch.checkpoint.exists():
+            # Those that a kill left without the rest of their batch are drawn once more with it.
+            before = [each for each in trials if each not in left]
+            new = list(self._sampled(before, len(left) + room))[len(left) :]
+        if not (left or new):
+            return batch
+        batch.home.mkdir(parents=True, exist_ok=True)
+        held.enter_context(locked(batch.home, str(batch.home)))
+        if not goes_on:
+            for each in batch.trials:
+                self._note(each.number, "worker", name)
+        batch.trials.extend(self._add(setting, name) for setting in new)
+        return batch
+
+    def _clear_up(self, trials: Sequence[StudyTrial]) -> None:
+        """Delete folders of batches that have ended."""
+        running = {each.worker for each in trials if each.state == "running"}
+        for home in (self.folder / "workers").glob("*"):
+            if home.name not in running and not is_locked(home):
+                shutil.rmtree(home, ignore_errors=True)
 
     def importances(self, trials: Sequence[StudyTrial]) -> dict[str, float]:
         """Return the share of the variance of values that each parameter explains (fANOVA).
@@ -280,15 +308,8 @@ def _read(frozen: FrozenTrial) -> StudyTrial:
     states = {"RUNNING": "running", "WAITING": "running", "COMPLETE": "done", "PRUNED": "pruned",
               "FAIL": "failed"}  # fmt: skip
     attrs = frozen.user_attrs
-    curves: dict[str, dict[int, Curve]] = {
-        env: {int(seed): [(s, score) for s, score in curve] for seed, curve in by_seed.items()}
-        for env, by_seed in attrs.get("curves", {}).items()
-    }
-    lost = {
-        env: {int(s): why for s, why in of.items()} for env, of in attrs.get("lost", {}).items()
-    }
     return StudyTrial(
-        frozen.number, dict(frozen.params), states[frozen.state.name], TrialResult(curves, lost),
+        frozen.number, dict(frozen.params), states[frozen.state.name], TrialResult.read(attrs),
         attrs.get("reason", ""), attrs.get("seconds", 0.0), attrs.get("worker", ""),
         dict(frozen.intermediate_values),
     )  # fmt: skip

@@ -7,7 +7,7 @@ what its journal holds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,16 @@ class TrialResult(NamedTuple):
 
     curves: dict[str, dict[int, Curve]]
     lost: dict[str, dict[int, str]]
+
+    @classmethod
+    def read(cls, written: Mapping[str, Any]) -> TrialResult:
+        """Read a result from JSON, where seeds are text; empty where it is not there."""
+        curves: dict[str, dict[int, Curve]] = {
+            env: {int(seed): [(s, score) for s, score in curve] for seed, curve in of.items()}
+            for env, of in written.get("curves", {}).items()
+        }
+        lost = written.get("lost", {})
+        return cls(curves, {env: {int(s): why for s, why in lost[env].items()} for env in lost})
 
 
 def seed_score(curve: Curve, objective: Objective, lost: bool, keeps_best: bool = False) -> float:

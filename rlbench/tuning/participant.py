@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import statistics
 import time
@@ -9,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rlbench.errors import UserError
+from rlbench.execution.checkpoint_pace import CheckpointPace
 from rlbench.execution.jobs import Stopped
 from rlbench.execution.stopping import StopSignal
 from rlbench.execution.trials import (
@@ -18,11 +21,13 @@ from rlbench.execution.trials import (
     TrialPoint,
     TrialPulse,
     TrialRestart,
-    train_trials,
+    TrialTraining,
 )
 from rlbench.experiments.run import Run
+from rlbench.learning import checkpoint
 from rlbench.protocol import default_eval_freq
-from rlbench.tuning.journal import StudyJournal, StudyTrial
+from rlbench.storage.run_folder import writing
+from rlbench.tuning.journal import StudyJournal, StudyTrial, TrialBatch
 from rlbench.tuning.objective import TrialResult
 from rlbench.tuning.plan import StudyFolder, StudyPlan
 
@@ -71,17 +76,13 @@ class Participant:
 
     def work(self, stop: StopSignal) -> None:
         """Train trials until there are as many as asked for, or `stop` says so."""
-        with self.journal.worker() as worker:
+        work = self.to_do
+        with contextlib.suppress(Stopped):
             while not stop():
-                trials = self.journal.take(
-                    worker, self.to_do.lockstep, self.to_do.total, self.to_do.jobs
-                )
-                if not trials:
-                    return
-                try:
-                    _Batch(self, trials).train(stop)
-                except Stopped:
-                    return
+                with self.journal.batch(work.lockstep, work.total, work.jobs) as batch:
+                    if not batch.trials:
+                        return
+                    _BatchTraining(self, batch).run(stop)
 
     def runs(self, setting: dict[str, Any]) -> list[Run]:
         """Return the runs of a setting, by environment."""
@@ -90,49 +91,92 @@ class Participant:
         return runs
 
 
-class _Batch:
-    """Trials that are trained side by side."""
+class _BatchTraining:
+    """Training of a batch of trials side by side, from its checkpoint if there is one."""
 
-    def __init__(self, owner: Participant, trials: Sequence[StudyTrial]) -> None:
+    def __init__(self, owner: Participant, batch: TrialBatch) -> None:
         self.owner, self.journal, self.plan = owner, owner.journal, owner.plan
-        self.seconds = {each.number: 0.0 for each in trials}
+        self.checkpoint, self.pace = batch.checkpoint, CheckpointPace()
+        self.settings = {each.number: each.setting for each in batch.trials}
+        self.seconds = dict.fromkeys(self.settings, 0.0)
         self.runs: dict[int, list[Run]] = {}
-        self.results = {each.number: TrialResult({}, {}) for each in trials}
+        self.results = {number: TrialResult({}, {}) for number in self.settings}
         self.judged: set[tuple[int, int]] = set()  # trials that passed a rung
-        self.open = {each.number for each in trials}  # neither ended nor given up
-        for trial in trials:
-            try:
-                self.runs[trial.number] = owner.runs(trial.setting)
-            except UserError as error:
-                self.fail([trial.number], str(error))
+        self.open = set(self.settings)  # neither ended nor given up
+        self.at = 0  # the environment
+        self.numbers: list[int] = []  # trials that began there, in the order of their rows
+        self.training: dict[str, Any] | None = None  # state to go on from there
 
-    def train(self, stop: StopSignal) -> None:
+    def run(self, stop: StopSignal) -> None:
         """Train the trials in every environment.
 
         Raises:
             Stopped: The work has to end; the trials are free for others.
         """
-        for at, env in enumerate(self.plan.envs):
-            self.train_in(at, env, stop)
+        self.resume()
+        for number, setting in self.settings.items():
+            try:
+                self.runs[number] = self.owner.runs(setting)
+            except UserError as error:
+                self.fail([number], str(error))
+        while self.at < len(self.plan.envs):
+            self.train(self.plan.envs[self.at], stop)
+            self.at += 1
 
-    def train_in(self, at: int, env: str, stop: StopSignal) -> None:
+    def resume(self) -> None:
+        """Take over what the checkpoint holds; trials begin anew where it cannot be read."""
+        if not self.checkpoint.exists():
+            return
+        with contextlib.suppress(UserError):
+            saved = checkpoint.load(self.checkpoint)
+            self.at, self.numbers, self.training = saved["at"], saved["numbers"], saved["training"]
+            for number, written in json.loads(saved["results"]).items():
+                self.results[int(number)] = TrialResult.read(written)
+            self.seconds |= {int(number): of for number, of in saved["seconds"].items()}
+            self.judged = {(number, step) for number, step in saved["judged"]}
+            there = {each.number: each.setting for each in self.journal.trials()}
+            self.settings = {number: there[number] for number in self.numbers}
+
+    def save(self, training: TrialTraining) -> None:
+        """Write the checkpoint."""
+        written = {number: self.results[number]._asdict() for number in self.numbers}
+        tree = {
+            "at": self.at,
+            "numbers": self.numbers,
+            "training": training.state(),
+            "results": json.dumps(written),
+            "seconds": {str(number): self.seconds[number] for number in self.numbers},
+            "judged": sorted(self.judged),
+        }
+        with self.pace.saving(), writing(self.checkpoint):
+            checkpoint.save(self.checkpoint, tree)
+
+    def train(self, env: str, stop: StopSignal) -> None:
         """Train the trials that are left in one environment."""
-        numbers = sorted(self.open)
-        runs = [self.runs[number][at] for number in numbers]
-        for number in numbers:
-            self.take_in(env, number, TrialRestart(0))
-        dropped: set[int] = set()
+        state, self.training = self.training, None
+        if not state:
+            self.numbers = sorted(self.open)
+            for number in self.numbers:
+                self.take_in(env, number, TrialRestart(0))
+        numbers = self.numbers
+        runs = [self.runs[number][self.at] for number in numbers]
+        dropped = {at for at, number in enumerate(numbers) if number not in self.open}
+        training = TrialTraining(runs, self.plan.seeds, dropped, state)
         clock = time.monotonic()
-        for news in train_trials(runs, self.plan.seeds, dropped):
+        for news in training:
             if isinstance(news, TrialPulse):
                 dropped |= {numbers.index(number) for number in self.pruned(env, numbers)}
                 now = tuple(numbers[setting] for setting in news.settings)
                 clock = self.share(now, clock)
                 self.owner.watch(TrialProgress(now, news.step, news.total, news.doing))
-                if code := stop():
+                code = stop()
+                if news.can_checkpoint and (code or news.force_checkpoint or self.pace.is_due()):
+                    with stop.saving():
+                        self.save(training)
+                if code:
                     raise Stopped(code)
-                continue
-            self.take_in(env, numbers[news.setting], news)
+            elif (number := numbers[news.setting]) in self.open:
+                self.take_in(env, number, news)
 
     def take_in(self, env: str, number: int, news: TrialNews) -> None:
         """Take in what became of a trial."""

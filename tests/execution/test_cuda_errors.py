@@ -17,7 +17,7 @@ from commands import TINY, here, process, run_folder
 from rlbench import load
 from rlbench.agents import DQN
 from rlbench.errors import UserError
-from rlbench.execution import worker
+from rlbench.execution import checkpoint_pace
 from rlbench.learning.algorithms.dqn_config import DQNConfig
 from rlbench.learning.hardware import cuda_errors
 from rlbench.learning.hardware.device import choose, usable
@@ -132,8 +132,8 @@ def test_the_ways_out_of_little_memory(
 
     Finished seeds of the run are as they were, and a run of fewer seeds is possible after rm.
     """
-    monkeypatch.setattr(worker, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(worker, "CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(checkpoint_pace, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint_pace, "CHECKPOINT_SHARE", 1e9)
     monkeypatch.setattr("rlbench.learning.training.trainer.PULSE_SECONDS", 0.0)
     first = command(tmp_path / "out")
     assert here(*first, "--seeds", "1", "-q") == 0

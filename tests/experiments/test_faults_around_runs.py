@@ -239,9 +239,9 @@ def test_full_disk_is_one_line_and_loses_nothing(
     whole: Path,
 ) -> None:
     """One line and exit code 2; what is there loads, and the same command ends as undisturbed."""
-    monkeypatch.setattr("rlbench.execution.worker.CHECKPOINT_SECONDS", checkpoints)
+    monkeypatch.setattr("rlbench.execution.checkpoint_pace.CHECKPOINT_SECONDS", checkpoints)
     monkeypatch.setattr(
-        "rlbench.execution.worker.CHECKPOINT_SHARE", 1.0 if not checkpoints else 1e-9
+        "rlbench.execution.checkpoint_pace.CHECKPOINT_SHARE", 1.0 if not checkpoints else 1e-9
     )
     args = dqn(tmp_path / "out", "--seeds", 2)
     with largest_file(size):
@@ -300,7 +300,7 @@ def test_a_folder_that_is_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The error handler has nowhere to write either: one line says so, without a traceback."""
-    monkeypatch.setattr("rlbench.execution.worker.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("rlbench.execution.checkpoint_pace.CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setenv("THERE", str(tmp_path / "out"))
     args = dqn(tmp_path / "out", "--seeds", 1, env="hazards:Deletes", steps=5000)
     assert here(*args) == 2

@@ -23,9 +23,9 @@ TINY = ["--no-preset", "-p", "learning_starts=50", "-p", "net_arch=16", "-p", "b
 # Checkpoints at nearly every sign of life, so that a kill finds one that is half a second old.
 EAGER = """
 import sys
-import rlbench.execution.worker
-rlbench.execution.worker.CHECKPOINT_SECONDS = 0.05
-rlbench.execution.worker.CHECKPOINT_SHARE = 1.0
+import rlbench.execution.checkpoint_pace
+rlbench.execution.checkpoint_pace.CHECKPOINT_SECONDS = 0.05
+rlbench.execution.checkpoint_pace.CHECKPOINT_SHARE = 1.0
 from rlbench.cli.main import main
 main(sys.argv[1:], prog_name="rlbench")
 """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
-import random
 import subprocess
 import sys
 import time
@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import environment, here
+from commands import eager, environment, here, wait_for
 
+from rlbench.execution.stopping import StopSignal
 from rlbench.rows import Evaluation
-from rlbench.tuning.journal import StudyJournal
-from rlbench.tuning.plan import StudyFolder
+from rlbench.tuning.journal import StudyJournal, TrialBatch
+from rlbench.tuning.objective import TrialResult
+from rlbench.tuning.participant import Participant, TrialProgress, Work
+from rlbench.tuning.plan import StudyFolder, study_plan
+from rlbench.tuning.space import parse, split
 
 SMALL = ["-p", "learning_starts=50", "-p", "net_arch=16", "-p", "buffer_size=300", "--no-preset",
          "-p", "batch_size=16", "--device", "cpu", "-n", "400", "--seeds", "2", "--eval-episodes",
@@ -51,6 +55,30 @@ def started(out: Path, *arguments: str) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "rlbench", *TUNE, *arguments, "--out", str(out), "-q"],
         cwd=out.parent, env=environment(),
     )  # fmt: skip
+
+
+def told_once(out: Path) -> int:
+    """Count the trials that have an end in the journal, of which none has two."""
+    lines = (out / "studies" / "study" / "journal.log").read_text().splitlines()
+    ended = [json.loads(line) for line in lines]
+    ended = [each for each in ended if each["op_code"] == 6]  # set_trial_state_values
+    assert len({each["trial_id"] for each in ended}) == len(ended)
+    return len(ended)
+
+
+def begun(out: Path, *searched: str, **options: Any) -> Work:
+    """Begin a study, of which no trial has been taken."""
+    parameters = {"learning_starts": 50, "net_arch": [16], "buffer_size": 300, "batch_size": 16}
+    dimensions = parse("dqn", split([*SEARCH[1::2], *searched]))
+    plan = study_plan("dqn", ["CartPole-v1"], (1000, 1001), dimensions=dimensions, steps=400,
+                      parameters=parameters, preset=False, eval_episodes=2, **options)  # fmt: skip
+    folder = StudyFolder(out / "studies" / "study")
+    folder.open(plan)
+    return Work(folder, plan, 6, 7, 1, "cpu")
+
+
+def numbers(batch: TrialBatch) -> list[int]:
+    return [each.number for each in batch.trials]
 
 
 def test_a_trial_scores_what_an_ordinary_run_of_it_does(tmp_path: Path) -> None:
@@ -141,28 +169,122 @@ def test_halving_trains_the_worse_half_less(tmp_path: Path) -> None:
         assert each.reported[200] > min(at_first) or each.number == 0 or len(pruned) < 3
 
 
+def test_a_stopped_batch_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two programs, pruned rows, stopped in each: same trials, and no step is trained twice."""
+    monkeypatch.setattr("rlbench.learning.training.trainer.PULSE_SECONDS", 0.0)
+    how = {"prune": "halving", "sampler": "random", "eval_freq": 50}
+    whole = begun(tmp_path / "whole", "train_freq=1|4", **how)
+    Participant(opened(tmp_path / "whole"), whole, print).work(StopSignal())
+    expected = settings(tmp_path / "whole")
+    assert {state for _, state, _, _ in expected} == {"done", "pruned"}
+    out = tmp_path / "stopped"
+    work = begun(out, "train_freq=1|4", **how)
+    seen: list[tuple[tuple[int, ...], int]] = []
+    for stop_at in (150, 260, 470, 10_000):  # steps trained by all programs together
+        stop, start = StopSignal(), len(seen)
+
+        def watch(progress: TrialProgress) -> None:
+            if progress.step and (progress.trials, progress.step) not in seen[-1:]:
+                seen.append((progress.trials, progress.step))
+            stop.code = 130 * (len(seen) >= stop_at)  # noqa: B023
+
+        Participant(opened(out), work, watch).work(stop)
+        assert stop.code == 130 * (stop_at < 10_000)
+        assert bool(list(out.rglob("checkpoint.npz"))) == bool(stop.code)
+        assert len(seen) > start
+    firsts = [(trials[0], step) for trials, step in seen]
+    assert len(set(firsts)) == len(firsts)  # no step twice
+    assert len({trials for trials, _ in seen}) > 2
+    assert settings(out) == expected
+    assert told_once(out) == 7
+    assert not list((out / "studies" / "study" / "workers").iterdir())
+
+
+def test_a_batch_belongs_to_one_process(tmp_path: Path) -> None:
+    """Nobody takes the checkpoint of a living process; a dead one's is taken with its trials."""
+    begun(tmp_path)
+    one, two = opened(tmp_path), opened(tmp_path)
+    with contextlib.suppress(KeyboardInterrupt), one.batch(2, 6) as mine:
+        mine.checkpoint.write_bytes(b"mine")
+        assert numbers(mine) == [0, 1]
+        with two.batch(2, 6) as other:
+            assert numbers(other) == [2, 3]
+            assert not other.checkpoint.exists()
+            for number in numbers(other):
+                two.fail(number, TrialResult({}, {}), 0.0, "none")
+        assert mine.checkpoint.exists()
+        raise KeyboardInterrupt
+    with contextlib.suppress(KeyboardInterrupt), two.batch(3, 6) as taken:
+        assert numbers(taken) == [0, 1]  # no more: its program has these rows
+        assert taken.checkpoint.read_bytes() == b"mine"
+        raise KeyboardInterrupt
+    # Fewer at a time begin anew.
+    with two.batch(1, 6) as few:
+        assert numbers(few) == [0]
+        assert not few.checkpoint.exists()
+    assert mine.checkpoint.exists()  # of trial 1
+    for number in (0, 1):
+        one.fail(number, TrialResult({}, {}), 0.0, "none")
+    with one.batch(3, 6) as last:
+        assert numbers(last) == [4, 5]
+    assert not mine.home.exists()
+
+
+def test_trials_left_from_a_draw_are_joined_by_the_rest_of_it(tmp_path: Path) -> None:
+    """Killed while a batch was drawn: it is the batch that it would have been."""
+    drawn = []
+    for cut in (False, True):
+        out = tmp_path / str(cut)
+        begun(out)
+        journal = opened(out)
+        with journal.batch(12, 20) as batch:
+            for number in numbers(batch):
+                curves = {seed: [(400, float(number % 5))] for seed in (1000, 1001)}
+                journal.end(number, TrialResult({"CartPole-v1": curves}, {}), 0.0, False)
+        if cut:
+            with contextlib.suppress(KeyboardInterrupt), journal.batch(2, 20):
+                raise KeyboardInterrupt
+        with journal.batch(4, 20) as batch:
+            assert numbers(batch) == [12, 13, 14, 15]
+            drawn.append([each.setting for each in batch.trials])
+    assert drawn[0] == drawn[1]
+
+
 @pytest.mark.slow
-def test_killed_twice_and_resumed_is_the_same_study(tmp_path: Path) -> None:
-    """`kill -9` at any time: no trial is lost, none is there twice, and all scores are the same."""
-    total, draw = 9, random.Random(time.time_ns())
+@pytest.mark.parametrize("prune", ["none", "halving"])
+def test_killed_in_its_batches_and_resumed_is_the_same_study(tmp_path: Path, prune: str) -> None:
+    """`kill -9` in two batches: none is lost, none is there twice, and all scores are the same."""
+    total = 16
+    how = ["--trials", str(total), "--lockstep", "8", "--prune", prune, "-n", "4000", "-q"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert started(whole, "--trials", str(total)).wait() == 0
-    for _ in range(2):
-        child = started(killed, "--trials", str(total))
-        journal = killed / "studies" / "study" / "journal.log"
-        size = journal.stat().st_size if journal.exists() else 0
-        end = time.monotonic() + 60
-        while (not journal.exists() or journal.stat().st_size == size) and child.poll() is None:
-            assert time.monotonic() < end
-            time.sleep(0.005)
-        time.sleep(draw.uniform(0, 1.5))
+    for out in (whole, killed):
+        out.mkdir()
+    assert eager(*TUNE, *how, "--out", whole, cwd=whole).wait() == 0
+    for ended in (0, 8):
+        child = eager(*TUNE, *how, "--out", killed, cwd=killed)
+
+        def deep(ended: int = ended) -> bool:
+            folder = killed / "studies" / "study"
+            there = (folder / "study.json").exists() and (folder / "journal.log").exists()
+            states = [each.state for each in opened(killed).trials()] if there else []
+            steps = [each.reported for each in opened(killed).trials()] if there else []
+            half = any(of and 1200 <= max(of) < 3600 for of in steps[ended : ended + 8])
+            open_ones = "running" in states[ended : ended + 8]
+            return half and open_ones and "running" not in states[:ended]
+
+        wait_for(deep, child)
         child.kill()
         child.wait()
-    assert started(killed, "--trials", str(total)).wait() == 0
+        assert list(killed.rglob("checkpoint.npz"))
+    assert eager(*TUNE, *how, "--out", killed, cwd=killed).wait() == 0
     assert settings(killed) == settings(whole)
-    assert [state for _, state, _, _ in settings(whole)] == ["done"] * total
+    expected = {"done"} if prune == "none" else {"done", "pruned"}
+    assert {state for _, state, _, _ in settings(whole)} == expected
+    assert told_once(killed) == total
     assert rows(killed)
-    assert not list((killed / "studies" / "study" / "workers").glob("*/lock.alive"))
+    assert not list((killed / "studies" / "study" / "workers").iterdir())
 
 
 @pytest.mark.slow
@@ -175,12 +297,9 @@ def test_two_processes_share_a_study(tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     assert started(alone, *how).wait() == 0
     assert settings(out) == settings(alone)
-    workers = {each.worker for each in opened(out).trials()}
-    assert len(workers) == 2
-    lines = (out / "studies" / "study" / "journal.log").read_text().splitlines()
-    ended = [json.loads(line) for line in lines]
-    ended = [each for each in ended if each["op_code"] == 6]  # set_trial_state_values
-    assert len({each["trial_id"] for each in ended}) == len(ended) == 12
+    processes = {each.worker.partition("-")[0] for each in opened(out).trials()}
+    assert len(processes) == 2
+    assert told_once(out) == 12
 
 
 def test_a_torn_journal_goes_on(tmp_path: Path) -> None:
