@@ -1,8 +1,5 @@
 """Wrappers that hide information, one that destroys it as a control, and Atari preprocessing.
 
-`WRAPPERS` lists them by name. Their state is plain numbers, arrays and generators; none of them
-changes a reward, or the random stream of the environment inside.
-
 `WRAPPERS` has them by name. Their state is plain numbers, arrays and generators; none of them
 changes a reward, or the random stream of the environment inside.
 """

@@ -5,8 +5,6 @@ Completion runs at every press of the tab key, so nothing here imports torch.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,9 +38,12 @@ def envs(ctx: click.Context, param: click.Parameter, start: str) -> list[Complet
     """Complete the id of a registered env; for `module:EnvId` there is no list."""
     import gymnasium
 
-    for source in ("rlbench.envs", "ale_py"):  # importing them registers their envs
-        with contextlib.suppress(ImportError):
-            importlib.import_module(source)
+    from rlbench.learning.environments.suites import SUITES
+
+    for suite in SUITES:  # those with names of their own are slow to import
+        named = (each.startswith(start) or start.startswith(each) for each in suite.ids)
+        if not suite.ids or (start and any(named)):
+            suite.register()
     return _fitting(dict.fromkeys(sorted(gymnasium.registry), ""), start)
 
 

@@ -57,6 +57,8 @@ _SPACES = {
     "toy_text": ("category", _D),
     "mujoco": ("vector", _B),
     "ale_py": ("image", _D),
+    "minatar": ("image", _D),
+    "minigrid": ("image and text", _D),
     "rlbench.envs.catch": ("image", _D),
     "rlbench.envs.cue": ("vector", _D),
     "rlbench.envs.images": ("image", _D),

@@ -17,6 +17,7 @@ from rlbench import registry
 from rlbench.commands import catalog
 from rlbench.commands.listing import Filters
 from rlbench.learning.environments.make import registered
+from rlbench.learning.environments.text import is_text
 
 KINDS = ["agents", "envs", "presets", "wrappers", "encoders", "suites"]
 
@@ -83,7 +84,8 @@ def kind(space: spaces.Space[object]) -> str:
     if isinstance(space, spaces.Box):
         return "image" if len(space.shape) == 3 else "vector"
     if isinstance(space, spaces.Dict):
-        return "image and vector"
+        texts = any(is_text(part) for part in space.spaces.values())
+        return "image and text" if texts else "image and vector"
     return "category" if isinstance(space, spaces.Discrete) else "categories"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import importlib
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from rlbench.distribution import install
 from rlbench.errors import UserError, nearest
-from rlbench.learning.environments import wrapper_specs
+from rlbench.learning.environments import suites, wrapper_specs
 from rlbench.user_code.calls import constructed
 from rlbench.user_code.imports import first_line, import_module
 
@@ -148,12 +147,10 @@ def split(name: str) -> list[str]:
 def registered(gym_id: str) -> str | None:
     """Return the registered id, of the newest version if none is given; None if there is none.
 
-    rlbench's environments and Atari's are registered at the first call.
+    Packages of known suites register theirs here, as soon as a name may be one of them.
     """
-    for source in _SOURCES:
-        try:
-            importlib.import_module(source)
-        except ImportError:  # ale_py is an extra
+    for suite in suites.suites_of(gym_id):
+        if not suite.register():
             continue
         if gym_id in gymnasium.registry:
             return gym_id
@@ -165,9 +162,6 @@ def registered(gym_id: str) -> str | None:
         if versions:
             return versions[max(versions)]
     return None
-
-
-_SOURCES = ("gymnasium", "rlbench.envs", "ale_py")  # their ids need no module
 
 
 def resolved(name: str) -> str:
@@ -186,7 +180,7 @@ def resolved(name: str) -> str:
     full = None if callable(thing) else registered(attribute)
     if full is None:
         return name
-    return full if module in _SOURCES else f"{module}:{full}"
+    return full if module in {suite.module for suite in suites.SUITES} else f"{module}:{full}"
 
 
 def full_name(name: str) -> str:
@@ -223,8 +217,9 @@ def _maker(name: str) -> tuple[Callable[..., Any], EnvSpec | None]:
     full_id = registered(gym_id)
     atari = sys.modules.get("ale_py")
     if full_id is None:
-        if not atari and (gym_id.startswith("ALE/") or "NoFrameskip" in gym_id):
-            raise UserError(f"environment '{name}': {install('atari')}")
+        extra = suites.extra_for(gym_id)
+        if extra and not any(suite.register() for suite in suites.SUITES if suite.extra == extra):
+            raise UserError(f"environment '{name}': {install(extra)}")
         raise UserError(
             f"no environment '{name}'.{nearest(gym_id, gymnasium.registry)}"
             " (rlbench list envs shows all; package.module:EnvId imports your own)"

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from rlbench.learning.environments.text import flat_width, hashed, is_text
+
 Read = Callable[[Any], Any]
 Write = Callable[[Any, np.ndarray], None]  # into a part of the flattened observation
 NUMBERS = "biuf"  # kinds of dtypes: bool, int, unsigned int, float
@@ -21,8 +23,9 @@ def reader(space: spaces.Space[Any], dtype: Any = np.float32) -> Read:
     """Return a function that converts an observation of the space to its stored form.
 
     Shapes are always compared. Values may have another dtype if no value changes: floats in a space
-    of integers must be whole, and integers must fit. Bounds of a Box are not checked. Dict, Tuple
-    and MultiBinary become vectors of `dtype`. The function raises BadObservation for anything else.
+    of integers must be whole, and integers must fit. Bounds of a Box are not checked. Dict, Tuple,
+    MultiBinary and text become vectors of `dtype`. The function raises BadObservation for anything
+    else.
     """
     if isinstance(space, spaces.Box):
         return _box(space, "observation")
@@ -30,7 +33,7 @@ def reader(space: spaces.Space[Any], dtype: Any = np.float32) -> Read:
         return _discrete(space, "observation")
     if isinstance(space, spaces.MultiDiscrete):
         return _multi_discrete(space, "observation")
-    width, write = spaces.flatdim(space), _writer(space, "observation")
+    width, write = flat_width(space), _writer(space, "observation")
 
     def read(obs: Any) -> np.ndarray:
         out = np.zeros(width, dtype)
@@ -123,6 +126,13 @@ def _writer(space: spaces.Space[Any], name: str) -> Write:
         def write(obs: Any, out: np.ndarray) -> None:
             out[starts + read(obs)] = 1.0
 
+    elif is_text(space):
+
+        def write(obs: Any, out: np.ndarray) -> None:
+            if not isinstance(obs, str):
+                raise BadObservation(f"{name} is of type {type(obs).__name__}, not a text")
+            out[:] = hashed(obs)
+
     else:
 
         def write(obs: Any, out: np.ndarray) -> None:
@@ -139,7 +149,7 @@ def _join(space: spaces.Dict | spaces.Tuple[Any], name: str) -> Write:
     parts: list[tuple[Any, slice, Write]] = []
     start = 0
     for key, each in inner:
-        stop = start + spaces.flatdim(each)
+        stop = start + flat_width(each)
         parts.append((key, slice(start, stop), _writer(each, f"{name}[{key!r}]")))
         start = stop
     by_name, count = isinstance(space, spaces.Dict), len(parts)
@@ -215,7 +225,7 @@ def bounds(space: spaces.Space[Any]) -> tuple[np.ndarray, np.ndarray] | None:
             low.append(space.low.ravel().astype(np.float32))
             high.append(space.high.ravel().astype(np.float32))
             return
-        width = spaces.flatdim(space)
+        width = flat_width(space)
         low.append(np.full(width, -np.inf, np.float32))
         high.append(np.full(width, np.inf, np.float32))
 

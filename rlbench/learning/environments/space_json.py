@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from rlbench.learning.environments.text import is_text
+
 MOST = 2**28  # numbers in an observation that a file may claim
 
 
@@ -30,6 +32,8 @@ def to_json(space: spaces.Space[Any]) -> dict[str, Any]:
         return {"type": "Dict", "parts": {k: to_json(s) for k, s in space.spaces.items()}}
     if isinstance(space, spaces.Tuple):
         return {"type": "Tuple", "parts": [to_json(s) for s in space.spaces]}
+    if is_text(space):
+        return {"type": "Text"}
     raise TypeError(f"{type(space).__name__} spaces cannot be saved")
 
 
@@ -58,4 +62,6 @@ def from_json(text: dict[str, Any]) -> spaces.Space[Any]:
         return spaces.Dict({k: from_json(part) for k, part in text["parts"].items()})
     if kind == "Tuple":
         return spaces.Tuple([from_json(part) for part in text["parts"]])
+    if kind == "Text":
+        return spaces.Text(MOST)
     raise ValueError(f"unknown space type '{kind}'")

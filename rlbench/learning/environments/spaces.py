@@ -13,10 +13,11 @@ from torch import Tensor
 from rlbench.errors import UserError
 from rlbench.learning.environments.observations import reader
 from rlbench.learning.environments.space_json import to_json
+from rlbench.learning.environments.text import flat_width, is_text
 from rlbench.learning.equations.indexing import one_hot
 
 Channels = Literal["auto", "first", "last"]
-SMALLEST_IMAGE = 8  # pixels; a Box with shorter sides is read as numbers
+SMALLEST_IMAGE = 7  # pixels; a Box with shorter sides is read as numbers
 
 
 class ObsPart(NamedTuple):
@@ -43,11 +44,12 @@ class ObsPart(NamedTuple):
 class ObsSpec:
     """How observations of a space become arrays, and how networks read those arrays.
 
-    Box keeps its shape (uint8 stays uint8, everything else becomes float32); Discrete and
-    MultiDiscrete become integers that networks see one-hot; Dict and Tuple are flattened to one
-    float32 vector as `gymnasium.spaces.flatten` does, of which networks see the parts. An image
+    Box keeps its shape (uint8 and images of bool become uint8, everything else float32); Discrete
+    and MultiDiscrete become integers that networks see one-hot; Dict and Tuple are flattened to one
+    float32 vector as `gymnasium.spaces.flatten` does, but for text, which is hashed (see `text`),
+    and networks see the parts. An image
     is a Box of three axes, or of four with a first axis of frames, or a uint8 Box of two axes,
-    with sides of at least 8 pixels. Its height and width are the two axes that are equal; where
+    with sides of at least 7 pixels. Its height and width are the two axes that are equal; where
     all or none are, see `_channels_last`, or say `channels`: first or last.
 
     `stack` is how many successive observations networks see at once: `seen` is their shape.
@@ -67,16 +69,16 @@ class ObsSpec:
         self.dtype: Any = np.dtype(np.float32)
         if isinstance(space, spaces.Box):
             self.shape = space.shape or (1,)
-            if space.dtype == np.uint8:
-                self.dtype = np.dtype(np.uint8)
             self.parts = [_box(space, 0, stack, channels)]
+            if space.dtype == np.uint8 or (space.dtype == np.bool_ and self.parts[0].image):
+                self.dtype = np.dtype(np.uint8)
         elif isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
             counts = np.ravel(space.n if isinstance(space, spaces.Discrete) else space.nvec)
             sizes = tuple(int(n) for n in counts)
             self.shape, self.dtype = (len(sizes),), np.dtype(np.int64)
             self.parts = [ObsPart(slice(0, len(sizes)), self.shape, sizes=sizes)]
         else:
-            self.shape = (spaces.flatdim(space),)
+            self.shape = (flat_width(space),)
             self.parts = _parts(space, stack, channels)
         self.raw = np.dtype(np.float64) if exact and is_wide(space) else self.dtype
         # An observation of the space as what is stored; raises BadObservation where it is none.
@@ -207,11 +209,12 @@ def _parts(space: spaces.Space[Any], stack: int, channels: Channels) -> list[Obs
             for each in inner:
                 walk(each)
             return
-        width = spaces.flatdim(space)
+        width = flat_width(space)
         if isinstance(space, spaces.Box):
             parts.append(_box(space, start, stack, channels))
-        else:  # flatten has made it one-hot already
-            parts.append(ObsPart(slice(start, start + width), (width,), hot=True))
+        else:  # flatten has made categories one-hot already
+            hot = not is_text(space)
+            parts.append(ObsPart(slice(start, start + width), (width,), hot=hot))
         start += width
 
     walk(space)

@@ -27,19 +27,25 @@ class Layer(NamedTuple):
         return ((side + 2 * self.padding - self.kernel) // self.stride + 1) // self.pool
 
 
-# The small one is the classic network for 28x28 digits; the large one is that of Mnih et al. 2015.
+# `minatar` is the network of Young & Tian 2019, `small` the classic one for 28x28 digits, `nature`
+# that of Mnih et al. 2015.
 LAYERS = {
+    "minatar": (Layer(16, 3),),
     "small": (Layer(32, 3, padding=1, pool=2), Layer(64, 3, padding=1, pool=2)),
     "nature": (Layer(32, 8, 4), Layer(64, 4, 2), Layer(64, 3, 1)),
 }
 SMALLEST_NATURE = 36  # pixels a side, below which nothing would be left
+SMALLEST_SMALL = 8  # below which pooling would leave one pixel
 
 
 def kind_for(image: tuple[int, int, int], choice: str = "auto") -> str:
-    """Return `small` or `nature`: as configured, else by the image (channels, height, width)."""
+    """Return a key of LAYERS: as configured, else by the image (channels, height, width)."""
     if choice != "auto":
         return choice
-    return "nature" if min(image[1:]) >= SMALLEST_NATURE else "small"
+    side = min(image[1:])
+    if side < SMALLEST_SMALL:
+        return "minatar"
+    return "nature" if side >= SMALLEST_NATURE else "small"
 
 
 class Convolutions(nn.Module):

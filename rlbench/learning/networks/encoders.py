@@ -68,7 +68,7 @@ class EncoderConfig(config.Config):
     net_arch: IntList | None = field(
         None,
         description="widths of the fully connected layers; none: 64,64 for vectors, 64 below a "
-        "memory, 128 after small and 512 after nature convolutions",
+        "memory, 128 after minatar and small, 512 after nature convolutions",
     )
     head_arch: IntList | None = field(
         None,
@@ -82,9 +82,10 @@ class EncoderConfig(config.Config):
         False, description="normalise features before each activation of these (Ba et al. 2016)"
     )
     ortho_init: bool = field(False, description="orthogonal first weights (Saxe et al. 2014)")
-    cnn: Literal["auto", "small", "nature"] = field(
+    cnn: Literal["auto", "minatar", "small", "nature"] = field(
         "auto",
-        description="convolutions: two of 3x3 with pooling, or Mnih et al. 2015; auto: by size",
+        description="convolutions: one of 3x3 (Young & Tian 2019), two of 3x3 with pooling, or "
+        "Mnih et al. 2015; auto: by size",
     )
     hidden_size: Int = field(64, ge=2, description="units of rnn, gru or lstm")
     memory_horizon: Int | None = field(

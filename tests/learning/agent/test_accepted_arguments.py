@@ -67,7 +67,6 @@ ENVIRONMENTS: dict[str, tuple[Any, str]] = {
     "number": (5, "env must be the id"),
     "list": ([Base], "env must be the id"),
     "vector": (lambda: gymnasium.make_vec(CARTPOLE, 3), "give 'CartPole-v1', and n_envs=3"),
-    "text": (having(observation_space=spaces.Text(4)), "no network can read"),
     "graph": (having(observation_space=spaces.Graph(spaces.Discrete(2), None)), "no network"),
     "sequence": (having(observation_space=spaces.Sequence(spaces.Discrete(2))), "no network"),
     "action": (having(action_space=spaces.Text(4)), "needs Discrete actions"),

@@ -234,7 +234,6 @@ def test_scripted_is_sound_otherwise() -> None:
         (spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])), np.array([[1, 2], [3, 4]], np.int32)),
         (MIXED, mixed()),
         (MIXED, {**mixed(), "extra": None}),
-        (spaces.Tuple([spaces.Discrete(4), spaces.Text(3)]), (3, "ab")),
     ],
 )
 def test_values_that_are_kept_are_welcome_in_any_dtype(space: Any, obs: Any) -> None:

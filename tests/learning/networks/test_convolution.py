@@ -14,13 +14,15 @@ from rlbench.errors import UserError
 from rlbench.learning.networks.convolution import Convolutions, kind_for
 from rlbench.learning.networks.layers import initial
 
-IMAGES = [((2, 8, 9), "small"), ((1, 28, 28), "small"), ((3, 36, 40), "nature")]
+IMAGES = [((4, 7, 10), "minatar"), ((2, 8, 9), "small"), ((1, 28, 28), "small"), ((3, 36, 40), "nature")]
 
 
 def torchs(convs: Convolutions, kind: str, s: int) -> nn.Sequential:
     """Written out as in the papers; weights are those of seed s."""
     channels = convs.weights[0].shape[2]
-    if kind == "small":
+    if kind == "minatar":
+        made = nn.Sequential(nn.Conv2d(channels, 16, 3), nn.ReLU(), nn.Flatten())
+    elif kind == "small":
         made = nn.Sequential(
             nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
@@ -111,7 +113,7 @@ def test_kinds_by_size() -> None:
     assert kind_for((1, 28, 28)) == "small"
     assert kind_for((4, 84, 84)) == "nature"
     assert kind_for((4, 84, 84), "small") == "small"
-    for smaller, kind in ((35, "small"), (36, "nature")):
+    for smaller, kind in ((7, "minatar"), (8, "small"), (35, "small"), (36, "nature")):
         assert kind_for((1, smaller, 100)) == kind
     assert Convolutions(streams(0), (1, 36, 36), "nature", None).features == 64
     with pytest.raises(UserError, match="35 x 36 pixels is too small for cnn=nature"):

@@ -1,0 +1,87 @@
+"""Environments of other packages by their names alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import environment
+
+from rlbench import agents
+from rlbench.errors import UserError
+from rlbench.learning.environments.make import env_factory, full_name, registered
+from rlbench.learning.environments.suites import SUITES, suites_of
+
+IDS = {
+    "minatar": "MinAtar/Breakout",
+    "minigrid": "MiniGrid-Empty-5x5",
+    "popgym": "popgym-RepeatPreviousEasy",
+    "ale_py": "ALE/Pong",
+}
+
+
+def test_only_the_suite_that_a_name_may_belong_to_is_asked() -> None:
+    always = [suite.module for suite in SUITES if not suite.ids]
+    assert always == ["gymnasium", "rlbench.envs", "ale_py"]
+    assert [suite.module for suite in suites_of("CartPole-v1")] == always
+    assert [suite.module for suite in suites_of("BabyAI-X-v0")][2] == "minigrid"
+    assert len(suites_of("")) == len(SUITES)
+
+
+@pytest.mark.parametrize("package", IDS)
+def test_a_name_is_enough(package: str) -> None:
+    pytest.importorskip(package)
+    newest = full_name(IDS[package])
+    assert newest.startswith(f"{IDS[package]}-v")
+    env = env_factory(newest)()
+    observation, _ = env.reset(seed=0)
+    assert env.observation_space.contains(observation)
+
+
+def test_minatar_is_found_with_its_module_too() -> None:
+    """The module registers nothing when it is imported."""
+    pytest.importorskip("minatar")
+    assert env_factory("minatar.gym:MinAtar/Breakout-v1")().action_space.n == 3
+    assert full_name("minatar.gym:MinAtar/Breakout") == "MinAtar/Breakout-v1"
+    with pytest.raises(UserError, match="Did you mean 'MinAtar/Breakout-v1'"):
+        env_factory("MinAtar/Breakot")
+
+
+def test_minatar_is_kept_in_bytes_and_has_its_network() -> None:
+    pytest.importorskip("minatar")
+    agent = agents.DQN("MinAtar/Breakout-v1", cnn="minatar", device="cpu")
+    assert (agent.spec.dtype, agent.spec.parts[0].scale) == (np.uint8, 1.0)
+    assert agent.config.describe(agent.spec) == "cnn minatar 128"
+
+
+def test_a_missing_suite_is_named(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "for name in ('minatar', 'minatar.gym', 'minigrid', 'popgym'):\n"
+        "    sys.modules[name] = None\n"
+        "from rlbench.cli.main import main\n"
+        "for env in ('MinAtar/Breakout-v1', 'BabyAI-GoTo-v0', 'popgym-AutoencodeEasy-v0'):\n"
+        "    try:\n        main(['run', 'random', '--env', env], prog_name='rlbench')\n"
+        "    except SystemExit as end:\n        print(end.code)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment(),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ended.stdout.split() == ["2"] * 3
+    lines = ended.stderr.splitlines()
+    for line, extra in zip(lines, ["minatar", "minigrid", "popgym"], strict=True):
+        assert line.endswith(f"pip install 'rlbench-workbench[{extra}]'")
+
+
+def test_registering_again_changes_nothing() -> None:
+    pytest.importorskip("minatar")
+    import gymnasium
+
+    assert registered("MinAtar/Breakout-v1")
+    before = gymnasium.registry["MinAtar/Breakout-v1"]
+    assert registered("MinAtar/Breakout-v1")
+    assert gymnasium.registry["MinAtar/Breakout-v1"] is before
