@@ -38,12 +38,12 @@ def envs(ctx: click.Context, param: click.Parameter, start: str) -> list[Complet
     """Complete the id of a registered env; for `module:EnvId` there is no list."""
     import gymnasium
 
-    from rlbench.learning.environments.suites import SUITES
+    from rlbench.learning.environments.packages import PACKAGES
 
-    for suite in SUITES:  # those with names of their own are slow to import
-        named = (each.startswith(start) or start.startswith(each) for each in suite.ids)
-        if not suite.ids or (start and any(named)):
-            suite.register()
+    for package in PACKAGES:  # those with names of their own are slow to import
+        named = (each.startswith(start) or start.startswith(each) for each in package.ids)
+        if not package.ids or (start and any(named)):
+            package.register()
     return _fitting(dict.fromkeys(sorted(gymnasium.registry), ""), start)
 
 

@@ -16,7 +16,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from rlbench.distribution import install
 from rlbench.errors import UserError, nearest
-from rlbench.learning.environments import suites, wrapper_specs
+from rlbench.learning.environments import packages, wrapper_specs
 from rlbench.user_code.calls import constructed
 from rlbench.user_code.imports import first_line, import_module
 
@@ -147,10 +147,10 @@ def split(name: str) -> list[str]:
 def registered(gym_id: str) -> str | None:
     """Return the registered id, of the newest version if none is given; None if there is none.
 
-    Packages of known suites register theirs here, as soon as a name may be one of them.
+    Known packages register theirs here, as soon as a name may be one of them.
     """
-    for suite in suites.suites_of(gym_id):
-        if not suite.register():
+    for package in packages.packages_of(gym_id):
+        if not package.register():
             continue
         if gym_id in gymnasium.registry:
             return gym_id
@@ -180,7 +180,8 @@ def resolved(name: str) -> str:
     full = None if callable(thing) else registered(attribute)
     if full is None:
         return name
-    return full if module in {suite.module for suite in suites.SUITES} else f"{module}:{full}"
+    known = any(module == package.module for package in packages.PACKAGES)
+    return full if known else f"{module}:{full}"
 
 
 def full_name(name: str) -> str:
@@ -217,8 +218,7 @@ def _maker(name: str) -> tuple[Callable[..., Any], EnvSpec | None]:
     full_id = registered(gym_id)
     atari = sys.modules.get("ale_py")
     if full_id is None:
-        extra = suites.extra_for(gym_id)
-        if extra and not any(suite.register() for suite in suites.SUITES if suite.extra == extra):
+        if extra := packages.missing_extra(gym_id):
             raise UserError(f"environment '{name}': {install(extra)}")
         raise UserError(
             f"no environment '{name}'.{nearest(gym_id, gymnasium.registry)}"

@@ -83,7 +83,7 @@ def test_text_is_one_part_of_an_observation() -> None:
     stored = spec.array({"mission": "open the door", "place": 2})
     assert np.array_equal(stored[:WIDTH], hashed("open the door"))
     assert stored[WIDTH:].tolist() == [0, 0, 1]
-    with pytest.raises(BadObservation, match="'mission'.* is of type int, not a text"):
+    with pytest.raises(BadObservation, match=r"'mission'.* is of type int, not a text"):
         spec.array({"mission": 5, "place": 2})
 
 

@@ -14,7 +14,9 @@ from rlbench.errors import UserError
 from rlbench.learning.networks.convolution import Convolutions, kind_for
 from rlbench.learning.networks.layers import initial
 
-IMAGES = [((4, 7, 10), "minatar"), ((2, 8, 9), "small"), ((1, 28, 28), "small"), ((3, 36, 40), "nature")]
+IMAGES = [
+    ((4, 7, 10), "minatar"), ((2, 8, 9), "small"), ((1, 28, 28), "small"), ((3, 36, 40), "nature"),
+]  # fmt: skip
 
 
 def torchs(convs: Convolutions, kind: str, s: int) -> nn.Sequential:

@@ -13,7 +13,7 @@ from commands import environment
 from rlbench import agents
 from rlbench.errors import UserError
 from rlbench.learning.environments.make import env_factory, full_name, registered
-from rlbench.learning.environments.suites import SUITES, suites_of
+from rlbench.learning.environments.packages import PACKAGES, packages_of
 
 IDS = {
     "minatar": "MinAtar/Breakout",
@@ -24,11 +24,11 @@ IDS = {
 
 
 def test_only_the_suite_that_a_name_may_belong_to_is_asked() -> None:
-    always = [suite.module for suite in SUITES if not suite.ids]
+    always = [package.module for package in PACKAGES if not package.ids]
     assert always == ["gymnasium", "rlbench.envs", "ale_py"]
-    assert [suite.module for suite in suites_of("CartPole-v1")] == always
-    assert [suite.module for suite in suites_of("BabyAI-X-v0")][2] == "minigrid"
-    assert len(suites_of("")) == len(SUITES)
+    assert [package.module for package in packages_of("CartPole-v1")] == always
+    assert [package.module for package in packages_of("BabyAI-X-v0")][2] == "minigrid"
+    assert len(packages_of("")) == len(PACKAGES)
 
 
 @pytest.mark.parametrize("package", IDS)
