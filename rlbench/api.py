@@ -143,7 +143,7 @@ def bench(
     out, home = Path(out), workflow.home_of(read, Path(out))
     seed_list = read.seeds if seeds is None else config.read_seeds(seeds)
     cells = workflow.plan_cells(read, seed_list, out, how, console(stderr=True))
-    text = suites.find(str(suite)).read_text(encoding="utf-8")
+    text = suites.read_text(str(suite))
     with _stoppable() as stop:
         workflow.write(home, manifest(read, cells, out, command()), text)
         workflow.compute(cells, out, how, stop)

@@ -1,8 +1,8 @@
 """Registry of agents, environments, encoders and presets, without heavy imports.
 
 The folder of agents is the registry: `agents/my_agent.py` is `my-agent`, and the first line of its
-docstring is its description. Other packages add agents through the entry point group
-`rlbench.agents`, and `package.module:Class` names a class of anyone's.
+docstring is its description. Other packages add plug-ins (`rlbench.plugins`), and
+`package.module:Class` names a class of anyone's.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import functools
 import importlib
 import inspect
 import tomllib
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlbench import plugins
 from rlbench.errors import UserError, nearest
 from rlbench.user_code.calls import constructed
 from rlbench.user_code.imports import first_line, import_module
@@ -36,23 +36,33 @@ ENCODERS = {
 _HERE = Path(__file__).parent
 
 
-@functools.cache
 def agents() -> dict[str, str]:
-    """Return the description of each agent by name."""
+    """Return the description of each agent by name; none is imported."""
+    ours = own_agents()
+    return ours | {name: plugins.source(p) for name, p in plugins.names("agents", ours).items()}
+
+
+@functools.cache
+def own_agents() -> dict[str, str]:
+    """Return the description of each agent that comes with rlbench, by name."""
     descriptions = {}
     for file in sorted((_HERE / "agents").glob("[!_]*.py")):
         text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
         descriptions[file.stem.replace("_", "-")] = text.partition("\n")[0]
-    for point in entry_points(group="rlbench.agents"):
-        descriptions[point.name] = f"from {point.value}"
     return descriptions
+
+
+def encoders() -> dict[str, str]:
+    """Return the description of each encoder by name; none is imported."""
+    found = plugins.names("encoders", ENCODERS)
+    return ENCODERS | {name: plugins.source(plugin) for name, plugin in found.items()}
 
 
 def check_agent(name: str) -> None:
     """Raise UserError for an unknown agent."""
     if ":" in name:
         _user_class(name)
-    elif name not in agents():
+    elif name not in own_agents() and plugins.find("agents", name) is None:
         raise UserError(
             f"no agent '{name}'.{nearest(name, agents())} (rlbench list agents shows all; "
             "package.module:Class imports your own)"
@@ -64,8 +74,10 @@ def agent_class(name: str) -> type[Agent]:
     if ":" in name:
         return _user_class(name)
     check_agent(name)
-    for point in entry_points(group="rlbench.agents", name=name):
-        return point.load()
+    if name not in own_agents():
+        plugin = plugins.find("agents", name)
+        assert plugin is not None
+        return _agent(plugins.loaded(plugin), str(plugin))
     module = importlib.import_module(f"rlbench.agents.{name.replace('-', '_')}")
     own = [
         value
@@ -75,6 +87,15 @@ def agent_class(name: str) -> type[Agent]:
     if not own:
         raise UserError(f"agents/{module.__name__.rpartition('.')[2]}.py defines no agent")
     return own[0]
+
+
+def plugin_name(cls: type) -> str:
+    """Return the name of the plug-in that is this agent, or ""."""
+    if cls.__module__.startswith("rlbench."):
+        return ""
+    here = f"{cls.__module__}:{cls.__qualname__}"
+    found = plugins.names("agents", own_agents()).values()
+    return next((plugin.name for plugin in found if plugin.value == here), "")
 
 
 def _is_agent(cls: type) -> bool:
@@ -93,16 +114,21 @@ def _user_class(name: str) -> type[Agent]:
         ) from None
     if cls is None:
         raise UserError(f"agent '{name}': {module} has no '{attribute}'")
+    return _agent(cls, f"agent '{name}'", name)
+
+
+def _agent(cls: Any, what: str, name: str = "NAME") -> type[Agent]:
+    """Return an agent of somebody else's; UserError if it is none."""
     if not (isinstance(cls, type) and _is_agent(cls)):
         raise UserError(
-            f"agent '{name}' is no subclass of an agent of rlbench, such as rlbench.agents.dqn.DQN "
+            f"{what} is no subclass of an agent of rlbench, such as rlbench.agents.dqn.DQN "
             f"(rlbench eval --agent {name} scores anything with predict)"
         )
     return cls
 
 
 def _base_agent(name: str) -> str | None:
-    """Return the agent of ours that a class of the user's derives from, if any."""
+    """Return the agent of ours that a class of somebody else's derives from, if any."""
     modules = [cls.__module__.rpartition(".") for cls in agent_class(name).__mro__]
     names = [file.replace("_", "-") for package, _, file in modules if package == "rlbench.agents"]
     return names[0] if names else None
@@ -114,13 +140,16 @@ def presets(agent: str) -> dict[str, dict[str, Any]]:
     Values are `n_timesteps` or, on image data, `epochs` (passes over the training images),
     `source`, and parameters. A table applies to the environments in `also` too; a file may start
     from the presets of another agent, its `base`, except for the parameters listed in `own`. A
-    class of the user's takes those of the agent it derives from.
+    class of somebody else's takes those of the agent it derives from. Other packages may add
+    presets to any agent; those of rlbench come first.
     """
     tables: dict[str, Any] = {}
-    if ":" in agent:
-        tables["base"] = _base_agent(agent)
-    elif (file := _HERE / "presets" / f"{agent}.toml").exists():
+    if (file := _HERE / "presets" / f"{agent}.toml").exists():
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    for env, values in _added_presets(agent).items():
+        tables.setdefault(env, values)
+    if agent not in own_agents():
+        tables.setdefault("base", _base_agent(agent))
     base, own = tables.pop("base", None), tables.pop("own", ())
     for env, values in list(tables.items()):
         for other in values.pop("also", ()):
@@ -133,6 +162,16 @@ def presets(agent: str) -> dict[str, dict[str, Any]]:
     return tables
 
 
+def _added_presets(agent: str) -> dict[str, Any]:
+    """Read the presets that another package adds to an agent; a file that is broken is left out."""
+    if (plugin := plugins.find("presets", agent)) is None:
+        return {}
+    try:
+        return tomllib.loads(plugins.file_text(plugin))
+    except ValueError as error:
+        raise UserError(f"{plugin} cannot be read: {error}") from None
+
+
 def preset_name(env: str, presets: dict[str, Any]) -> str | None:
     """Return the preset for an environment: its own, else that without the outer wrappers."""
     while env not in presets:
@@ -143,6 +182,13 @@ def preset_name(env: str, presets: dict[str, Any]) -> str | None:
 
 
 def wrappers() -> dict[str, str]:
+    """Return the descriptions of all wrappers by name; of other packages', none is imported."""
+    ours = known_wrappers()
+    found = plugins.names("wrappers", ours)
+    return ours | {name: plugins.source(plugin) for name, plugin in found.items()}
+
+
+def known_wrappers() -> dict[str, str]:
     """Return the descriptions of rlbench's and Gymnasium's wrappers by name."""
     import gymnasium.wrappers
 

@@ -12,6 +12,9 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from rlbench import plugins
+from rlbench.errors import UserError
+
 VARIABLE = "_RLBENCH_COMPLETE"  # by which a shell asks for completions
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -44,7 +47,10 @@ def envs(ctx: click.Context, param: click.Parameter, start: str) -> list[Complet
         named = (each.startswith(start) or start.startswith(each) for each in package.ids)
         if not package.ids or (start and any(named)):
             package.register()
-    return _fitting(dict.fromkeys(sorted(gymnasium.registry), ""), start)
+    with contextlib.suppress(UserError):
+        plugins.register_for(start)
+    spaces = [f"{name}/" for name in plugins.names("envs", ()) if start != f"{name}/"]
+    return _fitting(dict.fromkeys(sorted([*gymnasium.registry, *spaces]), ""), start)
 
 
 def encoders(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
@@ -52,7 +58,7 @@ def encoders(ctx: click.Context, param: click.Parameter, start: str) -> list[Com
     from rlbench import registry
 
     return _fitting(
-        {name: text for name, text in registry.ENCODERS.items() if ":" not in name}, start
+        {name: text for name, text in registry.encoders().items() if ":" not in name}, start
     )
 
 
@@ -64,7 +70,9 @@ def wrappers(ctx: click.Context, param: click.Parameter, start: str) -> list[Com
 
     ours = {name: text for name, (_, text) in WRAPPERS.items()}
     theirs = [name for name in gymnasium.wrappers.__all__ if name[0].isupper()]
-    return _fitting({**ours, **dict.fromkeys(theirs, "")}, start)
+    added = plugins.names("wrappers", [*ours, *theirs])
+    texts = {name: plugins.source(plugin) for name, plugin in added.items()}
+    return _fitting({**ours, **dict.fromkeys(theirs, ""), **texts}, start)
 
 
 def suites(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:

@@ -97,7 +97,7 @@ def bench(
     how = workflow.Options(device, jobs, share, again, quiet, report, executor, track)
     if dry_run:
         return workflow.dry_run(read, seed_list, out, how, stop)
-    text = suites.find(suite).read_text(encoding="utf-8")
+    text = suites.read_text(suite)
     if until_decided:
         from rlbench.commands.until_decided import Design, bench_until_decided
 

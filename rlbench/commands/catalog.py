@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from rlbench import registry
+from rlbench import plugins, registry
 from rlbench.commands.listing import Entry, Filters, Listing, env_names, matches, print_listing
 from rlbench.common.console import console as new_console
 from rlbench.config import parse_seed_ranges, plain
@@ -93,10 +93,13 @@ def _nothing(what: str, filters: Filters) -> str:
 
 def _agents(filters: Filters) -> Listing:
     able = _able(filters.env) if filters.env else None
-    descriptions = registry.agents()
+    ours = registry.own_agents()
+    added = {plugin.name: (plugin, cls) for plugin, cls in plugins.working("agents", ours, _class)}
+    descriptions = ours | {name: plugins.about(*each) for name, each in added.items()}
     kinds = {name: (kind, spaces) for kind, groups in AGENTS.items()
              for spaces, names in groups.items() for name in names.split()}  # fmt: skip
-    others = {name: (OTHERS, "") for name in descriptions if name not in kinds}
+    others = {name: (OTHERS, ", ".join(kind.__name__ for kind in cls.action_spaces))
+              for name, (_, cls) in added.items()}  # fmt: skip
     entries = []
     for name, (kind, spaces) in (kinds | others).items():
         if name in descriptions and (able is None or name in able):
@@ -110,6 +113,10 @@ def _agents(filters: Filters) -> Listing:
         ("*agent", "*actions", "~"), entries, _nothing("agents", filters),
         "any: Discrete, MultiDiscrete, MultiBinary and Box. rlbench show AGENT prints parameters",
     )  # fmt: skip
+
+
+def _class(plugin: plugins.Plugin) -> Any:
+    return registry.agent_class(plugin.name)
 
 
 def _without(name: str, text: str) -> str:
@@ -137,6 +144,8 @@ def _envs(filters: Filters) -> Listing:
     from rlbench.learning.environments.make import registered
 
     registered("")  # imports the packages that register environments
+    for _ in plugins.working("envs", (), plugins.register):
+        pass
     spaces = ""
     if filters.agent:
         registry.check_agent(filters.agent)
@@ -198,7 +207,9 @@ def _kinds(spec: Any) -> tuple[str, str]:
 
 def _presets(filters: Filters) -> Listing:
     entries = []
-    for agent in registry.agents():
+    ours = registry.own_agents()
+    added = [plugin.name for plugin, _ in plugins.working("agents", ours, _class)]
+    for agent in [*ours, *added]:
         for env, values in registry.presets(agent).items():
             if not (matches(filters.agent, agent) and matches(filters.env, *env_names(env))):
                 continue
@@ -254,14 +265,22 @@ def _suites(filters: Filters) -> Listing:
 def _wrappers(filters: Filters) -> Listing:
     from rlbench.envs.wrappers import WRAPPERS
 
-    entries = _named(registry.wrappers().items(),
-                     lambda name: "rlbench" if name in WRAPPERS else "Gymnasium")  # fmt: skip
+    added = plugins.names("wrappers", registry.known_wrappers())
+    entries = _named(_described("wrappers", registry.known_wrappers()),
+                     lambda name: "rlbench" if name in WRAPPERS else
+                     OTHERS if name in added else "Gymnasium")  # fmt: skip
     return Listing(("*wrapper", "~"), entries, _nothing("wrappers", filters))
 
 
 def _encoders(filters: Filters) -> Listing:
-    entries = _named(registry.ENCODERS.items(), lambda _: "")
+    entries = _named(_described("encoders", registry.ENCODERS), lambda _: "")
     return Listing(("*encoder", "~"), entries, _nothing("encoders", filters))
+
+
+def _described(kind: str, ours: dict[str, str]) -> list[tuple[str, str]]:
+    """Describe what rlbench has of a kind, and the plug-ins, which are loaded."""
+    added = [(plugin.name, plugins.about(plugin, it)) for plugin, it in plugins.working(kind, ours)]
+    return [*ours.items(), *added]
 
 
 def _named(rows: Iterable[tuple[str, str]], group: Callable[[str], str]) -> list[Entry]:

@@ -25,7 +25,7 @@ def show(name: str, out: Path) -> None:
         _show_agent(name)
         return
     if name in suite.names() or name.endswith(".toml"):
-        click.echo(suite.find(name).read_text(encoding="utf-8"), nl=False)
+        click.echo(suite.read_text(name), nl=False)
         return
     try:
         folder = run_folder.find_run(name, out)
@@ -123,6 +123,13 @@ def type_text(schema: dict[str, Any]) -> str:
     return " ".join([kind, ", ".join(bounds)]).strip()
 
 
+def _versions(folder: Path) -> list[str]:
+    """Return the versions that the parts of a run were made with, each set of them once."""
+    each = [part.read().get("versions") or {} for part in RunFolder(folder).parts()]
+    lines = [", ".join(f"{name} {number}" for name, number in one.items()) for one in each]
+    return [line for line in dict.fromkeys(lines) if line]
+
+
 def _show_run(folder: Path) -> None:
     from rlbench.reporting.console.tables import print_summary
     from rlbench.reporting.tables.load import load
@@ -133,6 +140,8 @@ def _show_run(folder: Path) -> None:
                 "eval_freq", "eval_episodes", "final_episodes", "eval_max_steps", "created",
                 "command"):  # fmt: skip
         click.echo(f"{key:18} {run.get(key)}")
+    for number, versions in enumerate(_versions(folder)):
+        click.echo(f"{'' if number else 'versions':18} {versions}")
     labels = read_labels(folder)
     if labels.tags:
         click.echo(f"{'tags':18} {' '.join(labels.tags)}")

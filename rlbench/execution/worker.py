@@ -16,7 +16,7 @@ from rlbench.errors import UserError
 from rlbench.execution.checkpoint_pace import CheckpointPace
 from rlbench.execution.jobs import Job, Progress, Stopped
 from rlbench.execution.stopping import StopSignal
-from rlbench.experiments.preflight import environment_notes
+from rlbench.experiments.preflight import environment_notes, packages
 from rlbench.learning import checkpoint
 from rlbench.learning.evaluation.episodes import LANES
 from rlbench.learning.evaluation.test_artifacts import gallery
@@ -79,7 +79,7 @@ class PartWorker:
             "command": job.command,
             "started": now(),
             "restarts": 0,
-            **machine(cls.libraries),
+            **machine((*cls.libraries, *packages(run))),
         }
         self.note = COMPILING if getattr(run.config, "compile", False) else ""
         self.pace = CheckpointPace()

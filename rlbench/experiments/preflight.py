@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlbench import registry
+from rlbench import plugins, registry
 from rlbench.config import plain
 from rlbench.errors import UserError
 from rlbench.experiments.run import Run
@@ -13,7 +13,6 @@ from rlbench.storage.run_folder import seed_ranges
 from rlbench.user_code.working_directory import same_folder
 
 if TYPE_CHECKING:
-    from rlbench.learning.agent import Agent
     from rlbench.learning.environments.facts import DataFacts, EnvFacts
 
 
@@ -90,6 +89,14 @@ def preflight(run: Run, play: bool = True, timed: bool = True) -> str:
     )
 
 
+def packages(run: Run) -> list[str]:
+    """Return the packages of plug-ins that the run uses: their versions are written down."""
+    from rlbench.learning.named_objects import modules
+
+    encoder = getattr(run.config, "encoder", "")
+    return [*plugins.versions(*modules(run.agent, run.env, encoder))]
+
+
 def environment_notes(run: Run) -> list[str]:
     """Step the environment for a moment; return warnings about it.
 
@@ -112,13 +119,14 @@ def environment_notes(run: Run) -> list[str]:
 
 def able(facts: EnvFacts) -> list[str]:
     """Return the agents that can be used in an environment, with default parameters."""
-    return [name for name in registry.agents() if _takes(registry.agent_class(name), name, facts)]
+    return [name for name in registry.agents() if _takes(name, facts)]
 
 
-def _takes(agent: type[Agent], name: str, facts: EnvFacts) -> bool:
+def _takes(name: str, facts: EnvFacts) -> bool:
     from rlbench.learning.environments.spaces import ObsSpec
 
     try:
+        agent = registry.agent_class(name)
         config = agent.Config.build(name, {})
         n_envs = agent.usual_envs(config)
         agent.check_env(facts, config, n_envs)

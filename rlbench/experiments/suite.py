@@ -27,7 +27,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from rlbench import registry
+from rlbench import plugins, registry
 from rlbench.config import Float, Int, read_seeds
 from rlbench.errors import UserError, nearest
 from rlbench.experiments.ablation import Ablation
@@ -117,22 +117,40 @@ class Suite(_Table):
 
 
 def builtin() -> dict[str, Suite]:
-    """Return the suites that come with rlbench by name, without checking what they name."""
-    return {name: _read(find(name)) for name in names()}
+    """Return the suites that have names, by name, without checking what they name."""
+    ours = {name: _parse(read_text(name), f"{name}.toml") for name in _ours()}
+    return ours | {plugin.name: each for plugin, each in plugins.working("suites", ours, _added)}
 
 
 def names() -> list[str]:
-    """List the suites that come with rlbench."""
+    """List the suites that come with rlbench or with other packages."""
+    return [*(ours := _ours()), *plugins.names("suites", ours)]
+
+
+def _ours() -> list[str]:
     return sorted(file.stem for file in _HERE.glob("*.toml"))
 
 
-def find(name: str) -> Path:
-    """Return the file of a suite that comes with rlbench, or of a path."""
-    path = _HERE / f"{name}.toml" if name in names() else Path(name)
+def _added(plugin: plugins.Plugin) -> Suite:
+    return _parse(plugins.file_text(plugin), str(plugin))
+
+
+def read_text(name: str) -> str:
+    """Read the file of a suite, by name or path.
+
+    Raises:
+        UserError: There is no such suite, or it cannot be read.
+    """
+    path = _HERE / f"{name}.toml" if name in _ours() else Path(name)
     if not path.is_file():
+        if (plugin := plugins.find("suites", name)) is not None:
+            return plugins.file_text(plugin)
         hint = f"{nearest(name, names())} (rlbench list suites, or the path of a TOML file)"
         raise UserError(f"no suite '{name}'.{hint}")
-    return path
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
 
 
 def load(name: str) -> Suite:
@@ -141,8 +159,8 @@ def load(name: str) -> Suite:
     Raises:
         UserError: The file does not exist, is not TOML, or has unknown keys, agents or wrappers.
     """
-    path = find(name)
-    return _check_names(_read(path), path.name)
+    file = f"{name}.toml" if name in names() else Path(name).name
+    return loads(read_text(name), file)
 
 
 def loads(text: str, file: str) -> Suite:
@@ -177,13 +195,6 @@ def _check_names(suite: Suite, file: str) -> Suite:
         if None not in (env.steps, env.epochs):
             raise UserError(f"{file}: {env.title} has steps and epochs: give one of the two")
     return suite
-
-
-def _read(path: Path) -> Suite:
-    try:
-        return _parse(path.read_text(encoding="utf-8"), path.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
 
 
 def _parse(text: str, file: str) -> Suite:

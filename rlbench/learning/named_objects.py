@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
 import gymnasium
 from torch import nn
 
+from rlbench import plugins
 from rlbench.errors import UserError
 from rlbench.learning.environments import wrapper_specs
 from rlbench.learning.environments.make import split
@@ -33,7 +33,7 @@ _ADVICE = "(trust=True in Python)"
 
 
 class _Name(NamedTuple):
-    what: str  # environment, wrapper, encoder or agent
+    what: str  # a key of _KINDS, "agent", or "environments" of a plug-in, which registers them
     text: str
     module: str
     attribute: str
@@ -52,6 +52,11 @@ def check(
             raise UserError(f"{file}: {name.what} '{name.text}' {reason}")
 
 
+def modules(agent: str, env: str, encoder: str) -> list[str]:
+    """List the modules that these names are looked up in, besides rlbench's own."""
+    return [name.module for name in _names(agent, env, encoder)]
+
+
 def flag(*, agent: str = "", env: str = "", encoder: str = "", env_vector: str = "") -> str:
     """Return `" --trust"` if another process needs it to read a file with these names, else ""."""
     names = [*_names(agent, env, encoder), *_vector(env_vector)]
@@ -60,8 +65,8 @@ def flag(*, agent: str = "", env: str = "", encoder: str = "", env_vector: str =
 
 def _names(agent: str, env: str, encoder: str) -> Iterator[_Name]:
     """List all names that are looked up in a module."""
-    for point in entry_points(group="rlbench.agents", name=agent) if agent else ():
-        yield _Name("agent", agent, point.module, point.attr)
+    if plugin := plugins.find("agents", agent):
+        yield _Name("agent", agent, plugin.module, plugin.attribute)
     if ":" in agent:
         module, _, attribute = agent.partition(":")
         yield _Name("agent", agent, module, attribute)
@@ -72,6 +77,10 @@ def _names(agent: str, env: str, encoder: str) -> Iterator[_Name]:
             yield _Name("environment", piece, module, rest)
         elif number and wrapper.module:
             yield _Name("wrapper", piece, wrapper.module, wrapper.name)
+        elif number and (plugin := plugins.find("wrappers", wrapper.name)):
+            yield _Name("wrapper", piece, plugin.module, plugin.attribute)
+        elif not number and (plugin := plugins.of_env(piece)):
+            yield _Name("environments", piece, plugin.module, plugin.attribute)
     module, colon, rest = encoder.partition(":")
     if colon and not user_module.given(encoder.partition("+")[0]):
         yield _Name("encoder", encoder, module, rest.partition("+")[0])
@@ -94,7 +103,7 @@ def _refusal(name: _Name, loaded: Any) -> str:
         return "is in Python's standard library, which has none"
     if place is not None and name.module not in loaded and not trusted:
         return f"is in {place}, not in an installed package: add --trust to import it {_ADVICE}"
-    if name.what == "agent":
+    if name.what not in _KINDS:
         return ""
     kind = _KINDS[name.what]
     try:

@@ -321,6 +321,7 @@ DAMAGE: list[tuple[str, list[str], Callable[[Path], Any], str]] = [
 ELSEWHERE = {
     "a callback of locals and globals":
         "test_history.py::test_a_callback_of_two_arguments_gets_the_agent",
+    "is in {} and in {}: uninstall one": "test_plugins.py::test_a_broken_package_breaks_no_other",
     "agent must be a name, as": "test_api.py::test_a_run_is_the_command_line_s",
     "name one, as in to_torch(":
         "test_plain_policy.py::test_what_has_no_network_or_no_seed_is_refused",

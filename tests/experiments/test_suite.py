@@ -195,7 +195,7 @@ def test_shards_are_the_whole(of_all: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", suite.names())
 def test_suites_that_come_along(name: str) -> None:
     """They are well-formed, called like their file, and name known agents (peers may be extra)."""
-    tables = tomllib.loads(suite.find(name).read_text())
+    tables = tomllib.loads(suite.read_text(name))
     assert tables["name"] == name
     assert suite.builtin()[name].description
     agents = {*tables.get("agents", []), *(a for v in tables.get("variant", {}).values()
@@ -215,7 +215,7 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     listed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in listed] == suite.names()
     assert here("show", "smoke") == 0
-    assert capsys.readouterr().out == suite.find("smoke").read_text()
+    assert capsys.readouterr().out == suite.read_text("smoke")
 
 
 def test_dry_run_writes_nothing(

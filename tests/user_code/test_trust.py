@@ -14,7 +14,7 @@ import gymnasium
 import pytest
 from commands import TINY, environment, here
 
-from rlbench import registry
+from rlbench import plugins
 from rlbench.agents import DQN, Clone
 from rlbench.errors import UserError
 from rlbench.experiments.planning import plan
@@ -246,7 +246,7 @@ def test_agents_of_other_packages(theirs: Path, capsys: pytest.CaptureFixture[st
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     (facts / "entry_points.txt").write_text("[rlbench.agents]\ntheirs = theirs:Agent\n")
     sys.path.insert(0, "")
-    registry.agents.cache_clear()
+    plugins.forget()
     run = told_run(theirs, "CartPole-v1", "auto", {})
     told = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**told, "agent": "theirs"}))
@@ -257,7 +257,7 @@ def test_agents_of_other_packages(theirs: Path, capsys: pytest.CaptureFixture[st
             assert here(*command) == 2
             assert "agent 'theirs' is in" in capsys.readouterr().err
     finally:
-        registry.agents.cache_clear()
+        plugins.forget()
     assert traces(theirs) == []
 
 

@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import re
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
+from rlbench import plugins
 from rlbench.errors import UserError
 from rlbench.learning import checkpoint, named_objects, serialization
 from rlbench.learning.agent import Agent
@@ -108,8 +108,8 @@ def _for_acting(config: Any) -> Any:
 def _class_of(name: str, path: str) -> type[Agent]:
     """Find the class of an agent by name (as `rlbench.registry`, which agents do not import)."""
     named_objects.check(path, agent=name)
-    for point in entry_points(group="rlbench.agents", name=name):
-        return point.load()
+    if (plugin := plugins.find("agents", name)) is not None:
+        return plugins.loaded(plugin)
     try:
         if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
             raise ImportError

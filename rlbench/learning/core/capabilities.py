@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from gymnasium import spaces
 
+from rlbench import registry
 from rlbench.config import LARGEST_SEED
 from rlbench.config import Config as BaseConfig
 from rlbench.errors import UserError
@@ -41,8 +42,8 @@ class Capabilities:
 
     @classmethod
     def name(cls) -> str:
-        """The name on the command line: that of the agent's file."""
-        return cls.__module__.rsplit(".", 1)[-1].replace("_", "-")
+        """The name on the command line: that of the agent's file, or of the plug-in that it is."""
+        return registry.plugin_name(cls) or cls.__module__.rsplit(".", 1)[-1].replace("_", "-")
 
     @classmethod
     def estimate_bytes(

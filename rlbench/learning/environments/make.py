@@ -14,6 +14,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
+from rlbench import plugins
 from rlbench.distribution import install
 from rlbench.errors import UserError, nearest
 from rlbench.learning.environments import packages, wrapper_specs
@@ -147,10 +148,12 @@ def split(name: str) -> list[str]:
 def registered(gym_id: str) -> str | None:
     """Return the registered id, of the newest version if none is given; None if there is none.
 
-    Known packages register theirs here, as soon as a name may be one of them.
+    Known packages register theirs here, as soon as a name may be one of them, and plug-ins as soon
+    as their namespace is asked for.
     """
-    for package in packages.packages_of(gym_id):
-        if not package.register():
+    known = [package.register for package in packages.packages_of(gym_id)]
+    for register in [*known, functools.partial(plugins.register_for, gym_id)]:
+        if not register():
             continue
         if gym_id in gymnasium.registry:
             return gym_id

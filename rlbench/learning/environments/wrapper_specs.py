@@ -1,7 +1,7 @@
 """Wrappers by name and arguments, such as `RescaleAction:min_action=-1,max_action=1`.
 
 A name is one of `rlbench.envs.wrappers` (`mask-velocity`), one of `gymnasium.wrappers`
-(`TimeLimit`), or `package.module:Class`. Arguments follow a colon: values in order, then
+(`TimeLimit`), a plug-in, or `package.module:Class`. Arguments follow a colon: values in order, then
 `name=value`. A value is JSON or text, and `16x16` is a pair of numbers. Several values for a
 wrapper of one parameter are a list: `mask-velocity:1,3`.
 """
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlbench import registry
+from rlbench import plugins, registry
 from rlbench.config import parse_value
 from rlbench.errors import UserError, nearest
 from rlbench.user_code.calls import constructed
@@ -130,6 +130,8 @@ def _find(wrap: str) -> Callable[..., Any]:
     module, name, _ = read(wrap)
     if name in WRAPPERS and not module:
         return WRAPPERS[name][0]
+    if not module and (plugin := plugins.find("wrappers", name)):
+        return plugins.loaded(plugin)
     if not module and name not in names():
         raise UserError(
             f"no wrapper '{wrap}'.{nearest(name, names())}"

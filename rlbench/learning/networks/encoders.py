@@ -16,7 +16,7 @@ from pydantic import BeforeValidator
 from pydantic import Field as field
 from torch import Tensor, nn
 
-from rlbench import config
+from rlbench import config, plugins
 from rlbench.config import Float, Int, IntList
 from rlbench.errors import UserError, nearest
 from rlbench.learning.environments.spaces import Channels, ObsSpec
@@ -44,9 +44,12 @@ def _known(value: Any) -> Any:
     static, cell = parse(value.strip())
     if cell is not None and cell not in CELLS:
         raise ValueError(f"unknown recurrent cell '{cell}': use {', '.join(CELLS)}")
+    if static not in STATIC and (plugin := plugins.find("encoders", static)):
+        return value.strip().replace(static, plugin.value, 1)  # one spelling for one encoder
     if static not in STATIC and ":" not in static:
+        known = [*STATIC, *CELLS, *plugins.names("encoders", STATIC)]
         raise ValueError(
-            f"no such encoder.{nearest(static, [*STATIC, *CELLS])} There are {', '.join(STATIC)}, "
+            f"no such encoder.{nearest(static, known)} There are {', '.join(STATIC)}, "
             f"{', '.join(CELLS)}, cnn+lstm and the like, and package.module:Class"
         )
     return value.strip().removeprefix("auto+")

@@ -1,0 +1,1 @@
+"""Agents and more for rlbench, as an outside package has them."""
