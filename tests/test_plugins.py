@@ -185,7 +185,7 @@ def test_the_page_shows_the_package_that_is_tested() -> None:
 def test_the_package_is_installed_by_pip(tmp_path: Path) -> None:
     """pip builds and installs it into a fresh environment, where its suite is benchmarked."""
     venv = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     python = next(venv.glob("*/python"))
     (folder,) = venv.glob("lib/python*/site-packages")
     folder.joinpath("shared.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")

@@ -5,6 +5,7 @@ Completion runs at every press of the tab key, so nothing here imports torch.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path

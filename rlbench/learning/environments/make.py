@@ -151,8 +151,9 @@ def registered(gym_id: str) -> str | None:
     Known packages register theirs here, as soon as a name may be one of them, and plug-ins as soon
     as their namespace is asked for.
     """
-    known = [package.register for package in packages.packages_of(gym_id)]
-    for register in [*known, functools.partial(plugins.register_for, gym_id)]:
+    sources: list[Callable[[], bool]] = [each.register for each in packages.packages_of(gym_id)]
+    sources.append(functools.partial(plugins.register_for, gym_id))
+    for register in sources:
         if not register():
             continue
         if gym_id in gymnasium.registry:
