@@ -65,7 +65,10 @@ class Clone(_Clone):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -107,7 +110,10 @@ class DQN(_DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -177,7 +183,10 @@ class PQN(_PQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = True,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -241,7 +250,10 @@ class Supervised(_Supervised):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -283,7 +295,10 @@ class A2C(_A2C):
         activation: Literal["relu", "tanh"] = "tanh",
         layer_norm: bool = False,
         ortho_init: bool = True,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -330,7 +345,10 @@ class C51(_C51, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -400,7 +418,10 @@ class DRQN(_DRQN, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -470,7 +491,10 @@ class DoubleDQN(_DoubleDQN, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -540,7 +564,10 @@ class DuelingDQN(_DuelingDQN, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -610,7 +637,10 @@ class IQN(_IQN, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -733,7 +763,10 @@ class PERDQN(_PERDQN, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -803,7 +836,10 @@ class PPO(_PPO):
         activation: Literal["relu", "tanh"] = "tanh",
         layer_norm: bool = False,
         ortho_init: bool = True,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -855,7 +891,10 @@ class QRDQN(_QRDQN, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -925,7 +964,10 @@ class Rainbow(_Rainbow, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -1015,7 +1057,10 @@ class Reinforce(_Reinforce):
         activation: Literal["relu", "tanh"] = "tanh",
         layer_norm: bool = False,
         ortho_init: bool = True,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -1062,7 +1107,10 @@ class SAC(_SAC):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -1133,7 +1181,10 @@ class SupervisedBandit(_SupervisedBandit, Supervised):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -1175,7 +1226,10 @@ class SupervisedOnline(_SupervisedOnline, Supervised):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -1217,7 +1271,10 @@ class TD3(_TD3):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal[
+            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
+        ] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
         dropout: float = 0.0,
@@ -1269,7 +1326,8 @@ class SB3A2C(_SB3A2C):
         activation: Literal["relu", "tanh"] = "tanh",
         layer_norm: Literal[False] = False,
         ortho_init: bool = True,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg"] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: Literal[64] = 64,
         memory_horizon: None = None,
         dropout: float = 0.0,
@@ -1316,7 +1374,8 @@ class SB3DQN(_SB3DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: Literal[False] = False,
         ortho_init: Literal[False] = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg"] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: Literal[64] = 64,
         memory_horizon: None = None,
         dropout: float = 0.0,
@@ -1386,7 +1445,8 @@ class SB3PPO(_SB3PPO):
         activation: Literal["relu", "tanh"] = "tanh",
         layer_norm: Literal[False] = False,
         ortho_init: bool = True,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg"] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: Literal[64] = 64,
         memory_horizon: None = None,
         dropout: float = 0.0,
@@ -1438,7 +1498,8 @@ class SB3PPOLSTM(_SB3PPOLSTM):
         activation: Literal["relu", "tanh"] = "tanh",
         layer_norm: Literal[False] = False,
         ortho_init: bool = True,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg"] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: None = None,
         dropout: float = 0.0,
@@ -1490,7 +1551,8 @@ class SB3QRDQN(_SB3QRDQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: Literal[False] = False,
         ortho_init: Literal[False] = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg"] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: Literal[64] = 64,
         memory_horizon: None = None,
         dropout: float = 0.0,
@@ -1560,7 +1622,8 @@ class SB3SAC(_SB3SAC):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: Literal[False] = False,
         ortho_init: Literal[False] = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg"] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: Literal[64] = 64,
         memory_horizon: None = None,
         dropout: float = 0.0,
@@ -1612,7 +1675,8 @@ class SB3TD3(_SB3TD3):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: Literal[False] = False,
         ortho_init: Literal[False] = False,
-        cnn: Literal["auto", "minatar", "small", "nature"] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg"] = "auto",
+        cnn_width: float = 1.0,
         hidden_size: Literal[64] = 64,
         memory_horizon: None = None,
         dropout: float = 0.0,

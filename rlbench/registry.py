@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ENCODERS = {
     "auto": "by the observation: cnn for its images, vectors as they are, joined by an mlp",
     "mlp": "fully connected layers; images and dictionaries are flattened",
-    "cnn": "convolutions for images: two of 3x3 with pooling, or Mnih et al. 2015 from 36x36 on",
+    "cnn": "convolutions for images, by size or of a family: -p cnn=resnet and others",
     "rnn": "a recurrent layer above auto (Elman 1990)",
     "gru": "a gated recurrent unit above auto (Cho et al. 2014)",
     "lstm": "a long short-term memory above auto (Hochreiter & Schmidhuber 1997)",

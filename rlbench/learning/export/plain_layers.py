@@ -42,10 +42,27 @@ def mlp(network: layers.MLP) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
-def convolutions(network: convolution.Convolutions) -> nn.Sequential:
+class PlainOperations(nn.Module):
+    """Operations on images that branch, `(B, C, H, W) -> (B, F)`."""
+
+    def __init__(self, network: convolution.Convolutions) -> None:
+        super().__init__()
+        self.operations = network.operations
+        self.weights = nn.ParameterList(weight[0].detach().clone() for weight in network.weights)
+        self.biases = nn.ParameterList(bias[0].detach().clone() for bias in network.biases)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernels = zip(self.weights, self.biases, strict=True)
+        return convolution.apply_all(self.operations, x, kernels).flatten(1)
+
+
+def convolutions(network: convolution.Convolutions) -> nn.Module:
     """Return convolutions with their pooling, up to the vector that they end in."""
     modules: list[nn.Module] = []
-    for layer, weight, bias in zip(network.layers, network.weights, network.biases, strict=True):
+    layers = [each for each in network.operations if isinstance(each, convolution.Layer)]
+    if len(layers) < len(network.operations):
+        return PlainOperations(network)
+    for layer, weight, bias in zip(layers, network.weights, network.biases, strict=True):
         _, out, inputs, kernel, _ = weight.shape
         conv = nn.Conv2d(inputs, out, kernel, layer.stride, layer.padding)
         _fill(conv, weight=weight[0], bias=bias[0])

@@ -20,7 +20,7 @@ from rlbench import config, plugins
 from rlbench.config import Float, Int, IntList
 from rlbench.errors import UserError, nearest
 from rlbench.learning.environments.spaces import Channels, ObsSpec
-from rlbench.learning.networks import convolution, user_module
+from rlbench.learning.networks import families, user_module
 from rlbench.learning.networks.dropout import Dropout
 from rlbench.learning.networks.layers import MLP, Generators, cache_submodules
 from rlbench.learning.networks.recurrent import CELLS, RecurrentCell
@@ -71,7 +71,7 @@ class EncoderConfig(config.Config):
     net_arch: IntList | None = field(
         None,
         description="widths of the fully connected layers; none: 64,64 for vectors, 64 below a "
-        "memory, 128 after minatar and small, 512 after nature convolutions",
+        "memory, after convolutions 512 (nature), 256 (impala) or 128",
     )
     head_arch: IntList | None = field(
         None,
@@ -85,10 +85,15 @@ class EncoderConfig(config.Config):
         False, description="normalise features before each activation of these (Ba et al. 2016)"
     )
     ortho_init: bool = field(False, description="orthogonal first weights (Saxe et al. 2014)")
-    cnn: Literal["auto", "minatar", "small", "nature"] = field(
+    cnn: families.Kind = field(
         "auto",
-        description="convolutions: one of 3x3 (Young & Tian 2019), two of 3x3 with pooling, or "
-        "Mnih et al. 2015; auto: by size",
+        description="convolutions: minatar (one of 3x3, Young & Tian 2019), small (two of 3x3 with "
+        "pooling), nature (Mnih et al. 2015), or in small alexnet (Krizhevsky et al. 2012), vgg "
+        "(Simonyan & Zisserman 2015), resnet (He et al. 2016), inception (Szegedy et al. 2015), "
+        "impala (Espeholt et al. 2018); auto: one of the first three by size",
+    )
+    cnn_width: Float = field(
+        1.0, gt=0, le=64, description="channels of convolutions, as a multiple of the usual"
     )
     hidden_size: Int = field(64, ge=2, description="units of rnn, gru or lstm")
     memory_horizon: Int | None = field(
@@ -132,9 +137,10 @@ class EncoderConfig(config.Config):
         initial weights.
         """
         static, cell = parse(self.encoder)
-        kinds = [convolution.kind_for(p.image, self.cnn) for p in spec.parts if p.image]
+        kinds = [families.kind_for(p.image, self.cnn) for p in spec.parts if p.image]
         kinds = kinds if static in ("auto", "cnn") else []
         name = " ".join(["cnn", *dict.fromkeys(kinds)]) if kinds else static.replace("auto", "mlp")
+        name += f" x{self.cnn_width:g}" if kinds and self.cnn_width != 1.0 else ""
         arch = self.arch(kinds, ":" in static)
         words = [f"{name} {'-'.join(map(str, arch))}".rstrip()]
         words += [f"{cell} {self.hidden_size}"] if cell else []
@@ -148,7 +154,7 @@ class EncoderConfig(config.Config):
         if own:
             return ()
         if kinds:
-            return (512,) if kinds[-1] == "nature" else (128,)
+            return (families.units_above(kinds[-1]),)
         return (64,) if parse(self.encoder)[1] else self.vector_arch
 
 
@@ -191,8 +197,8 @@ class Encoder(nn.Module):
                 )
             width = spec.features
             for i, image in images.items():
-                kind = convolution.kind_for(image, c.cnn)
-                convs = convolution.Convolutions(generators, image, kind, gain)
+                kind = families.kind_for(image, c.cnn)
+                convs = families.build(generators, image, kind, gain, c.cnn_width)
                 width += convs.features - spec.parts[i].features(spec.stack)
                 kinds.append(kind)
                 self.convolutions[str(i)] = convs

@@ -46,6 +46,12 @@ class PeerConfig(config.Config):
     layer_norm: Literal[False] = field(
         False, description="Stable-Baselines3 has no layer norm in its networks"
     )
+    cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg"] = field(
+        "auto", description="peers have layers one after the other, without branches"
+    )
+    cnn_width: config.Float = field(
+        1.0, ge=1, le=1, description="convolutions of peers have the usual channels"
+    )
     compile: Literal[False] = field(False, description="updates of Stable-Baselines3 are its own")
     record: Literal[True] = field(True, description="updates of Stable-Baselines3 are its own")
     frame_stack: Literal[1] = field(

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from rlbench.errors import UserError
 from rlbench.learning.environments.spaces import ObsSpec
-from rlbench.learning.networks.convolution import LAYERS, SMALLEST_NATURE, kind_for
 from rlbench.learning.networks.encoders import parse
+from rlbench.learning.networks.families import SMALLEST_NATURE, kind_for, plain_layers
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 EPSILON, CLIP = 1e-8, 10.0  # of VecNormalize
@@ -154,7 +154,7 @@ class StackedExtractor(nn.Module):
         layers: list[nn.Module] = []
         if kind is not None:
             channels, height, width = space.shape
-            for layer in LAYERS[kind]:
+            for layer in plain_layers(kind):
                 layers += [
                     nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, layer.padding)
                 ]

@@ -11,7 +11,8 @@ from tensors import draw, streams
 from torch import nn
 
 from rlbench.errors import UserError
-from rlbench.learning.networks.convolution import Convolutions, kind_for
+from rlbench.learning.networks.convolution import Convolutions
+from rlbench.learning.networks.families import build, kind_for
 from rlbench.learning.networks.layers import initial
 
 IMAGES = [
@@ -45,7 +46,7 @@ def torchs(convs: Convolutions, kind: str, s: int) -> nn.Sequential:
 
 @pytest.mark.parametrize(("image", "kind"), IMAGES)
 def test_outputs_and_gradients_are_torchs(image: tuple[int, int, int], kind: str) -> None:
-    convs, x = Convolutions(streams(0, 1), image, kind, None), draw(2, 3, *image)
+    convs, x = build(streams(0, 1), image, kind, None), draw(2, 3, *image)
     x.requires_grad_()
     y = convs(x)
     assert y.shape == (2, 3, convs.features)
@@ -73,20 +74,18 @@ def its_parameters(made: nn.Sequential) -> list[torch.Tensor]:
 
 def test_initial_weights_are_orthogonal_or_torchs_by_seed() -> None:
     """Orthogonal over flattened kernels where asked, else torch's own distribution, by seed."""
-    convs = Convolutions(streams(0, 1), (3, 36, 36), "nature", math.sqrt(2.0))
+    convs = build(streams(0, 1), (3, 36, 36), "nature", math.sqrt(2.0))
     for weight, bias in zip(convs.weights, convs.biases, strict=True):
         flat = weight.detach().flatten(2)  # (S, out, in kernel kernel): more columns than rows
         eye = torch.eye(flat.shape[1]).expand(2, -1, -1)
         torch.testing.assert_close(flat @ flat.mT, 2 * eye, rtol=0, atol=1e-4)
         assert (bias == 0).all()
-    plain = Convolutions(streams(0, 1), (3, 36, 36), "nature", None)
+    plain = build(streams(0, 1), (3, 36, 36), "nature", None)
     reference = nn.Conv2d(3, 32, 8, 4).weight.detach()
     weight, bound = plain.weights[0].detach(), 1 / math.sqrt(3 * 64)
     assert weight.abs().max() <= bound
     assert float(weight.std()) == pytest.approx(float(reference.std()), rel=0.05)
-    assert torch.equal(
-        weight[1], Convolutions(streams(1), (3, 36, 36), "nature", None).weights[0][0]
-    )
+    assert torch.equal(weight[1], build(streams(1), (3, 36, 36), "nature", None).weights[0][0])
     assert not torch.equal(weight[0], weight[1])
 
 
@@ -117,6 +116,6 @@ def test_kinds_by_size() -> None:
     assert kind_for((4, 84, 84), "small") == "small"
     for smaller, kind in ((7, "minatar"), (8, "small"), (35, "small"), (36, "nature")):
         assert kind_for((1, smaller, 100)) == kind
-    assert Convolutions(streams(0), (1, 36, 36), "nature", None).features == 64
+    assert build(streams(0), (1, 36, 36), "nature", None).features == 64
     with pytest.raises(UserError, match="35 x 36 pixels is too small for cnn=nature"):
-        Convolutions(streams(0), (1, 35, 36), "nature", None)
+        build(streams(0), (1, 35, 36), "nature", None)
