@@ -65,9 +65,7 @@ class Clone(_Clone):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -110,9 +108,7 @@ class DQN(_DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -183,9 +179,7 @@ class PQN(_PQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = True,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -250,9 +244,7 @@ class Supervised(_Supervised):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -295,9 +287,7 @@ class A2C(_A2C):
         activation: Literal["relu", "tanh"] = "tanh",
         layer_norm: bool = False,
         ortho_init: bool = True,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -345,9 +335,7 @@ class C51(_C51, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -418,9 +406,7 @@ class DRQN(_DRQN, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -491,9 +477,7 @@ class DoubleDQN(_DoubleDQN, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -564,9 +548,7 @@ class DuelingDQN(_DuelingDQN, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -637,9 +619,7 @@ class IQN(_IQN, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -763,9 +743,7 @@ class PERDQN(_PERDQN, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -836,9 +814,7 @@ class PPO(_PPO):
         activation: Literal["relu", "tanh"] = "tanh",
         layer_norm: bool = False,
         ortho_init: bool = True,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -891,9 +867,7 @@ class QRDQN(_QRDQN, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -964,9 +938,7 @@ class Rainbow(_Rainbow, DQN):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -1057,9 +1029,7 @@ class Reinforce(_Reinforce):
         activation: Literal["relu", "tanh"] = "tanh",
         layer_norm: bool = False,
         ortho_init: bool = True,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -1107,9 +1077,7 @@ class SAC(_SAC):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -1181,9 +1149,7 @@ class SupervisedBandit(_SupervisedBandit, Supervised):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -1226,9 +1192,7 @@ class SupervisedOnline(_SupervisedOnline, Supervised):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
@@ -1271,9 +1235,7 @@ class TD3(_TD3):
         activation: Literal["relu", "tanh"] = "relu",
         layer_norm: bool = False,
         ortho_init: bool = False,
-        cnn: Literal[
-            "auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"
-        ] = "auto",
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
         cnn_width: float = 1.0,
         hidden_size: int = 64,
         memory_horizon: int | None = None,
