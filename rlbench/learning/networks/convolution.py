@@ -8,8 +8,9 @@ what an image becomes.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -21,12 +22,14 @@ Shape = tuple[int, int, int]  # channels, height, width
 Kernels = Iterator[tuple[Tensor, Tensor]]  # (out, in, k, k) and (out,), in the order of `build`
 
 
-class Operation(Protocol):
+class Operation(ABC):
     """One operation of a network. Both methods go through its kernels in the same order."""
 
+    @abstractmethod
     def build(self, image: Shape, kernels: NewKernels) -> Shape:
         """Draw the kernels for images of a shape, and return the shape of what comes out."""
 
+    @abstractmethod
     def apply(self, x: Tensor, kernels: Kernels) -> Tensor:
         """Compute images (B, C, H, W)."""
 
@@ -52,7 +55,8 @@ class NewKernels:
         return image
 
 
-class Layer(NamedTuple):
+@dataclass(frozen=True)
+class Layer(Operation):
     """Convolution, normalisation of the image (optional), max-pooling over squares, relu.
 
     The normalisation is that of Wu & He 2018 with one group: over channels and pixels of an image.
@@ -83,7 +87,8 @@ class Layer(NamedTuple):
         return torch.relu(x)
 
 
-class Pool(NamedTuple):
+@dataclass(frozen=True)
+class Pool(Operation):
     """Max-pooling over squares that overlap."""
 
     size: int = 3
@@ -100,7 +105,8 @@ class Pool(NamedTuple):
         return F.max_pool2d(x, self.size, self.stride, self.size // 2)
 
 
-class Convolution(NamedTuple):
+@dataclass(frozen=True)
+class Convolution(Operation):
     """Convolution alone, which keeps height and width."""
 
     channels: int
@@ -114,7 +120,8 @@ class Convolution(NamedTuple):
         return F.conv2d(x, *next(kernels), 1, self.kernel // 2)
 
 
-class Residual(NamedTuple):
+@dataclass(frozen=True)
+class Residual(Operation):
     """Two convolutions of 3x3 added to their input, each after relu (He et al. 2016b).
 
     Where channels or sides change, a convolution of 1x1 fits the input.
@@ -151,7 +158,8 @@ class Residual(NamedTuple):
         return torch.relu(F.group_norm(x, 1) if self.norm else x)
 
 
-class Branches(NamedTuple):
+@dataclass(frozen=True)
+class Branches(Operation):
     """Sequences of operations on one input, whose channels are joined."""
 
     branches: tuple[tuple[Operation, ...], ...]
@@ -164,7 +172,8 @@ class Branches(NamedTuple):
         return torch.cat([apply_all(branch, x, kernels) for branch in self.branches], 1)
 
 
-class Relu(NamedTuple):
+@dataclass(frozen=True)
+class Relu(Operation):
     """Relu, after the last residual block."""
 
     def build(self, image: Shape, kernels: NewKernels) -> Shape:
@@ -174,7 +183,8 @@ class Relu(NamedTuple):
         return torch.relu(x)
 
 
-class Mean(NamedTuple):
+@dataclass(frozen=True)
+class Mean(Operation):
     """Mean over the pixels of each channel."""
 
     def build(self, image: Shape, kernels: NewKernels) -> Shape:
