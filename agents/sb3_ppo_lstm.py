@@ -24,6 +24,7 @@ class SB3PPOLSTMConfig(PeerConfig, PPOConfig):  # type: ignore[misc]  # fields a
         description="lstm: above what fits the observation; the library has no other memory here",
     )
     hidden_size: Int = field(64, ge=2, description="units of the lstm")  # type: ignore[assignment]
+    num_layers: Int = field(1, ge=1, le=16, description="LSTMs above each other")
     sequence_length: None = field(
         None,
         description="sequences reach from where an episode or rollout begins to its end, always",

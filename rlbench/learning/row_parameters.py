@@ -67,6 +67,7 @@ PARAMETERS: dict[str, Parameter] = {
     "head_arch": _STRUCTURE,
     "channels": _STRUCTURE,
     "hidden_size": Parameter(False, "log:16..512"),
+    "num_layers": Parameter(False, "int:1..3"),
     "memory_horizon": Parameter(False, "log:4..400"),
     "frame_stack": Parameter(False, "int:1..4"),
     "sequence_length": Parameter(False, "log:4..64"),

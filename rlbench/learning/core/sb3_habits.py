@@ -26,6 +26,7 @@ POLICIES = {
 ENTRIES = {
     "ortho_init": "ortho_init",
     "lstm_hidden_size": "hidden_size",
+    "n_lstm_layers": "num_layers",
     "log_std_init": "log_std_init",
     "share_features_extractor": "share_encoder",
     "n_critics": "n_critics",
@@ -33,7 +34,7 @@ ENTRIES = {
 }
 # Values of entries that ask for what is done anyway.
 USUAL: dict[str, Any] = {
-    "n_lstm_layers": 1, "normalize_images": True, "squash_output": False, "use_sde": False,
+    "normalize_images": True, "squash_output": False, "use_sde": False,
     "optimizer_kwargs": {}, "features_extractor_kwargs": {}, "full_std": True,
     "use_expln": False,
 }  # fmt: skip
@@ -155,7 +156,7 @@ def _entries(called: str, fields: Mapping[str, Any], entries: Any) -> dict[str, 
 
 
 NETWORK = {"encoder", "net_arch", "head_arch", "activation", "ortho_init", "hidden_size",
-           "layer_norm", "optimizer", "weight_decay", "share_encoder"}  # fmt: skip
+           "num_layers", "layer_norm", "optimizer", "weight_decay", "share_encoder"}  # fmt: skip
 
 
 def _net_arch(called: str, value: Any) -> Any:

@@ -99,6 +99,29 @@ class PlainCell(nn.Module):
         return h, torch.cat([h, c], -1)
 
 
+class PlainStack(nn.Module):
+    """Cells one above the other; the state of the topmost comes first."""
+
+    def __init__(self, stack: recurrent.CellStack) -> None:
+        super().__init__()
+        self.cells = nn.ModuleList(PlainCell(each) for each in stack.cells)  # type: ignore[arg-type]
+        self.sizes = stack.sizes
+
+    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (B, H) and the next state (B, M)."""
+        states = hidden.split(self.sizes, -1)[::-1]
+        after: list[Tensor] = []
+        for cell, own in zip(self.cells, states, strict=True):
+            x, state = cell(x, own)
+            after.append(state)
+        return x, torch.cat(after[::-1], -1)
+
+
+def cell(cell: recurrent.RecurrentCell | recurrent.CellStack) -> PlainCell | PlainStack:
+    """Return a cell, or a stack of cells."""
+    return PlainStack(cell) if isinstance(cell, recurrent.CellStack) else PlainCell(cell)
+
+
 class PlainHead(nn.Module):
     """Q-values of a value head, `(B, F) -> (B, A)`."""
 

@@ -121,7 +121,7 @@ class PlainEncoder(nn.Module):
             {name: plain_layers.convolutions(each) for name, each in encoder.convolutions.items()}  # type: ignore[arg-type]
         )
         self.mlp = plain_layers.mlp(encoder.mlp)
-        self.cell = None if encoder.cell is None else plain_layers.PlainCell(encoder.cell)
+        self.cell = None if encoder.cell is None else plain_layers.cell(encoder.cell)
 
     def forward(self, obs: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor | None]:
         if self.own is not None:

@@ -23,7 +23,7 @@ from rlbench.learning.environments.spaces import Channels, ObsSpec
 from rlbench.learning.networks import families, user_module
 from rlbench.learning.networks.dropout import Dropout
 from rlbench.learning.networks.layers import MLP, Generators, cache_submodules
-from rlbench.learning.networks.recurrent import CELLS, RecurrentCell
+from rlbench.learning.networks.recurrent import CELLS, CellStack, RecurrentCell
 
 STATIC = ("auto", "mlp", "cnn")
 
@@ -96,6 +96,12 @@ class EncoderConfig(config.Config):
         1.0, gt=0, le=64, description="channels of convolutions, as a multiple of the usual"
     )
     hidden_size: Int = field(64, ge=2, description="units of rnn, gru or lstm")
+    num_layers: Int = field(
+        1,
+        ge=1,
+        le=16,
+        description="cells of rnn, gru or lstm above each other, with `dropout` between",
+    )
     memory_horizon: Int | None = field(
         None,
         ge=2,
@@ -143,7 +149,8 @@ class EncoderConfig(config.Config):
         name += f" x{self.cnn_width:g}" if kinds and self.cnn_width != 1.0 else ""
         arch = self.arch(kinds, ":" in static)
         words = [f"{name} {'-'.join(map(str, arch))}".rstrip()]
-        words += [f"{cell} {self.hidden_size}"] if cell else []
+        deep = f" x{self.num_layers}" if self.num_layers > 1 else ""
+        words += [f"{cell} {self.hidden_size}{deep}"] if cell else []
         heads = [f"heads {'-'.join(map(str, self.heads()))}"] if self.heads() else []
         return " + ".join(words + heads)
 
@@ -166,6 +173,22 @@ def reads(config: Any) -> bool:
 def convolves(config: Any) -> bool:
     """Return whether such a network reads images with convolutions."""
     return isinstance(config, EncoderConfig) and parse(config.encoder)[0] != "mlp"
+
+
+def _cell(
+    kind: str, generators: Generators, n_in: int, c: EncoderConfig
+) -> RecurrentCell | CellStack:
+    """Build a recurrent cell, or a stack of several, for features of width `n_in`."""
+    widths = [n_in] + [c.hidden_size] * (c.num_layers - 1)
+    cells = [
+        CELLS[kind](generators, width, c.hidden_size, c.ortho_init, c.memory_horizon)
+        for width in widths
+    ]
+    if len(cells) == 1:
+        return cells[0]
+    return CellStack(
+        cells, [Dropout(generators, c.dropout) for _ in cells[1:]] if c.dropout else []
+    )
 
 
 class Encoder(nn.Module):
@@ -210,11 +233,9 @@ class Encoder(nn.Module):
         )
         self.dropout = Dropout(generators, c.dropout) if c.dropout else None
         self.features, self.state_size = (arch[-1] if arch else width), 0
-        self.cell: RecurrentCell | None = None
+        self.cell: RecurrentCell | CellStack | None = None
         if cell is not None:
-            self.cell = CELLS[cell](
-                generators, self.features, c.hidden_size, c.ortho_init, c.memory_horizon
-            )
+            self.cell = _cell(cell, generators, self.features, c)
             self.features, self.state_size = c.hidden_size, self.cell.state_size
         cache_submodules(self)
 

@@ -7,7 +7,7 @@ of `learning.compile`, which take a fraction of autograd's time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rlbench.learning.compile import tanh, unroll
+from rlbench.learning.networks.dropout import Dropout
 from rlbench.learning.networks.layers import Generators, Linear, initial
 
 
@@ -149,6 +150,44 @@ def _chrono(generators: Generators, units: int, horizon: int) -> Tensor:
     """Log U(1, horizon - 1): gates that keep for up to so many steps (Tallec & Ollivier 2018)."""
     draws = np.stack([g.uniform(1.0, horizon - 1, (1, units)) for g in generators])
     return torch.from_numpy(np.log(draws).astype(np.float32))
+
+
+class CellStack(nn.Module):
+    """Cells one above the other, with dropout between them (Zaremba et al. 2014).
+
+    Each reads the output of the one below. A state is the states of all cells, the topmost first,
+    so that its first H numbers are the output.
+    """
+
+    def __init__(self, cells: Sequence[RecurrentCell], dropouts: Sequence[Dropout]) -> None:
+        super().__init__()
+        self.cells, self.dropouts = nn.ModuleList(cells), nn.ModuleList(dropouts)
+        self.hidden, self.sizes = cells[0].hidden, [cell.state_size for cell in cells][::-1]
+        self.state_size = sum(self.sizes)
+
+    def unroll(self, x: Tensor, memory: Tensor, first: Tensor) -> Tensor:
+        """Return states (S, B, T, M) of sequences, see `RecurrentCell.unroll`."""
+        return self._through(x, memory, lambda cell, x, own: cell.unroll(x, own, first))
+
+    def after(self, x: Tensor, memory: Tensor) -> Tensor:
+        """Return states one step after `memory` (S, B, M), from features `x` (S, B, F)."""
+        return self._through(x, memory, lambda cell, x, own: cell.after(x, own))
+
+    def forward_numpy(self, x: np.ndarray, memory: np.ndarray) -> np.ndarray:
+        """Take one step on arrays, for acting: x (S, N, F), memory (S, N, M) -> memory."""
+        return self._through(x, memory, lambda cell, x, own: cell.forward_numpy(x, own))
+
+    def _through(self, x: Any, memory: Any, call: Callable[[Any, Any, Any], Any]) -> Any:
+        """Call cells from the lowest up, each with its part of the memory."""
+        states = _cut(memory, *self.sizes)[::-1]
+        after: list[Any] = []
+        for i, (cell, own) in enumerate(zip(self.cells, states, strict=True)):
+            if after:
+                x = after[-1][..., : self.hidden]
+                if self.dropouts and isinstance(x, Tensor):
+                    x = self.dropouts[i - 1](x)
+            after.append(call(cell, x, own))
+        return _join(*after[::-1])
 
 
 CELLS: dict[str, type[RecurrentCell]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}

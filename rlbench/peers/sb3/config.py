@@ -37,6 +37,7 @@ class PeerConfig(config.Config):
         description="auto: by the observation; there is no memory, which sb3-ppo-lstm alone has",
     )
     hidden_size: Literal[64] = field(64, description=NO_MEMORY)
+    num_layers: config.Int = field(1, ge=1, le=1, description=NO_MEMORY)
     memory_horizon: None = field(
         None, description="Stable-Baselines3 has no chrono initialisation of memories"
     )

@@ -62,7 +62,7 @@ def arguments(spec: ObsSpec, config: Any, actor_critic: bool) -> dict[str, Any]:
             policy_kwargs["share_features_extractor"] = own or both
     if cell is not None:  # a shared encoder learns from the actor's gradient only
         one = both and not own
-        policy_kwargs |= {"lstm_hidden_size": c.hidden_size}
+        policy_kwargs |= {"lstm_hidden_size": c.hidden_size, "n_lstm_layers": c.num_layers}
         policy_kwargs |= {"shared_lstm": one, "enable_critic_lstm": not one}
     return policy_kwargs
 

@@ -25,7 +25,7 @@ ONLY_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
     "loss": ("distribution", ("null",)),
     "noise_std": ("noise_type", ("normal", "ornstein-uhlenbeck")),
 }  # fmt: skip
-OF_MEMORY = ("hidden_size", "memory_horizon", "sequence_length", "burn_in")
+OF_MEMORY = ("hidden_size", "num_layers", "memory_horizon", "sequence_length", "burn_in")
 MEMORIES = ("rnn", "gru", "lstm")
 
 

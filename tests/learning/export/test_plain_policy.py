@@ -89,6 +89,7 @@ CASES: dict[str, tuple[str, Any, Any, dict[str, Any]]] = {
     "rnn": ("PPO", BOX, TWO, {"encoder": "rnn", "n_steps": 16}),
     "gru": ("DRQN", BOX, TWO, SMALL | {"encoder": "gru", "sequence_length": 4}),
     "lstm": ("PPO", BOX, TWO, {"encoder": "lstm", "n_steps": 16, "share_encoder": False}),
+    "lstms": ("PPO", BOX, TWO, {"encoder": "lstm", "num_layers": 3, "n_steps": 16}),
     "cnn lstm": ("A2C", PIXELS, TWO, {"encoder": "cnn+lstm", "frame_stack": 2}),
     "own": ("DQN", BOX, TWO, SMALL | {"encoder": Extractor}),
     "dueling": ("DuelingDQN", BOX, TWO, SMALL),
