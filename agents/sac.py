@@ -118,7 +118,11 @@ class SAC(OffPolicyActorCritic):
         """Soft value of the next state, `(S, B)` (eq. 3 in eq. 2)."""
         assert alpha is not None
         action, log_prob = self.distribution.drawn(replayed.next_policy(self.actor), noise)
-        return replayed.next_values(self.critics_target, action).amin(1) - alpha * log_prob
+        return self.estimate(replayed.next_values(self.critics_target, action)) - alpha * log_prob
+
+    def estimate(self, values: Tensor) -> Tensor:
+        """Value of an action by all critics, the smallest, `(S, C, B) -> (S, B)`."""
+        return values.amin(1)
 
     def objective(
         self, noise: Tensor, alpha: Tensor, **batch: Tensor
@@ -126,7 +130,7 @@ class SAC(OffPolicyActorCritic):
         """Loss of the policy: its negative value and entropy, `(S,)` (eq. 7)."""
         replayed = self.replayed(**batch)
         action, log_prob = self.distribution.drawn(replayed.policy(self.actor), noise)
-        value = replayed.values_of(self.critics, action).amin(1)
+        value = self.estimate(replayed.values_of(self.critics, action))
         loss = returns.mean(alpha * log_prob - value)
         metrics = {"train/actor_loss": loss, "train/entropy": -returns.mean(log_prob)}
         return loss, metrics, {"log_prob": log_prob}

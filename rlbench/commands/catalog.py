@@ -22,7 +22,7 @@ AGENTS: dict[str, dict[str, str]] = {
     "value-based": {
         _D: "c51 double-dqn dqn drqn dueling-dqn iqn per-dqn pqn qr-dqn rainbow",
     },
-    "actor-critic": {_ANY: "a2c ppo", _B: "sac td3"},
+    "actor-critic": {_ANY: "a2c ppo", _B: "sac tqc td3 ddpg"},
     "policy gradient": {_ANY: "reinforce"},
     "supervised": {
         _D: "supervised supervised-bandit supervised-online knn logistic-regression majority "

@@ -7,7 +7,7 @@ from typing import Any
 
 from worlds import World
 
-from rlbench.agents import A2C, DQN, IQN, PPO, PQN, SAC, TD3, Rainbow, Reinforce
+from rlbench.agents import A2C, DQN, IQN, PPO, PQN, SAC, TD3, TQC, Rainbow, Reinforce
 
 REPLAY = {"learning_starts": 12, "batch_size": 8, "buffer_size": 30, "sequence_length": 4,
           "burn_in": 1, "target_update_interval": 10, "net_arch": (8,)}  # fmt: skip
@@ -32,6 +32,8 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "sac": (SAC, partial(World, "vector", "box6"),
             {"n_envs": 2, "normalize_obs": True, "n_steps": 2, "frame_stack": 2,
              "noise_type": "ornstein-uhlenbeck", **REPLAY}),
+    "tqc gru": (TQC, partial(World, "vector", "box6"),
+                {"encoder": "gru", "n_critics": 3, "n_quantiles": 5, "n_steps": 2, **REPLAY}),
     "td3 lstm": (TD3, partial(World, "vector", "box"),
                  {"encoder": "lstm", "n_envs": 2, "normalize_obs": True, **REPLAY}),
     "sac dropout": (SAC, partial(World, "vector", "box"),

@@ -70,7 +70,8 @@ class OffPolicyActorCritic(Agent):
         generators = [generator(seed, "init") for seed in self.seeds]
         self.actor = self.network(generators, c)
         self.learner = Learner(self.actor, c, self.device, by_row=self.by_row)
-        arguments = self.spec, self.distribution.actions, c, c.n_critics
+        actions, outputs = self.distribution.actions, self.critic_outputs(c)
+        arguments = self.spec, actions, c, c.n_critics, outputs
         self.critics = Critics(generators, *arguments)
         self.critic_learner = Learner(self.critics, c, self.device, by_row=self.by_row)
         self.critics_target = Critics(generators, *arguments)
@@ -80,13 +81,13 @@ class OffPolicyActorCritic(Agent):
         self.context = LaneContext(self.spec, state_size, lead, self.normalizer)
         fields = self._fields(c, self.spec, self.action_space, state_size)
         self.replay = make_replay(self, fields, state_size)
-        actions = (self.n_envs, self.distribution.actions)
-        self.uniform = RandomStream(self.seeds, "exploration", actions)
-        self.normal = RandomStream(self.seeds, "noise", actions, normal=True)
-        shape = (self.noise_draws_per_update, batch_items(c), self.distribution.actions)
+        lanes = (self.n_envs, actions)
+        self.uniform = RandomStream(self.seeds, "exploration", lanes)
+        self.normal = RandomStream(self.seeds, "noise", lanes, normal=True)
+        shape = (self.noise_draws_per_update, batch_items(c), actions)
         noise = RandomStream(self.seeds, "learning-noise", shape, 16, normal=True)
         self.learning_noise = TensorDraws(noise, self.device)
-        self.action_noise = ActionNoise(self.by_row, self.seeds, actions) if c.noise_type else None
+        self.action_noise = ActionNoise(self.by_row, self.seeds, lanes) if c.noise_type else None
         self.updates = make_updates(self, [self.learning_noise])
 
     def frozen(self, network: Any, learner: Learner) -> StackedParameters:
@@ -97,6 +98,11 @@ class OffPolicyActorCritic(Agent):
 
     def network(self, generators: Generators, config: OffPolicyActorCriticConfig) -> Actor:
         return Actor(generators, self.spec, self.distribution.outputs, config)
+
+    @classmethod
+    def critic_outputs(cls, config: Any) -> int:
+        """Return the outputs of a critic: 1, the value, or quantiles of it."""
+        return 1
 
     @staticmethod
     def _fields(
@@ -111,7 +117,8 @@ class OffPolicyActorCritic(Agent):
     ) -> dict[str, int]:
         space, copies = cls.action_distribution(action_space), 1 + Learner.copies(config)
         actor = sizes(Actor, spec, space.outputs, config)
-        critic, critics = sizes(Critics, spec, space.actions, config, 1), config.n_critics
+        outputs, critics = cls.critic_outputs(config), config.n_critics
+        critic = sizes(Critics, spec, space.actions, config, 1, outputs)
         state_size, items = actor.state_size + critics * critic.state_size, batch_items(config)
         fields = cls._fields(config, spec, action_space, state_size)
         width = actor.parameters * (copies - 1 + cls.n_target_actors)
@@ -213,7 +220,7 @@ class OffPolicyActorCritic(Agent):
         )
 
     def next_value(self, replayed: Replayed, noise: Tensor, alpha: Tensor | None) -> Tensor:
-        """Value of the policy's actions in the next state, `(S, B)`."""
+        """Value of the policy's actions in the next state, `(S, B)`, or several of them."""
         raise NotImplementedError
 
     def replayed(

@@ -53,10 +53,12 @@ class ReplayedTransitions:
         return critics.forward(self.next_obs, action)
 
     def targets(self, value: Tensor) -> Tensor:
-        """Targets of Q(s, a) from the values of next states, both `(S, B)`."""
+        """Targets of Q(s, a) from the values of next states, both `(S, B)` or `(S, B, M)`."""
         reward, discount = self.reward, self.discount
         if self.first is not None and reward.ndim > 2:
             reward, discount, _ = returns.n_step(reward, discount, self.first)
+        if value.ndim > reward.ndim:
+            reward, discount = reward.unsqueeze(-1), discount.unsqueeze(-1)
         return torch.addcmul(reward, discount, value)
 
 
@@ -136,10 +138,16 @@ class ReplayedSequences:
         return critics.after(self.next_obs, action, hidden.flatten(1, 2))
 
     def targets(self, value: Tensor) -> Tensor:
-        """Targets of up to n_steps, as far as the sequence reaches, `(S, B T) -> (S, B T)`."""
-        value = value.view(self.reward.shape)
-        target = returns.n_step_targets(self.reward, self.discount, value, self.first, self.n_steps)
-        return target.flatten(1)
+        """Targets of up to n_steps, as far as the sequence reaches.
+
+        `(S, B T) -> (S, B T)`, or `(S, B T, M) -> (S, B T, M)` of M values of each state.
+        """
+        values = value.unsqueeze(-1) if value.ndim == 2 else value
+        values = values.movedim(-1, 0).view(-1, *self.reward.shape)
+        target = returns.n_step_targets(
+            self.reward, self.discount, values, self.first, self.n_steps
+        )
+        return target.flatten(2).movedim(0, -1).view(value.shape)
 
 
 Replayed = ReplayedTransitions | ReplayedSequences

@@ -26,25 +26,34 @@ class Critics(Network):
     """Q(s, a) of C critics for each of S seeds: S C networks as one stack.
 
     Critic i of seed s is network s C + i. The action joins the observation below the fully
-    connected layers, so a recurrent state remembers actions too.
+    connected layers, so a recurrent state remembers actions too. With several `outputs`, such as
+    quantiles, values have these as one more axis, the last.
     """
 
     def __init__(
-        self, generators: Generators, spec: ObsSpec, actions: int, c: EncoderConfig, copies: int
+        self,
+        generators: Generators,
+        spec: ObsSpec,
+        actions: int,
+        c: EncoderConfig,
+        copies: int,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
-        self.copies = copies
+        self.copies, self.outputs = copies, outputs
         each = [generator for generator in generators for _ in range(copies)]
         self.encoder = Encoder(each, spec, c, actions)
         self.state_size = self.encoder.state_size  # of one critic
-        self.head = perceptron(each, self.encoder.features, 1, c)
+        self.head = perceptron(each, self.encoder.features, outputs, c)
 
     def each(self, x: Tensor) -> Tensor:
         """Repeat an array for every critic of a seed, `(S, ...) -> (S C, ...)`."""
         return x.unsqueeze(1).expand(-1, self.copies, *x.shape[1:]).flatten(0, 1)
 
     def _values(self, features: Tensor) -> Tensor:
-        return self.head.forward(features).squeeze(-1).unflatten(0, (-1, self.copies))
+        values = self.head.forward(features)
+        values = values.squeeze(-1) if self.outputs == 1 else values
+        return values.unflatten(0, (-1, self.copies))
 
     def forward(self, obs: Tensor, action: Tensor) -> Tensor:
         """Return values `(S, B, *seen), (S, B, K) -> (S, C, B)`, without a recurrent state."""
