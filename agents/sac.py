@@ -9,7 +9,7 @@ Stable-Baselines3. What is shared with TD3, recurrence included, is in
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import BeforeValidator
@@ -73,7 +73,7 @@ class SACConfig(OffPolicyActorCriticConfig):
 class SAC(OffPolicyActorCritic):
     """S soft actor-critics."""
 
-    Config = SACConfig
+    Config: ClassVar[type[SACConfig]] = SACConfig
     version = 1
     action_distribution = SquashedGaussian
     noise_draws_per_update = 2

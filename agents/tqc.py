@@ -6,6 +6,8 @@ critics together, instead of taking the smaller of two means.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field as field
 from torch import Tensor
@@ -42,7 +44,7 @@ class TQCConfig(SACConfig):
 class TQC(SAC):
     """S soft actor-critics with truncated quantile critics."""
 
-    Config = TQCConfig
+    Config: ClassVar[type[TQCConfig]] = TQCConfig
     version = 1
     config: TQCConfig
 

@@ -76,7 +76,7 @@ def test_other_truncation_would_be_noticed() -> None:
 @pytest.mark.parametrize("n_steps", [1, 3])
 def test_one_quantile_targets_are_those_of_values(encoder: str, n_steps: int) -> None:
     """Targets of M equal values are M times the target of that value."""
-    sequences = {"encoder": encoder, "hidden_size": 4, "sequence_length": 4, "burn_in": 1}
+    sequences: dict[str, Any] = {"encoder": encoder, "hidden_size": 4, "sequence_length": 4}
     agent = filled(TQC, n_steps=n_steps, **sequences)
     view = agent.replayed(**agent.replay.sample())
     items = view.targets(torch.zeros(2, 12)) if encoder == "mlp" else None
