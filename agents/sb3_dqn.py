@@ -12,8 +12,6 @@ from rlbench.peers.sb3.agent import Peer
 from rlbench.peers.sb3.config import NO_MEMORY, PeerConfig, defaults_of
 from rlbench.peers.sb3.off_policy import OffPolicyPeer
 
-# What belongs to extensions of dqn that are always off here.
-
 
 class SB3DQNConfig(PeerConfig, DQNConfig):  # type: ignore[misc]  # fields are narrower
     """Parameters of DQN that Stable-Baselines3 has, in our units: env steps per seed."""

@@ -36,6 +36,11 @@ class CannotWrite(UserError):
         )
 
 
+def unwritable(path: object, error: OSError) -> UserError:
+    """Make the error for a file that a person named, and that cannot be written."""
+    return UserError(f"cannot write to {path}: {error.strerror or error}")
+
+
 class Interrupted(KeyboardInterrupt):
     """Signal from a person or the system, unlike a KeyboardInterrupt that an environment raises."""
 

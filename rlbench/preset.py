@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,14 @@ from rlbench import registry
 from rlbench.errors import UserError
 
 SEEDS = re.compile(r"(?:tuned|tried) on seeds (\d[\d,-]*)")  # as sources say it
+# What tables hold besides parameters.
+FACTS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "n_timesteps": (lambda value: type(value) is int and value > 0, "a whole number from 1 up"),
+    "n_envs": (lambda value: type(value) is int and value > 0, "a whole number from 1 up"),
+    "epochs": (lambda value: type(value) in (int, float) and value > 0, "a number above 0"),
+    "source": (lambda value: isinstance(value, str), "text"),
+    "tuned": (lambda value: isinstance(value, dict), "a table"),
+}
 HEADS = ("agent", "base", "own")  # keys of a preset file besides its tables
 
 
@@ -78,6 +87,10 @@ def read_presets(file: Path) -> dict[str, dict[str, Any]]:
     tables = {key: value for key, value in content.items() if key not in HEADS}
     if wrong := [key for key, value in tables.items() if not isinstance(value, dict)]:
         raise UserError(f'--preset {file}: {wrong[0]} is in no table such as ["CartPole-v1"]')
+    for env, values in tables.items():
+        for key, (fits, what) in FACTS.items():
+            if key in values and not fits(values[key]):
+                raise UserError(f"--preset {file}: {key} of {env} must be {what}")
     return tables
 
 

@@ -10,7 +10,7 @@ from rlbench.cli import completion, options
 from rlbench.console.spinner import spinner
 from rlbench.errors import UserError
 from rlbench.execution.executor_choice import ExecutorChoice
-from rlbench.execution.executors import usual_jobs
+from rlbench.execution.executors import parallel_jobs
 from rlbench.execution.stopping import StopSignal
 from rlbench.process import configure_process
 
@@ -93,7 +93,7 @@ def bench(
 
         configure_process()
         workflow.check_names(read, suite)
-        jobs = jobs or usual_jobs(executor, device)
+        jobs = parallel_jobs(jobs, executor, device)
     how = workflow.Options(device, jobs, share, again, quiet, report, executor, track)
     if dry_run:
         return workflow.dry_run(read, seed_list, out, how, stop)
@@ -184,7 +184,7 @@ def ablate(
         from rlbench.commands import ablate as workflow
 
         configure_process()
-        jobs = jobs or usual_jobs(executor, device)
+        jobs = parallel_jobs(jobs, executor, device)
     how = workflow.Options(device, jobs, quiet=quiet, report=report, executor=executor)
     return workflow.ablate(text, seed_list, out, how, dry_run, stop)
 

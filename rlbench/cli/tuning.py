@@ -11,7 +11,7 @@ from rlbench.cli import completion, options
 from rlbench.console.spinner import spinner
 from rlbench.errors import UserError
 from rlbench.execution.executor_choice import ExecutorChoice
-from rlbench.execution.executors import usual_jobs
+from rlbench.execution.executors import parallel_jobs
 from rlbench.execution.stopping import StopSignal
 from rlbench.process import configure_process
 
@@ -85,6 +85,7 @@ SAMPLERS, PRUNERS = ("tpe", "gp", "random", "grid"), ("none", "halving")
     help="Write the best setting to a file that --preset takes.",
 )  # fmt: skip
 @click.option("--name", help="Name of the study.  [default: AGENT-ENV-STEPS-digest]")
+@options.trust
 @options.progress
 @options.out
 def tune(
@@ -247,7 +248,7 @@ def sensitivity(
         from rlbench.commands import sensitivity as workflow
 
         configure_process()
-        jobs = jobs or usual_jobs(executor, device)
+        jobs = parallel_jobs(jobs, executor, device)
     options_ = workflow.Options(device, jobs, quiet=quiet, report=report, executor=executor)
     return workflow.sensitivity(text, seed_list, out, options_, dry_run, stop)
 

@@ -14,7 +14,7 @@ from rlbench.commands.model_card import Card, checked_text, decision_text
 from rlbench.common.console import console as new_console
 from rlbench.common.number_format import size_text
 from rlbench.common.safe_write import replace_bytes
-from rlbench.errors import CannotWrite, UserError
+from rlbench.errors import UserError, unwritable
 from rlbench.experiments.run import Run
 from rlbench.learning.environments.space_json import to_json
 from rlbench.learning.export import files, parity
@@ -70,7 +70,7 @@ def export(name: str, seed: int | None, form: str, output: Path | None, out: Pat
     try:
         replace_bytes(beside, card.text().encode())
     except OSError as error:
-        raise CannotWrite(beside, error) from None
+        raise unwritable(beside, error) from None
     _print(path, beside, about, result, times)
     return Exported(path, beside, result, times)
 

@@ -60,20 +60,22 @@ def predict(path: Path, data: Sequence[Path], output: Path | None) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     right = known = total = 0
-    for file in data:
-        items = _items(file, model)
+    read = [_items(file, model) for file in data]
+    labeled = any(items.labels for items in read)
+    for items in read:
+        # Labels are names of classes, or else numbers of classes or actions.
+        answer_of = "class" if set(items.labels) <= set(model.classes) else "action"
         for start in range(0, len(items.names), BATCH):
             batch = {name: array[start : start + BATCH] for name, array in items.arrays.items()}
             answer = model.run({**batch, **_memory(model, len(next(iter(batch.values()))))})
             for i, row in enumerate(_rows(answer, model.classes)):
                 if not total:
-                    header = ["label"] * bool(items.labels)
-                    writer.writerow(["item", *header, *row])
+                    writer.writerow(["item", *["label"] * labeled, *row])
                 place, total = start + i, total + 1
-                label = items.labels[place : place + 1]
-                writer.writerow([items.names[place], *label, *row.values()])
-                known += len(label)
-                right += bool(label) and str(row.get("class", row["action"])) == label[0]
+                label = items.labels[place] if items.labels else ""
+                writer.writerow([items.names[place], *[label] * labeled, *row.values()])
+                if items.labels and answer_of in row:
+                    known, right = known + 1, right + (label == str(row[answer_of]))
     if output is None:
         print(text.getvalue(), end="")  # noqa: T201 - the answer itself
     else:
@@ -89,6 +91,8 @@ def predict(path: Path, data: Sequence[Path], output: Path | None) -> None:
 def _model(path: Path) -> Model:
     if path.suffix != ".onnx":
         raise UserError(f"{path} is no ONNX file: write one with rlbench export --format onnx")
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
     run, about, _ = onnx_model(path)
     if not isinstance(about.get("inputs"), dict):
         raise UserError(f"{path} was not written by rlbench export: it does not say what it reads")
@@ -142,7 +146,7 @@ def _items(path: Path, model: Model) -> Items:
             return _named({_only(model, path): np.asarray(array)}, [], path, model)
         if path.suffix.lower() == ".csv":
             return _named({_only(model, path): _csv(path)}, [], path, model)
-    except (OSError, ValueError, Damaged) as error:
+    except (OSError, EOFError, ValueError, Damaged) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} cannot be read: {plain_text(reason, 200)}") from None
     raise UserError(f"{path} is no data that can be read: give {KINDS}")
@@ -169,8 +173,15 @@ def _npz(path: Path, model: Model) -> Items:
             names = {model.observations[0]: found}
         arrays = {name: file[found] for name, found in names.items()}
         label = next((name for name in LABELS if name in file.names), None)
-        labels = [] if label is None else [str(each) for each in file[label].ravel().tolist()]
+        labels = [] if label is None else _labels(file[label].ravel())
     return _named(arrays, labels, path, model)
+
+
+def _labels(array: np.ndarray) -> list[str]:
+    """Return labels as text; whole numbers have no decimals, whatever their type."""
+    if array.dtype.kind == "f" and (array == np.floor(array)).all():
+        array = array.astype(np.int64)
+    return [str(each) for each in array.tolist()]
 
 
 def _csv(path: Path) -> np.ndarray:
@@ -181,6 +192,8 @@ def _csv(path: Path) -> np.ndarray:
         rows = rows[1:]
     if not rows:
         raise ValueError("it has no rows")
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("its rows are not of one length")
     return np.array(rows, np.float64)
 
 
@@ -200,6 +213,8 @@ def _named(arrays: Arrays, labels: list[str], path: Path, model: Model) -> Items
             raise UserError(
                 f"{path} holds items of shape {array.shape[1:]}, and the model takes {shape}"
             )
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise UserError(f"{path} holds numbers that are not finite")
         cast = array.reshape(len(array), *shape).astype(dtype)
         if dtype.kind in "iu" and (cast != array.reshape(cast.shape)).any():
             raise UserError(f"{path} holds other numbers than {dtype}, which the model takes")

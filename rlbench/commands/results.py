@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlbench.common.safe_write import replace_bytes
-from rlbench.errors import CannotWrite, NoRun
+from rlbench.errors import NoRun, unwritable
 from rlbench.storage.run_folder import find_run
 
 
@@ -32,7 +32,7 @@ def export(paths: Sequence[str], form: str, output: Path | None, out: Path) -> P
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_bytes(file, content)
     except OSError as error:
-        raise CannotWrite(file, error) from None
+        raise unwritable(file, error) from None
     return file
 
 

@@ -37,6 +37,11 @@ class Display:
         """Print a line, above the live display if there is one."""
         self.console.print(line, soft_wrap=True, highlight=False, markup=False)
 
+    def explain(self, line: str) -> None:
+        """Print a line that holds a reason, which is broken at words on a terminal."""
+        wide = not self.console.is_terminal
+        self.console.print(line, soft_wrap=wide, highlight=False, markup=False)
+
 
 class Quiet(Display):
     """Display that prints errors only."""
@@ -54,8 +59,7 @@ class Quiet(Display):
         """Print why a job failed or was killed."""
         killed = outcome.code > 2 and outcome.reason != STOPPED
         if outcome.reason and (outcome.code == 1 or killed):
-            message = f"{job.title}: {plain_line(outcome.reason)}"
-            self.console.print(message, soft_wrap=True, markup=False)
+            self.explain(f"{job.title}: {plain_line(outcome.reason)}")
 
 
 class PlainProgress(Quiet):

@@ -82,7 +82,7 @@ class Board(Display):
         cells_done = sum(_worst(states) == "done" for states in self.states)
         seconds = self.remaining()
         hint = "" if seconds is None else f", about {duration(seconds)} left"
-        self.say(
+        self.explain(
             f"{cell.title}, seeds {seed_ranges(job.seeds)}: {plain_line(reason)} "
             f"({cells_done} of {len(self.cells)} cells done{hint})"
         )
@@ -183,7 +183,7 @@ def print_matrix(console: Console, cells: Sequence[SuiteCell], states: Sequence[
     for cell, ends in zip(cells, states, strict=True):
         for reason in _reasons(ends):
             line = Text(f" {cell.title}, {reason}", style=COLORS[_worst(ends)])
-            console.print(line, soft_wrap=True, highlight=False)
+            console.print(line, soft_wrap=not console.is_terminal, highlight=False)
 
 
 def summary(ends: States) -> str:

@@ -14,22 +14,25 @@ if TYPE_CHECKING:
 SLURM_JOBS = 16  # parts that are Slurm jobs at once, unless --jobs says so
 
 
-def usual_jobs(choice: ExecutorChoice, device: str) -> int:
-    """Return the default number of parts that are computed at once.
+def parallel_jobs(jobs: int, choice: ExecutorChoice, device: str) -> int:
+    """Return how many parts are computed at once: `jobs`, and where that is 0 the default.
 
     Raises:
-        UserError: The executor cannot be reached.
+        UserError: The executor's extra is not installed, or it cannot be reached.
     """
     if choice.kind == "ray":
         from rlbench.execution import ray_executor
 
         ray_executor.connect(choice)
-        return ray_executor.room(choice)
+        return jobs or ray_executor.room(choice)
     if choice.kind == "slurm":
-        return SLURM_JOBS
+        from rlbench.execution import slurm_executor
+
+        slurm_executor.submitter(choice, Path(slurm_executor.FOLDER))
+        return jobs or SLURM_JOBS
     from rlbench.experiments.cost_estimate import usual_processes
 
-    return usual_processes(device)
+    return jobs or usual_processes(device)
 
 
 def make_executor(choice: ExecutorChoice, jobs: int, out: Path, stop: StopSignal) -> Executor:

@@ -57,9 +57,9 @@ def connect(choice: ExecutorChoice) -> None:
     own: dict[str, Any] = {"include_dashboard": False} if choice.address == "local" else {}
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:
-        _answers(choice.address)
+        _answers(_found(choice.address))
         ray.init(choice.address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (OSError, ValueError, RuntimeError, errors.RayError) as error:
+    except (OSError, OverflowError, ValueError, RuntimeError, errors.RayError) as error:
         raise UserError(
             f"no Ray cluster at {choice.address} ({first_line(error)}): start one with ray start "
             "--head, give its --address, or use --address local"
@@ -67,6 +67,16 @@ def connect(choice: ExecutorChoice) -> None:
     finally:
         for number, handler in handlers.items():  # Ray puts one of its own in their place
             signal.signal(number, handler)
+
+
+def _found(address: str) -> str:
+    """Return the cluster that `auto` stands for, where Ray knows of one."""
+    if address == "auto":
+        with contextlib.suppress(Exception):  # of Ray's own parts, which may change
+            from ray._private.services import get_ray_address_from_environment
+
+            return str(get_ray_address_from_environment(address, None))
+    return address
 
 
 def _answers(address: str) -> None:

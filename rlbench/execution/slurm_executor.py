@@ -94,18 +94,7 @@ class SlurmExecutor(Executor):
         self.slots, self.stop = jobs, stop
         name = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         self.folder = (out / FOLDER / name).absolute()
-        try:
-            self.executor = submitit.AutoExecutor(
-                self.folder,
-                choice.slurm_cluster,
-                slurm_max_num_timeout=TIMEOUTS,
-                local_max_num_timeout=TIMEOUTS,
-            )
-            self.executor.update_parameters(**_parameters(choice))
-        except (AssertionError, NameError, OSError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"--executor slurm: {first_line(error)} (--slurm-cluster local needs no Slurm)"
-            ) from None
+        self.executor = submitter(choice, self.folder)
         self.stop_file = self.folder / "stop"
         self.running: list[_Submitted] = []
         self.patience = 0.0  # time until which jobs may save their state
@@ -188,6 +177,27 @@ class SlurmExecutor(Executor):
         submitted.tries, submitted.gone = submitted.tries + 1, 0.0
         submitted.ticket = self._submit(submitted.work)
         return None
+
+
+def submitter(choice: ExecutorChoice, folder: Path) -> submitit.AutoExecutor:
+    """Make what submits jobs; it writes to `folder` when it does.
+
+    Raises:
+        UserError: There is no Slurm here, or it does not take the parameters.
+    """
+    try:
+        executor = submitit.AutoExecutor(
+            folder,
+            choice.slurm_cluster,
+            slurm_max_num_timeout=TIMEOUTS,
+            local_max_num_timeout=TIMEOUTS,
+        )
+        executor.update_parameters(**_parameters(choice))
+    except (AssertionError, NameError, OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"--executor slurm: {first_line(error)} (--slurm-cluster local needs no Slurm)"
+        ) from None
+    return executor
 
 
 def _parameters(choice: ExecutorChoice) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def plan(
     source = source or EnvSource(env, others.get("env_kwargs"), vector)
     found = presets.find(agent, env, preset, given)
     tuned, cannot = found.parameters, found.cannot
+    if isinstance(preset, str) and "encoder" not in given:  # perhaps a file that others wrote
+        named_objects.check(f"--preset {preset}", encoder=str(tuned.get("encoder", "")))
     config = cls.Config.build(agent, {**tuned, **given})
     envs = found.n_envs or cls.usual_envs(config)
     said = [f"{name}={plain(getattr(config, name))}" for name in given]

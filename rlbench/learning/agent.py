@@ -12,7 +12,7 @@ from rlbench import preset as presets
 from rlbench import registry
 from rlbench.config import HABITS, whole
 from rlbench.errors import UserError
-from rlbench.learning import serialization
+from rlbench.learning import named_objects, serialization
 from rlbench.learning.core import sb3_habits
 from rlbench.learning.core.agent_core import AgentCore
 from rlbench.learning.environments.source import EnvSource
@@ -134,6 +134,8 @@ class Agent(AgentCore):
                 f"{name} has no preset for {source.name} (rlbench list presets shows all): "
                 f"{cls.__name__}({source.name!r}) has default parameters"
             )
+        if preset is not None and "encoder" not in parameters:  # perhaps a file that others wrote
+            named_objects.check(str(preset), encoder=str(found.parameters.get("encoder", "")))
         config = cls.Config.build(cls.name(), {**found.parameters, **parameters})
         agent = cls(
             env if source is not env else source, seeds=seeds, n_envs=n_envs or found.n_envs,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rlbench.common.safe_write import replacing
 from rlbench.distribution import install
-from rlbench.errors import CannotWrite, UserError
+from rlbench.errors import UserError, unwritable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,7 +64,7 @@ def _write_gif(frames: Iterator[Image], file: Path, frames_per_second: float) ->
                 stream, format="GIF", save_all=True, append_images=drawn[1:], duration=pause, loop=0
             )
     except OSError as error:
-        raise CannotWrite(file, error) from None
+        raise unwritable(file, error) from None
     return len(drawn)
 
 
@@ -92,7 +92,7 @@ def _write_mp4(frames: Iterator[Image], file: Path, frames_per_second: float) ->
                 count += 1
         temporary.replace(file)
     except OSError as error:
-        raise CannotWrite(file, error) from None
+        raise unwritable(file, error) from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

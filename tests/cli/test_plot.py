@@ -42,6 +42,7 @@ def test_every_option_together(store: Path, capsys: pytest.CaptureFixture[str]) 
         ("--x images", "dqn on CartPole-v1 has no images in its tables: use --x steps or --x epi"),
         ("--x frames", "'frames' is not one of 'steps', 'episodes', 'seconds'"),
         ("--smooth 0", "'--smooth': 0 is not in the range x>=1"),
+        ("-o curve.xyz", "cannot write curve.xyz: a figure is a .png, .svg or .pdf file"),
         ("-o curve.jpg", "cannot write curve.jpg: a figure is a .png, .svg or .pdf file"),
     ],
 )

@@ -15,6 +15,7 @@ from commands import TINY, here
 
 import rlbench
 from rlbench.agents import DQN, Supervised
+from rlbench.commands import predict
 from rlbench.common.number_format import number_text
 from rlbench.errors import UserError
 from rlbench.learning.export import files, parity
@@ -167,6 +168,13 @@ def test_predictions_of_a_classifier(
     written = rows((tmp_path / "x.csv").read_text())
     assert [int(row["class"]) for row in written] == classes.tolist()
     assert f"{right} of 60 right" in capsys.readouterr().err
+    np.savez(tmp_path / "floats.npz", images=images, labels=digits.target[:60].astype(float))
+    np.save(tmp_path / "bare.npy", images)
+    assert here("predict", model, tmp_path / "bare.npy", tmp_path / "floats.npz") == 0
+    said = capsys.readouterr()
+    labels = [row["label"] for row in rows(said.out)]
+    assert labels == [""] * 60 + list(map(str, digits.target[:60]))
+    assert f"{right} of 60 right" in said.err
 
 
 @pytest.mark.slow
@@ -189,6 +197,29 @@ def test_predictions_of_actions(
         assert list(found[0]) == ["item", "action", "values_0", "values_1"]
 
 
+def test_labels_are_names_or_numbers_of_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names come first: with classes "1" and "0" the label 1 is the first class."""
+    (tmp_path / "m.onnx").write_bytes(b"")
+    cases: list[tuple[list[str], list[Any], int]] = [
+        (["shirt", "shoe"], [0, 1, 1], 3),
+        (["shirt", "shoe"], ["shirt", "shoe", "shirt"], 2),
+        (["1", "0"], [1, 0, 1], 2),
+    ]
+    for classes, labels, right in cases:
+        about = {"inputs": {"obs": "float32 (batch, 2)"}, "classes": classes}
+
+        def run(arrays: Any) -> Any:
+            return {"action": arrays["obs"].argmax(1), "logits": arrays["obs"]}
+
+        monkeypatch.setattr(predict, "onnx_model", lambda _, a=about, r=run: (r, a, None))
+        obs = np.array([[1, 0], [0, 1], [0, 1]], np.float32)
+        np.savez(tmp_path / "x.npz", obs=obs, labels=labels)
+        assert here("predict", tmp_path / "m.onnx", tmp_path / "x.npz") == 0
+        assert f"{right} of 3 right" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_data_that_does_not_fit(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -206,6 +237,9 @@ def test_data_that_does_not_fit(
     (tmp_path / "words.csv").write_text("a,b\n1,x\n")
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "rows.csv").write_text("1,2\n1\n")
+    np.save(tmp_path / "nan.npy", np.full((1, 8, 8, 1), np.nan))
     capsys.readouterr()
     for name, said in (
         ("size.png", "is 8x9 pixels, and the model takes 8x8"),
@@ -218,6 +252,9 @@ def test_data_that_does_not_fit(
         ("empty", "holds no images"),
         ("notes.txt", "is no data that can be read"),
         ("nowhere.png", "No such file"),
+        ("empty.npy", "cannot be read: No data left in file"),
+        ("rows.csv", "its rows are not of one length"),
+        ("nan.npy", "holds numbers that are not finite"),
     ):
         assert here("predict", model, tmp_path / name) == 2, name
         error = capsys.readouterr().err
@@ -225,6 +262,14 @@ def test_data_that_does_not_fit(
         assert error.count("\n") == 1
     assert here("predict", tmp_path / "notes.txt", tmp_path / "size.png") == 2
     assert "is no ONNX file: write one with rlbench export" in capsys.readouterr().err
+    assert here("predict", tmp_path / "none.onnx", tmp_path / "size.png") == 2
+    assert "none.onnx: there is no such file" in capsys.readouterr().err
+    np.save(tmp_path / "fits.npy", np.zeros((1, 8, 8, 1)))
+    target = tmp_path / "nowhere" / "x.csv"
+    assert here("predict", model, tmp_path / "fits.npy", "-o", target) == 2
+    assert (
+        capsys.readouterr().err == f"Error: cannot write to {target}: No such file or directory\n"
+    )
 
 
 def test_a_bound_is_a_bound() -> None:

@@ -64,3 +64,5 @@ def test_an_extra_that_is_not_installed(
     )
     assert here("bench", file, "--executor", kind, "--out", tmp_path / "out") == 2
     assert f"pip install 'rlbench-workbench[{kind}]'" in capsys.readouterr().err
+    assert here("bench", file, "--executor", kind, "--jobs", "1", "--out", tmp_path / "out") == 2
+    assert not (tmp_path / "out").exists()

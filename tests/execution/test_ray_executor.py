@@ -172,10 +172,28 @@ def test_ctrl_c_leaves_what_the_same_command_ends(nodes: TwoNodes, tmp_path: Pat
 @pytest.mark.slow
 def test_no_cluster_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    (tmp_path / "t").mkdir()
     os.environ.pop("RAY_ADDRESS", None)
-    done = process("bench", "smoke", "--executor", "ray", "--address", "127.0.0.1:1",
-                   "--out", tmp_path / "out", cwd=ROOT)  # fmt: skip
+    for address in ("127.0.0.1:1", "127.0.0.1:99999"):
+        done = process("bench", "smoke", "--executor", "ray", "--address", address, "--jobs", "2",
+                       "--out", tmp_path / "out", cwd=ROOT)  # fmt: skip
+        assert done.returncode == 2
+        assert f"no Ray cluster at {address}" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_auto_does_not_wait_for_a_cluster_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray remembers the last cluster of a machine, and would try to reach it for minutes."""
+    pytest.importorskip("ray")
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    start = time.monotonic()
+    done = process("bench", "smoke", "--executor", "ray", "--out", tmp_path / "o", cwd=ROOT)
     assert done.returncode == 2
-    assert "no Ray cluster at 127.0.0.1:1" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "no Ray cluster at auto" in done.stderr
+    assert time.monotonic() - start < 60

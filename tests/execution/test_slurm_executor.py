@@ -76,6 +76,7 @@ def jobs_left(out: Path) -> list[int]:
 def test_without_slurm_it_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     done = process("bench", "smoke", "--executor", "slurm", "--out", tmp_path, cwd=tmp_path)
+    assert not (tmp_path / "benches").exists()
     assert done.returncode == 2
     assert "(--slurm-cluster local needs no Slurm)" in done.stderr
     assert "Traceback" not in done.stderr

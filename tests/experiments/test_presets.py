@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
 from rlbench import registry
 from rlbench.agents import DQN
+from rlbench.errors import UserError
 from rlbench.experiments.planning import plan
 from rlbench.experiments.preflight import preflight
 
@@ -83,3 +85,22 @@ def test_ignored_parameters_are_named_beforehand() -> None:
     assert "n_quantiles is ignored" in preflight(
         plan("sb3-dqn", "CartPole-v1", [0], parameters={"n_quantiles": 50})
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('n_timesteps = "many"', "n_timesteps of CartPole-v1 must be a whole number from 1 up"),
+        ("n_timesteps = 1e300", "n_timesteps of CartPole-v1 must be a whole number from 1 up"),
+        ("n_envs = 0", "n_envs of CartPole-v1 must be a whole number from 1 up"),
+        ('epochs = "x"', "epochs of CartPole-v1 must be a number above 0"),
+        ("epochs = nan", "epochs of CartPole-v1 must be a number above 0"),
+        ("tuned = 3", "tuned of CartPole-v1 must be a table"),
+        ("source = 3", "source of CartPole-v1 must be text"),
+    ],
+)
+def test_wrong_facts_of_a_preset_file(line: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f'["CartPole-v1"]\n{line}\n')
+    with pytest.raises(UserError, match=said):
+        plan("dqn", "CartPole-v1", [0], preset=str(file))

@@ -288,3 +288,19 @@ def test_the_current_folder_replaces_no_package(theirs: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", script], cwd=theirs, env=environment(),
                            capture_output=True, text=True, check=True)  # fmt: skip
     assert ended.stdout.split() == ["False", "True"]
+
+
+def test_a_preset_file_runs_no_code(theirs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its encoder is a name in a file as that of a suite; one that is typed is not."""
+    file = theirs / "sent.toml"
+    file.write_text('["CartPole-v1"]\nencoder = "theirs:Net"\n')
+    words = ["run", "dqn", "--env", "CartPole-v1", "--preset", "sent.toml", *TINY[1:], "-n", "60",
+             "--seeds", "1", "--no-floor", "-q", "--jobs", "1"]  # fmt: skip
+    assert here(*words, "--out", theirs / "out") == 2
+    assert "theirs.py, not in an installed package: add --trust" in capsys.readouterr().err
+    with pytest.raises(UserError, match="not in an installed package"):
+        DQN.from_preset("CartPole-v1", preset=file)
+    assert traces(theirs) == []
+    assert DQN.from_preset("CartPole-v1", preset=file, encoder="mlp").config.encoder == "mlp"
+    assert here(*words, "--trust", "--out", theirs / "out") == 0
+    assert traces(theirs) == ["imported"]

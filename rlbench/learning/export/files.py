@@ -17,7 +17,7 @@ import torch
 
 from rlbench.common.safe_write import replace_bytes
 from rlbench.distribution import install
-from rlbench.errors import CannotWrite, UserError
+from rlbench.errors import UserError, unwritable
 from rlbench.learning.export.plain_policy import PlainPolicy
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
@@ -38,7 +38,7 @@ def write(policy: PlainPolicy, form: str, path: Path, about: Mapping[str, Any]) 
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_bytes(path, content)
     except OSError as error:
-        raise CannotWrite(path, error) from None
+        raise unwritable(path, error) from None
 
 
 def read(policy: PlainPolicy, form: str, path: Path) -> Model:

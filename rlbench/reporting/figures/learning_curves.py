@@ -1,6 +1,7 @@
 """Learning curves: tables -> Figure -> files, independent of matplotlib's global state."""
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "svg": {"Date": None},
     "pdf": {"CreationDate": None},
 }
-OTHER_KINDS = {".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".eps", ".ps", ".html"}
 
 
 def figure(results: Results, title: str | None = None, options: PlotOptions = DEFAULT) -> Figure:
@@ -108,9 +108,9 @@ def save(figure: Figure, target: str | Path) -> list[Path]:
         UserError: The target has the ending of another kind of picture.
     """
     suffix = Path(target).suffix.lower()
-    if suffix in OTHER_KINDS:
-        raise UserError(f"cannot write {target}: a figure is a .png, .svg or .pdf file")
     named = suffix[1:] in KINDS
+    if not named and re.fullmatch(r"\.[a-z]{1,5}", suffix):
+        raise UserError(f"cannot write {target}: a figure is a .png, .svg or .pdf file")
     paths = []
     for kind in [suffix[1:]] if named else ["png", "svg"]:
         content = io.BytesIO()
