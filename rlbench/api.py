@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from rlbench.execution.stopping import StopSignal
 
+AGAIN = ("failed", "diverged", "timeout")
+
 
 @dataclass(frozen=True, eq=False)
 class RunComparison:
@@ -59,7 +61,7 @@ def run(
     seeds: int | str | Sequence[int] = 5,
     total_timesteps: int | None = None,
     epochs: float | None = None,
-    preset: bool | str = True,
+    preset: bool | str | Path = True,
     n_envs: int | None = None,
     wraps: Sequence[str] = (),
     env_kwargs: dict[str, Any] | None = None,
@@ -93,19 +95,27 @@ def run(
 
     name = _name(agent)
     registry.check_agent(name)
+    if epochs is not None and total_timesteps is not None:
+        raise UserError("epochs and total_timesteps both say how long: give one of the two")
+    if not isinstance(env, str):
+        raise UserError(f"env must be the name of an environment, not {env!r}")
+    if env_kwargs is not None and not isinstance(env_kwargs, dict):
+        raise UserError(f"env_kwargs must be a dictionary, not {env_kwargs!r}")
     configure_process()
     planned = plan(
-        name, env, config.read_seeds(seeds), wraps=wraps, parameters=parameters, preset=preset,
-        total_timesteps=None if total_timesteps is None
-        else config.whole("total_timesteps", total_timesteps),
-        epochs=epochs, n_envs=n_envs, eval_freq=eval_freq, eval_episodes=eval_episodes,
-        final_episodes=final_episodes, eval_max_steps=eval_max_steps,
+        name, env, config.read_seeds(seeds), wraps=_several(wraps), parameters=parameters,
+        preset=str(preset) if isinstance(preset, Path) else preset,
+        total_timesteps=_count("total_timesteps", total_timesteps), epochs=epochs,
+        n_envs=_count("n_envs", n_envs, 1), eval_freq=_count("eval_freq", eval_freq),
+        eval_episodes=config.whole("eval_episodes", eval_episodes, 1),
+        final_episodes=config.whole("final_episodes", final_episodes, 1),
+        eval_max_steps=_count("eval_max_steps", eval_max_steps, 1),
         env_kwargs=env_kwargs or {}, device=device,
     )  # fmt: skip
     out = Path(out)
     with _stoppable() as stop:
         processes = 0 if jobs is None else config.whole("jobs", jobs, 1)
-        compute(planned, out, processes, stop, quiet, again, floor, tags, note)
+        compute(planned, out, processes, stop, quiet, again, floor, _several(tags), note)
     return load(planned.folder(out).path)
 
 
@@ -135,7 +145,9 @@ def bench(
     from rlbench.reporting.report.inputs import scope
     from rlbench.storage.provenance import command
 
-    read = suites.load(str(suite))
+    read, again = suites.load(str(suite)), _several(again)
+    if wrong := [status for status in again if status not in AGAIN]:
+        raise UserError(f"again={wrong[0]!r}: it takes {', '.join(AGAIN)}")
     configure_process()
     workflow.check_names(read, str(suite))
     processes = usual_processes(device) if jobs is None else config.whole("jobs", jobs, 1)
@@ -226,6 +238,15 @@ def plot(
         for floor in floor_runs(folder)
     }
     return figure(load(*folders, *sorted(floors)), title, PlotOptions(**options))
+
+
+def _count(name: str, value: Any, least: int = 0) -> int | None:
+    return None if value is None else config.whole(name, value, least)
+
+
+def _several(words: str | Collection[str]) -> list[str]:
+    """Return words; a single one may come by itself."""
+    return [words] if isinstance(words, str) else list(words)
 
 
 def _name(agent: str | type[Any]) -> str:

@@ -150,3 +150,51 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     results = rlbench.run("a2c", CARTPOLE, out=tmp_path, **long)
     assert list(results.runs["status"]) == ["done"]
     assert list(results.runs["step"]) == [30_000]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"env": None}, "env must be the name of an environment, not None"),
+        ({"env_kwargs": [1]}, r"env_kwargs must be a dictionary, not \[1\]"),
+        ({"eval_episodes": "3"}, "eval_episodes must be a whole number, got '3'"),
+        ({"final_episodes": 0}, "final_episodes must be at least 1, got 0"),
+        ({"eval_freq": -1}, "eval_freq must be at least 0, got -1"),
+        ({"n_envs": 0}, "n_envs must be at least 1, got 0"),
+        ({"wraps": "nope"}, "no wrapper 'nope'"),
+        ({"preset": Path("nope.toml")}, "--preset nope.toml cannot be read"),
+        ({"epochs": 1}, "both say how long"),
+    ],
+)
+def test_wrong_values_of_run_are_one_line(wrong: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        rlbench.run("dqn", **{"env": CARTPOLE, **SHORT, "out": tmp_path / "out", **wrong})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"x": "frames"}, "x='frames': it takes None, steps"),
+        ({"stat": "max"}, "stat='max': it takes mean, median, iqm"),
+        ({"facet": "seed"}, "facet='seed': it takes None, env, agent"),
+        ({"smooth": 0}, "smooth must be at least 1"),
+        ({"smooth": "a"}, "smooth must be a whole number"),
+        ({"xlim": (5, 1)}, r"xlim=\(5, 1\): give two finite numbers"),
+        ({"ylim": "0,5"}, "ylim='0,5': give two finite numbers"),
+    ],
+)
+def test_wrong_options_of_plot_are_one_line(out: Path, wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        rlbench.plot(out=out, **wrong)
+
+
+def test_one_word_may_come_by_itself(tmp_path: Path) -> None:
+    short = {**SHORT, "total_timesteps": 0, "seeds": 1}
+    results = rlbench.run("random", CARTPOLE, tags="first", out=tmp_path / "out", **short)
+    assert results.runs["tags"].iloc[0] == "first"
+    file = tmp_path / "s.toml"
+    file.write_text(SUITE)
+    with pytest.raises(UserError, match="again='done': it takes failed, diverged, timeout"):
+        rlbench.bench(file, again="done", out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()

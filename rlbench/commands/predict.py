@@ -16,7 +16,7 @@ from rlbench.common.number_format import number_text
 from rlbench.common.plain_text import plain_text
 from rlbench.common.safe_write import replace_bytes
 from rlbench.envs.data.npz import Damaged, opened
-from rlbench.errors import CannotWrite, UserError
+from rlbench.errors import UserError, unwritable
 from rlbench.learning.export.files import Arrays, onnx_model
 
 BATCH = 500
@@ -82,7 +82,7 @@ def predict(path: Path, data: Sequence[Path], output: Path | None) -> None:
         try:
             replace_bytes(output, text.getvalue().encode())
         except OSError as error:
-            raise CannotWrite(output, error) from None
+            raise unwritable(output, error) from None
     if known:
         share = f"{100 * right / known:.{1 if known < 1000 else 2}f} %"
         new_console(stderr=True).print(f"{right:,} of {known:,} right, {share}", highlight=False)

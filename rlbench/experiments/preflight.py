@@ -33,7 +33,7 @@ def preflight(run: Run, play: bool = True, timed: bool = True) -> str:
     from rlbench.learning.networks.encoders import convolves
 
     episodes = min(run.eval_episodes, run.final_episodes)
-    if run.total_timesteps < 0 or run.n_envs < 1 or episodes < 1:
+    if min(run.total_timesteps, run.eval_freq or 0) < 0 or run.n_envs < 1 or episodes < 1:
         raise UserError("steps must not be negative, envs and episodes at least 1")
     agent = registry.agent_class(run.agent)
     agent.check_seeds(run.seeds)

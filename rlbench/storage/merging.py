@@ -16,7 +16,7 @@ from rlbench.errors import Busy, UserError
 from rlbench.storage import labels
 from rlbench.storage.locks import is_locked, locked
 from rlbench.storage.part_files import read_files, write_files
-from rlbench.storage.records import check_checksum, check_seal, read_suite
+from rlbench.storage.records import check_checksum, check_seal, corrupt, read_suite
 from rlbench.storage.run_folder import (
     FILES,
     RunFolder,
@@ -24,9 +24,11 @@ from rlbench.storage.run_folder import (
     run_folders,
     seed_ranges,
     write_json,
+    writing,
 )
 
 SAME = ("identity", "data", "teacher")  # fields of run.json that must agree
+OF_WRITING = ("created", "command", "checksum")  # fields of plan.json that may differ
 BENCHES = "benches"
 Rows = dict[str, list[tuple[str, ...]]]  # of a seed, by file, without what a clock wrote
 
@@ -100,10 +102,11 @@ def write_merge(plan: MergePlan) -> None:
         Busy: Another process writes to a run.
         UserError: It cannot be written.
     """
-    for name, candidates in plan.runs.items():
-        _write_run(plan.out / name, candidates)
-    for suite, record in plan.suites.items():
-        _write_suite(plan.out / BENCHES / suite, record, plan.sources[suite])
+    with writing(plan.out):
+        for name, candidates in plan.runs.items():
+            _write_run(plan.out / name, candidates)
+        for suite, record in plan.suites.items():
+            _write_suite(plan.out / BENCHES / suite, record, plan.sources[suite])
 
 
 def _join_run(runs: Sequence[Path], plan: MergePlan) -> list[Candidate]:
@@ -152,14 +155,32 @@ def _candidate(part: RunPart, there: bool) -> Candidate:
     if is_locked(part.path):
         raise Busy(f"{part.path} is being written by another process: stop it, or wait for it")
     info = part.read()
-    check_seal(part.path / "part.json", json.loads(read_file(part.path / "part.json")))
-    for name in info.get("checksums") or {}:
-        check_checksum(part.path / name)
     rows: dict[int, Rows] = {seed: {name: [] for name in FILES.values()} for seed in info["seeds"]}
+    with _reading(part.path / "part.json") as file:
+        check_seal(file, json.loads(read_file(file)))
+    for name in info.get("checksums") or {}:
+        with _reading(part.path / name) as file:
+            check_checksum(file)
     for name in FILES.values():
-        for seed, row in _rows(part.path / name):
-            rows.setdefault(seed, {each: [] for each in FILES.values()})[name].append(row)
+        with _reading(part.path / name) as file:
+            for seed, row in _rows(file):
+                rows.setdefault(seed, {each: [] for each in FILES.values()})[name].append(row)
     return Candidate(part, there, info, rows)
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[Path]:
+    """Convert errors of a file that is not there, or not what it should be.
+
+    Raises:
+        UserError: There was one.
+    """
+    try:
+        yield file
+    except OSError as error:
+        raise corrupt(file, error.strerror or error) from None
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise corrupt(file, error) from None
 
 
 def _rows(file: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
@@ -240,14 +261,15 @@ def _plain(record: dict[str, Any]) -> Any:
 
 def _differ(one: Path, other: Path) -> bool:
     """Return whether the files or the plans of two suites differ."""
-    if read_file(one / "suite.toml") != read_file(other / "suite.toml"):
-        return True
-    plans = [file for file in (one / "plan.json", other / "plan.json") if file.is_file()]
-    read = [json.loads(read_file(file)) for file in plans]
-    for plan in read:
-        for key in ("created", "command", "checksum"):
-            plan.pop(key, None)
-    return len(read) == 2 and read[0] != read[1]
+    suites, plans = [], []
+    for home in (one, other):
+        with _reading(home / "suite.toml") as file:
+            suites.append(read_file(file))
+        with _reading(home / "plan.json") as file:
+            if file.is_file():
+                plan = dict(json.loads(read_file(file)))
+                plans.append({k: v for k, v in plan.items() if k not in OF_WRITING})
+    return suites[0] != suites[1] or (len(plans) == 2 and plans[0] != plans[1])
 
 
 def _write_suite(home: Path, record: dict[str, Any], sources: Sequence[Path]) -> None:

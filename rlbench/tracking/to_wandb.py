@@ -40,9 +40,9 @@ class WandbRun:
 
     def attach(self, path: Path, step: int) -> None:
         """Attach a figure or film at a step."""
-        kind = path.suffix[1:]
-        film: Any = kind in ("gif", "mp4")
-        media = wandb.Video(str(path), format=kind) if film else wandb.Image(str(path))
+        kind: Any = path.suffix[1:]
+        film = kind in ("gif", "mp4")
+        media: Any = wandb.Video(str(path), format=kind) if film else wandb.Image(str(path))
         self.run.log({f"figures/{path.stem}": media, STEP: step})
 
     def flush(self) -> None:

@@ -141,3 +141,48 @@ def test_shards_and_seeds_of_a_suite_add_up(tmp_path: Path) -> None:
     other = tmp_path / "b" / "benches" / "s" / "suite.toml"
     other.write_text(other.read_text() + "# mine\n")
     assert here("merge", tmp_path / "b", "--out", out) == 2
+
+
+def test_files_that_cannot_be_read_or_written_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is written, whatever file of a folder is damaged."""
+    run = made(tmp_path / "one", "0-1")
+    part = run / "seeds-0-1"
+    bench = tmp_path / "one" / "benches" / "s"
+    bench.mkdir(parents=True)
+    suite = {"format": 1, "name": "s", "cells": [], "suite": {}}
+    (bench / "suite.json").write_text(json.dumps(sealed(suite)))
+    (bench / "suite.toml").write_text('name = "s"\n')
+    info = json.loads((part / "part.json").read_text())
+    plain = json.dumps({k: v for k, v in info.items() if k not in ("checksums", "checksum")})
+    rows = (part / "evaluations.csv").read_text()
+
+    def lose(folder: Path) -> None:
+        (folder / part.relative_to(tmp_path / "one") / "evaluations.csv").unlink()
+
+    def spoil(folder: Path) -> None:
+        place = folder / part.relative_to(tmp_path / "one")
+        (place / "part.json").write_text(plain)
+        (place / "evaluations.csv").write_text(rows.replace("\n0,", "\nzero,", 1))
+
+    def plan(folder: Path) -> None:
+        (folder / "benches" / "s" / "plan.json").write_text("{")
+
+    def forget(folder: Path) -> None:
+        (folder / "benches" / "s" / "suite.toml").unlink()
+
+    for damage, file in ((lose, "evaluations.csv"), (spoil, "evaluations.csv"),
+                         (plan, "plan.json"), (forget, "suite.toml")):  # fmt: skip
+        other = tmp_path / damage.__name__
+        shutil.copytree(tmp_path / "one", other)
+        damage(other)
+        capsys.readouterr()
+        assert here("merge", tmp_path / "one", other, "--out", tmp_path / "out") == 2
+        said = capsys.readouterr().err
+        assert f"{file} is corrupt" in said
+        assert said.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+    (tmp_path / "file").touch()
+    assert here("merge", tmp_path / "one", "--out", tmp_path / "file") == 2
+    assert "Not a directory" in capsys.readouterr().err

@@ -1,7 +1,11 @@
 """What a figure of learning curves shows: the options of `rlbench plot`."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
+
+from rlbench.config import whole
+from rlbench.errors import UserError
 
 Stat = Literal["mean", "median", "iqm"]
 Facet = Literal["env", "agent"]
@@ -40,6 +44,31 @@ class PlotOptions:
     seeds: bool = True
     xlim: tuple[float, float] | None = None
     ylim: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values, which may come from Python.
+
+        Raises:
+            UserError: One is none that the option has.
+        """
+        choices = {"x": (None, *AXES), "facet": (None, *get_args(Facet)), "stat": get_args(Stat)}
+        for name, values in choices.items():
+            if getattr(self, name) not in values:
+                known = ", ".join(map(str, values))
+                raise UserError(f"{name}={getattr(self, name)!r}: it takes {known}")
+        whole("smooth", self.smooth, 1)
+        for name in ("xlim", "ylim"):
+            ends = getattr(self, name)
+            if ends is not None and not _limits(ends):
+                raise UserError(f"{name}={ends!r}: give two finite numbers, the smaller one first")
+
+
+def _limits(ends: Any) -> bool:
+    try:
+        low, high = map(float, ends)
+    except (TypeError, ValueError):
+        return False
+    return -math.inf < low < high < math.inf
 
 
 DEFAULT = PlotOptions()
