@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def check(file: Path, plan: StudyPlan, study: str) -> None:
     """Check that the presets of a study can be written to a file.
 
     Raises:
-        UserError: It has presets of the same environments from elsewhere.
+        UserError: It has presets of another agent, or of the same environments from elsewhere.
     """
     if file.suffix != ".toml":
         raise UserError(f"--save-preset {file}: give the name of a TOML file, such as mine.toml")
@@ -36,6 +37,9 @@ def check(file: Path, plan: StudyPlan, study: str) -> None:
                 f"--save-preset {file} has a preset for {env} that is not of this study: give "
                 "another file"
             )
+    of = tomllib.loads(file.read_text(encoding="utf-8")).get("agent", plan.agent)
+    if of != plan.agent:
+        raise UserError(f"--save-preset {file} has presets of {of}: give another file")
 
 
 def save(file: Path, journal: StudyJournal, best: StudyTrial, trials: Sequence[StudyTrial]) -> None:

@@ -46,7 +46,7 @@ def write_film(frames: Iterable[Image], file: Path, frames_per_second: float) ->
     """Write frames of one size as a film; return how many, at most `MOST` of the kind of file.
 
     Raises:
-        CannotWrite: The file cannot be written.
+        UserError: The file cannot be written.
     """
     kind = file.suffix.lower()
     cut = itertools.islice(frames, MOST[kind])

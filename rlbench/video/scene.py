@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from rlbench.errors import UserError
 from rlbench.learning.environments.make import env_factory
 from rlbench.user_code.calls import UserCodeError, guarded
@@ -51,7 +53,11 @@ def drawn_environment(env: str, kwargs: dict[str, Any], mode: str = "rgb_array")
 
 def pace(env: Any) -> float:
     """Return the frames per second at which an environment is shown."""
-    return float(env.metadata.get("render_fps") or FRAMES_PER_SECOND)
+    try:
+        said = float(env.metadata.get("render_fps"))
+    except (TypeError, ValueError):
+        return FRAMES_PER_SECOND
+    return said if 0.1 <= said <= 1_000 else FRAMES_PER_SECOND
 
 
 class Scene:
@@ -89,10 +95,15 @@ class Scene:
         from PIL.Image import fromarray
 
         pixels = _called(self.env.render)
-        if getattr(pixels, "ndim", 0) != 3:
-            what = type(pixels).__name__
-            raise UserError(f"{self.env}: render() returned {what}, not an array (H, W, 3)")
-        return fromarray(pixels)
+        what = f"{getattr(pixels, 'dtype', type(pixels).__name__)} {getattr(pixels, 'shape', '')}"
+        if getattr(pixels, "dtype", None) != np.uint8 or pixels.ndim != 3:
+            raise UserError(f"{self.env}: render() returned {what}, not uint8 of (H, W, 3)")
+        try:
+            return fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        except (TypeError, ValueError):
+            raise UserError(
+                f"{self.env}: render() returned {what}, not uint8 of (H, W, 3)"
+            ) from None
 
 
 def _called(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -100,6 +100,7 @@ FILES = [
     ("--preset", "[[", "cannot be read"),
     ("--preset", "learning_rate = 1e-3", 'is in no table such as ["CartPole-v1"]'),
     ("--preset", '["Pendulum-v1"]\nlearning_rate = 1e-3', "has no preset for CartPole-v1"),
+    ("--save-preset", 'agent = "ppo"\n["Acrobot-v1"]\ngamma = 0.9', "has presets of ppo"),
     ("--space", "", "names no parameter"),
     ("--space", "batch_size = [32]", "give two values or more"),
 ]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium
 import numpy as np
+import pytest
 from gymnasium import spaces
 from PIL import Image
 
+from rlbench.errors import UserError
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.policies.policy import Policy
 from rlbench.video.drawing import CAPTION, HEAT, TITLE, Bounds, FilmPanel, _heat, draw
 from rlbench.video.film import film
-from rlbench.video.scene import Scene
+from rlbench.video.scene import Scene, pace
 
 
 class Clock(gymnasium.Env[Any, Any]):
@@ -77,3 +80,36 @@ def test_a_probability_of_one_fills_the_width() -> None:
         blue = (drawn == (24, 104, 183)).all(-1)
         widths.append(blue.any(0).sum())
     assert abs(widths[1] - 2 * widths[0]) <= 2
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (np.zeros((4, 4, 3)), r"float64 \(4, 4, 3\), not uint8 of \(H, W, 3\)"),
+        (np.zeros((4, 4), np.uint8), r"uint8 \(4, 4\), not"),
+        (np.zeros((4, 4, 7), np.uint8), r"uint8 \(4, 4, 7\), not"),
+        ([[1], [2, 3]], "list , not"),
+        (None, "NoneType , not"),
+    ],
+)
+def test_what_is_no_picture_is_refused(
+    pixels: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clock, "render", lambda _: pixels)
+    with pytest.raises(UserError, match=said):
+        scene(0, 2).picture()
+
+
+def test_a_grey_picture_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Clock, "render", lambda _: np.full((4, 5, 1), 9, np.uint8))
+    assert np.asarray(scene(0, 2).picture()).tolist() == [[9] * 5] * 4
+
+
+@pytest.mark.parametrize(
+    ("said", "used"),
+    [(50, 50), (0.5, 0.5), (None, 30), ("fast", 30), (0, 30), (math.nan, 30), (-1, 30)],
+)
+def test_frames_per_second(said: Any, used: float) -> None:
+    env = Clock(1)
+    env.metadata = {"render_fps": said}
+    assert pace(env) == used
