@@ -360,6 +360,10 @@ ELSEWHERE = {
     "has a preset for {} that is not of this study":
         "test_tune.py::test_the_outcome_is_confirmed_and_saved",
     "--save-preset {}: give the name": "test_space.py",
+    "--save-preset {} has presets of": "test_space.py::test_mistakes_in_files_are_one_line",
+    "--preset {}: {} of {} must be": "test_presets.py::test_wrong_facts_of_a_preset_file",
+    "give two finite numbers": "test_api.py::test_wrong_options_of_plot_are_one_line",
+    "both say how long: give one": "test_api.py::test_wrong_values_of_run_are_one_line",
     "--space and -s both say": "test_space.py",
     "--space {} cannot be read": "test_space.py",
     "--space {} names no parameter": "test_space.py::test_mistakes_in_files_are_one_line",
