@@ -40,7 +40,7 @@ def read(home: Path) -> dict[str, dict[str, Any]]:
     """The offline runs below a folder by the end of their names: config, points, files, end."""
     found: dict[str, dict[str, Any]] = {}
     for file in home.glob("offline-run-*/*.wandb"):
-        run: dict[str, Any] = {"points": [], "media": []}
+        run: dict[str, Any] = {"points": [], "media": set()}
         for record in records(file):
             if record.HasField("run"):
                 run["name"] = record.run.display_name
@@ -48,16 +48,15 @@ def read(home: Path) -> dict[str, dict[str, Any]]:
                 run["id"] = record.run.run_id
                 run["config"] = {e.key: json.loads(e.value_json) for e in record.run.config.update}
             elif record.HasField("history"):
-                row = {
-                    item.key or "/".join(item.nested_key): json.loads(item.value_json)
-                    for item in record.history.item
-                }
-                step = row.pop("global_step")
-                for key, value in row.items():
-                    if isinstance(value, dict):
-                        run["media"].append(key)
+                row: dict[str, Any] = {}
+                for item in record.history.item:
+                    key, *inside = [item.key] if item.key else item.nested_key
+                    if inside:  # what is known of a picture
+                        run["media"].add(key)
                     elif not key.startswith("_"):
-                        run["points"].append((key, step, float(value)))
+                        row[key] = json.loads(item.value_json)
+                step = row.pop("global_step")
+                run["points"] += [(key, step, float(value)) for key, value in row.items()]
             elif record.HasField("exit"):
                 run["exit"] = record.exit.exit_code
         title = run["name"].rpartition(" ")[2]
@@ -95,7 +94,7 @@ def test_values_offline_are_those_of_the_rows(
         (shown,) = (value for key, _, value in own["points"] if key == "final/mean_reward")
         assert shown == pytest.approx(score)
         assert own["config"]["batch_size"] == 16
-    assert live["all-seeds"]["media"] == ["figures/curve"]
+    assert live["all-seeds"]["media"] == {"figures/curve"}
     for words in ([], ["--again"]):
         assert here("track", "latest", "--to", "wandb", *words, "--out", out) == 0
         later = read(home)
