@@ -253,6 +253,8 @@ def _name(agent: str | type[Any]) -> str:
     """Return the name of an agent on the command line; a class may stand for it."""
     if isinstance(agent, str):
         return agent
+    if isinstance(agent, type) and not hasattr(agent, "Config") and hasattr(agent, "observe"):
+        return f"{agent.__module__}:{agent.__qualname__}"  # an agent of two methods
     if not isinstance(agent, type) or not hasattr(agent, "Config"):
         raise UserError(
             f"agent must be a name, as rlbench list agents shows, or a class, not {agent!r}"

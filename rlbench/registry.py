@@ -118,11 +118,19 @@ def _user_class(name: str) -> type[Agent]:
 
 
 def _agent(cls: Any, what: str, name: str = "NAME") -> type[Agent]:
-    """Return an agent of somebody else's; UserError if it is none."""
+    """Return an agent of somebody else's; UserError if it is none.
+
+    Any class with `act` and `observe` is one, in an object a seed (`rlbench.peers.two_methods`).
+    """
+    foreign = isinstance(cls, type) and not any(
+        base.__module__ == "rlbench.learning.agent" for base in cls.__mro__
+    )
+    if foreign and all(callable(getattr(cls, name, None)) for name in ("act", "observe")):
+        return importlib.import_module("rlbench.peers.two_methods").adapted(cls)
     if not (isinstance(cls, type) and _is_agent(cls)):
         raise UserError(
-            f"{what} is no subclass of an agent of rlbench, such as rlbench.agents.dqn.DQN "
-            f"(rlbench eval --agent {name} scores anything with predict)"
+            f"{what} is no subclass of an agent of rlbench, such as rlbench.agents.dqn.DQN, and "
+            f"has no act and observe (rlbench eval --agent {name} scores anything with predict)"
         )
     return cls
 

@@ -41,6 +41,12 @@ def reseed() -> None:
     np.random.seed()  # noqa: NPY002
 
 
+def drawn() -> tuple[int, int]:
+    """Return the positions of numpy's and of Python's global generator, which a draw moves."""
+    numbers: Any = np.random.get_state()  # noqa: NPY002
+    return numbers[2], random.getstate()[1][-1]
+
+
 def states() -> dict[str, Any]:
     """Return the states of the global generators, to be compared."""
     bits = torch.random.get_rng_state()

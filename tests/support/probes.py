@@ -1,7 +1,6 @@
 """Environments with known answers, and some that misbehave, for the tests of the learning core.
 
-The first five are the probes of https://andyljones.com/posts/rl-debugging.html: each needs exactly
-one more thing to work than the one before it.
+Probes, whose best actions and values are known, come from `rlbench.envs.probes`.
 """
 
 from __future__ import annotations
@@ -14,122 +13,15 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-Stepped = tuple[Any, float, bool, bool, dict[str, Any]]
-
-
-class Probe(gymnasium.Env[Any, Any]):
-    """One observation of width 1 and one action, unless a subclass says otherwise."""
-
-    def __init__(self, actions: int = 1) -> None:
-        self.observation_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
-        self.action_space = spaces.Discrete(actions)
-        self.obs = np.zeros(1, np.float32)
-
-    def begin(self) -> float:
-        return 0.0
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        self.obs = np.full(1, self.begin(), np.float32)
-        return self.obs, {}
-
-    def sign(self) -> float:
-        return float(self.np_random.integers(2) * 2 - 1)
-
-
-class Constant(Probe):
-    """Reward 1, then the end: the value is 1. Only the loss and the optimiser have to work."""
-
-    def step(self, action: Any) -> Stepped:
-        return self.obs, 1.0, True, False, {}
-
-
-class Seen(Probe):
-    """Reward is what was observed, +1 or -1: the value depends on the observation."""
-
-    def begin(self) -> float:
-        return self.sign()
-
-    def step(self, action: Any) -> Stepped:
-        return self.obs, float(self.obs[0]), True, False, {}
-
-
-class TwoSteps(Probe):
-    """Reward 1 at the second step: the first observation (0) is worth gamma, the second (1) 1."""
-
-    def step(self, action: Any) -> Stepped:
-        last = bool(self.obs[0])
-        self.obs = np.ones(1, np.float32)
-        return self.obs, float(last), last, False, {}
-
-
-class Chosen(Probe):
-    """Reward +1 for action 1 and -1 for action 0."""
-
-    def __init__(self) -> None:
-        super().__init__(actions=2)
-
-    def step(self, action: Any) -> Stepped:
-        return self.obs, float(2 * action - 1), True, False, {}
-
-
-class ChosenSeen(Chosen):
-    """Reward +1 for action 1 where 1 was observed and action 0 where -1 was, else -1."""
-
-    def begin(self) -> float:
-        return self.sign()
-
-    def step(self, action: Any) -> Stepped:
-        return self.obs, float(2 * action - 1) * float(self.obs[0]), True, False, {}
-
-
-class Forever(Probe):
-    """Reward 1 forever; a clock interrupts after `limit` steps, which it reports as a truncation.
-
-    With `lie` it reports the interruption as a termination.
-    """
-
-    def __init__(self, limit: int = 5, lie: bool = False) -> None:
-        super().__init__()
-        self.limit, self.lie, self.time = limit, lie, 0
-
-    def begin(self) -> float:
-        self.time = 0
-        return 1.0
-
-    def step(self, action: Any) -> Stepped:
-        self.time += 1
-        over = self.time == self.limit
-        return self.obs, 1.0, over and self.lie, over and not self.lie, {}
-
-
-class Noise(gymnasium.Env[Any, Any]):
-    """Random observations of any width, any number of actions, random ends of both kinds.
-
-    Reward and next observation depend on the action. `offset` is the first action.
-    """
-
-    def __init__(self, width: int = 4, actions: int = 3, offset: int = 0) -> None:
-        self.observation_space = spaces.Box(-np.inf, np.inf, (width,), np.float32)
-        self.action_space = spaces.Discrete(actions, start=offset)
-        self.obs = np.zeros(width, np.float32)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        self.obs = self.np_random.standard_normal(self.obs.shape).astype(np.float32)
-        return self.obs.copy(), {}
-
-    def step(self, action: Any) -> Stepped:
-        assert self.action_space.contains(action), f"{action} is not in {self.action_space}"
-        chance = float(self.np_random.random())
-        reward = float(self.obs[0]) * np.cos(float(action)) + chance
-        noise = self.np_random.standard_normal(self.obs.shape).astype(np.float32)
-        self.obs = np.float32(0.9) * self.obs + noise + np.float32(0.1) * np.float32(action)
-        return self.obs.copy(), float(reward), chance < 0.05, 0.05 <= chance < 0.1, {}
+from rlbench.envs.probes import Chosen as Chosen
+from rlbench.envs.probes import ChosenSeen as ChosenSeen
+from rlbench.envs.probes import Constant as Constant
+from rlbench.envs.probes import Forever as Forever
+from rlbench.envs.probes import Noise as Noise
+from rlbench.envs.probes import Probe as Probe
+from rlbench.envs.probes import Seen as Seen
+from rlbench.envs.probes import Stepped as Stepped
+from rlbench.envs.probes import TwoSteps as TwoSteps
 
 
 class Canary(Noise):

@@ -51,6 +51,14 @@ def check_actions(actions: np.ndarray, space: spaces.Space[Any]) -> None:
             raise UserError(f"predict gave the action {action}, which is not in {space}{advice}")
 
 
+def environments_form(obs: np.ndarray, space: spaces.Space[Any]) -> np.ndarray:
+    """Convert stored observations `(B, *obs)` to what the environment gave."""
+    if isinstance(space, spaces.Box):
+        return obs.astype(space.dtype)
+    start: Any = space.start  # type: ignore[attr-defined]  # the others count from somewhere
+    return (obs + np.ravel(start)).reshape(len(obs), *np.shape(start))
+
+
 class ExternalPolicy(Policy):
     """S predictors side by side, one per seed; they get the environment's own observations."""
 
@@ -81,7 +89,7 @@ class ExternalPolicy(Policy):
         """Act as `Policy.step` does; the carry holds the predictors' states."""
         actions, states = [], list(carry or [None] * len(self.predictors))
         for row, predictor in enumerate(self.predictors):
-            batch, starts = self._raw(obs[row]), first[row].copy()
+            batch, starts = environments_form(obs[row], self.spec.space), first[row].copy()
             action, states[row] = predictor.predict(batch, states[row], starts, deterministic)
             action = np.asarray(action)
             if action.shape[:1] != (len(batch),):
@@ -92,14 +100,6 @@ class ExternalPolicy(Policy):
                 check_actions(action, self.action_space)
             actions.append(action)
         return np.stack(actions), states
-
-    def _raw(self, obs: np.ndarray) -> np.ndarray:
-        """Convert stored observations `(B, *obs)` to the type of the space."""
-        space = self.spec.space
-        if isinstance(space, spaces.Box):
-            return obs.astype(space.dtype)
-        start: Any = space.start  # type: ignore[attr-defined]  # the others count from somewhere
-        return (obs + np.ravel(start)).reshape(len(obs), *np.shape(start))
 
     def predict(
         self,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from continuous import filled
-from targets import Aim
 from torch import Tensor
 
 from rlbench.agents import SAC, TD3
+from rlbench.envs.probes import Aim
 from rlbench.errors import UserError
 from rlbench.learning.algorithms.off_policy import sample_batch
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from commands import here
 from probes import Stepped
-from targets import Aim
 
 from rlbench.agents import PPO, SAC, TD3
+from rlbench.envs.probes import Aim
 from rlbench.learning.environments.lanes import EnvLanes, SeedFailure
 from rlbench.learning.evaluation import episodes
 from rlbench.learning.training.schedule import TrainingSchedule

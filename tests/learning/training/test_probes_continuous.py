@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from targets import Aim, AimForever, AimRemembered, AimSeen, AimTwice
 
 from rlbench.agents import SAC, TD3
+from rlbench.envs.probes import Aim, AimForever, AimRemembered, AimSeen, AimTwice
 
 GAMMA = 0.8
 COMMON: dict[str, Any] = {
