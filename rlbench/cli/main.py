@@ -12,6 +12,7 @@ import click
 from rlbench import __version__
 from rlbench.cli import completion, options
 from rlbench.cli.exchange import diff, import_, results
+from rlbench.cli.extending import doctor, new
 from rlbench.cli.films import video, watch
 from rlbench.cli.models import export, predict
 from rlbench.cli.results import compare, data, list_, plot, report, serve, show
@@ -372,7 +373,8 @@ def evaluate(
 
 for _command in (
     bench, ablate, tune, sensitivity, plot, compare, report, serve, list_, show, tag, note, track,
-    rm, merge, diff, results, import_, export, predict, watch, video, data, completion.completion,
+    rm, merge, diff, results, import_, export, predict, watch, video, data, new, doctor,
+    completion.completion,
 ):  # fmt: skip
     main.add_command(_command)
 

@@ -322,6 +322,13 @@ ELSEWHERE = {
     "a callback of locals and globals":
         "test_history.py::test_a_callback_of_two_arguments_gets_the_agent",
     "is in {} and in {}: uninstall one": "test_plugins.py::test_a_broken_package_breaks_no_other",
+    "add --wrap FlattenObservation": "test_two_methods.py::test_what_does_not_fit_is_one_line",
+    "leave out --n-envs": "test_two_methods.py::test_what_does_not_fit_is_one_line",
+    "leave out --device": "test_two_methods.py::test_what_does_not_fit_is_one_line",
+    "can be no name of a file in Python": "test_new.py::test_names_that_would_not_work",
+    "there is a module {} already": "test_new.py::test_names_that_would_not_work",
+    "exists and is left as it is":
+        "test_new.py::test_the_file_is_short_and_never_overwritten",
     "agent must be a name, as": "test_api.py::test_a_run_is_the_command_line_s",
     "name one, as in to_torch(":
         "test_plain_policy.py::test_what_has_no_network_or_no_seed_is_refused",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import torch
-
 from rlbench.agents import DQN
-from rlbench.learning import checkpoint
+from rlbench.doctor.states import differences as differences
+from rlbench.doctor.states import flat as flat
+from rlbench.doctor.states import state_of as state_of
 from rlbench.learning.training.schedule import TrainingSchedule
 from rlbench.learning.training.trainer import Trainer
 from rlbench.rows import Heartbeat, Metric, Row
@@ -41,39 +39,6 @@ SHORT_OF: dict[str, dict[str, Any]] = {
     "supervised-bandit": {"net_arch": (8,)},
     "ppo": {**SHORT_ON_POLICY, "n_epochs": 2, "batch_size": 16},
 }
-
-
-def flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of a state tree with its path; tensors as arrays."""
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from flat(value, f"{path}/{key}")
-    elif isinstance(tree, list | tuple):
-        for i, value in enumerate(tree):
-            yield from flat(value, f"{path}/{i}")
-    else:
-        yield path, tree.detach().cpu().numpy() if isinstance(tree, torch.Tensor) else tree
-
-
-def differences(one: Any, other: Any) -> list[str]:
-    """Paths of the leaves in which two state trees differ, in as little as one bit."""
-    left, right = dict(flat(one)), dict(flat(other))
-    wrong = list(left.keys() ^ right.keys())
-    for path in left.keys() & right.keys():
-        a, b = left[path], right[path]
-        if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-            a, b = np.asarray(a), np.asarray(b)
-            same = a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-        else:
-            same = a == b
-        if not same:
-            wrong.append(path)
-    return sorted(wrong)
-
-
-def state_of(agent: Any, seed: int) -> Any:
-    """Everything that training of one seed depends on."""
-    return checkpoint.select(agent.state(), agent.row(seed))
 
 
 def comparable(row: Row) -> Row:
