@@ -321,6 +321,36 @@ def test_help_and_lists_load_nothing_heavy(args: list[str], tmp_path: Path) -> N
     assert len(ended.stdout.splitlines()) > 1
 
 
+def test_training_loads_only_what_it_uses(tmp_path: Path) -> None:
+    """Also in updates: torch would import sympy, for half a second, to compare two shapes."""
+    args = [*RUN, "--seed", "0", "--no-floor", "--quiet", "--out", str(tmp_path)]
+    script = f"""
+import sys
+from rlbench.cli.main import main
+from rlbench.execution.worker import PartWorker
+from rlbench.learning.optim.learner import Learner
+step, finish, updates = Learner.step, PartWorker._finish, []
+HEAVY = {{"sympy", "torch._dynamo", "torch._inductor", "pandas", "matplotlib", "scipy", "sklearn",
+         "optuna", "stable_baselines3"}}
+
+def counted(*args, **named):
+    updates.append(1)
+    return step(*args, **named)
+
+def finished(self):
+    finish(self)
+    print("HEAVY", len(updates) > 0, sorted(HEAVY & set(sys.modules)))
+
+Learner.step, PartWorker._finish = counted, finished
+main({args!r}, prog_name="rlbench")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment(),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "HEAVY True []" in ended.stdout
+
+
 def test_random_needs_no_parameters(tmp_path: Path) -> None:
     """The floor of a comparison is a run as any other, also with continuous actions."""
     args = ["run", "random", "--env", "Pendulum-v1", "--quiet", "--out", tmp_path]

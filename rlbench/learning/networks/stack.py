@@ -57,7 +57,8 @@ class StackedParameters:
         receives the gradient of its own loss.
         """
         # A module of the user's may leave out parameters; their gradient is 0 then.
-        grads = torch.autograd.grad(loss, self.learned, self._one, materialize_grads=True)
+        total = _Total.apply(loss, self._one)
+        grads = torch.autograd.grad(total, self.learned, materialize_grads=True)
         torch._foreach_copy_(self._grads, grads)
         if max_grad_norm is not None:
             norm = row_norm(self.grad)  # (S, 1)
@@ -80,3 +81,20 @@ class StackedParameters:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         self.data.copy_(torch.as_tensor(state["data"]))
+
+
+class _Total(torch.autograd.Function):
+    """A scalar whose gradient with respect to each loss (S,) is 1; its value means nothing.
+
+    Passing the ones to `autograd.grad` would do the same, after importing sympy at the first
+    gradient to compare two shapes.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, one: Tensor) -> Tensor:
+        ctx.one = one
+        return loss.new_empty(())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return ctx.one, None
