@@ -24,6 +24,7 @@ def points(client: Any, run: Any) -> list[tuple[str, int, float]]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of libraries
 def test_values_in_mlflow_are_those_of_the_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +84,7 @@ def test_values_in_mlflow_are_those_of_the_rows(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of libraries
 def test_an_mlflow_that_is_not_there_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
