@@ -33,6 +33,7 @@ from rlbench.agents.reinforce import Reinforce as _Reinforce
 from rlbench.agents.sac import SAC as _SAC
 from rlbench.agents.sb3_a2c import SB3A2C as _SB3A2C
 from rlbench.agents.sb3_dqn import SB3DQN as _SB3DQN
+from rlbench.agents.sb3_maskable_ppo import SB3MaskablePPO as _SB3MaskablePPO
 from rlbench.agents.sb3_ppo import SB3PPO as _SB3PPO
 from rlbench.agents.sb3_ppo_lstm import SB3PPOLSTM as _SB3PPOLSTM
 from rlbench.agents.sb3_qrdqn import SB3QRDQN as _SB3QRDQN
@@ -88,6 +89,7 @@ class Clone(_Clone):
         batch_size: int = 64,
         n_epochs: int = 4,
         sequence_length: int | None = None,
+        action_masks: bool = True,
     ) -> None: ...
 
 class DQN(_DQN):
@@ -144,6 +146,7 @@ class DQN(_DQN):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
         exploration_fraction: float = 0.2,
+        action_masks: bool = True,
         double: bool = True,
         gamma: float = 0.99,
         buffer_size: int = 50000,
@@ -202,6 +205,7 @@ class PQN(_PQN):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.2,
         exploration_fraction: float = 0.2,
+        action_masks: bool = True,
         loss: Literal["huber", "mse"] = "mse",
         n_steps: int = 64,
         batch_size: int = 128,
@@ -319,6 +323,7 @@ class A2C(_A2C):
         share_encoder: bool | None = None,
         log_std_init: float = 0.0,
         sequence_length: int | None = None,
+        action_masks: bool = True,
     ) -> None: ...
 
 class C51(_C51, DQN):
@@ -375,6 +380,7 @@ class C51(_C51, DQN):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
         exploration_fraction: float = 0.2,
+        action_masks: bool = True,
         double: bool = False,
         gamma: float = 0.99,
         buffer_size: int = 50000,
@@ -447,6 +453,7 @@ class DRQN(_DRQN, DQN):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
         exploration_fraction: float = 0.2,
+        action_masks: bool = True,
         double: bool = False,
         gamma: float = 0.99,
         buffer_size: int = 50000,
@@ -519,6 +526,7 @@ class DoubleDQN(_DoubleDQN, DQN):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
         exploration_fraction: float = 0.2,
+        action_masks: bool = True,
         double: bool = True,
         gamma: float = 0.99,
         buffer_size: int = 50000,
@@ -591,6 +599,7 @@ class DuelingDQN(_DuelingDQN, DQN):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
         exploration_fraction: float = 0.2,
+        action_masks: bool = True,
         double: bool = True,
         gamma: float = 0.99,
         buffer_size: int = 50000,
@@ -663,6 +672,7 @@ class IQN(_IQN, DQN):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
         exploration_fraction: float = 0.2,
+        action_masks: bool = True,
         double: bool = False,
         gamma: float = 0.99,
         buffer_size: int = 50000,
@@ -788,6 +798,7 @@ class PERDQN(_PERDQN, DQN):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
         exploration_fraction: float = 0.2,
+        action_masks: bool = True,
         double: bool = True,
         gamma: float = 0.99,
         buffer_size: int = 50000,
@@ -853,6 +864,7 @@ class PPO(_PPO):
         share_encoder: bool | None = None,
         log_std_init: float = 0.0,
         sequence_length: int | None = None,
+        action_masks: bool = True,
         batch_size: int = 256,
         n_epochs: int = 10,
         clip_range: float = 0.2,
@@ -914,6 +926,7 @@ class QRDQN(_QRDQN, DQN):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
         exploration_fraction: float = 0.2,
+        action_masks: bool = True,
         double: bool = False,
         gamma: float = 0.99,
         buffer_size: int = 50000,
@@ -986,6 +999,7 @@ class Rainbow(_Rainbow, DQN):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
         exploration_fraction: float = 0.2,
+        action_masks: bool = True,
         double: bool = True,
         gamma: float = 0.99,
         buffer_size: int = 50000,
@@ -1071,6 +1085,7 @@ class Reinforce(_Reinforce):
         share_encoder: bool | None = None,
         log_std_init: float = 0.0,
         sequence_length: int | None = None,
+        action_masks: bool = True,
     ) -> None: ...
 
 class SAC(_SAC):
@@ -1390,6 +1405,7 @@ class SB3A2C(_SB3A2C):
         share_encoder: bool | None = None,
         log_std_init: float = 0.0,
         sequence_length: None = None,
+        action_masks: Literal[True] = True,
         settings: Literal["equal", "defaults"] = "equal",
     ) -> None: ...
 
@@ -1446,6 +1462,7 @@ class SB3DQN(_SB3DQN):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
         exploration_fraction: float = 0.2,
+        action_masks: Literal[True] = True,
         double: Literal[False] = False,
         gamma: float = 0.99,
         buffer_size: int = 50000,
@@ -1462,6 +1479,61 @@ class SB3DQN(_SB3DQN):
         tau: float = 1.0,
         sequence_length: Literal[16] = 16,
         burn_in: Literal[8] = 8,
+        settings: Literal["equal", "defaults"] = "equal",
+    ) -> None: ...
+
+class SB3MaskablePPO(_SB3MaskablePPO):
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        seeds: int | str | Sequence[int] = 1,
+        seed: int | None = None,
+        n_envs: int | None = None,
+        device: str | torch.device = "auto",
+        verbose: int = 0,
+        config: BaseConfig | None = None,
+        observation_space: spaces.Space[Any] | None = None,
+        action_space: spaces.Space[Any] | None = None,
+        encoder: Literal["auto", "mlp", "cnn"] = "auto",
+        channels: Literal["auto", "first", "last"] = "auto",
+        net_arch: int | str | Sequence[int] | None = None,
+        head_arch: int | str | Sequence[int] | None = None,
+        activation: Literal["relu", "tanh"] = "tanh",
+        layer_norm: Literal[False] = False,
+        ortho_init: bool = True,
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg"] = "auto",
+        cnn_width: float = 1.0,
+        hidden_size: Literal[64] = 64,
+        num_layers: int = 1,
+        memory_horizon: None = None,
+        dropout: float = 0.0,
+        frame_stack: Literal[1] = 1,
+        learning_rate: float = 0.0003,
+        lr_schedule: Literal["constant", "linear", "cosine"] = "constant",
+        optimizer: Literal["adam", "adamw", "rmsprop", "sgd", "momentum"] = "adam",
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = 0.5,
+        compile: Literal[False] = False,
+        record: Literal[True] = True,
+        precision: Literal["float32", "tf32", "bf16"] = "float32",
+        normalize_obs: bool = False,
+        n_steps: int = 128,
+        gamma: float = 0.99,
+        gae_lambda: float = 0.95,
+        ent_coef: float = 0.0,
+        vf_coef: float = 0.5,
+        normalize_advantage: bool = True,
+        normalize_reward: bool = False,
+        share_encoder: bool | None = None,
+        log_std_init: float = 0.0,
+        sequence_length: None = None,
+        action_masks: Literal[True] = True,
+        batch_size: int = 256,
+        n_epochs: int = 10,
+        clip_range: float = 0.2,
+        clip_range_vf: float | None = None,
+        clip_schedule: Literal["constant", "linear"] = "constant",
         settings: Literal["equal", "defaults"] = "equal",
     ) -> None: ...
 
@@ -1511,6 +1583,7 @@ class SB3PPO(_SB3PPO):
         share_encoder: bool | None = None,
         log_std_init: float = 0.0,
         sequence_length: None = None,
+        action_masks: Literal[True] = True,
         batch_size: int = 256,
         n_epochs: int = 10,
         clip_range: float = 0.2,
@@ -1565,6 +1638,7 @@ class SB3PPOLSTM(_SB3PPOLSTM):
         share_encoder: bool | None = None,
         log_std_init: float = 0.0,
         sequence_length: None = None,
+        action_masks: Literal[True] = True,
         batch_size: int = 256,
         n_epochs: int = 10,
         clip_range: float = 0.2,
@@ -1626,6 +1700,7 @@ class SB3QRDQN(_SB3QRDQN):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
         exploration_fraction: float = 0.2,
+        action_masks: Literal[True] = True,
         double: Literal[False] = False,
         gamma: float = 0.99,
         buffer_size: int = 50000,

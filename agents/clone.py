@@ -29,6 +29,7 @@ from rlbench.learning.data.rollout import items
 from rlbench.learning.data.step_window import StepWindow
 from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.lanes import Step
+from rlbench.learning.environments.masks import ACTION_MASKS
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.equations import losses
 from rlbench.learning.networks import encoders
@@ -62,6 +63,7 @@ class CloneConfig(LearnerConfig):
         description="recurrent encoders: steps of backpropagation through time, a divisor of "
         "n_steps, at most batch_size; none: the largest such",
     )
+    action_masks: bool = field(True, description=ACTION_MASKS)
 
     def length(self) -> int:
         """Steps of a training sequence with a recurrent encoder, else 1."""
@@ -93,6 +95,7 @@ class Clone(Agent):
     default_envs = 8
     predicts_labels = False
     takes_settings = True
+    takes_masks = True
     exact = True  # its teacher may normalise
     config: CloneConfig
 

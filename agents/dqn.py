@@ -57,6 +57,7 @@ class DQN(Agent):
     version = 1
     action_spaces = (spaces.Discrete,)
     takes_settings = True
+    takes_masks = True
     config: DQNConfig
 
     def build(self) -> None:
@@ -126,7 +127,7 @@ class DQN(Agent):
         greedy = uniform[..., 0] >= self.exploration_rate()
         context, n_greedy = self.context, np.count_nonzero(greedy)
         if n_greedy < greedy.size:
-            action = (uniform[..., 1] * self.n_actions).astype(np.int64)
+            action = epsilon_greedy.drawn(uniform[..., 1], self.n_actions, self.spec.legal_now(obs))
             if context.plain and not n_greedy:
                 return action
         inputs, hidden, frames = context.see(obs, context.carry, context.episode_start)
@@ -253,7 +254,8 @@ class DQN(Agent):
         features, following, online = unroll_pair(
             *networks, obs, next_obs, memory[:, :, 0], first, c.burn_in, c.double
         )
-        future = self.greedy_returns(following, online, next_tau)
+        successors = next_obs[:, :, c.burn_in :].flatten(1, 2)
+        future = self.greedy_returns(successors, following, online, next_tau)
         reward, terminated, first, action = (
             value[:, :, c.burn_in :] for value in (reward, terminated, first, action)
         )
@@ -281,7 +283,7 @@ class DQN(Agent):
         with torch.no_grad():
             online = self.q.encoder.static(next_obs) if c.double else None
             features = self.q_target.encoder.static(next_obs)
-        future = self.greedy_returns(features, online, tau)
+        future = self.greedy_returns(next_obs, features, online, tau)
         return reward.unsqueeze(-1), discount.unsqueeze(-1), future
 
     def split_tau(self, tau: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
@@ -303,19 +305,21 @@ class DQN(Agent):
 
     @torch.no_grad()
     def greedy_returns(
-        self, features: Tensor, online: Tensor | None, tau: Tensor | None
+        self, obs: Tensor, features: Tensor, online: Tensor | None, tau: Tensor | None
     ) -> ReturnDistribution:
-        """Returns of the greedy action by the target network, from features (S, B, F).
+        """Returns of the greedy action by the target network, from features (S, B, F) of `obs`.
 
-        The action is greedy by the features of the online network, where these are given (van
-        Hasselt et al. 2016), else by the target network itself.
+        Only actions that are legal there are considered. The action is greedy by the features of
+        the online network, where these are given (van Hasselt et al. 2016), else by the target
+        network itself.
         """
         head = self.q_target.head
         outputs = head.outputs(features, tau)
-        values = None if online is None else self.q.head.forward(online)
-        action = returns.greedy_action(
-            head.greedy_values(features, outputs) if values is None else values
-        )
+        if online is None:
+            values = head.greedy_values(features, outputs)
+        else:
+            values = self.q.head.forward(online)
+        action = returns.greedy_action(self.spec.playable(values, obs))
         return head.return_distribution(indexing.take_outputs(outputs, action))
 
     policy_over = epsilon_greedy.policy_over

@@ -93,6 +93,7 @@ class PQN(Agent):
     action_spaces = (spaces.Discrete,)
     default_envs = 32
     takes_settings = True
+    takes_masks = True
     config: PQNConfig
 
     def build(self) -> None:
@@ -139,7 +140,7 @@ class PQN(Agent):
         inputs, hidden, frames = context.see(obs, context.carry, context.episode_start)
         values, next_hidden = self.q.act(inputs, hidden, self.device)
         context.carry = (*frames, next_hidden) if self.q.state_size else frames
-        random = (uniform[..., 1] * values.shape[-1]).astype(np.int64)
+        random = epsilon_greedy.drawn(uniform[..., 1], values.shape[-1], self.spec.legal_now(obs))
         explores = uniform[..., 0] < self.exploration_rate()
         action = np.where(explores, random, values.argmax(-1))
         context.pending = {"seen": inputs, "action": action[..., None], "memory": hidden}

@@ -14,6 +14,7 @@ from rlbench.learning.agent import Agent
 from rlbench.learning.core.agent_core import Metrics
 from rlbench.learning.data.preprocessing import Carry
 from rlbench.learning.environments.lanes import Step
+from rlbench.learning.environments.masked_space import action_sizes, draw_legal
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.policies.policy import Policy
 from rlbench.learning.rng import generator
@@ -31,6 +32,7 @@ class Random(Agent):
     action_spaces = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
     default_timesteps = 0
     saturates = True
+    takes_masks = True
 
     def build(self) -> None:
         self._policy = RandomPolicy(self.seeds, self.spec, self.action_space, "exploration")
@@ -80,6 +82,7 @@ class RandomPolicy(Policy):
         discrete = isinstance(action_space, spaces.Discrete)
         super().__init__(seeds, spec, int(action_space.start) if discrete else 0)  # type: ignore[attr-defined]
         self.spaces = [copy.deepcopy(action_space) for _ in seeds]
+        self.sizes, self.shape = action_sizes(action_space), action_space.shape or ()
         for seed, space in zip(seeds, self.spaces, strict=True):
             space.seed(int(generator(seed, purpose).integers(2**31)))
 
@@ -89,8 +92,22 @@ class RandomPolicy(Policy):
     def step(
         self, obs: np.ndarray, carry: Carry | None, first: np.ndarray, deterministic: bool
     ) -> tuple[np.ndarray, None]:
+        legal = self.spec.legal_now(obs)
+        if legal is not None:
+            return self._legal(legal), None
         drawn = np.array([[space.sample() for _ in range(obs.shape[1])] for space in self.spaces])
         return (drawn - self.action_start if self.action_start else drawn), None
+
+    def _legal(self, legal: np.ndarray) -> np.ndarray:
+        """Draw legal actions `(S, N, *action)`, by masks (S, N, A) of all parts of an action."""
+        (lanes, _), parts = legal.shape[1:], len(self.sizes)
+        uniform = np.stack([space.np_random.random((lanes, parts)) for space in self.spaces])
+        ends = np.cumsum(self.sizes)[:-1]
+        masks = np.split(legal, ends, -1)
+        each = [draw_legal(mask, uniform[..., k]) for k, mask in enumerate(masks)]
+        drawn = np.stack(each, -1).reshape(*legal.shape[:2], *self.shape)
+        start = getattr(self.spaces[0], "start", 0) if self.shape else 0  # lanes add Discrete's
+        return (drawn + start).astype(self.spaces[0].dtype)
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` goes on from: arrays, numbers and text by name."""

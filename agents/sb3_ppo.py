@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field as field
 
 from rlbench.agents.ppo import PPOConfig
 from rlbench.peers.sb3.agent import Peer
-from rlbench.peers.sb3.config import NO_MEMORY, PeerConfig, defaults_of
+from rlbench.peers.sb3.config import NO_MASKS, NO_MEMORY, PeerConfig, defaults_of
 from rlbench.peers.sb3.on_policy import OnPolicyPeer, ppo_arguments
 
 
@@ -17,6 +17,7 @@ class SB3PPOConfig(PeerConfig, PPOConfig):  # type: ignore[misc]  # fields are n
 
     ours: ClassVar[str] = "ppo"
 
+    action_masks: Literal[True] = field(True, description=NO_MASKS)
     sequence_length: None = field(None, description=NO_MEMORY)
 
     @classmethod

@@ -10,7 +10,7 @@ from pydantic import Field as field
 from rlbench.agents.ppo import PPOConfig
 from rlbench.config import Int
 from rlbench.peers.sb3.agent import Peer
-from rlbench.peers.sb3.config import PeerConfig, defaults_of
+from rlbench.peers.sb3.config import NO_MASKS, PeerConfig, defaults_of
 from rlbench.peers.sb3.on_policy import OnPolicyPeer, ppo_arguments
 
 
@@ -25,6 +25,7 @@ class SB3PPOLSTMConfig(PeerConfig, PPOConfig):  # type: ignore[misc]  # fields a
     )
     hidden_size: Int = field(64, ge=2, description="units of the lstm")  # type: ignore[assignment]
     num_layers: Int = field(1, ge=1, le=16, description="LSTMs above each other")
+    action_masks: Literal[True] = field(True, description=NO_MASKS)
     sequence_length: None = field(
         None,
         description="sequences reach from where an episode or rollout begins to its end, always",

@@ -16,6 +16,7 @@ _OWN: dict[str, tuple[str, dict[str, Any]]] = {
     "rlbench/Catch84-v0": ("rlbench.envs.catch:Catch", {"pixels": 84}),
     "rlbench/Cue-v0": ("rlbench.envs.cue:Cue", {}),
 }
+_DOORS = "rlbench/Doors-v0"
 _VARIANTS = ("Classify", "Glimpse", "Imbalanced", "Retry", "Rows", "Stream")
 _DATA = {
     "": "",  # the `data` argument, by default digits
@@ -29,6 +30,11 @@ for _name, (_entry, _kwargs) in _OWN.items():
         _name not in gymnasium.registry
     ):  # registered twice if both `envs` and `rlbench.envs` are imported
         gymnasium.register(_name, _entry, reward_threshold=0.95, kwargs=_kwargs)
+
+if _DOORS not in gymnasium.registry:
+    gymnasium.register(
+        _DOORS, "rlbench.envs.doors:Doors", reward_threshold=-3.2, max_episode_steps=100
+    )
 
 for _variant in _VARIANTS:
     for _suffix, _data in _DATA.items():

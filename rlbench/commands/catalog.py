@@ -33,6 +33,7 @@ AGENTS: dict[str, dict[str, str]] = {
         _D: "sb3-dqn sb3-qrdqn",
         _ANY: "sb3-a2c sb3-ppo",
         _ANY.replace("MultiBinary, ", ""): "sb3-ppo-lstm",
+        _ANY.replace(", Box", ""): "sb3-maskable-ppo",
         _B: "sb3-sac sb3-td3",
     },
     "floor": {_ANY: "random"},
@@ -61,6 +62,7 @@ _SPACES = {
     "minigrid": ("image and text", _D),
     "rlbench.envs.catch": ("image", _D),
     "rlbench.envs.cue": ("vector", _D),
+    "rlbench.envs.doors": ("category", _D),
     "rlbench.envs.images": ("image", _D),
 }
 _IMAGE_VARIANTS = {"Rows": "vector", "Glimpse": "image and vector", "Retry": "image and vector"}
@@ -131,7 +133,7 @@ def _able(env: str) -> list[str]:
     from rlbench.experiments.preflight import able
     from rlbench.learning.environments.source import EnvSource
 
-    source = EnvSource(env, None)
+    source = EnvSource(env, None, masks=None)
     try:
         return able(source.facts)
     finally:

@@ -66,7 +66,9 @@ def evaluate(
     configure_process()
     folder = RunFolder(run_folder.find_run(name, out))
     run = Run.from_json(folder.read(), ())
-    make = EnvSource(run.env, {**run.env_kwargs, **overrides}) if overrides else run.source
+    make = run.source
+    if overrides:
+        make = EnvSource(run.env, {**run.env_kwargs, **overrides}, masks=run.masked)
     images = make.facts.data is not None
     if run_metadata(run)["data"] != folder.read().get("data"):
         raise UserError(f"{folder.path} was made with other images than are there now")

@@ -44,7 +44,7 @@ class Model(NamedTuple):
     @property
     def observations(self) -> list[str]:
         """Names of the inputs that are observations."""
-        return [name for name in self.inputs if name.partition(".")[0] == "obs"]
+        return [name for name in self.inputs if name.partition(".")[0] in ("obs", "action_mask")]
 
 
 def predict(path: Path, data: Sequence[Path], output: Path | None) -> None:

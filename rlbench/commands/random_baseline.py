@@ -89,7 +89,9 @@ def _has_baseline(floor: Run, out: Path) -> bool:
         except UserError:
             continue
         same = record.get("env_kwargs") == floor.env_kwargs
-        same &= (record.get("identity") or {}).get("eval_max_steps") == floor.eval_max_steps
+        identity = record.get("identity") or {}
+        same &= identity.get("eval_max_steps") == floor.eval_max_steps
+        same &= identity.get("action_masks", False) == floor.masked
         if same and "done" in states and record.get("final_episodes", 0) >= floor.final_episodes:
             return True
     return False

@@ -59,12 +59,14 @@ def plan(
     if others.get("env_kwargs"):
         others["env_kwargs"] = _known_kwargs(env, others["env_kwargs"])
     vector = others.get("env_vector", "")
-    source = source or EnvSource(env, others.get("env_kwargs"), vector)
     found = presets.find(agent, env, preset, given)
     tuned, cannot = found.parameters, found.cannot
     if isinstance(preset, str) and "encoder" not in given:  # perhaps a file that others wrote
         named_objects.check(f"--preset {preset}", encoder=str(tuned.get("encoder", "")))
     config = cls.Config.build(agent, {**tuned, **given})
+    masks = None if cls.uses_masks(config) else False  # None: where the environment gives any
+    if source is None or (source.asked is not masks and source.may_give_masks):
+        source = EnvSource(env, others.get("env_kwargs"), vector, masks)
     envs = found.n_envs or cls.usual_envs(config)
     said = [f"{name}={plain(getattr(config, name))}" for name in given]
     if "encoder" in tuned and "encoder" not in given:
@@ -100,6 +102,7 @@ def plan(
         preset=found.name,
         tuned=found.tuned,
         cannot=cannot,
+        action_masks=source.asked,
         source=source,
         **others,
     )

@@ -59,6 +59,7 @@ def preflight(run: Run, play: bool = True, timed: bool = True) -> str:
             f"{run.evaluation_steps():,} (--eval-max-steps)"
         )
     notes = environment_notes(run) if play else []
+    notes += _ignored_masks(run)
     if not play:
         run.source.close()
     sizes = run.config, spec, facts.action_space, len(run.seeds), run.n_envs
@@ -115,6 +116,19 @@ def environment_notes(run: Run) -> list[str]:
 
         notes += try_vector(run.source, run.n_envs)
     return notes
+
+
+def _ignored_masks(run: Run) -> list[str]:
+    """Say that a peer plays by no masks where the environment gives some."""
+    from rlbench.learning.environments.source import EnvSource
+
+    agent = registry.agent_class(run.agent)
+    if agent.takes_masks or not run.source.may_give_masks:
+        return []
+    source = EnvSource(run.env, run.env_kwargs, masks=None)
+    masked = source.facts.masked
+    source.close()
+    return [f"{run.agent} ignores the action masks of {run.env}"] if masked else []
 
 
 def able(facts: EnvFacts) -> list[str]:

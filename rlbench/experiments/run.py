@@ -46,6 +46,8 @@ class Run:
     cannot: dict[str, Any] = field(default_factory=dict)  # preset settings that the agent lacks
     tuned: dict[str, Any] = field(default_factory=dict)  # how its setting was found: see `Preset`
     env_vector: str = ""  # what makes lanes of training in vector environments: see `vectors`
+    # Whether it is played by the environment's action masks; None: where it gives any.
+    action_masks: bool | None = field(default=False, compare=False)
     # Of the environments, looked at once for all who plan and compute in this process.
     source: EnvSource = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
 
@@ -53,10 +55,16 @@ class Run:
         """Make a source of environments, unless there is one for this environment."""
         from rlbench.learning.environments.source import EnvSource
 
-        this = self.env, self.env_kwargs, self.env_vector
-        known = self.source and (self.source.env, self.source.kwargs, self.source.vector)
+        this = self.env, self.env_kwargs, self.env_vector, self.action_masks
+        source = self.source
+        known = source and (source.env, source.kwargs, source.vector, source.asked)
         if known != this:
             object.__setattr__(self, "source", EnvSource(*this))
+
+    @property
+    def masked(self) -> bool:
+        """Whether it is played by the environment's action masks."""
+        return self.source.facts.masked if self.action_masks is None else self.action_masks
 
     def identity(self) -> dict[str, Any]:
         """Return what determines results: non-default fields and the agent's version."""
@@ -71,6 +79,7 @@ class Run:
             else None,
             "eval_max_steps": self.eval_max_steps,
             "env_vector": self.env_vector or None,
+            "action_masks": self.masked or None,
         }
         return {
             "agent": self.agent,
@@ -161,6 +170,7 @@ class Run:
                 cannot=record.get("cannot", {}),
                 tuned=record.get("tuned", {}),
                 env_vector=vector,
+                action_masks=identity.get("action_masks", False),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,8 @@ def _cell(
         run.folder(out).check()
     except UserError as reason:
         error = str(reason)
+        if run is not None and not run.source.looked:  # do not ask it again whether it gives masks
+            run = replace(run, action_masks=False)
     timeout = suite.timeout if env.timeout is None else env.timeout
     return SuiteCell(
         env=env.title,

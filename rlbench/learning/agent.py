@@ -231,8 +231,13 @@ class Agent(AgentCore):
         state: Any = None,
         episode_start: Any = None,
         deterministic: bool = False,
+        action_masks: Any = None,
     ) -> tuple[Any, Any]:
-        """Actions of a one-seed agent as Stable-Baselines3 gives them: (action, state)."""
+        """Actions of a one-seed agent as Stable-Baselines3 gives them: (action, state).
+
+        `action_masks` say which actions are legal, (A,) or (B, A): only of an agent that was
+        trained with masks, which needs them.
+        """
         if not self.seeds:
             raise UserError("every seed of this agent failed or diverged: there is nothing left")
         if len(self.seeds) != 1:
@@ -241,7 +246,8 @@ class Agent(AgentCore):
                 f"this agent holds seeds {list(self.seeds)}: "
                 f"use agent.policy(seed={self.seeds[0]}{setting}).predict(...)"
             )
-        return self.live_policy().predict(observation, state, episode_start, deterministic)
+        policy = self.live_policy()
+        return policy.predict(observation, state, episode_start, deterministic, action_masks)
 
     def to_torch(self, seed: int | None = None, setting: int | None = None) -> PlainPolicy:
         """Return the policy of one seed as a plain `nn.Module`, of layers of torch.nn.

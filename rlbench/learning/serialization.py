@@ -14,7 +14,10 @@ from gymnasium import spaces
 from rlbench.common.plain_text import plain_text
 from rlbench.errors import UserError
 from rlbench.learning import checkpoint, named_objects
+from rlbench.learning.core import sb3_habits
 from rlbench.learning.environments import space_json
+from rlbench.learning.environments.masked_space import MaskedSpace
+from rlbench.learning.environments.source import EnvSource
 
 if TYPE_CHECKING:
     from rlbench.learning.agent import Agent
@@ -106,6 +109,14 @@ def read(path: str | Path) -> Saved:
         return found
 
 
+def _as_trained(env: Any, saved: Saved) -> Any:
+    """Return an environment without masks where training had none, whether it gives any or not."""
+    masked = isinstance(saved.spaces["observation_space"], MaskedSpace)
+    if masked or env is None or isinstance(env, EnvSource):
+        return env
+    return EnvSource(sb3_habits.single(env)[0])
+
+
 @contextmanager
 def damage_named(path: str | Path) -> Iterator[None]:
     """Convert errors within the block, which only reads a saved agent, to damage of the file."""
@@ -166,7 +177,7 @@ def load(
     if saved.settings and setting is None:
         given["settings"] = saved.settings
     agent = cls(
-        env,
+        _as_trained(env, saved),
         seeds=list(dict.fromkeys(saved.seeds[r] for r in rows)),
         n_envs=saved.n_envs,
         device=device,

@@ -25,6 +25,7 @@ def choice(policy: Policy, action: Any) -> ActionChoice | None:
 
     Action values, probabilities of categories, or else the numbers of a continuous action itself.
     """
+    from rlbench.learning.environments.masked_space import ILLEGAL
     from rlbench.learning.networks.action_distributions import Categorical
     from rlbench.learning.policies.network_policies import GreedyQ, NetworkPolicy
 
@@ -32,7 +33,8 @@ def choice(policy: Policy, action: Any) -> ActionChoice | None:
         outputs = policy.latest.outputs[0, 0]
         if isinstance(policy, GreedyQ):
             place = int(action) - policy.action_start
-            return ActionChoice(policy.meaning, outputs, frozenset({place}))
+            values = np.where(outputs > np.float32(ILLEGAL), outputs, np.nan)  # of legal actions
+            return ActionChoice(policy.meaning, values, frozenset({place}))
         kind = getattr(policy, "distribution", None)
         if isinstance(kind, Categorical):
             return _probabilities(kind, outputs, action, policy.action_start)

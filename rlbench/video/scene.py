@@ -11,6 +11,7 @@ import numpy as np
 
 from rlbench.errors import UserError
 from rlbench.learning.environments.make import env_factory
+from rlbench.learning.environments.masks import ActionMask
 from rlbench.user_code.calls import UserCodeError, guarded
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ class Scene:
 
     def __init__(self, env: Any, policy: Policy, limit: int) -> None:
         """Take a policy of one seed, and the steps after which an episode is cut."""
-        self.env, self.policy, self.limit = env, policy, limit
+        masked = policy is not None and policy.spec.mask is not None
+        self.env = ActionMask(env) if masked else env
+        self.policy, self.limit = policy, limit
         self.action: Any = None
         self.over = True
 

@@ -356,6 +356,8 @@ ELSEWHERE = {
         "test_worker_lanes.py::test_what_cannot_be_used_is_told_in_one_line"
     ),
     "--env names an environment twice": "test_space.py",
+    "plays by action masks, and": "test_maskable.py::test_it_is_refused_where_there_are_no_masks",
+    "trained without action masks: leave": "test_masked_lanes.py::test_predict_takes_masks",
     "--eval-freq 0 evaluates at the end only": "test_space.py",
     "--preset and --no-preset exclude each other": "test_space.py",
     "--preset {} cannot be read": "test_space.py::test_mistakes_in_files_are_one_line",

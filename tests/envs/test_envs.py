@@ -20,9 +20,10 @@ from stepping import go_on
 import rlbench.envs
 from rlbench.envs.catch import Catch
 from rlbench.envs.cue import Cue
+from rlbench.envs.doors import Doors
 from rlbench.learning.environments import snapshot
 
-OWN = ["rlbench/Cue-v0", "rlbench/Catch-v0", "rlbench/Catch84-v0"]
+OWN = ["rlbench/Cue-v0", "rlbench/Catch-v0", "rlbench/Catch84-v0", "rlbench/Doors-v0"]
 SIGMAS = 4.5  # of a binomial: a sound test fails once in 100,000
 
 
@@ -51,6 +52,26 @@ def follow(seen: list[Any]) -> int:
     ball = np.argwhere(picture)[0][1]
     paddle = np.flatnonzero(picture[len(picture) - 1 - np.argmax(picture[::-1].any(1))]).min()
     return int(np.sign(ball - paddle)) + 1
+
+
+def test_doors_are_as_far_as_is_said() -> None:
+    """Nine in ten actions are illegal and change nothing; paths are found breadth first."""
+    env, away, reached = Doors(), {0: 0}, [0]
+    for room in reached:
+        env.room = room
+        assert env.mask().sum() == 4
+        for door in np.flatnonzero(env.mask()).tolist():
+            env.room = room
+            obs, reward, over, _, info = env.step(door)
+            assert (obs, reward, over) == (door, -1.0, door == 0)
+            assert info["action_mask"].tolist() == env.mask().tolist()
+            if door not in away:
+                away[door] = away[room] + 1
+                reached.append(door)
+        for wall in np.flatnonzero(env.mask() == 0).tolist():
+            assert env.step(wall)[0] == env.room
+    assert len(reached) == 40
+    assert sum(away.values()) / 39 == pytest.approx(3.0769, abs=1e-4)
 
 
 def test_cue_is_solved_with_memory() -> None:
@@ -186,7 +207,8 @@ def test_they_go_on_where_they_were(name: str) -> None:
     """Captured in the middle of an episode and reinstated elsewhere: the same from there on."""
     env, other = gymnasium.make(name), gymnasium.make(name)
     env.reset(seed=3)
-    actions: list[Any] = np.random.default_rng(0).integers(2, size=400).tolist()
+    count = env.action_space.n  # type: ignore[attr-defined]
+    actions: list[Any] = np.random.default_rng(0).integers(count, size=400).tolist()
     go_on(env, actions[:125])
     saved = snapshot.capture(env)
     assert saved is not None
@@ -201,7 +223,9 @@ def test_they_go_on_where_they_were(name: str) -> None:
 
 
 def test_they_are_registered() -> None:
-    for name in OWN:
+    doors = gymnasium.spec(OWN[-1])
+    assert (doors.reward_threshold, doors.max_episode_steps) == (-3.2, 100)
+    for name in OWN[:-1]:
         spec = gymnasium.spec(name)
         assert spec.reward_threshold == 0.95
         assert spec.max_episode_steps is None  # they end by themselves

@@ -224,7 +224,8 @@ def test_digest_moves_with_everything_else() -> None:
         "kappa": 0.5, "iqn_samples": 4, "iqn_target_samples": 4, "iqn_acting_samples": 4,
         "iqn_embedding": 8, "channels": "last", "prioritized": True, "prioritized_alpha": 0.5,
         "layer_norm": True, "prioritized_beta": 0.5, "prioritized_eps": 1e-3, "compile": True,
-        "record": False, "precision": "tf32",
+        "record": False, "precision": "tf32", "action_masks": False,
+        "cnn_width": 2.0, "num_layers": 2,
     }  # fmt: skip
     assert other.keys() >= DQNConfig.model_fields.keys(), "a new parameter: add a value for it"
     digests = [digest()]

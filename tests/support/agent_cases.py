@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from masked_worlds import Masked
 from worlds import World
 
 from rlbench.agents import A2C, DQN, IQN, PPO, PQN, SAC, TD3, TQC, Rainbow, Reinforce
@@ -39,5 +40,10 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "sac dropout": (SAC, partial(World, "vector", "box"),
                     {"encoder": "worlds:Dropping+gru", "ent_coef": 0.1, **REPLAY}),
     "td3 frames": (TD3, partial(World, "image", "box6"), {"frame_stack": 2, **REPLAY}),
+    "dqn masks": (DQN, partial(Masked, "mixed", "offset"),
+                  {"frame_stack": 2, "n_envs": 2, "n_steps": 2, **REPLAY}),
+    "iqn masks": (IQN, partial(Masked, way="parts"),
+                  {"encoder": "gru", "iqn_embedding": 8, "n_steps": 2, **REPLAY}),
+    "ppo masks": (PPO, partial(Masked, "number", "multi", "info"), {"n_envs": 2}),
     "dqn dropout": (DQN, World, {"encoder": "worlds:Dropping", **REPLAY}),
 }  # fmt: skip

@@ -46,6 +46,8 @@ def draw(space: spaces.Space[Any], rng: np.random.Generator) -> Any:
         return tuple(draw(inner, rng) for inner in space.spaces)
     if isinstance(space, spaces.MultiDiscrete):
         return rng.integers(space.nvec)
+    if isinstance(space, spaces.MultiBinary):
+        return rng.integers(2, size=space.shape, dtype=np.int8)
     if isinstance(space, spaces.Discrete):
         return int(rng.integers(space.n)) + int(space.start)
     assert isinstance(space, spaces.Box)

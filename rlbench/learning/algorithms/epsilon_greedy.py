@@ -10,6 +10,8 @@ from pydantic import Field as field
 
 from rlbench.config import Float
 from rlbench.learning.data.preprocessing import ObservationPipeline
+from rlbench.learning.environments.masked_space import draw_legal
+from rlbench.learning.environments.masks import ACTION_MASKS
 from rlbench.learning.networks import noisy
 from rlbench.learning.networks.models import QNetwork
 from rlbench.learning.optim.learner import LearnerConfig
@@ -29,6 +31,7 @@ class ExplorationConfig(LearnerConfig):
     exploration_fraction: Float = field(
         0.2, ge=0, le=1, description="share of all steps over which it falls"
     )
+    action_masks: bool = field(True, description=ACTION_MASKS)
 
     def epsilon(self, progress: float) -> float:
         """Share of random actions at this share of training: falls linearly, then stays."""
@@ -38,6 +41,11 @@ class ExplorationConfig(LearnerConfig):
         return self.exploration_initial_eps + share * (
             self.exploration_final_eps - self.exploration_initial_eps
         )
+
+
+def drawn(uniform: np.ndarray, n_actions: int, legal: np.ndarray | None) -> np.ndarray:
+    """Draw random actions `(S, N)` by uniform numbers, of the `legal` ones (S, N, A) if given."""
+    return (uniform * n_actions).astype(np.int64) if legal is None else draw_legal(legal, uniform)
 
 
 def policy_over(

@@ -28,6 +28,7 @@ from rlbench.learning.algorithms.updates import Updates
 from rlbench.learning.data.normalization import Normalizer, RewardScaler
 from rlbench.learning.data.preprocessing import LaneContext
 from rlbench.learning.environments.lanes import Step
+from rlbench.learning.environments.masks import ACTION_MASKS
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.equations import losses, returns
 from rlbench.learning.networks.action_distributions import distribution
@@ -76,6 +77,7 @@ class OnPolicyConfig(LearnerConfig):
         description="recurrent encoders: steps of backpropagation through time, a divisor of "
         "n_steps; none: n_steps",
     )
+    action_masks: bool = field(True, description=ACTION_MASKS)
 
     def check(self) -> None:
         if self.n_steps % sequence_length(self):
@@ -92,6 +94,7 @@ class OnPolicy(Agent):
     action_spaces = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
     default_envs = 8
     takes_settings = True
+    takes_masks = True
     config: OnPolicyConfig
 
     def build(self) -> None:

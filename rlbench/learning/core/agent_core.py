@@ -27,6 +27,7 @@ from rlbench.learning.data.preprocessing import ObservationPipeline
 from rlbench.learning.environments.batched_lanes import Lanes, lanes_for
 from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.lanes import Step
+from rlbench.learning.environments.masked_space import MaskedSpace
 from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.hardware import precision
@@ -285,7 +286,8 @@ class AgentCore(Capabilities):
     def set_env(self, env: Any) -> None:
         """Train in another environment with the same spaces from the next `learn` on."""
         env, _ = sb3_habits.single(env)
-        source = EnvSource.of(env)
+        masks = isinstance(self.observation_space, MaskedSpace)
+        source = env if isinstance(env, EnvSource) else EnvSource(env, masks=masks)
         for name in ("observation_space", "action_space"):
             if getattr(source.facts, name) != getattr(self, name):
                 raise UserError(
@@ -298,7 +300,7 @@ class AgentCore(Capabilities):
 
     def _use(self, env: Any) -> None:
         """Take environments from here on, if the agent can handle them."""
-        source = EnvSource.of(env)
+        source = self.env_source(env, self.config)
         self.check_env(source.facts, self.config, self.n_envs)
         self.make_env, self.env_name = source, source.name
         if source is not env:

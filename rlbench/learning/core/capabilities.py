@@ -16,6 +16,7 @@ from rlbench.config import Config as BaseConfig
 from rlbench.errors import UserError
 from rlbench.learning.core.device_trial import trial_of
 from rlbench.learning.environments.facts import EnvFacts
+from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.environments.spaces import ObsSpec, check_readable
 from rlbench.learning.evaluation.episodes import LANES
 from rlbench.learning.hardware import graphs, memory_budget
@@ -39,6 +40,7 @@ class Capabilities:
     env_bytes: ClassVar[int] = 10_000  # of an environment, at least
     libraries: ClassVar[tuple[str, ...]] = ()  # whose versions are recorded too
     takes_settings: ClassVar[bool] = False  # whether rows may have settings of their own
+    takes_masks: ClassVar[bool] = False  # whether it plays by action masks, where there are any
 
     @classmethod
     def name(cls) -> str:
@@ -110,6 +112,21 @@ class Capabilities:
     def check_env(cls, facts: EnvFacts, config: Any, n_envs: int) -> None:
         """Refuse an environment that the agent cannot handle, before anything is built."""
         cls.check_spaces(facts.observation_space, facts.action_space)
+
+    @classmethod
+    def uses_masks(cls, config: Any) -> bool:
+        """Whether it plays by action masks, where the environment gives them."""
+        return cls.takes_masks and getattr(config, "action_masks", True)
+
+    @classmethod
+    def env_source(cls, env: Any, config: Any) -> EnvSource:
+        """What makes its environments: with masks, where they give any and it plays by them.
+
+        A source is returned as it is: whoever made it has decided that.
+        """
+        if isinstance(env, EnvSource):
+            return env
+        return EnvSource(env, masks=None if cls.uses_masks(config) else False)
 
     @classmethod
     def check_start(cls, config: Any, facts: EnvFacts) -> None:

@@ -113,6 +113,10 @@ def random_observations(
     spec: ObsSpec, lead: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
     """Return random observations (S, N, *obs) of the type and shape that are stored."""
+    if spec.mask is not None:  # all actions are legal
+        inner = random_observations(spec.inner, lead, rng)
+        actions = np.ones((*lead, spec.mask.stop - spec.mask.start), inner.dtype)
+        return np.concatenate([inner.reshape(*lead, -1), actions], -1)
     shape = (*lead, *spec.shape)
     if spec.dtype == np.uint8:
         return rng.integers(256, size=shape, dtype=np.uint8)

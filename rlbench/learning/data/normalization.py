@@ -57,7 +57,7 @@ class Normalizer:
                 "are scaled to [0, 1] and categories are one-hot already): leave it out"
             )
         self.moments, self.dtype = Moments(seeds, spec.shape), spec.raw
-        self.vectors = np.ones(int(np.prod(spec.shape)), bool)
+        self.vectors = np.zeros(int(np.prod(spec.shape)), bool)  # not those of a mask
         for part, number in zip(spec.parts, numbers, strict=True):
             self.vectors[part.columns] = number
         self.vectors = self.vectors.reshape(spec.shape)

@@ -10,6 +10,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from rlbench.learning.environments.masked_space import MaskedSpace
+
 
 @dataclass(frozen=True)
 class DataFacts:
@@ -51,6 +53,11 @@ class EnvFacts:
             _data_facts(env.unwrapped) if is_data(env) else None,
             **registered,
         )
+
+    @property
+    def masked(self) -> bool:
+        """Whether its observations have the mask of legal actions as a part."""
+        return isinstance(self.observation_space, MaskedSpace)
 
     @property
     def own_limit(self) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from rlbench.learning.environments.masked_space import MASK, OBSERVATION, MaskedSpace
 from rlbench.learning.environments.text import flat_width, hashed, is_text
 
 Read = Callable[[Any], Any]
@@ -24,8 +25,8 @@ def reader(space: spaces.Space[Any], dtype: Any = np.float32) -> Read:
 
     Shapes are always compared. Values may have another dtype if no value changes: floats in a space
     of integers must be whole, and integers must fit. Bounds of a Box are not checked. Dict, Tuple,
-    MultiBinary and text become vectors of `dtype`. The function raises BadObservation for anything
-    else.
+    MultiBinary and text become vectors of `dtype`; with a mask, everything does, the mask last. The
+    function raises BadObservation for anything else.
     """
     if isinstance(space, spaces.Box):
         return _box(space, "observation")
@@ -33,12 +34,25 @@ def reader(space: spaces.Space[Any], dtype: Any = np.float32) -> Read:
         return _discrete(space, "observation")
     if isinstance(space, spaces.MultiDiscrete):
         return _multi_discrete(space, "observation")
+    if isinstance(space, MaskedSpace):
+        return _masked(space, dtype)
     width, write = flat_width(space), _writer(space, "observation")
 
     def read(obs: Any) -> np.ndarray:
         out = np.zeros(width, dtype)
         write(obs, out)
         return out
+
+    return read
+
+
+def _masked(space: MaskedSpace, dtype: Any) -> Read:
+    """Return the stored observation inside as a vector, followed by the mask."""
+    inside, read_mask = reader(space[OBSERVATION], dtype), _box(space[MASK], MASK)  # type: ignore[arg-type]
+
+    def read(obs: Any) -> np.ndarray:
+        parts = [np.ravel(inside(obs[OBSERVATION])), read_mask(obs[MASK])]
+        return np.concatenate(parts, dtype=dtype, casting="unsafe")  # values have been checked
 
     return read
 
@@ -211,6 +225,10 @@ def bounds(space: spaces.Space[Any]) -> tuple[np.ndarray, np.ndarray] | None:
 
     None if no value of the space's dtype can exceed them.
     """
+    if isinstance(space, MaskedSpace):
+        inner = bounds(space[OBSERVATION])
+        free = np.full(spaces.flatdim(space[MASK]), np.inf, np.float32)
+        return inner and (np.append(inner[0], -free), np.append(inner[1], free))
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         return None
     low, high = [], []

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlbench.envs.classic.twin import Twin
 from rlbench.learning import global_generators
-from rlbench.learning.environments import pristine, twins
+from rlbench.learning.environments import masks, pristine, twins
 from rlbench.learning.environments.calls import EnvCalls
-from rlbench.learning.environments.facts import EnvFacts
+from rlbench.learning.environments.facts import EnvFacts, is_data
 from rlbench.learning.environments.make import make_once, name_of
+from rlbench.learning.environments.masked_space import action_sizes
 
 
 class EnvSource:
@@ -28,10 +30,19 @@ class EnvSource:
         kwargs: arguments for the environment.
         vector: factory of vector environments for lanes of training, as `vectors.vector_factory`
             takes it; "" for lanes of single environments.
+        masks: whether observations have the mask of legal actions as a part (see `masks`); None
+            where that is so if the environment gives any.
     """
 
-    def __init__(self, env: Any, kwargs: dict[str, Any] | None = None, vector: str = "") -> None:
-        self.env, self.kwargs, self.vector = env, dict(kwargs or {}), vector
+    def __init__(
+        self,
+        env: Any,
+        kwargs: dict[str, Any] | None = None,
+        vector: str = "",
+        masks: bool | None = False,
+    ) -> None:
+        self.env, self.kwargs, self.vector, self.masks = env, dict(kwargs or {}), vector, masks
+        self.asked = masks  # as it was asked for
         self._make: Callable[[], Any] | None = None
         self._facts: EnvFacts | None = None
         self._name = ""
@@ -46,8 +57,20 @@ class EnvSource:
         """Return a source of environments, which `env` may be already."""
         return env if isinstance(env, cls) else cls(env)
 
-    def __reduce__(self) -> tuple[type[EnvSource], tuple[Any, dict[str, Any], str]]:
-        return type(self), (self.env, self.kwargs, self.vector)
+    def __reduce__(self) -> tuple[type[EnvSource], tuple[Any, dict[str, Any], str, bool | None]]:
+        return type(self), (self.env, self.kwargs, self.vector, self.masks)
+
+    @property
+    def looked(self) -> bool:
+        """Whether an environment has been made and looked at."""
+        return self._make is not None
+
+    @property
+    def may_give_masks(self) -> bool:
+        """Whether the environment may give masks; of some kinds it is known that none does."""
+        facts = self._facts
+        known = self._twin or (facts and (facts.data or not action_sizes(facts.action_space)))
+        return not known
 
     @property
     def facts(self) -> EnvFacts:
@@ -108,16 +131,39 @@ class EnvSource:
         if self._make is not None:
             return
         made = make_once(self.env, self.kwargs)
-        self._note(made.env)
+        make, env, fresh = made.make, made.env, True
+        self._twin = twins.eligible(made.registration, self.kwargs, env)
+        if self.masks is None:
+            self.masks, fresh = self._find_masks(env)
+        if self.masks:
+            make, env, self._twin = functools.partial(_masked, make), masks.ActionMask(env), None
+        if fresh:
+            self._note(env)
         registered: dict[str, Any] = {}
         if (spec := made.registration) is not None:
             registered["registered_arguments"] = spec.kwargs
             registered["reward_threshold"] = spec.reward_threshold if made.same_rewards else None
-        self._facts = EnvFacts.of(made.env, **registered)
+        self._facts = EnvFacts.of(env, **registered)
         self._name = name_of(self.env, made.env)
-        self._twin = twins.eligible(made.registration, self.kwargs, made.env)
-        self._make = made.make
-        self._unused.append(made.env)
+        self._make = make
+        if fresh:
+            self._unused.append(env)
+        else:
+            EnvCalls.close(env)
+
+    def _find_masks(self, env: Any) -> tuple[bool, bool]:
+        """Return whether a new environment gives masks, and whether it is still as it was made.
+
+        It is reset to see that, unless its spaces or its kind say it already.
+        """
+        if self._twin or is_data(env) or not action_sizes(env.action_space):
+            return False, True  # as `may_give_masks` says
+        if masks.in_observation(env) or masks.by_method(env):
+            return True, True
+        new = pristine.describe(env)
+        with global_generators.kept():
+            shown = masks.in_info(env)
+        return shown, new is not None and pristine.restore(env, new)
 
     def _made(self) -> Any:
         """Make an environment; where it is not like those before, none of them is kept."""
@@ -140,6 +186,10 @@ class EnvSource:
         alike = new is not None and self._new in (None, new) and not shared
         self._alike = self._alike + 1 if alike else 0
         self._new, self._mutables = (new, mutables) if alike else (None, [])
+
+
+def _masked(make: Callable[[], Any]) -> masks.ActionMask:
+    return masks.ActionMask(make())
 
 
 def twin_of(make: Callable[[], Any], lanes: int) -> Twin | None:

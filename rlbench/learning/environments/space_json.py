@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from rlbench.learning.environments.masked_space import MASK, OBSERVATION, MaskedSpace
 from rlbench.learning.environments.text import is_text
 
 MOST = 2**28  # numbers in an observation that a file may claim
@@ -28,6 +29,9 @@ def to_json(space: spaces.Space[Any]) -> dict[str, Any]:
         return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
     if isinstance(space, spaces.MultiBinary):
         return {"type": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.n)}
+    if isinstance(space, MaskedSpace):
+        inner = to_json(space[OBSERVATION])
+        return {"type": "Masked", "observation": inner, "actions": int(space[MASK].n)}  # type: ignore[attr-defined]
     if isinstance(space, spaces.Dict):
         return {"type": "Dict", "parts": {k: to_json(s) for k, s in space.spaces.items()}}
     if isinstance(space, spaces.Tuple):
@@ -58,6 +62,8 @@ def from_json(text: dict[str, Any]) -> spaces.Space[Any]:
         return spaces.MultiDiscrete(text["nvec"], start=text["start"])
     if kind == "MultiBinary":
         return spaces.MultiBinary(text["n"])
+    if kind == "Masked":
+        return MaskedSpace(from_json(text["observation"]), text["actions"])
     if kind == "Dict":
         return spaces.Dict({k: from_json(part) for k, part in text["parts"].items()})
     if kind == "Tuple":

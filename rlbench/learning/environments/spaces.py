@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from rlbench.errors import UserError
+from rlbench.learning.environments.masked_space import ILLEGAL, MASK, OBSERVATION, MaskedSpace
 from rlbench.learning.environments.observations import reader
 from rlbench.learning.environments.space_json import to_json
 from rlbench.learning.environments.text import flat_width, is_text
@@ -52,6 +53,9 @@ class ObsSpec:
     with sides of at least 7 pixels. Its height and width are the two axes that are equal; where
     all or none are, see `_channels_last`, or say `channels`: first or last.
 
+    A `MaskedSpace` becomes a vector of the type of what is observed, with the mask of legal actions
+    in its last columns, `mask`, which networks do not see: they ask `legal` for it.
+
     `stack` is how many successive observations networks see at once: `seen` is their shape.
     `dtype` is what networks see, `raw` what environments' observations are kept in until then.
     With `exact` that is float64 where float32 does not hold all values of the space.
@@ -67,7 +71,16 @@ class ObsSpec:
         self.space, self.stack = space, stack
         self.shape: tuple[int, ...]
         self.dtype: Any = np.dtype(np.float32)
-        if isinstance(space, spaces.Box):
+        self.parts: list[ObsPart]
+        self.mask: slice | None = None  # columns, where there is one
+        self.observed = space  # without a mask
+        self.inner: ObsSpec = self  # of that
+        if isinstance(space, MaskedSpace):
+            self.inner = inner = ObsSpec(space[OBSERVATION], stack, channels, exact)
+            width, actions = math.prod(inner.shape), spaces.flatdim(space[MASK])
+            self.shape, self.dtype, self.parts = (width + actions,), inner.dtype, inner.parts
+            self.mask, self.observed = slice(width, width + actions), inner.space
+        elif isinstance(space, spaces.Box):
             self.shape = space.shape or (1,)
             self.parts = [_box(space, 0, stack, channels)]
             if space.dtype == np.uint8 or (space.dtype == np.bool_ and self.parts[0].image):
@@ -121,7 +134,27 @@ class ObsSpec:
     def vector(self) -> bool:
         """True if the observation is one float32 vector, stored as networks read it."""
         part = self.parts[0]
-        return len(self.parts) == 1 and self.dtype == np.float32 and part.image is None
+        whole = len(self.parts) == 1 and self.mask is None
+        return whole and self.dtype == np.float32 and part.image is None
+
+    def legal(self, obs: Any) -> Any:
+        """Read the mask, of tensors or arrays as networks see them: `(..., *seen) -> (..., A)`.
+
+        It is bool, and None where there is no mask.
+        """
+        return self.legal_now(obs if self.stack == 1 or self.mask is None else obs[..., -1, :])
+
+    def legal_now(self, obs: Any) -> Any:
+        """Read the mask of observations that are not stacked, `(..., *shape) -> (..., A)`."""
+        return None if self.mask is None else obs[..., self.mask] > 0
+
+    def playable(self, outputs: Any, obs: Any) -> Any:
+        """Put ILLEGAL in place of outputs `(..., A)` of actions that are illegal by `obs`."""
+        if self.mask is None:
+            return outputs
+        if isinstance(outputs, Tensor):
+            return torch.where(self.legal(obs), outputs, ILLEGAL)
+        return np.where(self.legal(obs), outputs, outputs.dtype.type(ILLEGAL))
 
     def flat(self, obs: Tensor, part: ObsPart) -> Tensor:
         """Convert one part to a vector: `(S, B, *seen) -> (S, B, features)` float32."""
@@ -132,6 +165,8 @@ class ObsSpec:
             x = torch.cat([one_hot(x[..., i], n) for i, n in enumerate(part.sizes)], -1)
         x = x.flatten(2)
         x = x if x.dtype == torch.float32 else x.float()
+        if self.mask is not None:
+            x = x.contiguous()  # products of the same bits, wherever a seed is in a stack
         return x if part.scale == 1.0 else x * part.scale
 
     def flat_array(self, obs: np.ndarray) -> np.ndarray:

@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from gymnasium import spaces
 
 from rlbench.learning import global_generators
 from rlbench.learning.environments.calls import BadEnvironment, EnvCalls
 from rlbench.learning.environments.facts import is_data
 from rlbench.learning.environments.lanes import MakeEnv
+from rlbench.learning.environments.masked_space import MASK
 from rlbench.learning.environments.observations import bounds, overstepped
 from rlbench.learning.environments.source import release_envs
 from rlbench.learning.environments.spaces import ObsSpec
@@ -105,7 +107,7 @@ def _play(env: Any, spec: ObsSpec, start: float) -> _Seen:
         if time.monotonic() - start > SLOW:
             break
         try:
-            obs, reward, terminated, truncated, (raw, *_) = calls.step(env, actions.sample())
+            obs, reward, terminated, truncated, (raw, *_) = calls.step(env, _action(actions, raw))
         except BadEnvironment as fault:
             step = len(episode.obs)
             raise BadEnvironment(f"{fault.what} (step {step} of a trial)") from None
@@ -115,6 +117,13 @@ def _play(env: Any, spec: ObsSpec, start: float) -> _Seen:
         if terminated or truncated:
             break
     return episode
+
+
+def _action(actions: Any, raw: Any) -> Any:
+    """Draw an action; a legal one where a mask says which are and it is one of a Discrete space."""
+    if not isinstance(actions, spaces.Discrete) or not isinstance(raw, dict) or MASK not in raw:
+        return actions.sample()
+    return actions.sample(mask=np.asarray(raw[MASK], np.int8))
 
 
 def _stored(obs: Any, spec: ObsSpec) -> np.ndarray:

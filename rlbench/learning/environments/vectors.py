@@ -23,6 +23,8 @@ from rlbench.config import parse_value
 from rlbench.distribution import install
 from rlbench.errors import UserError
 from rlbench.learning.environments.calls import BadEnvironment
+from rlbench.learning.environments.masked_space import MASK, action_sizes
+from rlbench.learning.environments.masks import checked, split, without_mask
 from rlbench.learning.environments.observations import BadObservation
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.user_code.calls import constructed, guarded
@@ -154,7 +156,7 @@ class Vector:
         """
         env = self.envs[0]
         for what, mine, its in (
-            ("observations", env.single_observation_space, spec.space),
+            ("observations", without_mask(env.single_observation_space), spec.observed),
             ("actions", env.single_action_space, action_space),
         ):
             if not _alike(mine, its):
@@ -170,9 +172,7 @@ class Vector:
                 guarded(env.close)
             lanes = [1] * len(seeds) if self.single_lanes else [len(seeds)]
             self.envs = [self._made(n, seed) for n, seed in zip(lanes, seeds, strict=False)]
-            return np.concatenate(
-                [self._read(env, guarded(env.reset)[0], spec) for env in self.envs]
-            )
+            return np.concatenate([self._read(env, guarded(env.reset), spec) for env in self.envs])
         if self.single_lanes:
             pairs = zip(self.envs, seeds, strict=True)
             return np.concatenate([self._reset(env, [seed], spec) for env, seed in pairs])
@@ -180,10 +180,10 @@ class Vector:
 
     def _reset(self, env: Any, seeds: list[int], spec: ObsSpec) -> np.ndarray:
         try:
-            obs, _ = env.reset(seed=list(seeds))
+            out = env.reset(seed=list(seeds))
         except Exception:  # many take one number, and make their own of it
-            obs, _ = guarded(env.reset, seed=seeds[0])
-        return self._read(env, obs, spec)
+            out = guarded(env.reset, seed=seeds[0])
+        return self._read(env, out, spec)
 
     def step(self, action: np.ndarray, spec: ObsSpec) -> VectorStep:
         """Step all lanes by actions `(N, *action)`, and reset those whose episodes end."""
@@ -202,14 +202,14 @@ class Vector:
         reward = np.asarray(reward, np.float64).reshape(count).copy()
         terminated = np.array(terminated, bool).reshape(count)
         truncated = np.array(truncated, bool).reshape(count)
-        read = self._read(env, obs, spec)
-        over = terminated | truncated
+        over, same = terminated | truncated, bool(self.mode == AutoresetMode.SAME_STEP)
+        read = self._read(env, (obs, infos), spec, terminated & (not same))
         if not over.any():
             return VectorStep(read, reward, terminated, truncated, read)
-        if self.mode == AutoresetMode.SAME_STEP:
+        if same:
             last = read.copy()
             for lane in np.flatnonzero(over).tolist():
-                last[lane] = _one(spec, _final(infos, lane))
+                last[lane] = _last(spec, infos, lane, env, bool(terminated[lane]))
             return VectorStep(last, reward, terminated, truncated, read)
         return VectorStep(read, reward, terminated, truncated, self._begin(env, over, read, spec))
 
@@ -217,26 +217,29 @@ class Vector:
         """Reset lanes whose episodes are over, and return what is observed next."""
         if _is_pool(env):
             following, lanes = read.copy(), np.flatnonzero(over)
-            following[lanes] = self._read(env, guarded(env.reset, lanes)[0], spec)
+            following[lanes] = self._read(env, guarded(env.reset, lanes), spec)
             return following
         if len(over) == 1 and self.mode == AutoresetMode.NEXT_STEP:
-            return self._read(env, guarded(env.reset)[0], spec)
+            return self._read(env, guarded(env.reset), spec)
         options = {"reset_mask": over.copy()}
-        begun = self._read(env, guarded(env.reset, options=options)[0], spec)
+        begun = self._read(env, guarded(env.reset, options=options), spec, ~over)
         lead = over.reshape(-1, *[1] * (read.ndim - 1))
         return np.where(lead, begun, read)
 
     @staticmethod
-    def _read(env: Any, obs: Any, spec: ObsSpec) -> np.ndarray:
-        """Return observations of some lanes as they are stored; a copy."""
-        if isinstance(spec.space, gymnasium.spaces.Box):
-            array = np.asarray(obs)
-            if array.size % max(int(np.prod(spec.shape)), 1) or array.dtype.kind not in "biuf":
-                raise BadEnvironment(f"observations have shape {array.shape}")
-            return np.array(array.reshape(-1, *spec.shape), spec.raw)
-        return np.array(
-            [_one(spec, each) for each in iterate(env.observation_space, obs)], spec.raw
-        )
+    def _read(env: Any, out: Any, spec: ObsSpec, idle: np.ndarray | None = None) -> np.ndarray:
+        """Return observations of some lanes, of (obs, infos), as they are stored; a copy.
+
+        No action follows in lanes that are `idle`, whose masks do not matter.
+        """
+        obs, infos = out
+        if spec.mask is None:
+            return _stored(env.observation_space, obs, spec)
+        lanes = [
+            _masked(spec, one, infos, lane, env, idle is not None and bool(idle[lane]))
+            for lane, one in enumerate(iterate(env.observation_space, obs))
+        ]
+        return np.array(lanes, spec.raw)
 
     def close(self) -> None:
         """Close the environments."""
@@ -287,6 +290,29 @@ def _alike(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+def _stored(space: Any, obs: Any, spec: ObsSpec) -> np.ndarray:
+    """Return observations of some lanes, of a batched space, as they are stored; a copy."""
+    if isinstance(spec.space, gymnasium.spaces.Box):
+        array = np.asarray(obs)
+        if array.size % max(int(np.prod(spec.shape)), 1) or array.dtype.kind not in "biuf":
+            raise BadEnvironment(f"observations have shape {array.shape}")
+        return np.array(array.reshape(-1, *spec.shape), spec.raw)
+    return np.array([_one(spec, each) for each in iterate(space, obs)], spec.raw)
+
+
+def _masked(spec: ObsSpec, obs: Any, infos: Any, lane: int, env: Any, over: bool) -> np.ndarray:
+    """Return one observation and its mask as they are stored; a mask that is over does not matter.
+
+    The mask is in the observation, or in infos at the place of the lane.
+    """
+    sizes = action_sizes(env.single_action_space)
+    mask = _picked(infos[MASK], lane) if MASK in infos else None
+    if isinstance(obs, Mapping) and MASK in obs:
+        obs, mask = split(obs)
+    flat = np.ones(sum(sizes), np.int8) if over else checked(mask, sizes)
+    return np.concatenate([np.ravel(_one(spec.inner, obs)), flat], dtype=spec.raw, casting="unsafe")
+
+
 def _final(infos: Any, lane: int) -> Any:
     """Return the last observation of an episode that was reset in the same step."""
     found = infos.get("final_obs", infos.get("final_observation"))
@@ -295,6 +321,17 @@ def _final(infos: Any, lane: int) -> Any:
             "episodes are reset in the same step, but infos have no 'final_obs' of their ends"
         )
     return _picked(found, lane)
+
+
+def _last(spec: ObsSpec, infos: Any, lane: int, env: Any, over: bool) -> Any:
+    """Return the last observation of an episode that was reset in the same step, as it is stored.
+
+    Where the task is over its mask does not matter.
+    """
+    obs = _final(infos, lane)
+    if spec.mask is None:
+        return _one(spec, obs)
+    return _masked(spec, obs, infos.get("final_info", {}), lane, env, over)
 
 
 def _picked(value: Any, lane: int) -> Any:

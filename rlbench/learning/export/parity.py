@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbench.errors import UserError
+from rlbench.learning.environments.masked_space import ILLEGAL, MASK, OBSERVATION, MaskedSpace
 from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.evaluation.episode_limit import StepLimit
@@ -117,7 +118,7 @@ def compare(recording: Recording, policy: PlainPolicy, model: Model) -> Parity:
             memory["episode_start"] = first | memory["episode_start"]
         answer = model({**from_stored(seen, spec), **memory})
         difference = max(difference, float(np.abs(answer[scores] - outputs).max()))
-        size = max(size, float(np.abs(outputs).max()))
+        size = max(size, float(np.abs(outputs[outputs > np.float32(ILLEGAL)]).max(initial=0.0)))
         alike = np.isclose(answer["action"], action, BOUND, BOUND).reshape(len(first), -1).all(-1)
         equal, total = equal + int(alike.sum()), total + len(first)
         memory = {name.removeprefix("next_"): answer[name] for name in nexts}
@@ -136,6 +137,9 @@ def from_stored(stored: np.ndarray, spec: ObsSpec) -> Arrays:
 
 
 def _original(row: np.ndarray, space: spaces.Space[Any]) -> Any:
+    if isinstance(space, MaskedSpace):
+        width = len(row) - spaces.flatdim(space[MASK])
+        return {OBSERVATION: _original(row[:width], space[OBSERVATION]), MASK: row[width:]}
     if isinstance(space, spaces.Box):
         return row.reshape(space.shape)
     if isinstance(space, spaces.Discrete):
@@ -147,7 +151,10 @@ def _original(row: np.ndarray, space: spaces.Space[Any]) -> Any:
 
 def _arrays(obs: Any, space: spaces.Space[Any], name: str = "obs") -> Iterator[tuple[str, Any]]:
     """Yield the arrays of an observation with their names, as `leaves` yields their spaces."""
-    if isinstance(space, spaces.Dict | spaces.Tuple):
+    if isinstance(space, MaskedSpace):
+        yield from _arrays(obs[OBSERVATION], space[OBSERVATION], name)
+        yield MASK, obs[MASK]
+    elif isinstance(space, spaces.Dict | spaces.Tuple):
         inner = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
         for key, each in inner:
             yield from _arrays(obs[key], each, f"{name}.{key}")

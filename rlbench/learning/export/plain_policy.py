@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rlbench.errors import UserError
 from rlbench.learning.data.normalization import CLIP, Normalizer
+from rlbench.learning.environments.masked_space import ILLEGAL, MASK, OBSERVATION, MaskedSpace
 from rlbench.learning.environments.spaces import ObsPart, ObsSpec
 from rlbench.learning.export import plain_layers
 from rlbench.learning.networks.action_distributions import Categorical, Distribution
@@ -49,7 +50,10 @@ def leaves(space: spaces.Space[Any], name: str = "obs") -> Iterator[Leaf]:
     Raises:
         UserError: The space holds something that is no array of a fixed size.
     """
-    if isinstance(space, spaces.Dict | spaces.Tuple):
+    if isinstance(space, MaskedSpace):
+        yield from leaves(space[OBSERVATION], name)
+        yield Leaf(MASK, space[MASK])
+    elif isinstance(space, spaces.Dict | spaces.Tuple):
         inner = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
         for key, each in inner:
             yield from leaves(each, f"{name}.{key}")
@@ -69,7 +73,7 @@ class Observations(nn.Module):
     def __init__(self, spec: ObsSpec, normalizer: Normalizer | None) -> None:
         super().__init__()
         self.spec, self.leaves = spec, list(leaves(spec.space))
-        self.joined = isinstance(spec.space, spaces.Dict | spaces.Tuple | spaces.MultiBinary)
+        self.joined = isinstance(spec.observed, spaces.Dict | spaces.Tuple | spaces.MultiBinary)
         self.raw = torch.from_numpy(np.empty(0, spec.raw)).dtype
         self.seen = torch.from_numpy(np.empty(0, spec.dtype)).dtype
         for i, leaf in enumerate(self.leaves):
@@ -83,8 +87,12 @@ class Observations(nn.Module):
             self.register_buffer("numbers", torch.from_numpy(normalizer.vectors.copy()))
 
     def forward(self, arrays: Sequence[Tensor]) -> Tensor:
-        parts = [self._array(i, array) for i, array in enumerate(arrays)]
+        masked = self.spec.mask is not None
+        seen = arrays[:-1] if masked else arrays
+        parts = [self._array(i, array) for i, array in enumerate(seen)]
         x = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+        if masked:
+            x = torch.cat([x.reshape(x.shape[0], -1), arrays[-1].to(x.dtype)], -1)
         x = x.reshape(-1, *self.spec.shape)
         if self.normalized:
             scaled = ((x - self.mean) * self.scale).clamp(-CLIP, CLIP)
@@ -125,7 +133,7 @@ class PlainEncoder(nn.Module):
 
     def forward(self, obs: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor | None]:
         if self.own is not None:
-            x = self.own(self._seen(obs, self.spec.space, iter(self.spec.parts)))
+            x = self.own(self._seen(obs, self.spec.observed, iter(self.spec.parts)))
         else:
             parts = [
                 self.convolutions[str(i)](self._picture(obs, part))
@@ -214,7 +222,8 @@ class PlainPolicy(nn.Module):
     """The deterministic policy of one seed, of layers of torch.nn.
 
     It takes the arrays of `input_names`, with the batch as first axis: an observation as the
-    environment gives it (one array for each part of a Dict or Tuple), then, where the policy
+    environment gives it (one array for each part of a Dict or Tuple), `action_mask` (B, A) where it
+    was trained with masks, 1 for each legal action, then, where the policy
     remembers something, `frames` (B, stack, ...) or `hidden` (B, M), and `episode_start` (B,) bool:
     where it is true, memory is ignored. It returns those of `output_names`: `action`, as the
     environment takes it, the numbers that it was chosen by, and the memory to pass next.
@@ -270,8 +279,11 @@ class PlainPolicy(nn.Module):
         if "hidden" in self.memory:
             assert first is not None
             hidden = torch.where(first.unsqueeze(-1), torch.zeros_like(rest[0]), rest[0])
+        seen = x
         features, hidden = self.encoder(x, hidden)
         outputs = self.head(features)
+        if self.spec.mask is not None:
+            outputs = torch.where(self.spec.legal(seen), outputs, ILLEGAL)
         if hidden is not None:
             after.append(hidden)
         return self.action(outputs), outputs, *after
@@ -292,7 +304,8 @@ class PlainPolicy(nn.Module):
         """Return inputs of the right shapes and types: observations of zeros, or first ones."""
         arrays = []
         for leaf in self.leaves:
-            first = getattr(leaf.space, "start", 0)  # of categories
+            # The first of categories; all actions are legal.
+            first = 1 if leaf.name == MASK else getattr(leaf.space, "start", 0)
             one = np.broadcast_to(np.asarray(first), leaf.shape).astype(leaf.dtype)
             arrays.append(torch.from_numpy(np.repeat(one[None], batch, 0)))
         return (*arrays, *self.start(batch).values())

@@ -95,7 +95,7 @@ def sizes(network: Callable[..., Network], *args: Any) -> Sizes:
 
 
 class QNetwork(Network):
-    """Action values of S seeds: an encoder with a head."""
+    """Action values of S seeds: an encoder with a head. Those of illegal actions are ILLEGAL."""
 
     def __init__(
         self,
@@ -106,23 +106,24 @@ class QNetwork(Network):
         head: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(generators, spec, c)
+        self.spec, self.encoder = spec, Encoder(generators, spec, c)
         self.state_size = self.encoder.state_size
         self.head = (head or perceptron)(generators, self.encoder.features, n_actions, c)
         cache_submodules(self)
 
     def forward(self, obs: Tensor) -> Tensor:
         """Return action values `(S, B, *seen) -> (S, B, A)`, without a recurrent state."""
-        return self.head.forward(self.encoder.static(obs))
+        return self.spec.playable(self.head.forward(self.encoder.static(obs)), obs)
 
     def unroll(self, obs: Tensor, memory: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         """Return values (S, B T, A) and states (S, B T, M) of sequences, see `Encoder.unroll`."""
         features, memories = self.encoder.unroll(obs, memory, first)
-        return self.head.forward(features.flatten(1, 2)), memories.flatten(1, 2)
+        values = self.head.forward(features.flatten(1, 2))
+        return self.spec.playable(values, obs.flatten(1, 2)), memories.flatten(1, 2)
 
     def after(self, obs: Tensor, memory: Tensor) -> Tensor:
         """Return action values one step after `memory`: (S, B, *seen), (S, B, M) -> (S, B, A)."""
-        return self.head.forward(self.encoder.after(obs, memory))
+        return self.spec.playable(self.head.forward(self.encoder.after(obs, memory)), obs)
 
     def act(
         self,
@@ -141,7 +142,7 @@ class QNetwork(Network):
             return values, memory
         with laid_on(self.noisy, noise):
             features, memory = self.encoder.act(obs, memory)
-            return self.head.forward_numpy(features), memory
+            return self.spec.playable(self.head.forward_numpy(features), obs), memory
 
     def step(
         self, obs: Tensor, memory: Tensor, noise: Tensor | None = None
@@ -149,7 +150,7 @@ class QNetwork(Network):
         """Return what `act` does, of tensors."""
         with laid_on(self.noisy, noise):
             features, memory = self.encoder.step(obs, memory)
-            return self.head.forward(features), memory
+            return self.spec.playable(self.head.forward(features), obs), memory
 
     def best_values(self, obs: np.ndarray, memory: np.ndarray, device: torch.device) -> Any:
         """Return values (S, N) of the best actions, of arrays; on a GPU a tensor there."""
@@ -195,7 +196,7 @@ def unroll_pair(
 class ActorCritic(Network):
     """Policy parameters (logits or means, A of them) and a value, for S seeds.
 
-    The critic shares the actor's encoder or has its own.
+    The critic shares the actor's encoder or has its own. Logits of illegal actions are ILLEGAL.
     """
 
     def __init__(
@@ -208,7 +209,7 @@ class ActorCritic(Network):
         log_std: float | None,
     ) -> None:
         super().__init__()
-        self.actor = Encoder(generators, spec, c)
+        self.spec, self.actor = spec, Encoder(generators, spec, c)
         self.shared = not self.actor.plain if share is None else share
         self.critic = self.actor if self.shared else Encoder(generators, spec, c)
         features = self.actor.features
@@ -239,9 +240,10 @@ class ActorCritic(Network):
             if not self.shared:
                 critic, _ = self.critic.unroll(obs, memory[..., m:], first)
                 critic = critic.flatten(1, 2)
-            actor = actor.flatten(1, 2)
+            actor, obs = actor.flatten(1, 2), obs.flatten(1, 2)
             critic = actor if self.shared else critic
-        return self.policy.forward(actor), self.value.forward(critic).squeeze(-1)
+        parameters = self.spec.playable(self.policy.forward(actor), obs)
+        return parameters, self.value.forward(critic).squeeze(-1)
 
     def act(
         self, obs: np.ndarray, memory: np.ndarray, device: torch.device
@@ -256,7 +258,7 @@ class ActorCritic(Network):
         if self.state_size > m:
             _, other = self.critic.act(obs, memory[..., m:])
             own = np.concatenate([own, other], -1)
-        return self.policy.forward_numpy(features), own
+        return self.spec.playable(self.policy.forward_numpy(features), obs), own
 
     def step(self, obs: Tensor, memory: Tensor) -> list[Tensor]:
         """Return what `act` does and, of a Gaussian policy, deviations (S, 1, A), of tensors."""
@@ -266,7 +268,7 @@ class ActorCritic(Network):
             _, other = self.critic.step(obs, memory[..., m:])
             own = torch.cat([own, other], -1)
         std = [] if self.log_std is None else [self.log_std.exp()]
-        return [self.policy.forward(features), own, *std]
+        return [self.spec.playable(self.policy.forward(features), obs), own, *std]
 
     def values(self, obs: np.ndarray, memory: np.ndarray, device: torch.device) -> Any:
         """Return values (S, N) of arrays; on a GPU a tensor that stays there."""

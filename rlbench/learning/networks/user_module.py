@@ -123,7 +123,7 @@ class UserModule(nn.Module):
         """Make one copy, with initial weights from the seed's own stream."""
         with seeded(int(generator.integers(2**31))):
             try:
-                return cls(seen_space(self.spec, self.spec.space, iter(self.spec.parts))).float()
+                return cls(seen_space(self.spec, self.spec.observed, iter(self.spec.parts))).float()
             except Exception as error:
                 raise self._refusal("cannot be made from the observation space", error) from None
 
@@ -144,7 +144,7 @@ class UserModule(nn.Module):
 
     def _see(self, obs: np.ndarray) -> Any:
         tensor = torch.from_numpy(obs).unsqueeze(0)
-        return _of_seed(seen(self.spec, tensor, self.spec.space, iter(self.spec.parts)), 0)
+        return _of_seed(seen(self.spec, tensor, self.spec.observed, iter(self.spec.parts)), 0)
 
     def forward(self, obs: Tensor) -> Tensor:
         """Apply each seed's copy, `(S, B, *seen) -> (S, B, F)`."""
@@ -152,7 +152,7 @@ class UserModule(nn.Module):
         module.train(training)
         if next(module.buffers(), obs).device != obs.device:
             module.to(obs.device)
-        inputs = seen(self.spec, obs, self.spec.space, iter(self.spec.parts))
+        inputs = seen(self.spec, obs, self.spec.observed, iter(self.spec.parts))
         self.calls += training
         rows = []
         for s, key in enumerate(self.keys):

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbench.errors import UserError
+from rlbench.learning.environments.masked_space import MASK, OBSERVATION
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.policies.policy import Policy
 
@@ -17,9 +18,12 @@ class SB3Policy(Protocol):
     """Acts on a batch `(B, *obs)`, with a state of its own (None at first)."""
 
     def predict(
-        self, observation: Any, state: Any, episode_start: Any, deterministic: bool
+        self, observation: Any, state: Any, episode_start: Any, deterministic: bool, **masks: Any
     ) -> tuple[Any, Any]:
-        """Return actions and the state, as Stable-Baselines3's models do."""
+        """Return actions and the state, as Stable-Baselines3's models do.
+
+        `masks` are `action_masks` (B, A), where the agent plays by them.
+        """
 
 
 def check_actions(actions: np.ndarray, space: spaces.Space[Any]) -> None:
@@ -75,8 +79,9 @@ class ExternalPolicy(Policy):
 
         Actions outside of `action_space` are refused, where one is given.
         """
-        if not isinstance(spec.space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete):
-            raise UserError(f"others' policies are given arrays, and observations are {spec.space}")
+        seen = spec.observed
+        if not isinstance(seen, spaces.Box | spaces.Discrete | spaces.MultiDiscrete):
+            raise UserError(f"others' policies are given arrays, and observations are {seen}")
         super().__init__(seeds, spec)
         self.predictors, self.random, self.action_space = predictors, random, action_space
 
@@ -89,8 +94,15 @@ class ExternalPolicy(Policy):
         """Act as `Policy.step` does; the carry holds the predictors' states."""
         actions, states = [], list(carry or [None] * len(self.predictors))
         for row, predictor in enumerate(self.predictors):
-            batch, starts = environments_form(obs[row], self.spec.space), first[row].copy()
-            action, states[row] = predictor.predict(batch, states[row], starts, deterministic)
+            seen, legal, starts = obs[row], self.spec.legal_now(obs[row]), first[row].copy()
+            masks: dict[str, Any] = {}
+            if self.spec.mask is not None:
+                seen = seen[:, : self.spec.mask.start].reshape(-1, *self.spec.inner.shape)
+                masks = {"action_masks": legal}
+            batch = environments_form(seen, self.spec.observed)
+            action, states[row] = predictor.predict(
+                batch, states[row], starts, deterministic, **masks
+            )
             action = np.asarray(action)
             if action.shape[:1] != (len(batch),):
                 raise UserError(
@@ -107,8 +119,13 @@ class ExternalPolicy(Policy):
         state: Any = None,
         episode_start: Any = None,
         deterministic: bool = False,
+        action_masks: Any = None,
     ) -> tuple[Any, Any]:
         """Actions of the only predictor, unchanged: (action, state)."""
         if len(self.predictors) != 1:
             return super().predict(observation)  # raises UserError
-        return self.predictors[0].predict(observation, state, episode_start, deterministic)
+        masks: dict[str, Any] = {}
+        if self.spec.mask is not None:
+            joined = self._with_masks(observation, action_masks)
+            observation, masks = joined[OBSERVATION], {"action_masks": joined[MASK].astype(bool)}
+        return self.predictors[0].predict(observation, state, episode_start, deterministic, **masks)

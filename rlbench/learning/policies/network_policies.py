@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from rlbench.learning.data.preprocessing import Carry, ObservationPipeline
+from rlbench.learning.environments.masked_space import draw_legal
 from rlbench.learning.networks import noisy
 from rlbench.learning.networks.action_distributions import Distribution
 from rlbench.learning.networks.models import ActorCritic, QNetwork
@@ -92,7 +93,12 @@ class GreedyQ(NetworkPolicy):
         if deterministic:
             return action
         uniform = np.stack([g.random((action.shape[1], 2)) for g in self.generators])
-        random = (uniform[..., 1] * outputs.shape[-1]).astype(np.int64)
+        assert self.latest is not None
+        legal = self.spec.legal(self.latest.inputs)
+        if legal is None:
+            random = (uniform[..., 1] * outputs.shape[-1]).astype(np.int64)
+        else:
+            random = draw_legal(legal, uniform[..., 1])
         return np.where(uniform[..., 0] < self.exploration_rate(), random, action)
 
 

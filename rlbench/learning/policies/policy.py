@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from rlbench.errors import UserError
 from rlbench.learning.data.preprocessing import Carry
+from rlbench.learning.environments.masked_space import MASK, OBSERVATION
 from rlbench.learning.environments.observations import BadObservation
 from rlbench.learning.environments.spaces import ObsSpec
 
@@ -58,8 +59,13 @@ class Policy:
         state: Any = None,
         episode_start: Any = None,
         deterministic: bool = False,
+        action_masks: Any = None,
     ) -> tuple[Any, Any]:
         """Actions of one seed for an observation or a batch, with Stable-Baselines3's signature.
+
+        An agent that was trained with action masks needs them here, as sb3-contrib's does: for one
+        observation (A,) or for a batch (B, A). Observations may also have them as a part, as those
+        of `PlainPolicy`'s environment: `{"observation": ..., "action_mask": ...}`.
 
         Returns (action, state): `state` holds stacked frames and hidden states, arrays `(B, ...)`,
         to be passed with the next observations; None for a policy that has neither. `episode_start`
@@ -73,6 +79,7 @@ class Policy:
                 f"predict is for one seed and there are {len(self.seeds)}: "
                 "use agent.policy(seed=k).predict(...)"
             )
+        observation = self._with_masks(observation, action_masks)
         try:
             obs, single = self._batch(observation)
         except BadObservation as error:
@@ -107,6 +114,27 @@ class Policy:
         action = action[0] + self.action_start if self.action_start else action[0]
         state = tuple(part[0] for part in carry) if carry else None
         return (action[0] if single else action), state
+
+    def _with_masks(self, observation: Any, action_masks: Any) -> Any:
+        """Join observations, or one of them, with their masks, if there are any."""
+        if self.spec.mask is None:
+            if action_masks is not None:
+                raise UserError(
+                    "this agent was trained without action masks: leave out action_masks"
+                )
+            return observation
+        joined = isinstance(observation, Mapping) and observation.keys() == {OBSERVATION, MASK}
+        if joined and action_masks is None:
+            return observation
+        if action_masks is None:
+            raise UserError(
+                "this agent was trained with action masks: pass action_masks=, as the environment "
+                "gives them in info['action_mask']"
+            )
+        inner, mask = self.spec.observed, np.asarray(action_masks)
+        if isinstance(inner, spaces.Dict) and isinstance(observation, Mapping):
+            observation = {key: observation[key] for key in inner if key in observation}
+        return {OBSERVATION: observation, MASK: (mask != 0).astype(np.int8)}
 
     def _batch(self, observation: Any) -> tuple[np.ndarray, bool]:
         """Convert to (B, *obs), and whether it was one observation without a batch axis."""

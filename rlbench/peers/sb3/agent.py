@@ -37,6 +37,7 @@ from rlbench.errors import UserError
 from rlbench.learning import global_generators
 from rlbench.learning.agent import Agent
 from rlbench.learning.environments.facts import EnvFacts
+from rlbench.learning.environments.masks import without_mask
 from rlbench.learning.hardware.device import Choice, choose
 from rlbench.learning.policies.external_policy import ExternalPolicy
 from rlbench.learning.training.schedule import TrainingSchedule
@@ -112,7 +113,7 @@ class Peer(Agent):
         library(cls.algorithm)
         if facts.data is not None:
             raise UserError(f"{cls.name()} plays episodes, not images of a data set")
-        networks.check(cls.name(), facts.observation_space, config)
+        networks.check(cls.name(), without_mask(facts.observation_space), config)
         action = facts.action_space
         if np.any(getattr(action, "start", 0)):
             raise UserError(f"{cls.name()} needs actions that count from 0, not {action}")

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 
 from rlbench.learning.environments.calls import BAD_ACTION, BAD_OBSERVATION, EnvCalls
+from rlbench.learning.environments.masked_space import MASK, OBSERVATION
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.user_code.calls import UserCodeError
 
@@ -27,6 +28,9 @@ class Lane(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.reset_seed: int | None = reset_seed
         spec = ObsSpec(env.observation_space)
         self.calls, self.floats = EnvCalls(spec, watch), spec.dtype.kind == "f"
+        self.masked, self.mask = spec.mask is not None, np.empty(0, np.int8)
+        if self.masked:
+            self.observation_space = spec.observed
         self.acts_floats = env.action_space.dtype.kind == "f"
         self.ends, self.ret, self.length = ends, 0.0, 0
 
@@ -35,7 +39,7 @@ class Lane(gymnasium.Wrapper[Any, Any, Any, Any]):
         reading, (obs, info) = self.calls.reset(self.env, seed=seed, options=options)
         self._check(reading)
         self.ret, self.length = 0.0, 0
-        return obs, info
+        return self._seen(obs), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         if self.acts_floats and not np.isfinite(action).all():
@@ -46,7 +50,18 @@ class Lane(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.length += 1
         if terminated or truncated:
             self.ends.append((self.ret, self.length))
-        return obs, reward, terminated, truncated, info
+        return self._seen(obs), reward, terminated, truncated, info
+
+    def action_masks(self) -> np.ndarray:
+        """Return which actions are legal now, (A,): sb3-contrib asks for it."""
+        return self.mask.astype(bool)
+
+    def _seen(self, obs: Any) -> Any:
+        """Return what the library sees of an observation: all but its mask, which it asks for."""
+        if not self.masked:
+            return obs
+        self.mask = obs[MASK]
+        return obs[OBSERVATION]
 
     def _check(self, reading: Any) -> None:
         if self.floats:

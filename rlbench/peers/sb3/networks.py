@@ -126,7 +126,7 @@ def channels_first(env: Any, spec: ObsSpec, config: Any) -> Any:
 
 def seen_by_library(spec: ObsSpec, config: Any) -> spaces.Space[Any]:
     """Return the observation space behind the library's wrappers, with images channels first."""
-    space = spec.space
+    space = spec.observed
     if picture(spec, config) is not None:
         return spaces.Box(0, 255, spec.parts[0].image, np.uint8)
     last = _preprocessing("is_image_space")(space) and not _preprocessing(
@@ -184,12 +184,15 @@ class ObservationAwarePolicy:
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None,
-        deterministic: bool = False,
+        deterministic: bool = False, **masks: Any,
     ) -> tuple[Any, Any]:  # fmt: skip
-        """Return actions for observations, which are normalised first where training was."""
+        """Return actions for observations, which are normalised first where training was.
+
+        `masks` are the `action_masks` of a policy that takes any.
+        """
         if self.moments:
             normal = (observation - self.moments["mean"]) / np.sqrt(self.moments["var"] + EPSILON)
             observation = np.clip(normal, -CLIP, CLIP).astype(np.float32)
         if self.turn:
             observation = np.moveaxis(observation, -1, 1)
-        return self.policy.predict(observation, state, episode_start, deterministic)
+        return self.policy.predict(observation, state, episode_start, deterministic, **masks)

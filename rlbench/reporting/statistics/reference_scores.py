@@ -81,6 +81,9 @@ REFERENCES = {
     "rlbench/Catch-v0": _CATCH,
     "rlbench/Catch84-v0": _CATCH,
     "rlbench/Cue-v0": Reference(0.5, "exact, as of any policy without memory", 1.0, "the optimum"),
+    "rlbench/Doors-v0": Reference(
+        -46.37, "exact, of random legal actions", -3.08, "the optimum, in the mean of all rooms"
+    ),
     "ALE/Pong-v5": Reference(-20.7, "as for Atari 100k", 14.6, _HUMAN),
     "ALE/Breakout-v5": Reference(1.7, "as for Atari 100k", 30.5, _HUMAN),
 }  # fmt: skip
@@ -104,6 +107,7 @@ BOUNDS: dict[str, Bounds] = {
     "rlbench/Catch-v0": (-1.0, 1.0),
     "rlbench/Catch84-v0": (-1.0, 1.0),
     "rlbench/Cue-v0": (0.0, 1.0),
+    "rlbench/Doors-v0": (-100.0, -1.0),
     "ALE/Pong-v5": (-21.0, 21.0),
     **{
         f"rlbench/{variant}{data}-v0": bounds
