@@ -98,7 +98,7 @@ def _moved(learner: Learner) -> list[tuple[str, bool]]:
 
 def traced(patient: Patient) -> str | None:
     """Updates that are traced and replayed give the same bits as those that are not."""
-    if "record" not in patient.fields:
+    if patient.foreign or "record" not in patient.fields:
         return None
     agents = []
     for record in (True, False):

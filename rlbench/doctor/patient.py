@@ -66,6 +66,8 @@ class Patient:
     def settings(self) -> dict[str, Any]:
         """Return the quick settings, as far as it has such parameters, and those that are given."""
         kind = _ROLLOUTS if self.rollouts else _BOX if self.box else _REPLAY
+        if "clip_range" in self.fields:
+            kind = kind | {"batch_size": 40}  # all of a rollout, so that sequences are not few
         quick = _ALL | kind | (_NOISY if "policy_delay" in self.fields else {})
         if not isinstance(self.config, EncoderConfig):
             quick = {key: quick[key] for key in ("gamma",)}
