@@ -97,7 +97,7 @@ class Always:
     def __init__(self, action: Any) -> None:
         self.action = action
 
-    def predict(self, obs: Any, *_: Any, **__: Any) -> Any:
+    def predict(self, obs: Any, *_: Any) -> Any:
         return np.array([self.action] * len(obs)), None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,15 +15,15 @@ from rlbench.learning.policies.policy import Policy
 
 
 class SB3Policy(Protocol):
-    """Acts on a batch `(B, *obs)`, with a state of its own (None at first)."""
+    """Acts on a batch `(B, *obs)`, with a state of its own (None at first).
 
-    def predict(
-        self, observation: Any, state: Any, episode_start: Any, deterministic: bool, **masks: Any
-    ) -> tuple[Any, Any]:
-        """Return actions and the state, as Stable-Baselines3's models do.
+    `predict(observation, state, episode_start, deterministic)` returns actions and the state, as
+    Stable-Baselines3's models do. Where the agent plays by masks it gets `action_masks` (B, A) too.
+    """
 
-        `masks` are `action_masks` (B, A), where the agent plays by them.
-        """
+    @property
+    def predict(self) -> Callable[..., Any]:
+        """Return the method."""
 
 
 def check_actions(actions: np.ndarray, space: spaces.Space[Any]) -> None:
