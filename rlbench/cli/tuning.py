@@ -86,6 +86,7 @@ SAMPLERS, PRUNERS = ("tpe", "gp", "random", "grid"), ("none", "halving")
 )  # fmt: skip
 @click.option("--name", help="Name of the study.  [default: AGENT-ENV-STEPS-digest]")
 @options.trust
+@options.executor
 @options.progress
 @options.out
 def tune(
@@ -111,6 +112,7 @@ def tune(
     no_confirm: bool,
     save_preset: Path | None,
     name: str | None,
+    executor: ExecutorChoice,
     device: str,
     jobs: int,
     stop: StopSignal,
@@ -129,6 +131,7 @@ def tune(
       rlbench tune ppo --env Acrobot-v1 -s learning_rate=log:1e-4..1e-2
       rlbench tune ppo --env CartPole-v1 --env Acrobot-v1 -n 100k
       rlbench tune dqn --env CartPole-v1 --save-preset mine.toml
+      rlbench tune dqn --env CartPole-v1 --executor ray --address local
     """  # noqa: D301
     from rlbench import config, registry
     from rlbench.tuning import journal
@@ -136,6 +139,7 @@ def tune(
 
     registry.check_agent(agent)
     journal.imported()
+    _check_executor(executor, prune)
     settings = config.parse_assignments(parameters)
     options.check_parameters(agent, settings)
     if space is not None and searched:
@@ -145,7 +149,6 @@ def tune(
     confirming = () if no_confirm else config.parse_seeds(confirm_seeds)
     kwargs = config.parse_json_object(env_kwargs, "--env-kwargs") if env_kwargs else {}
     from rlbench.commands import tune as workflow
-    from rlbench.experiments.cost_estimate import usual_processes
     from rlbench.tuning.plan import apart, study_plan
     from rlbench.tuning.usual_spaces import usual_space
 
@@ -163,9 +166,37 @@ def tune(
         sampler=sampler, prune=prune, eval_freq=eval_freq, eval_episodes=eval_episodes,
     )  # fmt: skip
     how = workflow.TuneOptions(
-        trials, lockstep, jobs or usual_processes(device), device, confirming, save_preset, quiet
+        trials,
+        lockstep,
+        jobs or usual_jobs(executor, device),
+        device,
+        confirming,
+        save_preset,
+        quiet,
+        executor,
     )
     return workflow.tune(plan, name, out, how, stop)
+
+
+def _check_executor(executor: ExecutorChoice, prune: str) -> None:
+    """Refuse options that mean nothing where each trial is a part of its own.
+
+    Raises:
+        UserError: One of them was given.
+    """
+    source = click.get_current_context().get_parameter_source("lockstep")
+    if executor.kind == "local":
+        return
+    if prune == "halving":
+        raise UserError(
+            "--prune halving compares trials on the way, and on an executor each is a part of its "
+            "own: leave it out, or take --executor local"
+        )
+    if source is click.core.ParameterSource.COMMANDLINE:
+        raise UserError(
+            "--lockstep is for --executor local: elsewhere each trial is a part of its own, and "
+            "--jobs says how many there are at once; leave it out"
+        )
 
 
 @click.command(short_help="How much does an agent depend on its parameters?")

@@ -12,7 +12,9 @@ import numpy as np
 from rlbench.common.console import console as new_console
 from rlbench.common.number_format import number_text
 from rlbench.console.progress import display
-from rlbench.execution.execute import run_jobs
+from rlbench.execution.execute import run_jobs, run_on
+from rlbench.execution.executor_choice import LOCAL, ExecutorChoice
+from rlbench.execution.executors import make_executor
 from rlbench.execution.jobs import schedule
 from rlbench.execution.stopping import StopSignal
 from rlbench.experiments.planning import plan as plan_run
@@ -61,7 +63,7 @@ class Confirmation(NamedTuple):
         return lines
 
 
-def confirm(
+def confirm(  # noqa: PLR0913
     confirmation: Confirmation,
     seeds: Sequence[int],
     out: Path,
@@ -69,6 +71,7 @@ def confirm(
     device: str,
     stop: StopSignal,
     quiet: bool,
+    executor: ExecutorChoice = LOCAL,
 ) -> int:
     """Train what is missing of both runs in every environment; return the exit code."""
     news = new_console(stderr=True)
@@ -86,7 +89,10 @@ def confirm(
     with display(news, quiet) as watcher, stop.answering(watcher.say):
         for job in todo:
             watcher.expect(job)
-        outcomes = run_jobs(todo, jobs, watcher, stop)
+        if executor.kind == "local":
+            outcomes = run_jobs(todo, jobs, watcher, stop)
+        else:
+            outcomes = run_on(make_executor(executor, jobs, out, stop), todo, watcher, stop)
     if stopped := max((each.code for each in outcomes if each.code > 2), default=0):
         news.print("stopped; the same command goes on", highlight=False)
         return stopped

@@ -13,6 +13,7 @@ from rlbench.common.console import console as new_console
 from rlbench.common.number_format import number_text
 from rlbench.console import tune_board
 from rlbench.errors import UserError
+from rlbench.execution.executor_choice import LOCAL, ExecutorChoice
 from rlbench.execution.stopping import StopSignal
 from rlbench.storage.run_folder import seed_ranges
 from rlbench.tuning import outcome, saved_preset
@@ -34,6 +35,7 @@ class TuneOptions(NamedTuple):
     confirm_seeds: Sequence[int] = ()
     save_preset: Path | None = None
     quiet: bool = False
+    executor: ExecutorChoice = LOCAL
 
 
 def tune(
@@ -59,7 +61,7 @@ def tune(
     if not options.quiet:
         news.print(summary(plan, total), soft_wrap=True, highlight=False)
     jobs = min(options.jobs, total)
-    work = Work(folder, plan, options.lockstep, total, jobs, options.device)
+    work = Work(folder, plan, options.lockstep, total, jobs, options.device, options.executor)
     with (
         tune_board.board(news, journal, total, options.quiet) as watcher,
         stop.answering(watcher.say),
@@ -122,7 +124,7 @@ def _finish(
     if options.confirm_seeds:
         confirmation = Confirmation(plan, best.setting, outcome.tuned_record(journal, trials))
         code = confirm(confirmation, options.confirm_seeds, out, options.jobs, options.device,
-                       stop, options.quiet)  # fmt: skip
+                       stop, options.quiet, options.executor)  # fmt: skip
         if code > 2:
             return code
         for line in confirmation.said(out, options.confirm_seeds, _mean(journal, best.number)):

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Sequence
 
 from rlbench.execution.attempt import STOPPED, JobOutcome, ProgressObserver, record_outcome, run_job
-from rlbench.execution.dispatch import Dispatcher
+from rlbench.execution.dispatch import Dispatcher, Executor
 from rlbench.execution.jobs import Job
 from rlbench.execution.stopping import StopSignal
 from rlbench.storage.locks import Queue
@@ -31,11 +31,7 @@ def run_jobs(
         if apart or (processes > 1 and len(jobs) > 1):
             from rlbench.execution.process_pool import ProcessPool
 
-            pool = ProcessPool(processes, stop)
-            dispatcher = Dispatcher(jobs, pool, watcher, stop, queue)
-            with stop.deferring():
-                dispatcher.run()
-            return [dispatcher.outcomes[job.key] for job in jobs]
+            return run_on(ProcessPool(processes, stop), jobs, watcher, stop, queue)
         outcomes: list[JobOutcome] = []
         for job in jobs:
             if outcomes and stop():  # the first job always runs a little, however short the limit
@@ -48,3 +44,17 @@ def run_jobs(
             watcher.ended(job, outcome)
             outcomes.append(outcome)
         return outcomes
+
+
+def run_on(
+    executor: Executor,
+    jobs: Sequence[Job],
+    watcher: ProgressObserver,
+    stop: StopSignal,
+    queue: Queue | None = None,
+) -> list[JobOutcome]:
+    """Run all jobs on an executor; a failure does not stop the others."""
+    dispatcher = Dispatcher(jobs, executor, watcher, stop, queue)
+    with stop.deferring():
+        dispatcher.run()
+    return [dispatcher.outcomes[job.key] for job in jobs]

@@ -68,15 +68,21 @@ def imported() -> Any:
 
 
 class TrialBatch(NamedTuple):
-    """Trials that a process trains side by side, and their folder."""
+    """Trials that a process trains side by side, and their folder, whose lock it holds."""
 
     home: Path
     trials: list[StudyTrial]
+    lock: contextlib.ExitStack
 
     @property
     def checkpoint(self) -> Path:
         """File of the state that their training goes on from."""
         return self.home / "checkpoint.npz"
+
+    def end(self) -> None:
+        """Delete the folder, where all trials have an end."""
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.lock.close()
 
 
 class StudyJournal:
@@ -118,27 +124,32 @@ class StudyJournal:
 
     @contextlib.contextmanager
     def batch(self, count: int, total: int, sharers: int = 1) -> Iterator[TrialBatch]:
+        """Take trials (see `take`) until the end of the block; an exception leaves them free."""
+        batch = self.take(count, total, sharers)
+        with batch.lock:
+            yield batch
+            batch.end()
+
+    def take(self, count: int, total: int, sharers: int = 1) -> TrialBatch:
         """Take up to `count` trials to train: those of a dead process, else new ones.
 
-        They are this process's until the end of the block, and free for others after an exception.
-        There are no more than `total` trials altogether, and the last ones are left for `sharers`
-        processes alike. The batch is empty if all are done or at work.
+        They are free for others when the batch's lock is closed before it has ended. There are no
+        more than `total` trials altogether, and the last ones are left for `sharers` processes
+        alike. The batch is empty if all are done or at work.
         """
         with contextlib.ExitStack() as held:
             with locked(self.folder, str(self.folder), PATIENCE):
                 batch = self._take(count, total, sharers, held)
-            yield batch
-            shutil.rmtree(batch.home, ignore_errors=True)
+            return batch._replace(lock=held.pop_all())
 
     def _take(self, count: int, total: int, sharers: int, held: contextlib.ExitStack) -> TrialBatch:
-        """Take trials, and hold the lock of their folder."""
         trials = self.trials()
         self._clear_up(trials)
         free = [each for each in trials if self.is_free(each)]
         left = [each for each in free if each.worker == free[0].worker]
         goes_on = 0 < len(left) <= count and bool(left[0].worker)
         name = left[0].worker if goes_on else f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        batch = TrialBatch(self.folder / "workers" / name, left[:count])
+        batch = TrialBatch(self.folder / "workers" / name, left[:count], held)
         rest = max(min(total, self.most or total) - len(trials), 0)
         room, new = min(count - len(left), -(-rest // sharers)), []
         if room > 0 and not batch.checkpoint.exists():

@@ -8,10 +8,11 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from rlbench.errors import UserError
 from rlbench.execution.checkpoint_pace import CheckpointPace
+from rlbench.execution.executor_choice import LOCAL, ExecutorChoice
 from rlbench.execution.jobs import Stopped
 from rlbench.execution.stopping import StopSignal
 from rlbench.execution.trials import (
@@ -39,8 +40,9 @@ class Work(NamedTuple):
     plan: StudyPlan
     lockstep: int
     total: int
-    jobs: int  # processes that do the same
+    jobs: int  # processes that do the same, or trials that an executor has at once
     device: str
+    executor: ExecutorChoice = LOCAL
 
 
 class TrialProgress(NamedTuple):
@@ -50,6 +52,16 @@ class TrialProgress(NamedTuple):
     step: int
     total: int
     doing: str = ""
+
+
+class SearchObserver(Protocol):
+    """Interface of displays of a search."""
+
+    def update(self, process: int, progress: TrialProgress) -> None:
+        """Hear how far a process is with its trials."""
+
+    def poll(self) -> None:
+        """Be called several times a second."""
 
 
 def rungs(total: int, eval_freq: int | None) -> list[int]:
@@ -89,6 +101,18 @@ class Participant:
         runs = self.plan.runs(setting, self.sources, self.to_do.device)
         self.sources = self.sources or [run.source for run in runs]
         return runs
+
+
+def end_trial(journal: StudyJournal, number: int, result: TrialResult, seconds: float) -> None:
+    """Record a trial that was trained to its end; it fails where a seed was never evaluated."""
+    scores = journal.scores(StudyTrial(number, {}, "running", result))
+    for env, by_seed in scores.items():
+        for seed, score in by_seed.items():
+            if math.isnan(score):
+                reason = f"{env} seed {seed} was never evaluated: {result.lost[env].get(seed, '')}"
+                journal.fail(number, result, seconds, reason)
+                return
+    journal.end(number, result, seconds, pruned=False)
 
 
 class _BatchTraining:
@@ -237,14 +261,8 @@ class _BatchTraining:
 
     def end(self, number: int) -> None:
         """Record a trial that was trained to its end."""
-        scores = self.journal.scores(StudyTrial(number, {}, "running", self.results[number]))
-        for env, by_seed in scores.items():
-            for seed, score in by_seed.items():
-                if math.isnan(score):
-                    reason = self.results[number].lost[env].get(seed, "")
-                    self.fail([number], f"{env} seed {seed} was never evaluated: {reason}")
-                    return
-        self.close(number, pruned=False)
+        self.open.discard(number)
+        end_trial(self.journal, number, self.results[number], self.seconds[number])
 
     def close(self, number: int, pruned: bool) -> None:
         """Record the result of a trial."""

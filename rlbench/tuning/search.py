@@ -12,7 +12,6 @@ import traceback
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Protocol
 
 from rlbench.common.safe_write import clip_log, replace_bytes
 from rlbench.errors import UserError
@@ -20,24 +19,20 @@ from rlbench.execution.process_pool import GRACE, LEAVING, end_with, speak_into
 from rlbench.execution.stopping import SIGNALS, StopSignal
 from rlbench.process import configure_process
 from rlbench.tuning.journal import StudyJournal
-from rlbench.tuning.participant import Participant, TrialProgress, Work
-
-
-class SearchObserver(Protocol):
-    """Interface of displays of a search."""
-
-    def update(self, process: int, progress: TrialProgress) -> None:
-        """Hear how far a process is with its trials."""
-
-    def poll(self) -> None:
-        """Be called several times a second."""
+from rlbench.tuning.participant import Participant, SearchObserver, TrialProgress, Work
 
 
 def search(work: Work, watcher: SearchObserver, stop: StopSignal) -> list[str]:
     """Train trials until a study has as many as asked for, in `work.jobs` processes.
 
-    Returns why processes died, one line each; the trials of these are free again.
+    Returns why processes died, one line each; the trials of these are free again. With an executor
+    other than `local`, trials are parts there.
     """
+    if work.executor.kind != "local":
+        from rlbench.tuning.trial_parts import TrialParts
+
+        journal = StudyJournal(work.folder, work.plan)
+        return TrialParts(journal, work, watcher, stop).search()
     if work.jobs > 1:
         return _Processes(work, watcher, stop).run()
 

@@ -364,6 +364,10 @@ ELSEWHERE = {
     "--preset {} has no preset for": "test_space.py::test_mistakes_in_files_are_one_line",
     "has no preset of this name on": "test_space.py",
     "is in no table such as": "test_space.py::test_mistakes_in_files_are_one_line",
+    "and on an executor each is a part of its own: leave it out":
+        "test_trial_parts.py::test_what_means_nothing_on_an_executor_is_refused",
+    "--lockstep is for --executor local":
+        "test_trial_parts.py::test_what_means_nothing_on_an_executor_is_refused",
     "--prune halving compares trials": "test_space.py::test_peers_are_not_halved",
     "--sampler grid tries every choice": "test_space.py",
     "has a preset for {} that is not of this study":

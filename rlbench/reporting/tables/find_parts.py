@@ -8,6 +8,7 @@ from pathlib import Path
 from rlbench.errors import UserError
 from rlbench.storage.records import corrupt
 
+PASSED_BY = ("reference", "studies")  # read where they are named; trials are no results
 ROW_FILES = ("evaluations.csv", "episodes.csv", "metrics.csv")
 
 
@@ -46,6 +47,6 @@ def _find_runs(folder: Path, problems: list[str], visited: set[Path]) -> Iterato
         problems.append(str(corrupt(folder / "run.json", "it is missing")))
         return
     for child in children:
-        if child.name != "reference" and (place := child.resolve()) not in visited:
+        if child.name not in PASSED_BY and (place := child.resolve()) not in visited:
             visited.add(place)  # a link may lead back
             yield from _find_runs(child, problems, visited)
