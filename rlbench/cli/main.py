@@ -149,11 +149,7 @@ def main() -> None:
     help="Put a wrapper around the environment (repeatable), such as TimeLimit:100 or "
     "RescaleAction:min_action=-1,max_action=1; rlbench list wrappers.",
 )  # fmt: skip
-@click.option(
-    "--env-vector", metavar="[FACTORY]", is_flag=False, flag_value="registered", default="",
-    help="Train in vector environments: package.module:make, called with num_envs; envpool:TASK; "
-    "or without FACTORY the one that the id registers. Evaluation stays in --env.",
-)  # fmt: skip
+@options.env_vector
 @click.option(
     "--compile", "compiled", is_flag=True,
     help="Compile updates (-p compile=true): pays in long runs, rounds otherwise.",

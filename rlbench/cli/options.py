@@ -121,6 +121,11 @@ video_every = click.option(
     "--video-every", metavar="STEPS", type=click.IntRange(min=1), default=None,
     help="Film the agents at evaluations, the first after each so many steps; changes no number.",
 )  # fmt: skip
+env_vector = click.option(
+    "--env-vector", metavar="[FACTORY]", is_flag=False, flag_value="registered", default="",
+    help="Train in vector environments: package.module:make, called with num_envs; envpool:TASK; "
+    "or without FACTORY the one that the id registers. Evaluation stays in the single environment.",
+)  # fmt: skip
 track_to = click.option(
     "--to", callback=_trackers, metavar="NAME,...", default="tensorboard", show_default=True,
     help="Of tensorboard, wandb, mlflow.",

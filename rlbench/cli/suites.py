@@ -42,7 +42,9 @@ from rlbench.process import configure_process
 )  # fmt: skip
 @click.option("--baseline", metavar="NAME", help="Compare all with this entrant only.")
 @options.report
+@options.env_vector
 @options.track
+@options.video_every
 @options.trust
 @options.executor
 @options.progress
@@ -59,8 +61,10 @@ def bench(
     alpha: float,
     baseline: str | None,
     report: bool,
+    env_vector: str,
     executor: ExecutorChoice,
     track: tuple[str, ...],
+    video_every: int | None,
     device: str,
     jobs: int,
     stop: StopSignal,
@@ -93,8 +97,11 @@ def bench(
 
         configure_process()
         workflow.check_names(read, suite)
+        if env_vector:
+            envs = [env.model_copy(update={"vector": env_vector}) for env in read.env]
+            read = read.model_copy(update={"env": tuple(envs)})
         jobs = parallel_jobs(jobs, executor, device)
-    how = workflow.Options(device, jobs, share, again, quiet, report, executor, track)
+    how = workflow.Options(device, jobs, share, again, quiet, report, executor, track, video_every)
     if dry_run:
         return workflow.dry_run(read, seed_list, out, how, stop)
     text = suites.read_text(suite)

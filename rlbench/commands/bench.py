@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +46,7 @@ class Options(NamedTuple):
     report: bool = True  # whether the report is written in the end
     executor: ExecutorChoice = LOCAL
     track: Sequence[str] = ()  # trackers that mirror the runs
+    video_every: int | None = None  # steps between films of training
 
 
 def bench(
@@ -59,7 +60,7 @@ def bench(
         UserError: The suite is not valid; nothing has been written.
     """
     news = new_console(stderr=True)
-    check(options.track)
+    check_besides(options)
     plan = plan_cells(suite, seeds, out, options, news)
     mine = planning.shard(plan, *options.shard)
     home = home_of(suite, out)
@@ -83,15 +84,48 @@ def compute(
     stop.on_exit = "the same command goes on"
     executor = make_executor(options.executor, options.jobs, out, stop)
     news = new_console(stderr=True)
+    films = filmed(cells, options, news)
     with (
         tracked(options.track, unfinished(cells), news),
         board(news, cells, options.jobs, options.quiet) as watcher,
         stop.deferring(),
         stop.answering(watcher.say),
     ):
-        _Cells(cells, out, watcher, stop, executor).run()
+        _Cells(cells, out, watcher, stop, executor, films).run()
     watcher.look()
     return watcher.states
+
+
+def check_besides(options: Options) -> None:
+    """Check what is to be done beside training.
+
+    Raises:
+        UserError: A tracker is not installed, or films would not come back.
+    """
+    check(options.track)
+    if options.video_every and options.executor.kind == "ray":
+        raise UserError(
+            "--video-every: films stay on the nodes of a Ray cluster: leave it out, and film the "
+            "trained agents with rlbench video"
+        )
+
+
+def filmed(cells: Sequence[SuiteCell], options: Options, news: Console) -> dict[Path, int]:
+    """Return the steps between films by the folders of runs; warn about those without."""
+    if not options.video_every:
+        return {}
+    from rlbench.video.training_films import check_filming
+
+    films: dict[Path, int] = {}
+    for cell in cells:
+        if cell.run and cell.path in unfinished([cell]):
+            try:
+                check_filming(cell.run)
+                films[cell.path] = options.video_every
+            except UserError as error:
+                news.print(f"Warning: {cell.title} is not filmed: {error}", soft_wrap=True,
+                           highlight=False, markup=False)  # fmt: skip
+    return films
 
 
 def unfinished(cells: Sequence[SuiteCell]) -> dict[Path, Sequence[int]]:
@@ -148,7 +182,7 @@ def check_names(suite: Suite, file: str) -> None:
     for agent, _, parameters in suite.entrants():
         named_objects.check(file, agent=agent, encoder=str(parameters.get("encoder", "")))
     for env in suite.env:
-        named_objects.check(file, env="+".join([env.id, *env.wraps]))
+        named_objects.check(file, env="+".join([env.id, *env.wraps]), env_vector=env.vector)
 
 
 def home_of(suite: Suite, out: Path) -> Path:
@@ -243,13 +277,14 @@ class _Cells(Dispatcher):
         watcher: Board,
         stop: StopSignal,
         executor: Executor,
+        films: Mapping[Path, int],
     ) -> None:
         self.cells = {cell.path: cell for cell in cells if cell.run and not cell.error}
         self.opened: set[Path] = set()
         costs = _costs(list(self.cells.values()), out, executor.slots)
         watcher.costs = {job.key: seconds for job, seconds in costs}
         longest_first = sorted(costs, key=lambda cost: -cost[1])
-        jobs = [job for job, _ in longest_first]
+        jobs = [job._replace(video_every=films.get(job.folder)) for job, _ in longest_first]
         super().__init__(jobs, executor, watcher, stop)
 
     def claim(self, job: Job) -> list[Job] | None:

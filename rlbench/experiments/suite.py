@@ -59,13 +59,15 @@ class Env(_Table):
     epochs: Float | None = Field(None, gt=0, description="passes over training images, instead")
     wraps: tuple[str, ...] = Field((), description="wrappers, from the inside out")
     kwargs: dict[str, Any] = Field({}, description="arguments of the environment")
+    vector: str = Field("", description="vector environments to train in, as --env-vector")
     agents: tuple[str, ...] = Field((), description="only these of the suite's; default: all")
     timeout: Float | None = Field(None, gt=0, description="seconds; overrules the suite's")
 
     @property
     def title(self) -> str:
-        """The environment in words, with wrappers and arguments."""
+        """The environment in words, with wrappers, arguments and vector environments."""
         arguments = [f"{key}={value}" for key, value in self.kwargs.items()]
+        arguments += [f"env_vector={self.vector}"] if self.vector else []
         return " ".join(["+".join([self.id, *self.wraps]), *arguments])
 
 

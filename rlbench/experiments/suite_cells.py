@@ -100,6 +100,7 @@ def _cell(
     n_envs = parameters.pop("n_envs", None)
     kwargs = dict(env.kwargs)
     options: dict[str, Any] = {"wraps": env.wraps, "parameters": parameters, "preset": suite.preset}
+    options |= {"env_vector": env.vector} if env.vector and agent != FLOOR else {}
     try:  # checks parameters only, but may import the environment's module
         patience(partial(plan, agent, env.id, seeds, total_timesteps=0, **options))
     except UserError:
@@ -190,6 +191,8 @@ def command_of(run: Run, parameters: Collection[str], preset: bool) -> str:
         words += ["--no-preset"]
     if run.env_kwargs:
         words += ["--env-kwargs", json.dumps(run.env_kwargs)]
+    if run.env_vector:
+        words += ["--env-vector", run.env_vector]
     if run.eval_freq is not None:
         words += ["--eval-freq", str(run.eval_freq)]
     if run.eval_episodes != EVAL_EPISODES:
