@@ -434,6 +434,8 @@ ELSEWHERE = {
     "a film is a GIF or MP4": "test_watch.py",
     "an MP4 needs imageio-ffmpeg": "test_video.py::test_mistakes_are_one_line",
     "--saliency: {}: leave it out": "test_video.py::test_mistakes_are_one_line",
+    "films stay on the nodes of a Ray cluster: leave it out":
+        "test_bench.py::test_films_and_vector_environments_of_a_suite",
     "--video-every: {} cannot be filmed":
         "test_video.py::test_what_cannot_be_filmed_is_refused_before_training",
     "another process mirrors {} in": "test_mirror.py::test_one_process_mirrors_a_run_in_a_tracker",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -294,3 +296,46 @@ def test_shards_copied_together_are_the_whole(tmp_path: Path) -> None:
     assert len(before) == 4
     assert here("bench", file, "--no-report", "--out", tmp_path / "all", "--quiet") == 0
     assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_films_and_vector_environments_of_a_suite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `rlbench run` has them: films change no row, vector environments are another run."""
+    more = '[variant.small]\nagents = ["dqn"]\nlearning_starts = 50\nnet_arch = [16]\n'
+    more += "buffer_size = 300\nbatch_size = 16\n"
+    file = suite(tmp_path, '["random"]', 'id = "CartPole-v1"\nsteps = 300',
+                 'id = "probes:Noise"\nsteps = 100', more=more)  # fmt: skip
+    text = file.read_text().replace("seeds = 2", "seeds = 1\nfinal_episodes = 2")
+    file.write_text(text)
+    bench = ["bench", file, "--no-report", "--jobs", 1, "-q"]
+    assert here(*bench, "--out", tmp_path / "plain") == 0
+    capsys.readouterr()
+    assert here(*bench, "--video-every", 200, "--out", tmp_path / "filmed") == 0
+    assert "Warning: dqn small on probes:Noise is not filmed" in capsys.readouterr().err
+    for folder in (tmp_path / "plain").glob("*/dqn-*"):
+        there = tmp_path / "filmed" / folder.relative_to(tmp_path / "plain")
+        assert tables(there) == tables(folder)
+        films = [file.stem for file in there.glob("videos/*")]
+        assert films == (["seeds-0-step-000000200"] if "CartPole" in str(folder) else [])
+    ray = ["--executor", "ray", "--address", "127.0.0.1:1", "--video-every", 200]
+    if importlib.util.find_spec("ray"):
+        assert here(*bench, "--jobs", 2, *ray, "--out", tmp_path / "ray") == 2
+        assert "films stay on the nodes" in capsys.readouterr().err
+
+    out = tmp_path / "vector"
+    file.write_text(text.partition('[[env]]\nid = "probes')[0])
+    assert here(*bench, "--env-vector", "--out", out) == 0
+    (run,) = out.glob("*/dqn-*/run.json")
+    assert json.loads(run.read_text())["identity"]["env_vector"] == "registered"
+    assert run.parent.name not in {each.name for each in (tmp_path / "plain").glob("*/dqn-*")}
+    assert {each.parent.name for each in out.glob("*/random-*/run.json")} == {
+        each.name for each in (tmp_path / "plain").glob("CartPole-v1/random-*")
+    }
+    before = run.stat().st_mtime_ns, parts(out, "dqn")
+    command = json.loads((out / "benches" / "trial" / "suite.json").read_text())["commands"][1]
+    assert here(*shlex.split(command)[1:], "--device", "cpu", "--no-floor", "--out", out) == 0
+    assert "--env-vector registered" in command
+    file.write_text(file.read_text().replace("steps = 300", 'steps = 300\nvector = "registered"'))
+    assert here(*bench, "--out", out) == 0
+    assert (run.stat().st_mtime_ns, parts(out, "dqn")) == before  # the same run, done before

@@ -144,6 +144,13 @@ class Results:
             rows.append(dict(zip(IDENTITY, key, strict=True)) | read[path])
         return pd.DataFrame(rows, columns=None if rows else list(IDENTITY)).convert_dtypes()
 
+    def with_parameters(self) -> Results:
+        """Return these results with a column in `runs` for each hyperparameter, by its name."""
+        known = self.parameters()
+        columns = [name for name in known if name not in self.runs]
+        runs = pd.concat([self.runs, known[columns]], axis=1)
+        return self.of((runs, self.evaluations, self.episodes, self.metrics))
+
     def tables(self) -> tuple[pd.DataFrame, ...]:
         """Return `runs`, `evaluations`, `episodes` and `metrics` by name."""
         return self.runs, self.evaluations, self.episodes, self.metrics
@@ -155,13 +162,14 @@ class Results:
         return Results(runs, evaluations, episodes, metrics, problems, self.labels)
 
 
-def load(*paths: str | Path) -> Results:
+def load(*paths: str | Path, parameters: bool = False) -> Results:
     """Read every run at or below the paths: results roots, env, run or part folders.
 
-    A folder `reference` below a path is skipped unless it, or a folder in it, is itself a path. A
-    last line without newline is still being written, and dropped. A damaged file excludes the seeds
-    of its part, and a seed in two parts is excluded from both: each is a warning `Skipped` and one
-    of the `problems`.
+    A folder `reference` or `studies` below a path is skipped unless it, or a folder in it, is
+    itself a path. A last line without newline is still being written, and dropped. A damaged file
+    excludes the seeds of its part, and a seed in two parts is excluded from both: each is a warning
+    `Skipped` and one of the `problems`. With `parameters`, `runs` has a column for each
+    hyperparameter of the agents there too, `<NA>` where an agent has none of that name.
 
     Raises:
         UserError: A path has no run, or nothing in it can be read.
@@ -171,7 +179,7 @@ def load(*paths: str | Path) -> Results:
         more = len(results.problems) - 1
         raise UserError(results.problems[0] + (f" (and {more} more)" if more else ""))
     warn_of(results.problems)
-    return results
+    return results.with_parameters() if parameters else results
 
 
 def warn_of(problems: Iterable[str]) -> None:

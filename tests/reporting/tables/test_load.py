@@ -1,16 +1,20 @@
 """What is on disk is what is in the tables; what is broken there is named in one line."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from commands import ROOT
 from image_runs import write_data_run
 from store_files import EVALUATIONS, write_part, write_run
 
 from rlbench.errors import UserError
 from rlbench.reporting.tables import load as results_module
 from rlbench.reporting.tables.load import RUN, Results, load
+from rlbench.reporting.tables.summaries import overall
 
 IDENTITY = [*RUN, "seed"]
 
@@ -50,6 +54,31 @@ def test_runs_have_a_row_per_seed(run: Path) -> None:
         ["CartPole-v1", "dqn", "double=true", "3f2a91bc"]
     ]
     assert repr(load(run)) == "Results(1 runs, 4 seeds, 12 evaluations)"
+
+
+def test_runs_have_a_column_for_each_hyperparameter_when_asked() -> None:
+    """Behind the others, by name; what is made of the tables is the same."""
+    folder = ROOT / "docs" / "first_hour"
+    plain, wide = load(folder), load(folder, parameters=True)
+    known = list(plain.runs)
+    assert list(wide.runs)[: len(known)] == known
+    assert wide.runs[known].equals(plain.runs)
+    assert len(wide.runs) > len({*wide.runs["path"]}) > 2
+    configs = {
+        path: json.loads((Path(path) / "run.json").read_text())["config"]
+        for path in wide.runs["path"]
+    }
+    assert set(list(wide.runs)[len(known) :]) == {
+        name for each in configs.values() for name in each
+    }
+    for row in wide.runs.to_dict("records"):
+        config = configs[str(row["path"])]
+        for name in list(wide.runs)[len(known) :]:
+            value = config.get(name)
+            value = ",".join(map(str, value)) if isinstance(value, list) else value
+            assert pd.isna(row[name]) if value is None else row[name] == value, name
+    assert set(wide.runs.query("gamma == 0.99")["agent"]) == {"dqn"}
+    assert overall(wide).equals(overall(plain))
 
 
 def test_rows_carry_their_run(run: Path) -> None:
