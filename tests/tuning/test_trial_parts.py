@@ -176,7 +176,7 @@ def test_what_means_nothing_on_an_executor_is_refused(
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole")
-    assert here(*COMMAND, "-n", 8000, "--jobs", 1, "--out", out) == 0
+    assert here(*COMMAND, "-n", 3000, "--jobs", 1, "--out", out) == 0
     return out
 
 
@@ -187,7 +187,7 @@ def test_a_driver_of_slurm_jobs_is_stopped_and_goes_on(
 ) -> None:
     """Jobs of a killed driver go on to their end, and their trials are taken as they are."""
     pytest.importorskip("submitit")
-    command = [*COMMAND, "-n", "8000", *SLURM, "--out", tmp_path]
+    command = [*COMMAND, "-n", "3000", *SLURM, "--out", tmp_path]
     child = eager(*command, cwd=tmp_path)
     parts = "studies/study/workers/*/env-0/seeds-*/episodes.csv"
     wait_for(lambda: len(list(tmp_path.glob(parts))) == 2, child)
@@ -206,11 +206,11 @@ def test_on_two_nodes_of_ray(
     tmp_path: Path,
     whole: Path,
 ) -> None:
-    """A node that is lost takes no trial with it."""
-    command = [*COMMAND, "-n", "8000", "--executor", "ray", "--address", nodes.address]
+    """A worker that is lost takes no trial with it."""
+    command = [*COMMAND, "-n", "3000", "--executor", "ray", "--address", nodes.address]
     child = eager(*command, "--out", tmp_path, cwd=tmp_path)
     wait_for(lambda: nodes.begun() == 2, child)
-    nodes.lose_second()
+    nodes.trainers(second=True)[0].kill()
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(400)
     assert child.returncode == 0, (tmp_path / "log").read_text()
