@@ -84,6 +84,11 @@ def bench(
       rlbench bench my_suite.toml --executor slurm --time 4:00:00
     """  # noqa: D301
     _check_until_decided(until_decided)
+    if video_every and executor.kind == "ray":
+        raise UserError(
+            "--video-every: films stay on the nodes of a Ray cluster: leave it out, and film the "
+            "trained agents with rlbench video"
+        )
     from rlbench import config
     from rlbench.experiments import suite as suites
 

@@ -168,7 +168,7 @@ def tune(
     how = workflow.TuneOptions(
         trials,
         lockstep,
-        jobs or usual_jobs(executor, device),
+        parallel_jobs(jobs, executor, device),
         device,
         confirming,
         save_preset,

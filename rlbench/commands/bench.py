@@ -60,7 +60,7 @@ def bench(
         UserError: The suite is not valid; nothing has been written.
     """
     news = new_console(stderr=True)
-    check_besides(options)
+    check(options.track)
     plan = plan_cells(suite, seeds, out, options, news)
     mine = planning.shard(plan, *options.shard)
     home = home_of(suite, out)
@@ -94,20 +94,6 @@ def compute(
         _Cells(cells, out, watcher, stop, executor, films).run()
     watcher.look()
     return watcher.states
-
-
-def check_besides(options: Options) -> None:
-    """Check what is to be done beside training.
-
-    Raises:
-        UserError: A tracker is not installed, or films would not come back.
-    """
-    check(options.track)
-    if options.video_every and options.executor.kind == "ray":
-        raise UserError(
-            "--video-every: films stay on the nodes of a Ray cluster: leave it out, and film the "
-            "trained agents with rlbench video"
-        )
 
 
 def filmed(cells: Sequence[SuiteCell], options: Options, news: Console) -> dict[Path, int]:

@@ -54,7 +54,6 @@ def bench_until_decided(
         UserError: The suite or the design is not valid, or another plan was written before.
     """
     news = new_console(stderr=True)
-    bench.check_besides(options)
     cells = bench.plan_cells(suite, seeds, out, options, news)
     home = bench.home_of(suite, out)
     plan = _plan(home, cells, seeds, design, out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -320,9 +319,8 @@ def test_films_and_vector_environments_of_a_suite(
         steps = (0, 210) if "CartPole" in str(folder) else ()
         assert films == [f"seeds-0-step-{step:09d}" for step in steps]
     ray = ["--executor", "ray", "--address", "127.0.0.1:1", "--video-every", 200]
-    if importlib.util.find_spec("ray"):
-        assert here(*bench, "--jobs", 2, *ray, "--out", tmp_path / "ray") == 2
-        assert "films stay on the nodes" in capsys.readouterr().err
+    assert here(*bench, *ray, "--out", tmp_path / "ray") == 2
+    assert "films stay on the nodes" in capsys.readouterr().err
 
     out = tmp_path / "vector"
     file.write_text(text.partition('[[env]]\nid = "probes')[0])
