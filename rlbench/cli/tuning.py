@@ -131,7 +131,6 @@ def tune(
       rlbench tune ppo --env Acrobot-v1 -s learning_rate=log:1e-4..1e-2
       rlbench tune ppo --env CartPole-v1 --env Acrobot-v1 -n 100k
       rlbench tune dqn --env CartPole-v1 --save-preset mine.toml
-      rlbench tune dqn --env CartPole-v1 --executor ray --address local
     """  # noqa: D301
     from rlbench import config, registry
     from rlbench.tuning import journal

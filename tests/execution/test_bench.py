@@ -297,6 +297,7 @@ def test_shards_copied_together_are_the_whole(tmp_path: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
+@pytest.mark.slow
 def test_films_and_vector_environments_of_a_suite(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
