@@ -160,6 +160,18 @@ def _env_workers(ctx: click.Context, _: click.Parameter, count: int) -> int:
     return count
 
 
+def _eval_workers(ctx: click.Context, _: click.Parameter, count: int) -> None:
+    if count:
+        if ctx.info_name in ("tune", "sensitivity"):
+            raise UserError(
+                f"{ctx.info_name} needs each evaluation before it trains on: it has no processes "
+                "for them"
+            )
+        from rlbench.learning.environments.workers import eval_workers
+
+        ctx.with_resource(eval_workers(count))
+
+
 class _Jobs(click.ParamType[int]):
     """Number of processes; 0 means auto."""
 
@@ -211,6 +223,12 @@ def progress(command: Callable[..., int]) -> Callable[..., Any]:
             callback=_env_workers,
             help="Processes that step the environments of a job, for slow ones; with them --jobs "
             "auto is 1. Changes no number.",
+        ),
+        click.option(
+            "--eval-workers", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
+            callback=_eval_workers, expose_value=False,
+            help="Processes of a job that play evaluations while it trains on, for slow "
+            "environments. Changes no number.",
         ),
         click.option(
             "--max-seconds", type=click.FloatRange(min=0, min_open=True),

@@ -18,6 +18,7 @@ from rlbench.execution.jobs import Job, Progress, Stopped
 from rlbench.execution.stopping import StopSignal
 from rlbench.experiments.preflight import environment_notes, packages
 from rlbench.learning import checkpoint
+from rlbench.learning.environments.workers import EVALUATION, worker_count
 from rlbench.learning.evaluation.episodes import LANES
 from rlbench.learning.evaluation.test_artifacts import gallery
 from rlbench.learning.training.schedule import TrainingSchedule, overflow_allowed
@@ -67,6 +68,7 @@ class PartWorker:
         self.plan = plan = TrainingSchedule(
             run.total_timesteps, run.eval_freq, run.eval_episodes, run.final_episodes,
             eval_max_steps=run.eval_max_steps,
+            eval_workers=0 if job.video_every else worker_count(EVALUATION),  # films are of then
         )  # fmt: skip
         self.trainer = self.agent.trainer(plan)
         self.info: dict[str, Any] = {

@@ -17,6 +17,7 @@ from rlbench.learning.core import sb3_habits
 from rlbench.learning.core.agent_core import AgentCore
 from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.environments.trial import try_environment
+from rlbench.learning.environments.workers import EVALUATION, worker_count
 from rlbench.learning.networks.encoders import reads
 from rlbench.learning.training import agent_html, callbacks, training_log
 from rlbench.learning.training import progress_bar as bars
@@ -197,8 +198,10 @@ class Agent(AgentCore):
         _try_environment(self)
         self.set_horizon(total_timesteps)
         plan = TrainingSchedule(
-            int(total_timesteps), eval_freq, eval_episodes, 0, eval_max_steps=eval_max_steps
-        )
+            int(total_timesteps), eval_freq, eval_episodes, 0, eval_max_steps=eval_max_steps,
+            # A callback may look at the agent of an evaluation, and end training by it.
+            eval_workers=0 if told else worker_count(EVALUATION),
+        )  # fmt: skip
         trainer = self.trainer(plan)
         log = training_log.opened(self, int(total_timesteps), log_interval)
         self._history = history = History(bool(self.settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,8 +63,12 @@ def policy_over(
 
     rate_now = rate()
     policy = GreedyQ(seeds, pipeline, network, agent.action_start, agent.device)
-    policy.exploration_rate = (lambda: rate_now) if frozen else rate
+    policy.exploration_rate = functools.partial(_same, rate_now) if frozen else rate
     if network.noisy:
         width = (noisy.width(network.noisy),)
         policy.noise = RandomStream(seeds, "policy-noise", width, 16, normal=True)
     return policy
+
+
+def _same(rate: float | np.ndarray) -> float | np.ndarray:
+    return rate

@@ -348,12 +348,24 @@ class AgentCore(Capabilities):
         `setting` is one of the agent's settings, where it has any, by its place in their list.
         """
         rows = self.row(seed, setting)
+        normalizer = self.normalizer.rows(rows) if self.normalizer else None
+        return self._policy_with(rows, self.learner.stack.data[rows], normalizer)
+
+    def policy_from(self, rows: list[int], arrays: Mapping[str, np.ndarray]) -> Policy:
+        """The policy of these rows with other weights: those of `FrozenPoint.arrays`."""
+        normalizer = self.normalizer.rows(rows) if self.normalizer else None
+        if normalizer is not None:
+            normalizer.mean, normalizer.scale = arrays["mean"], arrays["scale"]
+        return self._policy_with(rows, torch.from_numpy(arrays["weights"]), normalizer)
+
+    def _policy_with(
+        self, rows: list[int], weights: Tensor, normalizer: Normalizer | None
+    ) -> Policy:
         part = self._part(rows)
         # Weights are copied in: orthogonal first ones would take 0.2 s a seed for large images.
         quick = part.by_row.first.model_copy(update={"ortho_init": False})
         network = part.network([generator(0, "init") for _ in rows], quick)
-        StackedParameters(network, self.device).freeze().data.copy_(self.learner.stack.data[rows])
-        normalizer = self.normalizer.rows(rows) if self.normalizer else None
+        StackedParameters(network, self.device).freeze().data.copy_(weights)
         pipeline = ObservationPipeline(self.spec, network.state_size, normalizer)
         return part.policy_over(network, pipeline, [self.seeds[r] for r in rows], frozen=True)
 

@@ -170,6 +170,10 @@ class LaneWorker:
         """Continue from a state in which every environment is there."""
         self.lanes.restore(state)
 
+    def close(self) -> None:
+        """Close the environments."""
+        self.lanes.close()
+
 
 class _Ear(logging.Handler):
     """Keeps what is logged until the next answer."""
@@ -186,8 +190,11 @@ class _Ear(logging.Handler):
         return lines
 
 
-def serve(pipe: Connection, alive: Connection, memory: Any, task: bytes) -> None:
-    """Run a worker until its pipe is closed. Signals are for the process that started it."""
+def serve(pipe: Connection, alive: Connection, shared: Any, told: bytes) -> None:
+    """Run a worker until its pipe is closed. Signals are for the process that started it.
+
+    `told` is its class and its task, pickled; requests are names of methods, with arguments.
+    """
     for number in SIGNALS:  # not ignored: programs that an environment starts would ignore them too
         signal.signal(number, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -197,11 +204,12 @@ def serve(pipe: Connection, alive: Connection, memory: Any, task: bytes) -> None
     ear = _Ear()
     _LOG.addHandler(ear)
     _LOG.propagate = False
-    worker: LaneWorker | None = None
+    worker: Any = None
 
     def made() -> None:
         nonlocal worker
-        worker = LaneWorker(memory, pickle.loads(task))
+        kind, task = pickle.loads(told)
+        worker = kind(shared, task)
 
     try:
         pipe.send_bytes(_answered(made, (), ear))
@@ -212,7 +220,7 @@ def serve(pipe: Connection, alive: Connection, memory: Any, task: bytes) -> None
     except (EOFError, OSError):
         pass  # nobody asks any more
     if worker is not None:
-        worker.lanes.close()
+        worker.close()
     os._exit(0)  # threads of an environment keep no process alive
 
 

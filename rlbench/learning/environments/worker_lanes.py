@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import logging
-import math
-import multiprocessing
 import pickle
-import select
-import signal
 import time
 from collections.abc import Sequence
-from multiprocessing import resource_tracker
-from multiprocessing.context import ForkServerContext
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
 from rlbench.errors import UserError
-from rlbench.learning.environments import lane_worker
 from rlbench.learning.environments.calls import BAD_ACTION, BAD_OBSERVATION
 from rlbench.learning.environments.image_metrics import ImageMetrics
 from rlbench.learning.environments.lane_worker import (
-    LEAVING,
-    SIGNALS,
-    Answer,
     LaneTask,
+    LaneWorker,
     Shape,
     SharedArrays,
     Stepped,
 )
 from rlbench.learning.environments.lanes import EpisodeEnd, MakeEnv, SeedFailure, Step
 from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.environments.worker_process import (
+    STARTING,
+    WorkerProcess,
+    context,
+    starting,
+)
 from rlbench.learning.environments.workers import most_seconds
 
 _LOG = logging.getLogger("rlbench")
-STARTING = 120.0  # seconds that workers have at least to import and to make environments
 
 
 class WorkerLanes:
@@ -69,16 +64,11 @@ class WorkerLanes:
         self._layout: tuple[str, tuple[int, ...]] | None = None
         ends = np.linspace(0, self._count, min(workers, self._count) + 1).round().astype(int)
         room = 8 * spaces.flatdim(env.action_space)
-        # Signals wait meanwhile: the server of forks would not survive them.
-        resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        try:
+        with starting():
             self.workers = [
                 _Worker(self._task(make, range(a, b), room))
                 for a, b in itertools.pairwise(ends.tolist())
             ]
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         try:
             self._gather(self.workers, STARTING)
             if dead := [worker.fault for worker in self.workers if worker.fault]:
@@ -285,79 +275,12 @@ class WorkerLanes:
         return True
 
 
-class _Worker:
-    """This side of a process that steps lanes. `fault` says why it is lost; "" while it is not."""
+class _Worker(WorkerProcess):
+    """A process that steps lanes, with the memory that it shares and its latest answer."""
 
     def __init__(self, task: LaneTask) -> None:
-        context = _context()
-        self.lanes, self.fault, self.value = len(task.seeds), "", None
-        memory = context.RawArray("c", SharedArrays.size(task.shape))
+        self.lanes, self.value = len(task.seeds), None
+        memory = context().RawArray("c", SharedArrays.size(task.shape))
         self.arrays = SharedArrays(memory, task.shape)
         self.action = np.empty(0)
-        self.pipe, theirs = context.Pipe()
-        alive, self._alive = context.Pipe(duplex=False)
-        try:
-            told = pickle.dumps(task)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise UserError(
-                f"this environment cannot be sent to processes of its own ({error}): give its id, "
-                "or a function at the top of a module"
-            ) from None
-        self._process = context.Process(
-            target=lane_worker.serve, args=(theirs, alive, memory, told), daemon=True
-        )
-        self._process.start()
-        theirs.close()
-        alive.close()
-        self._ready = select.poll()
-        self._ready.register(self.pipe.fileno(), select.POLLIN)
-
-    def send(self, request: bytes) -> None:
-        """Send a request, if this worker is not lost."""
-        if not self.fault:
-            try:
-                self.pipe.send_bytes(request)
-            except OSError:
-                self._lose(self._death())
-
-    def receive(self, until: float, seconds: float) -> Answer:
-        """Wait for an answer until a time, `seconds` after the request; nothing of a lost one."""
-        if self.fault:
-            return Answer()
-        left = max(until - time.monotonic(), 0.0)
-        if not self._ready.poll(math.ceil(1000 * left)):
-            self._lose(f"its environments did not answer for {seconds:g} s")
-            return Answer()
-        try:
-            message = self.pipe.recv_bytes()
-        except (EOFError, OSError):
-            self._lose(self._death())
-            return Answer()
-        answer: Answer = pickle.loads(message) if message else Answer()
-        return answer
-
-    def _death(self) -> str:
-        self._process.join(LEAVING)
-        code = self._process.exitcode
-        how = f" ({signal.Signals(-code).name})" if code is not None and code < 0 else ""
-        return f"the process of its environments died{how}"
-
-    def _lose(self, why: str) -> None:
-        self.fault = why
-        self._process.kill()
-
-    def close(self) -> None:
-        """Let the process close its environments and leave; kill it if it does not."""
-        self.pipe.close()
-        self._process.join(LEAVING)
-        self._process.kill()
-        self._process.join()
-        self._alive.close()
-
-
-@functools.cache
-def _context() -> ForkServerContext:
-    """Return how processes are made: forks of one that has imported what they need, no more."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([lane_worker.__name__])
-    return context
+        super().__init__(LaneWorker, task, memory, "its environments")

@@ -26,6 +26,7 @@ class TrainingSchedule(NamedTuple):
     final_episodes: int = FINAL_EPISODES
     log_points: int = 100
     eval_max_steps: int | None = None  # None: see `rlbench.learning.evaluation.episode_limit`
+    eval_workers: int = 0  # processes that play evaluations beside training; 0: this one plays
 
     @property
     def limit(self) -> StepLimit:

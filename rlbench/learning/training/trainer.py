@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,10 @@ from rlbench.learning.environments.batched_lanes import Lanes
 from rlbench.learning.environments.lanes import SeedFailure
 from rlbench.learning.evaluation import evaluation_rows
 from rlbench.learning.evaluation.episodes import PULSE_SECONDS
+from rlbench.learning.evaluation.frozen_point import FrozenPoint
 from rlbench.learning.hardware import transfer
+from rlbench.learning.policies.network_policies import NetworkPolicy
+from rlbench.learning.training.held_rows import HeldRows
 from rlbench.learning.training.schedule import TrainingSchedule
 from rlbench.learning.training.time_profile import TimeProfile
 from rlbench.rows import Episode, Heartbeat, Metric, Row, SeedEnded
@@ -47,6 +50,7 @@ class Trainer:
             each: deque(maxlen=WINDOW) for each in self.ids()
         }
         self.unwanted: set[int] = set()  # settings that are dropped at the next safe point
+        self.held = HeldRows(self)
 
     def ids(self) -> list[Id]:
         """Seed and setting of each row that is trained."""
@@ -59,6 +63,10 @@ class Trainer:
 
     def rows(self) -> Iterator[Row]:
         """Train to the end. State may be saved only when a safe Heartbeat is yielded."""
+        beside = self.plan.eval_workers or self.held.queue
+        return self.held.ordered(self._rows()) if beside else self._rows()
+
+    def _rows(self) -> Iterator[Row]:
         agent, plan = self.agent, self.plan
         every, log_every = plan.every(), max(plan.total_timesteps // plan.log_points, 1)
         self.split.start()
@@ -109,12 +117,16 @@ class Trainer:
                     if not agent.seeds:
                         break
                 if evaluating:
-                    yield from self._evaluate("grid", plan.eval_episodes)
+                    if self.held.workers is not None:
+                        yield from self._evaluate_beside()
+                    else:
+                        yield from self._evaluate("grid", plan.eval_episodes)
                     if not agent.seeds:
                         break
                 yield Heartbeat(agent.num_timesteps, can_checkpoint=True)
                 clock = last_tick = time.perf_counter()
         self.seconds += time.perf_counter() - clock
+        yield from self.held.settle()
         yield from self._cut_diverged()
         yield from self._cut_unwanted()
         if plan.final_episodes and agent.seeds:
@@ -188,6 +200,27 @@ class Trainer:
                 )
         yield from self._drop_seeds(broken)
 
+    def _evaluate_beside(self) -> Iterator[Row]:
+        """Let another process play a point of the grid."""
+        clock = time.perf_counter()
+        self.agent.before_evaluation()
+        self.seconds += time.perf_counter() - clock
+        with self.split.evaluation():
+            policy = self.agent.policy()
+            assert isinstance(policy, NetworkPolicy)
+            numbers = self.step, self.agent.samples, self.seconds
+            yield from self.held.evaluate(self.point(policy, self.ids(), *numbers))
+
+    def point(
+        self, policy: NetworkPolicy, ids: Sequence[Id], step: int, samples: int, seconds: float
+    ) -> FrozenPoint:
+        """Make a point of the grid from its policies and numbers."""
+        seeds, settings = (tuple(each) for each in zip(*ids, strict=True))
+        episodes, make = self.plan.eval_episodes, self.agent.make_env
+        return FrozenPoint(
+            seeds, settings, step, samples, seconds, episodes, self.plan.limit, policy, make
+        )
+
     def _cut_diverged(self) -> Iterator[Row]:
         reasons = self.agent.diverged() if self.agent.seeds else {}
         yield from self._drop_seeds({row: ("diverged", reason) for row, reason in reasons.items()})
@@ -204,7 +237,12 @@ class Trainer:
         for row, (status, reason) in sorted(broken.items()):
             step, (seed, setting) = self.agent.num_timesteps, self.ids()[row]
             yield SeedEnded(seed, step, status, f"{reason} at step {step}", setting)
-        rows = [r for r in range(len(self.agent.seeds)) if r not in broken]
+        self.keep([r for r in range(len(self.agent.seeds)) if r not in broken])
+
+    def keep(self, rows: list[int]) -> None:
+        """Continue with these rows."""
+        if len(rows) == len(self.agent.seeds):
+            return
         if rows:
             self.agent.keep_seeds(rows)
             self.lanes.keep_seeds(rows)
@@ -213,6 +251,7 @@ class Trainer:
 
     def close(self) -> None:
         """Close the environments of training and evaluation."""
+        self.held.close()
         self.lanes.close()
         if self.agent.make_env is not None:
             self.agent.make_env.close()
@@ -223,6 +262,7 @@ class Trainer:
         return {
             "seeds": list(self.agent.seeds),
             **settings,
+            **({"held": self.held.state()} if self.held.queue else {}),
             "agent": self.agent.state(),
             "lanes": self.lanes.state(),
             "seconds": self.seconds,
@@ -236,6 +276,7 @@ class Trainer:
         there = state["seeds"], state.get("settings", [0] * len(state["seeds"]))
         ids = list(zip(*there, strict=True))
         alive = [self.ids().index(each) for each in ids]
+        self.held.restore(state.get("held", []))
         if len(alive) < len(self.agent.seeds):
             self.agent.keep_seeds(alive)
             self.lanes.keep_seeds(alive)

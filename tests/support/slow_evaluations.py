@@ -1,0 +1,52 @@
+"""Environments whose evaluation takes longer than training, fails, or ends its process."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from typing import Any
+
+from probes import Noise
+
+from rlbench.errors import UserError
+
+FIRST_OF_TRAINING = 2**30  # reset seeds below are those of evaluations
+
+
+class Slow(Noise):
+    """Sleeps in steps of evaluation, so that training is ahead; may fail there."""
+
+    def __init__(self, how: str = "", pid: int = 0) -> None:
+        super().__init__()
+        self.how, self.pid, self.evaluation, self.actions = how, pid, False, list[int]()
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        if seed is not None:
+            self.evaluation = seed < FIRST_OF_TRAINING
+        self.actions = []
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        out = super().step(action)
+        if not self.evaluation:
+            return out
+        time.sleep(0.002)
+        self.actions.append(int(action))
+        if self.how == "raise" and self.actions[:7] == [1, 1, 1, 1, 0, 1, 1]:
+            raise ValueError("no such door")
+        away = self.pid and os.getpid() != self.pid
+        if self.how == "die" and away and len(self.actions) == 5:
+            os.abort()
+        if self.how == "hang" and away and len(self.actions) == 5:
+            time.sleep(600)
+        return out
+
+
+raises = partial(Slow, "raise")
+
+
+def only_in(pid: int) -> Noise:
+    if os.getpid() != pid:
+        raise UserError("no such door")
+    return Noise()
