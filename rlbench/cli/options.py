@@ -162,10 +162,9 @@ def _env_workers(ctx: click.Context, _: click.Parameter, count: int) -> int:
 
 def _eval_workers(ctx: click.Context, _: click.Parameter, count: int) -> None:
     if count:
-        if ctx.info_name in ("tune", "sensitivity"):
+        if ctx.info_name == "tune":
             raise UserError(
-                f"{ctx.info_name} needs each evaluation before it trains on: it has no processes "
-                "for them"
+                "tune needs each evaluation before it trains on: it has no eval workers"
             )
         from rlbench.learning.environments.workers import eval_workers
 

@@ -50,6 +50,7 @@ class HeldRows:
                         yield from self._collect(0.0)
                 if row.can_checkpoint:
                     yield from self._release()
+                    row = row._replace(can_checkpoint=bool(trainer.agent.seeds))
                 yield row
             elif self.queue:
                 self.queue.append(row)
@@ -146,18 +147,20 @@ class HeldRows:
             self.workers.close()
             self.workers = None
 
-    def state(self) -> list[dict[str, Any]]:
-        """Return points that are played, and the rows after them."""
-        return [
+    def state(self) -> dict[str, Any]:
+        """Return points that are played, the rows after them, and seeds that have none any more."""
+        queue = [
             _point_state(each)
             if isinstance(each, FrozenPoint)
             else {"kind": type(each).__name__, "fields": list(each)}
             for each in self.queue
         ]
+        return {"queue": queue, "gone": [list(each) for each in sorted(self.gone)]}
 
-    def restore(self, state: list[dict[str, Any]]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned, with an agent from which no seed has been cut yet."""
-        for each in state:
+        self.gone = {(seed, setting) for seed, setting in state["gone"]}
+        for each in state["queue"]:
             if "kind" in each:
                 self.queue.append(getattr(row_kinds, each["kind"])(*each["fields"]))
                 continue

@@ -276,7 +276,8 @@ class Trainer:
         there = state["seeds"], state.get("settings", [0] * len(state["seeds"]))
         ids = list(zip(*there, strict=True))
         alive = [self.ids().index(each) for each in ids]
-        self.held.restore(state.get("held", []))
+        if "held" in state:
+            self.held.restore(state["held"])
         if len(alive) < len(self.agent.seeds):
             self.agent.keep_seeds(alive)
             self.lanes.keep_seeds(alive)
