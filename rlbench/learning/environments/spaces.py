@@ -98,6 +98,15 @@ class ObsSpec:
         self.array = reader(space, self.raw)
         self.seen = self.shape if stack == 1 else (stack, *self.shape)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the function, which cannot be sent to another process."""
+        return {name: value for name, value in vars(self).items() if name != "array"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what `__getstate__` returned."""
+        vars(self).update(state)
+        self.array = reader(self.space, self.raw)
+
     @classmethod
     def of(cls, space: spaces.Space[Any], config: Any, exact: bool = False) -> ObsSpec:
         """Return the specification for an agent's configuration.

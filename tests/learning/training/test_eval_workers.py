@@ -30,7 +30,7 @@ KINDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "dqn": (DQN, Slow, {}),
     "ppo": (PPO, Slow, {"n_envs": 2, "normalize_obs": True}),
     "ppo-lstm": (PPO, Slow, {"n_envs": 2, "encoder": "lstm"}),
-    "noisy-iqn": (DQN, Slow, {"noisy": True, "distributional": "iqn", "dueling": True}),
+    "noisy-iqn": (DQN, Slow, {"noisy": True, "distribution": "iqn", "dueling": True}),
     "sac": (SAC, "Pendulum-v1+TimeLimit:30", {"n_envs": 2}),
 }
 
