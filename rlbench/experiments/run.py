@@ -63,8 +63,16 @@ class Run:
 
     @property
     def masked(self) -> bool:
-        """Whether it is played by the environment's action masks."""
-        return self.source.facts.masked if self.action_masks is None else self.action_masks
+        """Whether it is played by the environment's action masks.
+
+        False where no environment can be made, so that such a run has a name to fail under.
+        """
+        if self.action_masks is not None:
+            return self.action_masks
+        try:
+            return self.source.facts.masked
+        except UserError:
+            return False
 
     def identity(self) -> dict[str, Any]:
         """Return what determines results: non-default fields and the agent's version."""
