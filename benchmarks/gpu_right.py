@@ -117,6 +117,8 @@ CASES: dict[str, Case] = {
     "sac gru": Case("SAC", "vector", "box", {**_SEQUENCES, "encoder": "gru"}),
     "td3 mlp": Case("TD3", "vector", "box", {**_BUFFER, **_ARCH}),
     "td3 cnn": Case("TD3", "image", "box", _BUFFER),
+    "tqc mlp": Case("TQC", "vector", "box", {**_BUFFER, **_ARCH}),
+    "ddpg mlp": Case("DDPG", "vector", "box", {**_BUFFER, **_ARCH}),
     "supervised cnn": Case("Supervised", "", env="rlbench/Classify-Digits-v0", n_envs=16,
                            parameters={"batch_size": 16}),
     "supervised lstm": Case("Supervised", "", env="rlbench/Rows-Digits-v0", n_envs=16,

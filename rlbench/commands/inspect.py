@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import Counter
@@ -125,7 +126,10 @@ def type_text(schema: dict[str, Any]) -> str:
 
 def _versions(folder: Path) -> list[str]:
     """Return the versions that the parts of a run were made with, each set of them once."""
-    each = [part.read().get("versions") or {} for part in RunFolder(folder).parts()]
+    each = []
+    for part in RunFolder(folder).parts():
+        with contextlib.suppress(UserError):  # tables warn of a part that is damaged
+            each.append(part.read().get("versions") or {})
     lines = [", ".join(f"{name} {number}" for name, number in one.items()) for one in each]
     return [line for line in dict.fromkeys(lines) if line]
 

@@ -68,6 +68,8 @@ PARAMETERS: dict[str, Parameter] = {
     "channels": _STRUCTURE,
     "hidden_size": Parameter(False, "log:16..512"),
     "num_layers": Parameter(False, "int:1..3"),
+    "top_quantiles_to_drop": Parameter(False, "int:0..5"),
+    "cnn_width": Parameter(False, "log:0.25..4.0"),
     "memory_horizon": Parameter(False, "log:4..400"),
     "frame_stack": Parameter(False, "int:1..4"),
     "sequence_length": Parameter(False, "log:4..64"),

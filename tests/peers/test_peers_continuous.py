@@ -116,7 +116,17 @@ def test_what_the_library_cannot_is_refused() -> None:
 
 def test_a_run_is_as_any_other(tmp_path: Path) -> None:
     tiny = ["-p", "learning_starts=20", "-p", "batch_size=8", "-p", "net_arch=8"]
-    args = ["--env", "targets:Aim", "--seeds", "2", "-n", "60", "--eval-episodes", "1", *tiny]
+    args = [
+        "--env",
+        "rlbench.envs.probes:Aim",
+        "--seeds",
+        "2",
+        "-n",
+        "60",
+        "--eval-episodes",
+        "1",
+        *tiny,
+    ]
     for name in ("sac", "sb3-sac"):
         assert here("run", name, *args, "--out", tmp_path, "--quiet") == 0
         (folder,) = tmp_path.glob(f"*/{name}-*")

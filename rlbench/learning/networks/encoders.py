@@ -121,7 +121,7 @@ class EncoderConfig(config.Config):
     def unused(self) -> dict[str, str]:
         if parse(self.encoder)[1]:
             return {}
-        names = ("hidden_size", "memory_horizon", "sequence_length", "burn_in")
+        names = ("hidden_size", "num_layers", "memory_horizon", "sequence_length", "burn_in")
         return {
             name: f"encoder={self.encoder}" for name in names if name in type(self).model_fields
         }

@@ -57,7 +57,8 @@ class StackedParameters:
         receives the gradient of its own loss.
         """
         # A module of the user's may leave out parameters; their gradient is 0 then.
-        total = _Total.apply(loss, self._one)
+        with torch.enable_grad():  # a caller may have turned it off
+            total = _Total.apply(loss, self._one)
         grads = torch.autograd.grad(total, self.learned, materialize_grads=True)
         torch._foreach_copy_(self._grads, grads)
         if max_grad_norm is not None:

@@ -66,7 +66,7 @@ def test_evaluation_ends_such_seeds_too() -> None:
 
 def test_a_seed_that_diverges_in_a_run(tmp_path: Path) -> None:
     """A learning rate beyond all reason: told as diverged, with exit code 1, no traceback."""
-    args = ["sac", "--env", "targets:Aim", "--seeds", "2", "-n", "300"]
+    args = ["sac", "--env", "rlbench.envs.probes:Aim", "--seeds", "2", "-n", "300"]
     wild = ["-p", "learning_rate=1e30", "-p", "net_arch=8", "-p", "batch_size=16"]
     assert here("run", *args, *wild, "--out", tmp_path, "--quiet") == 1
 
