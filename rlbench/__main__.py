@@ -1,5 +1,6 @@
 """`python -m rlbench` is `rlbench`. Ctrl-C ends it without a traceback from here on."""
 
+import atexit
 import os
 import signal
 
@@ -11,6 +12,8 @@ def main() -> None:
     from rlbench.execution.stopping import on_ctrl_c
 
     signal.signal(signal.SIGINT, on_ctrl_c)
+    # Python gives the signal its own effect back in the end, and would not keep the exit code.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     command_line(prog_name="rlbench")
 
 
