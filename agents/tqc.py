@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from pydantic import Field as field
 from torch import Tensor
 
@@ -18,7 +17,6 @@ from rlbench.errors import UserError
 from rlbench.learning.algorithms.replayed_batch import Replayed
 from rlbench.learning.equations import returns
 from rlbench.learning.equations.distributional import midpoints, quantile_huber
-from rlbench.learning.optim.learner import Aux, Metrics
 
 
 class TQCConfig(SACConfig):
@@ -66,20 +64,8 @@ class TQC(SAC):
         smallest = quantiles.movedim(1, 2).flatten(2).sort(-1).values[..., :kept]
         return smallest - (alpha * log_prob).unsqueeze(-1)
 
-    def critic_objective(
-        self, noise: Tensor, alpha: Tensor | None = None, **batch: Tensor
-    ) -> tuple[Tensor, Metrics, Aux]:
-        """Quantile Huber loss of the critics, summed over them, `(S,)` (eq. 12)."""
-        replayed = self.replayed(**batch)
-        with torch.no_grad():
-            target = replayed.targets(self.next_value(replayed, noise, alpha))  # (S, B, M)
-        quantiles = replayed.values(self.critics)  # (S, C, B, Q)
-        fractions = midpoints(self.config.n_quantiles).to(quantiles.device)
-        error = quantile_huber(quantiles, fractions, target.unsqueeze(1), 1.0)
-        loss = returns.mean(error).sum(-1) / self.config.n_quantiles
-        hidden = replayed.critic_hidden
-        return (
-            loss,
-            {"train/critic_loss": loss},
-            {} if hidden is None else {"critic_hidden": hidden},
-        )
+    def critic_loss(self, values: Tensor, target: Tensor) -> Tensor:
+        """Quantile Huber loss of the critics, `(S, C, B, Q), (S, B, M) -> (S,)` (eq. 12)."""
+        fractions = midpoints(self.config.n_quantiles).to(values.device)
+        error = quantile_huber(values, fractions, target.unsqueeze(1), 1.0)
+        return returns.mean(error).sum(-1) / self.config.n_quantiles

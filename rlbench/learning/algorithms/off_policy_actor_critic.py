@@ -206,18 +206,21 @@ class OffPolicyActorCritic(Agent):
     def critic_objective(
         self, noise: Tensor, alpha: Tensor | None = None, **batch: Tensor
     ) -> tuple[Tensor, Metrics, Aux]:
-        """Squared TD errors of the critics, summed over them, `(S,)`."""
+        """Loss of the critics, `(S,)`, and hidden states for the actor's update."""
         replayed = self.replayed(**batch)
         with torch.no_grad():
-            target = replayed.targets(self.next_value(replayed, noise, alpha))  # (S, B)
-        error = losses.squared(replayed.values(self.critics), target.unsqueeze(1))
-        loss = 0.5 * returns.mean(error).sum(-1)
+            target = replayed.targets(self.next_value(replayed, noise, alpha))
+        loss = self.critic_loss(replayed.values(self.critics), target)
         hidden = replayed.critic_hidden
         return (
             loss,
             {"train/critic_loss": loss},
             {} if hidden is None else {"critic_hidden": hidden},
         )
+
+    def critic_loss(self, values: Tensor, target: Tensor) -> Tensor:
+        """Squared TD errors, summed over critics, `(S, C, B), (S, B) -> (S,)`."""
+        return 0.5 * returns.mean(losses.squared(values, target.unsqueeze(1))).sum(-1)
 
     def next_value(self, replayed: Replayed, noise: Tensor, alpha: Tensor | None) -> Tensor:
         """Value of the policy's actions in the next state, `(S, B)`, or several of them."""

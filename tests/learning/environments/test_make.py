@@ -198,12 +198,18 @@ def test_a_wrapper_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_missing_extras_are_named(tmp_path: Path) -> None:
-    """Without Box2D, ale_py, OpenCV and MuJoCo: the line to type, and no traceback."""
+    """Without the packages: the line to type, and no traceback."""
+    extras = {
+        "LunarLander-v3": "box2d", "ALE/Pong-v5": "atari", "PongNoFrameskip-v4+atari": "atari",
+        "Hopper-v5": "mujoco", "MinAtar/Breakout-v1": "minatar", "BabyAI-GoTo-v0": "minigrid",
+        "popgym-AutoencodeEasy-v0": "popgym",
+    }  # fmt: skip
+    packages = ["Box2D", "ale_py", "cv2", "mujoco", "minatar", "minatar.gym", "minigrid", "popgym"]
     script = (
         "import sys\n"
-        "for name in ('Box2D', 'ale_py', 'cv2', 'mujoco'):\n    sys.modules[name] = None\n"
+        f"for name in {packages}:\n    sys.modules[name] = None\n"
         "from rlbench.cli.main import main\n"
-        "for env in ('LunarLander-v3', 'ALE/Pong-v5', 'PongNoFrameskip-v4+atari', 'Hopper-v5'):\n"
+        f"for env in {list(extras)}:\n"
         "    try:\n        main(['run', 'random', '--env', env], prog_name='rlbench')\n"
         "    except SystemExit as end:\n        print(end.code)\n"
     )
@@ -211,10 +217,9 @@ def test_missing_extras_are_named(tmp_path: Path) -> None:
         [sys.executable, "-c", script], cwd=tmp_path, env=environment(),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert ended.stdout.split() == ["2"] * 4
+    assert ended.stdout.split() == ["2"] * len(extras)
     lines = ended.stderr.splitlines()
-    assert len(lines) == 4
-    for line, extra in zip(lines, ["box2d", "atari", "atari", "mujoco"], strict=True):
+    for line, extra in zip(lines, extras.values(), strict=True):
         assert line.startswith("Error: environment")
         assert f"pip install 'rlbench-workbench[{extra}]'" in line
 

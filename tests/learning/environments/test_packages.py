@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-from commands import environment
 
 from rlbench import agents
 from rlbench.errors import UserError
@@ -55,26 +50,6 @@ def test_minatar_is_kept_in_bytes_and_has_its_network() -> None:
     agent = agents.DQN("MinAtar/Breakout-v1", cnn="minatar", device="cpu")
     assert (agent.spec.dtype, agent.spec.parts[0].scale) == (np.uint8, 1.0)
     assert agent.config.describe(agent.spec) == "cnn minatar 128"
-
-
-def test_a_missing_suite_is_named(tmp_path: Path) -> None:
-    script = (
-        "import sys\n"
-        "for name in ('minatar', 'minatar.gym', 'minigrid', 'popgym'):\n"
-        "    sys.modules[name] = None\n"
-        "from rlbench.cli.main import main\n"
-        "for env in ('MinAtar/Breakout-v1', 'BabyAI-GoTo-v0', 'popgym-AutoencodeEasy-v0'):\n"
-        "    try:\n        main(['run', 'random', '--env', env], prog_name='rlbench')\n"
-        "    except SystemExit as end:\n        print(end.code)\n"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=environment(),
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert ended.stdout.split() == ["2"] * 3
-    lines = ended.stderr.splitlines()
-    for line, extra in zip(lines, ["minatar", "minigrid", "popgym"], strict=True):
-        assert line.endswith(f"pip install 'rlbench-workbench[{extra}]'")
 
 
 def test_registering_again_changes_nothing() -> None:
