@@ -219,7 +219,7 @@ def test_what_does_not_go_together_is_said() -> None:
          "exploration_fraction"),
         ({}, "noisy=false", "noisy_sigma"),
         ({}, "prioritized=false", "prioritized_alpha prioritized_beta prioritized_eps"),
-        ({}, "encoder=auto", "hidden_size memory_horizon sequence_length burn_in"),
+        ({}, "encoder=auto", "hidden_size num_layers memory_horizon sequence_length burn_in"),
         ({}, "distribution=none", "n_atoms v_min v_max n_quantiles kappa iqn_samples "
          "iqn_target_samples iqn_acting_samples iqn_embedding"),
         ({"distribution": "c51"}, "distribution=c51", "loss n_quantiles kappa iqn_samples "
