@@ -1,12 +1,14 @@
 """Clone: a network that learns what a trained agent does, by its actions (Pomerleau 1991).
 
 The teacher acts in the training environments, and the clone learns its action for every
-observation: behaviour cloning, the supervised baseline where images have no labels. It is scored
-on the same episodes as everyone.
+observation: behaviour cloning, the supervised baseline where images have no labels. Or a Minari
+data set takes the teacher's place: its episodes are played back. It is scored on the same episodes
+as everyone.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -23,10 +25,13 @@ from rlbench.learning import row_values
 from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms.rollouts import minibatches
 from rlbench.learning.algorithms.teacher import Teacher, digest
+from rlbench.learning.data import recorded_episodes
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
+from rlbench.learning.data.recorded_lanes import RecordedTeacher
 from rlbench.learning.data.rollout import items
 from rlbench.learning.data.step_window import StepWindow
+from rlbench.learning.environments.batched_lanes import Lanes
 from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.masks import ACTION_MASKS
@@ -47,7 +52,8 @@ class CloneConfig(LearnerConfig):
     source: str = field(
         "",
         description="the trained agents to learn from: a run's folder, which --from RUN finds, or "
-        "an agent.npz. Number k, modulo how many there are, teaches seed k",
+        "an agent.npz. Number k, modulo how many there are, teaches seed k. Or recorded episodes: "
+        "minari:ID",
     )
     learning_rate: Float = field(1e-3, gt=0, description="step size of the optimiser")
     n_steps: Int = field(
@@ -73,11 +79,15 @@ class CloneConfig(LearnerConfig):
         usual = max(n for n in range(1, most + 1) if self.n_steps % n == 0)
         return self.sequence_length or usual
 
+    def identity(self) -> dict[str, Any]:
+        return recorded_episodes.identity(self)
+
     def check(self) -> None:
         if not self.source:
             raise UserError(
                 "clone learns from a trained agent: rlbench run clone --env ENV --from RUN "
-                "(in Python source=, the path of a run or of an agent.npz)"
+                "(in Python source=, the path of a run or of an agent.npz), or from a data set: "
+                "--from minari:ID"
             )
         if self.n_steps % self.length() or self.length() > self.batch_size:
             raise UserError(
@@ -113,9 +123,17 @@ class Clone(Agent):
             self.seeds, "minibatch", self.n_envs * c.n_steps // self.length
         )
         # A clone that only acts needs no teacher: it is read when training begins.
-        self.teacher = Teacher(
-            c.source, self.seeds, self.observation_space, self.action_space, self.device
-        )
+        self.teacher = self.make_teacher()
+
+    def make_teacher(self) -> Teacher | RecordedTeacher:
+        """Make what gives the actions to learn; recorded episodes stay when seeds are cut."""
+        source, there = self.config.source, (self.observation_space, self.action_space)
+        if not recorded_episodes.is_recorded(source):
+            return Teacher(source, self.seeds, *there, self.device)
+        if isinstance(known := vars(self).get("teacher"), RecordedTeacher):
+            return known
+        read = functools.partial(recorded_episodes.read, source, self.spec, self.action_space)
+        return RecordedTeacher(read, self.n_envs)
 
     def network(self, generators: Generators, config: CloneConfig) -> QNetwork:
         return QNetwork(generators, self.spec, distribution(self.action_space).outputs, config)
@@ -143,15 +161,23 @@ class Clone(Agent):
     def check_start(cls, config: CloneConfig, facts: EnvFacts) -> None:
         """Refuse a source that cannot teach in this environment, before a run begins."""
         there = facts.observation_space, facts.action_space
-        Teacher(config.source, [0], *there, torch.device("cpu")).get_policy()
+        if recorded_episodes.is_recorded(config.source):
+            recorded_episodes.check(config.source, ObsSpec(there[0]), there[1])
+        else:
+            Teacher(config.source, [0], *there, torch.device("cpu")).read()
 
     @classmethod
     def teacher_digest(cls, config: CloneConfig) -> str:
-        return digest(config.source)
+        return "" if recorded_episodes.is_recorded(config.source) else digest(config.source)
 
     def set_horizon(self, total_timesteps: int) -> None:
-        self.teacher.get_policy()
+        self.teacher.read()
         super().set_horizon(total_timesteps)
+
+    def lanes(self) -> Lanes:
+        if isinstance(self.teacher, RecordedTeacher):
+            return self.teacher.make_lanes(self.seeds)
+        return super().lanes()
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         context = self.context

@@ -138,6 +138,10 @@ class Config(BaseModel):
         """Return the parameters that have no effect here, each with what replaces it."""
         return {}
 
+    def identity(self) -> dict[str, Any]:
+        """Return what of it determines results: what was changed, files by their content."""
+        return self.changed()
+
     def changed(self) -> dict[str, Any]:
         """Return the fields that differ from their declared defaults, as JSON."""
         values, plain = self.model_dump(mode="json"), type(self)().model_dump(mode="json")

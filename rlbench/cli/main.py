@@ -139,9 +139,9 @@ def main() -> None:
 @click.option(
     "--from",
     "source",
-    metavar="RUN",
+    metavar="RUN|minari:ID",
     shell_complete=completion.runs,
-    help="For clone: the run whose agents it learns from (or an agent.npz).",
+    help="For clone: the run whose agents it learns from (or an agent.npz), or a Minari data set.",
 )
 @click.option("--env-kwargs", help="Arguments of the environment: '{\"gravity\": 5}' or gravity=5")
 @click.option(
@@ -234,9 +234,8 @@ def run(
     if data is not None and kwargs.get("data", data) != data:
         raise UserError("--data and --env-kwargs data= differ: give one of the two")
     if source is not None:
-        settings["source"] = (
-            source if Path(source).is_file() else str(run_folder.find_run(source, out))
-        )
+        given = Path(source).is_file() or source.startswith("minari:")
+        settings["source"] = source if given else str(run_folder.find_run(source, out))
     if epochs is not None and steps is not None:
         raise UserError("--epochs and -n both set the length of training: give one of the two")
 

@@ -15,6 +15,7 @@ from rlbench.envs.data import splits
 from rlbench.errors import UserError
 from rlbench.experiments.run import Run
 from rlbench.learning import named_objects
+from rlbench.learning.data.recorded_episodes import is_recorded
 from rlbench.learning.environments.make import full_name
 from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.evaluation.episode_limit import StepLimit
@@ -54,8 +55,9 @@ def plan(
     cls = registry.agent_class(agent)
     env = full_id("+".join([env, *wraps]))
     given = dict(parameters or {})
-    if given.get("source") and "source" in cls.Config.model_fields:
-        given["source"] = _tidy(str(given["source"]))
+    path = str(given.get("source") or "")
+    if path and "source" in cls.Config.model_fields and not is_recorded(path):
+        given["source"] = _tidy(path)
     if others.get("env_kwargs"):
         others["env_kwargs"] = _known_kwargs(env, others["env_kwargs"])
     vector = others.get("env_vector", "")

@@ -78,7 +78,7 @@ class Run:
         """Return what determines results: non-default fields and the agent's version."""
         optional = {
             "env_kwargs": self.env_kwargs,
-            "config": self.config.changed(),
+            "config": self.config.identity(),
             "n_envs": self.n_envs if self.n_envs != 1 else None,
             "eval_freq": self.eval_freq,
             "eval_episodes": self.eval_episodes if self.eval_episodes != EVAL_EPISODES else None,
@@ -129,7 +129,7 @@ class Run:
             "preset": self.preset,
             "cannot": self.cannot,
             "config": self.config.model_dump(mode="json"),
-            "changed": self.config.changed(),
+            "changed": self.config.identity(),
             "total_timesteps": self.total_timesteps,
             "n_envs": self.n_envs,
             "eval_freq": every,

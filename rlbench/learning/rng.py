@@ -14,7 +14,7 @@ import numpy as np
 # Streams are numbered by their place here: append only.
 PURPOSES = (
     "init", "exploration", "replay", "lane", "policy", "minibatch", "noise", "learning-noise",
-    "fractions", "policy-noise", "action-noise",
+    "fractions", "policy-noise", "action-noise", "recording",
 )  # fmt: skip
 
 # Reset seeds of training lanes and of evaluation episodes come from disjoint halves of [0, 2^31),
@@ -36,6 +36,15 @@ def lane_seed(seed: int, lane: int, life: int = 0) -> int:
     """
     state = np.random.SeedSequence(seed, spawn_key=(PURPOSES.index("lane"), lane, life))
     return _HALF + int(state.generate_state(1)[0]) % _HALF
+
+
+def recording_seeds(seed: int, episodes: int) -> list[int]:
+    """Return the reset seeds of episodes that an agent's data set is made of.
+
+    They are of the half of training, since agents are trained on them.
+    """
+    sequence = np.random.SeedSequence(seed, spawn_key=(PURPOSES.index("recording"),))
+    return [_HALF + int(word) % _HALF for word in sequence.generate_state(episodes)]
 
 
 def evaluation_seeds(phase: str, episodes: int) -> list[int]:

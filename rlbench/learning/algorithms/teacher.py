@@ -128,7 +128,7 @@ class Teacher:
         self.policy: Policy | None = None
         self.carry: tuple[np.ndarray, ...] | None = None
 
-    def get_policy(self) -> Policy:
+    def read(self) -> Policy:
         """Read the file on the first call."""
         if self.policy is None:
             self.policy = load(*self.source)
@@ -136,7 +136,7 @@ class Teacher:
 
     def act(self, obs: np.ndarray, first: np.ndarray) -> np.ndarray:
         """Actions, `(S, N, *obs) -> (S, N, *action)`; `first` (S, N) marks episode starts."""
-        action, self.carry = self.get_policy().step(obs, self.carry, first, True)
+        action, self.carry = self.read().step(obs, self.carry, first, True)
         return action
 
     def restart(self) -> None:
