@@ -58,7 +58,9 @@ def export(
     if form == "minari":
         from rlbench.commands.export_episodes import export_episodes
 
-        export_episodes(run_name, seed, episodes or 100, None if output is None else str(output), out)
+        export_episodes(
+            run_name, seed, episodes or 100, None if output is None else str(output), out
+        )
         return
     if episodes is not None:
         raise UserError("--episodes goes with --format minari: leave it out")

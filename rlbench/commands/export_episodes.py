@@ -16,7 +16,7 @@ from rlbench.experiments.run import Run
 from rlbench.learning.data import write_episodes
 from rlbench.learning.data.recorded_episodes import PREFIX
 from rlbench.learning.environments.make import env_factory
-from rlbench.learning.evaluation.recording import Recorded, record_episodes
+from rlbench.learning.evaluation.recording import PlayedEpisode, record_episodes
 from rlbench.learning.rng import recording_seeds
 from rlbench.process import configure_process
 from rlbench.storage import run_folder
@@ -43,14 +43,14 @@ def export_episodes(
     if run.source.facts.data is not None:
         raise UserError(f"{folder.path} learned from images, which are a data set already")
     data_id = data_id or f"rlbench/{re.sub(r'[^A-Za-z0-9_-]', '_', run_name(record))}-v0"
-    write_episodes.check_new(data_id)
     seeds = None if seed is None else [seed]
     agents = trained_agents(folder, run, seeds, most=MOST_SEEDS)
+    write_episodes.check_new(data_id)
     kind, make = registry.agent_class(run.agent), env_factory(run.env, run.env_kwargs)
     returns: list[float] = []
     steps = 0
 
-    def played() -> Iterator[Recorded]:
+    def played() -> Iterator[PlayedEpisode]:
         nonlocal steps
         for each, file in agents:
             policy = kind.load(file, run.source, seed=each, device="cpu").policy()

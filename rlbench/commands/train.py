@@ -213,6 +213,11 @@ def resume(  # noqa: PLR0913
     if not seeds:
         raise UserError(f"{folder.path} has nothing left to do; rlbench run trains more seeds")
     run = Run.from_json(record, seeds, device)
+    if record["identity"] != run.identity():
+        raise UserError(
+            f"{folder.path} learned from other data than {run.config.source} holds now: restore "  # type: ignore[attr-defined]
+            "it, or run again"
+        )
     home = run.folder(folder.path.parent.parent).path
     if home.resolve() != folder.path.resolve():
         raise UserError(f"{folder.path} was moved or renamed: it can go on as {home}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,8 @@ def test_from_a_run_to_a_data_set_to_a_clone(
         ([*export, "--seed", "7"], "no agent of seed 7"),
         ([*export, "-o", "nothing"], "with a version"),
         (["export", "latest", "--episodes", "4"], "leave it out"),
-        (["run", "clone", "--env", "Pendulum-v1", "--from", "minari:rlbench/dqn-CartPole-v1-300-v0"],
-         "the environment has"),
+        (["run", "clone", "--env", "Pendulum-v1", "--from",
+          "minari:rlbench/dqn-CartPole-v1-300-v0"], "the environment has"),
         (["run", "clone", "--env", "CartPole-v1", "--from", "minari:rlbench/none-v0"],
          "there is no data set"),
         (["run", "clone", "--env", "CartPole-v1", "--from", "minari:"], "with a version"),
@@ -141,3 +142,13 @@ def test_from_a_run_to_a_data_set_to_a_clone(
     assert len(list((tmp_path / "results/CartPole-v1").glob("clone-*"))) == 2
     assert here("eval", "latest") == 0
     assert "equal to the recorded" in capsys.readouterr().out
+    part = next((tmp_path / "results/CartPole-v1").glob("clone-*/seeds-0/part.json"))
+    said_of = json.loads(part.read_text()) | {"status": {"0": "running"}}
+    part.write_text(json.dumps({key: said_of[key] for key in said_of if key != "checksum"}))
+    for stored in root.glob("*/*/data/main_data.hdf5"):
+        with pytest.importorskip("h5py").File(stored, "a") as data:
+            data["episode_0/rewards"][0] = 5.0
+    assert here("resume", part.parent.parent) == 2
+    assert "learned from other data than minari:" in capsys.readouterr().err
+    assert here("run", "clone", *SHORT, "--seed", "0", "--from", "minari:mine/one-v2") == 0
+    assert len(list((tmp_path / "results/CartPole-v1").glob("clone-*"))) == 3

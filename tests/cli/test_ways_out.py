@@ -417,6 +417,16 @@ ELSEWHERE = {
     "is no number and has no range": "test_space.py",
     "--switch {} changes nothing": "test_ablation.py",
     "has registered {} too": "test_resolved_names.py::test_two_modules_with_one_id",
+    "holds no action masks, which this":
+        "test_recorded_episodes.py::test_what_does_not_fit_is_one_line",
+    "does not say its {}: record it":
+        "test_recorded_episodes.py::test_no_environment_of_the_file_is_made",
+    "there is a data set {} in {}: give":
+        "test_clone_recorded.py::test_from_a_run_to_a_data_set_to_a_clone",
+    "learned from other data than {} holds":
+        "test_clone_recorded.py::test_from_a_run_to_a_data_set_to_a_clone",
+    "--episodes goes with --format minari":
+        "test_clone_recorded.py::test_from_a_run_to_a_data_set_to_a_clone",
     "'{}' could be {}: give the path": "test_ways_out.py::test_two_runs_of_one_name",
     "'{}' is the name of {} runs: {}: give":
         "test_run_names.py::test_a_shared_name_is_refused_with_what_differs",

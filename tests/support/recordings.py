@@ -11,7 +11,7 @@ from lockstep import make
 
 from rlbench.learning.data import write_episodes
 from rlbench.learning.evaluation.episode_limit import StepLimit
-from rlbench.learning.evaluation.recording import Recorded, record_episodes
+from rlbench.learning.evaluation.recording import PlayedEpisode, record_episodes
 from rlbench.learning.rng import recording_seeds
 
 LIMIT = StepLimit(7)
@@ -26,7 +26,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "minari"
 
 
-def recorded(env: Callable[[], Any], kind: Any, episodes: int = 5, **given: Any) -> list[Recorded]:
+def recorded(
+    env: Callable[[], Any], kind: Any, episodes: int = 5, **given: Any
+) -> list[PlayedEpisode]:
     """Episodes of an untrained agent, seed 3."""
     agent = make(kind, env, (3,), **given)
     masks = agent.env_facts.masked

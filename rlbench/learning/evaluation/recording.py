@@ -15,7 +15,7 @@ from rlbench.learning.evaluation.episodes import play
 from rlbench.learning.policies.policy import Policy
 
 
-class Recorded:
+class PlayedEpisode:
     """An episode while it is played: what the environment was given, and what it gave."""
 
     def __init__(self, reset_seed: int, first: Any) -> None:
@@ -34,17 +34,17 @@ class Recorded:
 class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Environment that keeps its episodes in a dictionary, by their reset seeds."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any], episodes: dict[int, Recorded]) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any], episodes: dict[int, PlayedEpisode]) -> None:
         super().__init__(env)
         self.episodes = episodes
-        self.episode: Recorded | None = None
+        self.episode: PlayedEpisode | None = None
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode; those without a reset seed are not kept."""
         obs, info = self.env.reset(seed=seed, options=options)
         self.episode = None
         if seed is not None:
-            self.episode = self.episodes[seed] = Recorded(seed, _copied(obs))
+            self.episode = self.episodes[seed] = PlayedEpisode(seed, _copied(obs))
         return obs, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -73,7 +73,7 @@ def record_episodes(
     masks: bool,
     reset_seeds: Sequence[int],
     limit: StepLimit,
-) -> list[Recorded]:
+) -> list[PlayedEpisode]:
     """Let a policy of one seed play an episode from each reset seed, and return them in this order.
 
     `masks` says whether the policy sees the masks of the environments that `make` makes.
@@ -81,7 +81,7 @@ def record_episodes(
     Raises:
         UserError: An environment fails, or returns NaN.
     """
-    episodes: dict[int, Recorded] = {}
+    episodes: dict[int, PlayedEpisode] = {}
     source = EnvSource(lambda: Recorder(make(), episodes), masks=masks)
     for score in play(policy, source, reset_seeds, limit):
         if score is not None and score.error:

@@ -143,8 +143,8 @@ def test_no_environment_of_the_file_is_made(root: Path, tmp_path: Path) -> None:
     file = root / "tests/a-v0/data/metadata.json"
     (tmp_path / "trap_of_a_test.py").write_text("raise SystemExit('imported')")
     said = json.loads(file.read_text())
-    trap = {"id": "Trap-v0", "entry_point": "trap_of_a_test:Env", "additional_wrappers": [],
-            "kwargs": {}, "vector_entry_point": None}  # fmt: skip
+    trap: dict[str, Any] = {"id": "Trap-v0", "entry_point": "trap_of_a_test:Env"}
+    trap |= {"kwargs": {}, "additional_wrappers": [], "vector_entry_point": None}
     file.write_text(json.dumps({**said, "env_spec": json.dumps(trap)}))
     assert len(recorded_episodes.read(source, *spec_of(World)).lengths) == 5
     for name in ("observation_space", "action_space"):
