@@ -31,10 +31,12 @@ from rlbench.learning.equations import losses
 from rlbench.learning.networks.action_distributions import distribution
 from rlbench.learning.networks.layers import Generators
 from rlbench.learning.networks.models import QNetwork, sizes
-from rlbench.learning.optim.learner import Learner, LearnerConfig, Metrics
+from rlbench.learning.optim.learner import Aux, Learner, LearnerConfig, Metrics
 from rlbench.learning.policies.network_policies import GreedyQ
 from rlbench.learning.rng import RandomStream, generator
 from rlbench.learning.training.best_weights import BestWeights
+
+_MISTAKES = "rollout/mistakes"
 
 
 class SupervisedConfig(LearnerConfig):
@@ -88,6 +90,8 @@ class Supervised(Agent):
         self.distribution = distribution(self.action_space)
         self.draws = RandomStream(self.seeds, "exploration", (self.n_envs, 1))
         self.predicts_labels = c.feedback == "bandit"
+        if not self.predicts_labels:  # else the lanes count its answers
+            self.metrics[_MISTAKES] = torch.zeros(seeds, device=self.device)
         steps, self.weights = 1, None
         if self.make_env is not None:
             data = self.env_facts.data
@@ -175,14 +179,18 @@ class Supervised(Agent):
         """One gradient step of every seed: fields (S, N, T, ...), taught where a label is shown."""
         rate, samples = self.learner.rate(self.progress()), label[0].numel()
         fields = {"seen": seen, "first": first, "label": label, "taught": taught}
-        self.metrics |= self.learner.step(self.objective, rate, samples, **fields).metrics
+        metrics, aux = self.learner.step(self.objective, rate, samples, **fields)
+        self.metrics |= metrics
+        if _MISTAKES in self.metrics:  # else it goes on from an older file, which has no count
+            before = torch.as_tensor(self.metrics[_MISTAKES], device=self.device)
+            self.metrics[_MISTAKES] = before + aux["wrong"]
         self.metrics["train/learning_rate"] = row_values.metric(rate)
         self.metrics["train/n_updates"] = self.learner.optimizer.updates
 
     def objective(
         self, seen: Tensor, first: Tensor, label: Tensor, taught: Tensor
-    ) -> tuple[Tensor, Metrics]:
-        """`loss` of these fields, `(S,)`."""
+    ) -> tuple[Tensor, Metrics, Aux]:
+        """`loss` of these fields, `(S,)`; how many were named wrongly before this update."""
         if self.q.state_size:
             empty = torch.zeros(*first.shape[:2], self.q.state_size, device=self.device)
             outputs, _ = self.q.unroll(seen, empty, first.float())
@@ -191,8 +199,9 @@ class Supervised(Agent):
         label, taught = label.flatten(1), taught.flatten(1).float()  # (S, B)
         loss = self.loss(outputs, label, taught)
         correct = (outputs.detach().argmax(-1) == label).float()
-        accuracy = (correct * taught).sum(-1) / taught.sum(-1).clamp(min=1)
-        return loss, {"train/loss": loss, "train/accuracy": accuracy}
+        count, right = taught.sum(-1), (correct * taught).sum(-1)
+        metrics = {"train/loss": loss, "train/accuracy": right / count.clamp(min=1)}
+        return loss, metrics, {"wrong": count - right}
 
     def loss(self, outputs: Tensor, label: Tensor, taught: Tensor) -> Tensor:
         """Weighted mean loss over what is taught: (S, B, classes), (S, B), (S, B) -> (S,)."""

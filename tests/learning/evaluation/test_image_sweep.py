@@ -127,6 +127,7 @@ def test_counted_lanes_count_as_batched_ones_do() -> None:
     assert one["rollout/ep_rew_mean"] == pytest.approx(rewards.mean())
     assert one["rollout/regret"] == pytest.approx((1 - rewards).mean())
     assert one["rollout/accuracy"] == pytest.approx((rewards > 0).mean())
+    assert one["rollout/mistakes"] == (rewards < 0).sum()
 
 
 def test_tally_begins_anew_when_it_was_read_and_is_cut_with_its_seeds() -> None:
@@ -134,13 +135,26 @@ def test_tally_begins_anew_when_it_was_read_and_is_cut_with_its_seeds() -> None:
     everywhere = np.ones((3, 2), bool)
     tally.answers(everywhere, np.array([[True, True], [True, False], [False, False]]))
     tally.keep_seeds([0, 2])
-    assert dict(tally.take(0, True)) == {"rollout/accuracy": 1.0, "rollout/regret": 0.0}
-    assert dict(tally.take(1, True)) == {"rollout/accuracy": 0.0, "rollout/regret": 2.0}
+    keys = ("rollout/accuracy", "rollout/regret", "rollout/mistakes")
+    assert dict(tally.take(0, True)) == dict(zip(keys, (1.0, 0.0, 0.0), strict=True))
+    assert dict(tally.take(1, True)) == dict(zip(keys, (0.0, 2.0, 2.0), strict=True))
     assert not dict(tally.take(1, True))
     assert tally.images.tolist() == [2, 2]
     other = ImageMetrics(2)
     other.restore(tally.state())
     assert other.images.tolist() == [2, 2]
+    other.answers(everywhere[:2], ~everywhere[:2])
+    assert [dict(other.take(row, True))["rollout/mistakes"] for row in (0, 1)] == [2.0, 4.0]
+
+
+def test_mistakes_of_an_older_file_are_not_known() -> None:
+    """Its checkpoint does not count them: no number is better than one that begins at 0."""
+    tally, other = ImageMetrics(1), ImageMetrics(1)
+    tally.answers(np.array([[True]]), np.array([[False]]))
+    state = tally.state()
+    del state["mistakes"]
+    other.restore(state)
+    assert set(dict(other.take(0, True))) == {"rollout/accuracy", "rollout/regret"}
 
 
 def test_images_seen_and_uses_are_counted() -> None:

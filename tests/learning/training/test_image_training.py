@@ -37,7 +37,7 @@ from rlbench.learning.rng import generator
 from rlbench.learning.training.best_weights import BestWeights
 from rlbench.learning.training.schedule import TrainingSchedule
 from rlbench.learning.training.trainer import Trainer
-from rlbench.rows import Evaluation, Heartbeat
+from rlbench.rows import Evaluation, Heartbeat, Metric
 from rlbench.storage.run_folder import RunFolder
 
 SEEDS = (4, 5, 6)
@@ -97,6 +97,38 @@ def test_image_training_in_lockstep_equals_single_seeds(case: str) -> None:
     assert rows_of(rows, 5) == rows_of(its_rows, 5)
     assert "/learner/weights" in differences(state_of(agent, 4), state_of(trainer.agent, 5))
     assert agent.learner.optimizer.updates >= 2
+
+
+@pytest.mark.parametrize("case", ["online", "bandit", "dqn", "dqn tries"])
+def test_mistakes_are_counted_from_the_first_image_on(case: str) -> None:
+    """At every image, by hand: what was answered, or with all labels what would have been."""
+    trainer = start(case, (5,))
+    trainer.plan = PLAN._replace(eval_freq=0)
+    agent, lanes, wrong = trainer.agent, trainer.lanes, 0
+    step, act = lanes.step, agent.act
+    named: Any = None
+
+    def acts(obs: Any) -> Any:
+        nonlocal named
+        if not agent.predicts_labels:
+            named = agent.policy(seed=5).predict(obs[0], deterministic=True)[0]
+        return act(obs)
+
+    def steps(action: Any) -> Any:
+        nonlocal wrong
+        taken = step(action)
+        assert taken.answer is not None
+        answers = action[0] if agent.predicts_labels else named
+        wrong += ((answers != taken.answer.label[0]) & taken.answer.answered[0]).sum()
+        return taken
+
+    agent.act, lanes.step = acts, steps  # type: ignore[method-assign]
+    rows = [r for r in trainer.rows() if isinstance(r, Metric) and r.key == "rollout/mistakes"]
+    assert rows[-1].step == STEPS
+    assert 0 < rows[-1].value == wrong
+    values = [row.value for row in rows]
+    assert values == sorted(values)
+    assert len(values) >= 9
 
 
 @pytest.mark.parametrize("case", CASES)
