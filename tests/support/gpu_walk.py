@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from agent_cases import CASES
 from fake_gpu import GPU, Refused, fake_gpu, load_guard
+from masked_worlds import Masked
 from worlds import World
 
 from rlbench.agents import DQN, SAC
@@ -108,6 +109,7 @@ def spoiled_walk(what: str) -> str:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    Masked.strict = False  # a GPU without memory chooses no action
     load_guard(Path(sys.argv[1]))
     assert GPU.type == "cuda"
     for name in [name for name in {**CASES, **MORE} if "dropout" not in name]:
