@@ -46,6 +46,10 @@ class TQC(SAC):
     version = 1
     config: TQCConfig
 
+    def build(self) -> None:
+        super().build()
+        self.fractions = midpoints(self.config.n_quantiles).to(self.device)
+
     @classmethod
     def critic_outputs(cls, config: TQCConfig) -> int:
         return config.n_quantiles
@@ -66,6 +70,5 @@ class TQC(SAC):
 
     def critic_loss(self, values: Tensor, target: Tensor) -> Tensor:
         """Quantile Huber loss of the critics, `(S, C, B, Q), (S, B, M) -> (S,)` (eq. 12)."""
-        fractions = midpoints(self.config.n_quantiles).to(values.device)
-        error = quantile_huber(values, fractions, target.unsqueeze(1), 1.0)
+        error = quantile_huber(values, self.fractions, target.unsqueeze(1), 1.0)
         return returns.mean(error).sum(-1) / self.config.n_quantiles
