@@ -44,6 +44,7 @@ from rlbench.agents.supervised_bandit import SupervisedBandit as _SupervisedBand
 from rlbench.agents.supervised_online import SupervisedOnline as _SupervisedOnline
 from rlbench.agents.svm import SVM as _SVM
 from rlbench.agents.td3 import TD3 as _TD3
+from rlbench.agents.td3_bc import TD3BC as _TD3BC
 from rlbench.agents.tqc import TQC as _TQC
 from rlbench.config import Config as BaseConfig
 
@@ -1718,6 +1719,54 @@ class SB3QRDQN(_SB3QRDQN):
         sequence_length: Literal[16] = 16,
         burn_in: Literal[8] = 8,
         settings: Literal["equal", "defaults"] = "equal",
+    ) -> None: ...
+
+class TD3BC(_TD3BC, TD3):
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        seeds: int | str | Sequence[int] = 1,
+        seed: int | None = None,
+        n_envs: int | None = None,
+        device: str | torch.device = "auto",
+        verbose: int = 0,
+        config: BaseConfig | None = None,
+        settings: Sequence[Mapping[str, Any]] | None = None,
+        observation_space: spaces.Space[Any] | None = None,
+        action_space: spaces.Space[Any] | None = None,
+        encoder: str | type = "auto",
+        channels: Literal["auto", "first", "last"] = "auto",
+        net_arch: int | str | Sequence[int] | None = None,
+        head_arch: int | str | Sequence[int] | None = None,
+        activation: Literal["relu", "tanh"] = "relu",
+        layer_norm: bool = False,
+        ortho_init: bool = False,
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
+        cnn_width: float = 1.0,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        memory_horizon: int | None = None,
+        dropout: float = 0.0,
+        frame_stack: int = 1,
+        learning_rate: float = 0.0003,
+        lr_schedule: Literal["constant", "linear", "cosine"] = "constant",
+        optimizer: Literal["adam", "adamw", "rmsprop", "sgd", "momentum"] = "adam",
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = None,
+        compile: bool = False,
+        record: bool = True,
+        precision: Literal["float32", "tf32", "bf16"] = "float32",
+        normalize_obs: bool = True,
+        source: str = "",
+        alpha: float = 2.5,
+        n_critics: int = 2,
+        gamma: float = 0.99,
+        tau: float = 0.005,
+        batch_size: int = 256,
+        policy_delay: int = 2,
+        target_policy_noise: float = 0.2,
+        target_noise_clip: float = 0.5,
     ) -> None: ...
 
 class TQC(_TQC, SAC):

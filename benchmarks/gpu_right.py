@@ -21,8 +21,11 @@ from torch import Tensor, nn
 
 from rlbench import agents
 from rlbench.learning import checkpoint
-from rlbench.learning.core.device_trial import random_steps
+from rlbench.learning.core.device_trial import random_observations, random_steps
+from rlbench.learning.data import recorded_episodes
+from rlbench.learning.data.recorded_episodes import RecordedEpisodes
 from rlbench.learning.environments.lanes import Step
+from rlbench.learning.environments.spaces import ObsSpec
 
 SEEDS, ALONE, BROKEN = (0, 1, 2), 1, 1  # the rows that train alone and that diverge
 UPDATES = 20  # of each learner
@@ -119,6 +122,8 @@ CASES: dict[str, Case] = {
     "td3 cnn": Case("TD3", "image", "box", _BUFFER),
     "tqc mlp": Case("TQC", "vector", "box", {**_BUFFER, **_ARCH}),
     "ddpg mlp": Case("DDPG", "vector", "box", {**_BUFFER, **_ARCH}),
+    "td3-bc mlp": Case("TD3BC", "vector", "box", n_envs=1, parameters={
+        **_ARCH, "batch_size": 32, "source": "minari:invented-v0"}),
     "supervised cnn": Case("Supervised", "", env="rlbench/Classify-Digits-v0", n_envs=16,
                            parameters={"batch_size": 16}),
     "supervised lstm": Case("Supervised", "", env="rlbench/Rows-Digits-v0", n_envs=16,
@@ -314,6 +319,8 @@ def check(name: str, emit: Emit, place: Place) -> None:
         case = tiny(CASES[name]) if place.smoke else CASES[name]
         if case.agent == "Clone":
             case = case._replace(parameters={**case.parameters, "source": _teacher(case, folder)})
+        if case.agent == "TD3BC":
+            vars(recorded_episodes)["read"] = _invented
         checks = Checks(case, place, Path(folder))
         for what in ("captured", "eager", "alone", "resumed", "loaded", "cut"):
             try:
@@ -325,6 +332,17 @@ def check(name: str, emit: Emit, place: Place) -> None:
 def _teacher(case: Case, folder: str) -> str:
     taught = case._replace(agent="DQN", parameters={"buffer_size": 10})
     return str(make(taught, "cpu").save(Path(folder) / "teacher.npz"))
+
+
+def _invented(_: str, spec: ObsSpec, space: Any) -> RecordedEpisodes:
+    """Make a recorded episode of random numbers, so that no data set is needed."""
+    rng, steps = np.random.default_rng(0), 200
+    obs = random_observations(spec, (1, steps + 1), rng)[0]
+    action = rng.uniform(space.low, space.high, (steps, *space.shape)).astype(np.float32)
+    over = np.arange(steps) == steps - 1
+    reward = rng.standard_normal(steps).astype(np.float32)
+    return RecordedEpisodes(obs, np.arange(steps), action, reward, over, ~over & over,
+                            np.array([steps]))  # fmt: skip
 
 
 class Checks:

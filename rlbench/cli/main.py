@@ -141,7 +141,8 @@ def main() -> None:
     "source",
     metavar="RUN|minari:ID",
     shell_complete=completion.runs,
-    help="For clone: the run whose agents it learns from (or an agent.npz), or a Minari data set.",
+    help="For clone: the run whose agents it learns from (or an agent.npz), or a Minari data set; "
+    "for td3-bc: that.",
 )
 @click.option("--env-kwargs", help="Arguments of the environment: '{\"gravity\": 5}' or gravity=5")
 @click.option(

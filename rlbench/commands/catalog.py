@@ -22,7 +22,7 @@ AGENTS: dict[str, dict[str, str]] = {
     "value-based": {
         _D: "c51 double-dqn dqn drqn dueling-dqn iqn per-dqn pqn qr-dqn rainbow",
     },
-    "actor-critic": {_ANY: "a2c ppo", _B: "sac tqc td3 ddpg"},
+    "actor-critic": {_ANY: "a2c ppo", _B: "sac tqc td3 ddpg td3-bc"},
     "policy gradient": {_ANY: "reinforce"},
     "supervised": {
         _D: "supervised supervised-bandit supervised-online knn logistic-regression majority "

@@ -56,6 +56,7 @@ PARAMETERS: dict[str, Parameter] = {
     "noise_std": Parameter(True, "lin:0.0..0.5"),
     "target_policy_noise": Parameter(True, "lin:0.0..0.5"),
     "target_noise_clip": Parameter(True, "lin:0.1..1.0"),
+    "alpha": Parameter(True, "lin:0.5..5.0"),
     "target_entropy": Parameter(True, "lin:-10..0"),
     "clip_range_vf": Parameter(True, "lin:0.1..0.4"),
     "noisy_sigma": Parameter(True, "lin:0.1..1.0"),

@@ -417,6 +417,11 @@ ELSEWHERE = {
     "is no number and has no range": "test_space.py",
     "--switch {} changes nothing": "test_ablation.py",
     "has registered {} too": "test_resolved_names.py::test_two_modules_with_one_id",
+    "td3-bc learns from recorded episodes":
+        "test_td3_bc.py::test_from_a_data_set_by_the_command_line",
+    "td3-bc learns from single steps": "test_td3_bc.py::test_from_a_data_set_by_the_command_line",
+    "td3-bc trains in no environments":
+        "test_td3_bc.py::test_from_a_data_set_by_the_command_line",
     "holds no action masks, which this":
         "test_recorded_episodes.py::test_what_does_not_fit_is_one_line",
     "does not say its {}: record it":

@@ -183,7 +183,7 @@ OWN = [
     name for name in registry.own_agents()
     if not name.startswith(("sb3-", "supervised"))
     and name not in ("clone", "knn", "logistic-regression", "majority", "random",
-                     "random-forest", "svm")
+                     "random-forest", "svm", "td3-bc")
 ]  # fmt: skip
 
 

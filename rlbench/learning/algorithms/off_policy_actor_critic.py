@@ -36,7 +36,7 @@ from rlbench.learning.algorithms.replayed_batch import (
 )
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext
-from rlbench.learning.data.replay import Field, replay_bytes, transition_fields
+from rlbench.learning.data.replay import Field, Replay, replay_bytes, transition_fields
 from rlbench.learning.data.tensor_draws import TensorDraws
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.spaces import ObsSpec
@@ -80,7 +80,7 @@ class OffPolicyActorCritic(Agent):
         state_size = self.actor.state_size + c.n_critics * self.critics.state_size
         self.context = LaneContext(self.spec, state_size, lead, self.normalizer)
         fields = self._fields(c, self.spec, self.action_space, state_size)
-        self.replay = make_replay(self, fields, state_size)
+        self.replay = self.make_replay(fields, state_size)
         lanes = (self.n_envs, actions)
         self.uniform = RandomStream(self.seeds, "exploration", lanes)
         self.normal = RandomStream(self.seeds, "noise", lanes, normal=True)
@@ -89,6 +89,10 @@ class OffPolicyActorCritic(Agent):
         self.learning_noise = TensorDraws(noise, self.device)
         self.action_noise = ActionNoise(self.by_row, self.seeds, lanes) if c.noise_type else None
         self.updates = make_updates(self, [self.learning_noise])
+
+    def make_replay(self, fields: dict[str, Field], state_size: int) -> Replay:
+        """Make what updates sample their batches from."""
+        return make_replay(self, fields, state_size)
 
     def frozen(self, network: Any, learner: Learner) -> StackedParameters:
         """Copy the weights of an online network into a target network, and freeze it."""

@@ -88,6 +88,15 @@ def steps(source: str) -> int:
     return count
 
 
+def known_steps(source: str) -> int:
+    """Steps of a data set that is here, 0 of others: agents act without it."""
+    try:
+        there = (path_of(source) / "data").is_dir()
+    except UserError:
+        return 0
+    return steps(source) if there else 0
+
+
 def check(source: str, spec: ObsSpec, action_space: spaces.Space[Any]) -> None:
     """Refuse a data set of other spaces than these.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from rlbench.learning.data.recorded_episodes import RecordedEpisodes
 from rlbench.learning.environments.lanes import EpisodeEnd, Step
+from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.rng import PermutationStream
 
 
@@ -108,6 +109,44 @@ class RecordedLanes:
         self.orders = [np.array(order, np.int64) for order in state["orders"]]
         self.episode, self.step_of = (np.array(state[k]) for k in ("episode", "step_of"))
         self.returns = np.array(state["returns"])
+        return True
+
+
+class IdleLanes:
+    """One lane a seed, in which nothing happens: for agents that act in no environment."""
+
+    tally = None
+    finished: tuple[EpisodeEnd, ...] = ()
+    restart_count = 0
+
+    def __init__(self, seeds: Sequence[int], spec: ObsSpec) -> None:
+        self.spec = spec
+        self.keep_seeds(range(len(seeds)))
+
+    def keep_seeds(self, rows: Sequence[int]) -> None:
+        """Drop all seeds but these."""
+        lead = (len(rows), 1)
+        self.obs = np.zeros((*lead, *self.spec.shape), self.spec.raw)
+        self.nothing = np.zeros(lead, np.float32), np.zeros(lead, bool)
+
+    def reset(self) -> np.ndarray:
+        """Return zeros, `(S, 1, *obs)`."""
+        return self.obs
+
+    def step(self, action: np.ndarray) -> Step:
+        """Return a step in which nothing happened."""
+        zero, never = self.nothing
+        return Step(self.obs, action, zero, never, never, self.obs)
+
+    def close(self) -> None:
+        """Do nothing, since there is nothing to close."""
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Continue: nothing is lost."""
         return True
 
 

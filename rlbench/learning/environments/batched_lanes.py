@@ -36,7 +36,7 @@ from rlbench.learning.rng import lane_seed
 from rlbench.user_code.calls import UserCodeError, guarded
 
 if TYPE_CHECKING:
-    from rlbench.learning.data.recorded_lanes import RecordedLanes
+    from rlbench.learning.data.recorded_lanes import IdleLanes, RecordedLanes
     from rlbench.learning.environments.vector_lanes import VectorLanes
     from rlbench.learning.environments.worker_lanes import WorkerLanes
 
@@ -252,4 +252,6 @@ class CountedLanes(EnvLanes):
         return super().restore(state)
 
 
-Lanes = Union[EnvLanes, BatchedLanes, TwinLanes, "WorkerLanes", "VectorLanes", "RecordedLanes"]
+Lanes = Union[
+    EnvLanes, BatchedLanes, TwinLanes, "WorkerLanes", "VectorLanes", "RecordedLanes", "IdleLanes"
+]

@@ -63,6 +63,12 @@ class Squashed(Gaussian):
         inside = np.clip((1.0 - share) * self.low + share * self.high, self.low, self.high)
         return inside.astype(self.box)
 
+    def from_env(self, action: np.ndarray) -> np.ndarray:
+        """Convert actions of environments, cut at their bounds, `(..., *action) -> (..., K)`."""
+        lead = action.shape[: action.ndim - len(self.shape)]
+        scaled = (action - self.middle) / np.where(self.half > 0, self.half, 1.0)
+        return np.clip(scaled, -1.0, 1.0).reshape(*lead, -1).astype(np.float32)
+
 
 class SquashedGaussian(Squashed):
     """Tanh of a Gaussian with mean and log-deviation from the network (Haarnoja et al. 2018b)."""
