@@ -16,14 +16,29 @@ _OWN: dict[str, tuple[str, dict[str, Any]]] = {
     "rlbench/Catch84-v0": ("rlbench.envs.catch:Catch", {"pixels": 84}),
     "rlbench/Cue-v0": ("rlbench.envs.cue:Cue", {}),
 }
-_DOORS = "rlbench/Doors-v0"
-_VARIANTS = ("Classify", "Glimpse", "Imbalanced", "Retry", "Rows", "Stream")
+_CUT: dict[str, tuple[str, float]] = {  # after 100 steps, with their reward thresholds
+    "rlbench/Doors-v0": ("rlbench.envs.doors:Doors", -3.2),
+    "rlbench/Market-v0": ("rlbench.envs.market:Market", 12.0),
+    "rlbench/Recommend-v0": ("rlbench.envs.recommend:Recommend", 65.0),
+}
+_VARIANTS = ("Classify", "Find", "Glimpse", "Imbalanced", "Retry", "Rows", "Stream")
 _DATA = {
     "": "",  # the `data` argument, by default digits
     "-Digits": "digits",
     "-MNIST": "mnist",
     "-FashionMNIST": "fashion-mnist",
 }
+_FIELDS: dict[str, dict[str, Any]] = {  # data that are no images, in the variants that suit them
+    "Classify-BreastCancer": {"variant": "Classify", "data": "breast-cancer"},
+    # A missed malignant case costs 1, a false alarm 0.2.
+    "Imbalanced-BreastCancer": {
+        "variant": "Imbalanced", "data": "breast-cancer", "positive": 1, "ratio": 0.2,
+    },
+    "Classify-Tones": {"variant": "Classify", "data": "tones"},
+    "Rows-Tones": {"variant": "Rows", "data": "tones"},
+    "Rows-Series": {"variant": "Rows", "data": "series"},
+    "Rows-Texts": {"variant": "Rows", "data": "texts"},
+}  # fmt: skip
 
 for _name, (_entry, _kwargs) in _OWN.items():
     if (
@@ -31,18 +46,22 @@ for _name, (_entry, _kwargs) in _OWN.items():
     ):  # registered twice if both `envs` and `rlbench.envs` are imported
         gymnasium.register(_name, _entry, reward_threshold=0.95, kwargs=_kwargs)
 
-if _DOORS not in gymnasium.registry:
-    gymnasium.register(
-        _DOORS, "rlbench.envs.doors:Doors", reward_threshold=-3.2, max_episode_steps=100
-    )
+for _name, (_entry, _threshold) in _CUT.items():
+    if _name not in gymnasium.registry:
+        gymnasium.register(_name, _entry, reward_threshold=_threshold, max_episode_steps=100)
 
-for _variant in _VARIANTS:
-    for _suffix, _data in _DATA.items():
-        _name = f"rlbench/{_variant}{_suffix}-v0"
-        if _name not in gymnasium.registry:
-            gymnasium.register(
-                _name,
-                "rlbench.envs.images.env:ImageEnv",
-                vector_entry_point="rlbench.envs.images.env:ImageVectorEnv",
-                kwargs={"variant": _variant, **({"data": _data} if _data else {})},
-            )
+_LABELLED = {
+    f"{variant}{suffix}": {"variant": variant, **({"data": data} if data else {})}
+    for variant in _VARIANTS
+    for suffix, data in _DATA.items()
+}
+
+for _name, _kwargs in {**_LABELLED, **_FIELDS}.items():
+    _name = f"rlbench/{_name}-v0"
+    if _name not in gymnasium.registry:
+        gymnasium.register(
+            _name,
+            "rlbench.envs.images.env:ImageEnv",
+            vector_entry_point="rlbench.envs.images.env:ImageVectorEnv",
+            kwargs=_kwargs,
+        )

@@ -193,6 +193,10 @@ class ImageBatch:
         """Return the `info` of the current images for lanes that end next, `(S, N)` each."""
         return {"index": self.index}
 
+    def scene(self) -> np.ndarray:
+        """Return the pictures that windows lie on (S, N, height, width, C)."""
+        return self.gather()
+
     @property
     def windows(self) -> np.ndarray | None:
         """Top and left of the visible window (S, N, 2), or None without one."""

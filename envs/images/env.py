@@ -14,12 +14,13 @@ from rlbench.envs.data.splits import Dataset
 from rlbench.envs.images.arguments import choice
 from rlbench.envs.images.batch import ImageBatch
 from rlbench.envs.images.classify import Classify, Retry, Stream
+from rlbench.envs.images.find import Find
 from rlbench.envs.images.glimpse import Glimpse
 from rlbench.envs.images.imbalanced import Imbalanced
 from rlbench.envs.images.row_by_row import Rows
 
 VARIANTS: dict[str, type[ImageBatch]] = {
-    kind.__name__: kind for kind in (Classify, Stream, Retry, Rows, Glimpse, Imbalanced)
+    kind.__name__: kind for kind in (Classify, Stream, Retry, Rows, Glimpse, Imbalanced, Find)
 }
 MODES = ["rgb_array"]
 _PICTURE = 224  # approximate least side of a rendered image, in pixels
@@ -216,7 +217,7 @@ def _of(obs: Any, *lane: int) -> Any:
 
 def draw(batch: ImageBatch, lane: int) -> np.ndarray:
     """Draw the image of a lane of the first row with a frame around the window: (h, w, 3)."""
-    image = batch.pictures[batch.index[0, lane]]
+    image = batch.scene()[0, lane]
     channels = image[..., :3] if image.shape[2] >= 3 else image[..., :1].repeat(3, axis=2)
     zoom = max(1, _PICTURE // max(image.shape[:2]))
     picture = channels.repeat(zoom, axis=0).repeat(zoom, axis=1)

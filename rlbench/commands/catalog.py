@@ -63,9 +63,12 @@ _SPACES = {
     "rlbench.envs.catch": ("image", _D),
     "rlbench.envs.cue": ("vector", _D),
     "rlbench.envs.doors": ("category", _D),
+    "rlbench.envs.market": ("vector", _D),
+    "rlbench.envs.recommend": ("vector", _D),
     "rlbench.envs.images": ("image", _D),
 }
-_IMAGE_VARIANTS = {"Rows": "vector", "Glimpse": "image and vector", "Retry": "image and vector"}
+_BOTH = "image and vector"
+_IMAGE_VARIANTS = {"Find": _BOTH, "Glimpse": _BOTH, "Retry": _BOTH, "Rows": "vector"}
 
 
 def list_items(what: str, out: Path, filters: Filters) -> None:
@@ -204,6 +207,8 @@ def _kinds(spec: Any) -> tuple[str, str]:
         actions = _B
     if spec.kwargs.get("obs_type") == "ram":
         observations = "vector"
+    if spec.kwargs.get("data") == "breast-cancer":
+        return "vector", actions
     return _IMAGE_VARIANTS.get(spec.kwargs.get("variant", ""), observations), actions
 
 

@@ -24,7 +24,7 @@ from rlbench.experiments.planning import _locate
 
 def listing() -> str:
     """Describe each named data set in one line: its content, and where it is or how to get it."""
-    rows = {"digits": "1,797 images of 8x8, 10 classes; comes with scikit-learn"}
+    rows = {name: f"{known.about}; {known.origin}" for name, known in splits.SHIPPED.items()}
     for name, source in known_sets.SOURCES.items():
         place, absent = (
             known_sets.folder(source),
@@ -37,7 +37,7 @@ def listing() -> str:
             where = f"in {place} ({_megabytes(_size(source, place))})"
         rows[name] = f"70,000 images of 28x28, 10 classes; {where}"
     width = max(map(len, rows))
-    return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items())
+    return "\n".join(f"{name:{width}}  {rows[name]}" for name in splits.NAMES)
 
 
 def get(name: str, quiet: bool = False, mirrors: Sequence[str] | None = None) -> str:
@@ -49,7 +49,8 @@ def get(name: str, quiet: bool = False, mirrors: Sequence[str] | None = None) ->
     set_name, place = _locate(name)
     if set_name not in known_sets.SOURCES:
         choices = " and ".join(known_sets.SOURCES)
-        what = "digits comes with scikit-learn" if set_name else f"{place} is your own data"
+        shipped = splits.SHIPPED.get(set_name)
+        what = f"{set_name} {shipped.origin}" if shipped else f"{place} is your own data"
         raise UserError(f"{what}: only {choices} can be downloaded")
     source = known_sets.SOURCES[set_name]
     tasks: dict[str, TaskID] = {}
@@ -98,7 +99,8 @@ def check(name: str) -> str:
             f"{path!s:{width}}  {path.stat().st_size:>12,} bytes  checksum fits" for path in paths
         ]
     else:
-        lines.append("comes with scikit-learn" if set_name else f"{place}: no checksum is known")
+        shipped = splits.SHIPPED.get(set_name)
+        lines.append(shipped.origin if shipped else f"{place}: no checksum is known")
     return "\n".join([*lines, *_table(data)])
 
 

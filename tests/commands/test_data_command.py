@@ -169,6 +169,7 @@ def test_a_folder_that_cannot_be_made(
 
 def test_what_cannot_be_downloaded(tmp_path: Path) -> None:
     assert "comes with scikit-learn" in refusal(data_module.get, "digits", kind=UserError)
+    assert "tones is made by rlbench: only" in refusal(data_module.get, "Tones", kind=UserError)
     assert "is your own data" in refusal(data_module.get, str(tmp_path), kind=UserError)
     assert "Did you mean 'mnist'?" in refusal(data_module.get, "mnits", kind=UserError)
     assert "Did you mean 'mnist'?" in refusal(data_module.check, "mnits", kind=UserError)
@@ -182,8 +183,11 @@ def test_the_bar_is_drawn(world: World, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_listing_says_where_data_sets_are(world: World, tmp_path: Path) -> None:
-    digits, mnist, fashion = data_module.listing().splitlines()
+    digits, mnist, fashion, cancer, *made = data_module.listing().splitlines()
     assert digits.startswith("digits ")
+    assert cancer == "breast-cancer  569 cases of 30 numbers, 2 classes; comes with scikit-learn"
+    assert [line.split()[0] for line in made] == ["series", "texts", "tones"]
+    assert all(line.endswith("; is made by rlbench") for line in made)
     assert f"4 of 4 files missing in {world.folder}: rlbench data get mnist" in mnist
     assert f"missing in {tmp_path / 'data' / 'fashion-mnist'}" in fashion
     assert "30.9 MB" in fashion

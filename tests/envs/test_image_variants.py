@@ -98,7 +98,7 @@ def test_uniform_guessing_among_rare_ones_is_worth_nothing(ends: bool) -> None:
         assert made.step(np.array([[0, 1]])).reward.sum() == 0
 
 
-@pytest.mark.parametrize("case", CASES, ids=case_id)
+@pytest.mark.parametrize("case", [case for case in CASES if case[0] != "Find"], ids=case_id)
 def test_who_knows_the_label_gets_the_optimum(case: tuple[str, dict[str, Any]]) -> None:
     made = batch(case, "toy", "test", (0,), 5)
     best = {"Stream": 5.0, "Imbalanced": None}.get(case[0], 1.0)
@@ -192,6 +192,9 @@ def test_the_first_missed_positive_ends_it() -> None:
         ("Glimpse", {"places": 0}, "places must be at least 1, got 0"),
         ("Glimpse", {"look": "around"}, "look must be 'agent' or 'random' or 'scan', got 'around'"),
         ("Glimpse", {"canvas": 1}, "canvas must be False or True, got 1"),
+        ("Find", {"looks": 0}, "looks must be at least 1, got 0"),
+        ("Find", {"clutter": -1}, "clutter must be at least 0, got -1"),
+        ("Find", {"data": "breast-cancer"}, "Find needs images of at least 2x2, got 1x30"),
         ("Imbalanced", {"positive": 10}, "positive must be from 0 to 9, got 10"),
         ("Imbalanced", {"ratio": 2}, "ratio must be from 0 to 1, got 2"),
         ("Imbalanced", {"data": "large", "ratio": 1e-4}, "asks for 0 positives to 900 negatives, "

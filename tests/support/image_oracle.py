@@ -49,6 +49,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("Glimpse", {"look": "random"}),
     ("Glimpse", {"look": "scan", "places": 3, "window": 2}),
     ("Glimpse", {"canvas": True, "window": 3}),
+    ("Find", {"looks": 4, "clutter": 2}),
+    ("Find", {"looks": 1, "clutter": 0}),
     ("Imbalanced", {"ratio": 0.05}),
     ("Imbalanced", {"ratio": 0.1, "end_on_error": False, "positive": 1}),
 ]
@@ -119,6 +121,7 @@ class Naive:
         self.time = [0] * self.lanes
         self.tried: list[set[int]] = [set() for _ in range(self.lanes)]
         self.path: list[list[int]] = [[] for _ in range(self.lanes)]
+        self.cell = [[2, 2] for _ in range(self.lanes)]
         if self.kind == "Glimpse":
             self._look(None)
 
@@ -151,7 +154,50 @@ class Naive:
             return picture[self.time[lane]].ravel()
         if self.kind == "Glimpse":
             return self._glimpse(lane, picture)
+        if self.kind == "Find":
+            return self._find(lane, picture)
         return picture
+
+    def _home(self, lane: int) -> list[int]:
+        like: Any = self.like
+        return list(divmod(int(like.home[self.image[lane]]) % 25, 5))
+
+    def _find(self, lane: int, picture: np.ndarray) -> Any:
+        """The canvas pixel by pixel, and the window's part of it."""
+        like: Any = self.like
+        h, w, channels = picture.shape
+        b, a = h // 2, w // 2
+        canvas = np.zeros((4 * b + h, 4 * a + w, channels), np.uint8)
+        home = self._home(lane)
+        pieces = [(home[0] * b, home[1] * a, picture)]
+        for numbers in like.fragments:
+            source, quarter, spot = (int(each[self.image[lane]]) for each in numbers)
+            other = like.pictures[source % len(like.pictures)]
+            low, right = divmod(quarter % 4, 2)
+            top, left = low * (h - b), right * (w - a)
+            rows, columns = 3 * b + h + 1, 3 * a + w + 1
+            place = divmod(spot % (rows * columns), columns)
+            pieces.append((*place, other[top : top + b, left : left + a]))
+        for top, left, piece in pieces:
+            for y, x in itertools.product(range(piece.shape[0]), range(piece.shape[1])):
+                at = top + y, left + x
+                canvas[at] = np.maximum(canvas[at], piece[y, x])
+        top, left = self.cell[lane][0] * b, self.cell[lane][1] * a
+        return {
+            "clock": np.array([(self.time[lane] + 1) / like.steps], np.float32),
+            "place": np.array([(cell - 2) / 2 for cell in self.cell[lane]], np.float32),
+            "view": canvas[top : top + h, left : left + w],
+        }
+
+    def overlap(self, lane: int) -> np.float32:
+        """Pixels in both window and image, over those in one of them."""
+        h, w, _ = self.like.pictures.shape[1:]
+        boxes = []
+        for cell in (self.cell[lane], self._home(lane)):
+            top, left = cell[0] * (h // 2), cell[1] * (w // 2)
+            rows, columns = range(top, top + h), range(left, left + w)
+            boxes.append(set(itertools.product(rows, columns)))
+        return np.float32(len(boxes[0] & boxes[1]) / len(boxes[0] | boxes[1]))
 
     def _glimpse(self, lane: int, picture: np.ndarray) -> Any:
         like: Any = self.like
@@ -173,12 +219,15 @@ class Naive:
 
     def step(self, actions: list[int]) -> list[tuple[Any, ...]]:
         """Per lane: the fields of `StepOutcome` but `obs`, which `observe` gives."""
-        waits = self.kind in {"Rows", "Glimpse"} and self.time[0] + 1 < self.like.steps
+        waits = self.kind in {"Rows", "Glimpse", "Find"} and self.time[0] + 1 < self.like.steps
         labels = [self.like.labels[i] for i in self.image]
         if waits:
             self.time = [t + 1 for t in self.time]
             if self.kind == "Glimpse":
                 self._look(actions)
+            for cell, action in zip(self.cell, actions):
+                row, column = ((0, 0), (-1, 0), (0, 1), (1, 0), (0, -1))[action % 5]
+                cell[:] = min(max(cell[0] + row, 0), 4), min(max(cell[1] + column, 0), 4)
             return [
                 (np.float32(0), False, False, self.observe(lane), labels[lane], False, False)
                 for lane in range(self.lanes)
@@ -192,6 +241,8 @@ class Naive:
             if self.kind == "Imbalanced" and label == 0:
                 weight = np.float32(self.options["ratio"])
             reward = weight if guess == label else -weight
+            if self.kind == "Find" and guess == label:
+                reward = self.overlap(lane)
             reward = reward + np.float32(self.options["reward_noise"]) * noise[lane]
             reward = reward * np.float32(self.options["reward_scale"])
             right = bool(guess == self.like.truth[self.image[lane]])
@@ -216,6 +267,6 @@ class Naive:
                 self.time[lane], self.tried[lane] = 0, set()
             if self.kind in {"Stream", "Imbalanced"}:
                 out[lane][3] = self.observe(lane)
-        if self.kind == "Glimpse":
+        if self.kind in {"Glimpse", "Find"}:
             self._clear()
         return [tuple(lane) for lane in out]

@@ -53,6 +53,7 @@ def _paths(agent: AgentCore, env: Any, seed: int) -> dict[str, np.ndarray]:
     batch, policy = env.batch([0], count, "test"), agent.policy(seed)
     index = np.linspace(0, len(batch.truth) - 1, count).astype(np.int64)  # own data may be sorted
     obs = batch.begin(index[None])
+    scenes = batch.scene()[0]
     first, windows = np.ones((1, count), bool), []
     for _ in range(PATIENCE * batch.steps):  # all lanes answer at the same step
         windows.append(batch.windows[0].copy())
@@ -65,7 +66,7 @@ def _paths(agent: AgentCore, env: Any, seed: int) -> dict[str, np.ndarray]:
     else:
         return {}
     return {
-        "path_images": batch.pictures[index],
+        "path_images": scenes,
         "paths": np.stack(windows, 1).astype(np.int16),  # (p, T, 2)
         "path_predictions": action[0].astype(np.int16),
         "path_labels": out.label[0].astype(np.int16),

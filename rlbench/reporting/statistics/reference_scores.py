@@ -84,6 +84,10 @@ REFERENCES = {
     "rlbench/Doors-v0": Reference(
         -46.37, "exact, of random legal actions", -3.08, "the optimum, in the mean of all rooms"
     ),
+    "rlbench/Market-v0": Reference(
+        -44.33, "exact", 12.67, "the optimum, by dynamic programming"
+    ),
+    "rlbench/Recommend-v0": Reference(26.88, "exact", 67.53, "the optimum"),
     "ALE/Pong-v5": Reference(-20.7, "as for Atari 100k", 14.6, _HUMAN),
     "ALE/Breakout-v5": Reference(1.7, "as for Atari 100k", 30.5, _HUMAN),
 }  # fmt: skip
@@ -108,11 +112,14 @@ BOUNDS: dict[str, Bounds] = {
     "rlbench/Catch84-v0": (-1.0, 1.0),
     "rlbench/Cue-v0": (0.0, 1.0),
     "rlbench/Doors-v0": (-100.0, -1.0),
+    "rlbench/Market-v0": (-199.5, 100.0),
+    "rlbench/Recommend-v0": (0.0, 100.0),
     "ALE/Pong-v5": (-21.0, 21.0),
     **{
         f"rlbench/{variant}{data}-v0": bounds
         for variant, bounds in {
             "Classify": (-1.0, 1.0),
+            "Find": (-1.0, 1.0),
             "Glimpse": (-1.0, 1.0),
             "Retry": (-3.0, 1.0),
             "Rows": (-1.0, 1.0),
@@ -120,6 +127,16 @@ BOUNDS: dict[str, Bounds] = {
         }.items()
         for data in ("", "-Digits", "-MNIST", "-FashionMNIST")
     },
+    **dict.fromkeys(
+        (
+            "rlbench/Classify-BreastCancer-v0",
+            "rlbench/Classify-Tones-v0",
+            "rlbench/Rows-Tones-v0",
+            "rlbench/Rows-Series-v0",
+            "rlbench/Rows-Texts-v0",
+        ),
+        (-1.0, 1.0),
+    ),
 }
 _SAME_RETURNS = {"atari", "blank", "mask-velocity", "shuffle-pixels"}  # wrappers of rlbench
 
