@@ -47,6 +47,10 @@ NOUNS = ("food", "room", "staff", "view", "price", "bed")
 ADVERBS = ("", "very", "rather")
 PRAISE, BLAME = ("good", "nice", "fine", "great"), ("bad", "poor", "awful", "dull")
 FORMS = ("{other} but {main}", "although {other} , {main}", "{main} although {other}")
+CLAUSES: list[tuple[str, ...]] = list(
+    itertools.product(NOUNS, ("", "not"), ADVERBS, PRAISE + BLAME)
+)
+TEXTS = len(FORMS) * len(CLAUSES) ** 2  # of the grammar
 VOCABULARY = (".", ",", "although", "but", "not", "was", *ADVERBS[1:], *NOUNS, *PRAISE, *BLAME)
 
 
@@ -121,14 +125,12 @@ def texts() -> dict[str, ImagePart]:
     the best rule that knows the words but not their order names 62.5 %, and the best by the last
     row 51.9 %.
     """
-    clauses = list(itertools.product(NOUNS, ("", "not"), ADVERBS, PRAISE + BLAME))
-    count = len(FORMS) * len(clauses) ** 2
-    order = np.argsort(_bits("texts", 0).random_raw(count), kind="stable")
+    order = np.argsort(_bits("texts", 0).random_raw(TEXTS), kind="stable")
     parts, begin = {}, 0
     for split, size in SIZES.items():
         chosen = order[begin : begin + size]
         begin += size
-        lines = [text(number, clauses) for number in chosen.tolist()]
+        lines = [text(number) for number in chosen.tolist()]
         numbers = [[VOCABULARY.index(word) for word in line.split()] for line, _ in lines]
         shown = np.zeros((size, WORDS, len(VOCABULARY), 1), np.uint8)
         np.put_along_axis(shown, np.array(numbers)[..., None, None], np.uint8(255), 2)
@@ -136,14 +138,14 @@ def texts() -> dict[str, ImagePart]:
     return parts
 
 
-def text(number: int, clauses: list[tuple[str, ...]]) -> tuple[str, str]:
-    """Return text `number` of the grammar, filled up with full stops, and its label."""
-    rest, main = divmod(number, len(clauses))
-    form, other = divmod(rest, len(clauses))
-    _, negation, _, adjective = clauses[main]
+def text(number: int) -> tuple[str, str]:
+    """Return text `number` of TEXTS, filled up with full stops, and its label."""
+    rest, main = divmod(number, len(CLAUSES))
+    form, other = divmod(rest, len(CLAUSES))
+    _, negation, _, adjective = CLAUSES[main]
     said = {
         name: " ".join(word for word in (noun, "was", *others) if word)
-        for name, (noun, *others) in (("main", clauses[main]), ("other", clauses[other]))
+        for name, (noun, *others) in (("main", CLAUSES[main]), ("other", CLAUSES[other]))
     }
     line = FORMS[form].format(**said).split()
     praise = (adjective in PRAISE) != bool(negation)
