@@ -207,8 +207,6 @@ def _kinds(spec: Any) -> tuple[str, str]:
         actions = _B
     if spec.kwargs.get("obs_type") == "ram":
         observations = "vector"
-    if spec.kwargs.get("data") == "breast-cancer":
-        return "vector", actions
     return _IMAGE_VARIANTS.get(spec.kwargs.get("variant", ""), observations), actions
 
 

@@ -75,7 +75,10 @@ def test_canvases_have_clutter_and_do_not_depend_on_seeds() -> None:
 def test_overlap_is_said_at_the_end_and_the_canvas_is_drawn() -> None:
     env = ImageEnv("Find", "digits", "test", render_mode="rgb_array")
     env.reset(seed=0)
-    assert env.render().shape == (216, 216, 3)
+    picture: Any = env.render()
+    assert picture.shape == (216, 216, 3)
+    assert np.array_equal(picture[4::9, 4::9], env.lane.scene()[0, 0].repeat(3, 2))
+    assert (picture == [255, 64, 0]).all(2).sum() == 4 * 2 * (72 - 2)  # the window's frame
     overlaps, infos = set(), []
     for _ in range(60):
         for look in range(10):
