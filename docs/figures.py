@@ -126,53 +126,6 @@ def draw_readme(file: Path) -> None:
 
 FIGURES["readme"] = draw_readme
 
-# Panels of docs/results/fields.md: title, score, best score or None, score of who cannot know.
-FIELDS: dict[str, tuple[str, str, float | None, float]] = {
-    "Classify-BreastCancer": ("medicine: benign or malignant", "accuracy", None, 72 / 114),
-    "Imbalanced-BreastCancer": ("medicine: costs of mistakes", "return", 56.4 / 114, 0),
-    "Classify-Tones": ("sound: all frames at once", "accuracy", 0.973, 0.2),
-    "Rows-Tones": ("sound: frame by frame", "accuracy", 0.973, 0.2),
-    "Rows-Series": ("time series: value by value", "accuracy", 0.976, 0.2),
-    "Rows-Texts": ("text: word by word", "accuracy", 1, 0.5),
-    "Market": ("prices: a market of one stock", "return", 12.67, 0),
-    "Recommend": ("shops: clicks of 100 users", "return", 67.53, 26.88),
-    "Find-Digits": ("vision: a digit on a canvas", "accuracy", 1, 0.1),
-}
-KINDS = {"dqn": "rewards", "ppo": "rewards", "majority": "nothing", "random": "nothing"}
-
-
-def draw_fields(file: Path) -> None:
-    """Draw the final scores of the suite `fields`: seeds as dots, and means as lines."""
-    folders = [REFERENCE / f"rlbench_{name}-v0" for name in FIELDS]
-    rows = rlbench.load(*folders).evaluations
-    rows = rows[rows["phase"] == "final"]
-    colours = {"rewards": "C0", "labels": "C1", "nothing": "0.55"}
-    with style():
-        figure = Figure(figsize=(11, 8.4), layout="constrained")
-        for axes, (name, (title, score, best, blind)) in zip(
-            figure.subplots(3, 3).flat, FIELDS.items(), strict=True
-        ):
-            here = rows[rows["env"] == f"rlbench/{name}-v0"]
-            seeds = here.groupby(["agent", "seed"])[score].mean()
-            means = seeds.groupby("agent").mean().sort_values()
-            for place, (agent, mean) in enumerate(means.items()):
-                colour = colours[KINDS.get(str(agent), "labels")]
-                axes.plot(seeds[agent], [place] * len(seeds[agent]), "o", ms=4, color=colour)
-                axes.plot([mean, mean], [place - 0.3, place + 0.3], color=colour, lw=2)
-            axes.set_yticks(range(len(means)), [str(agent) for agent in means.index])
-            axes.axvline(blind, color="0.6", lw=1, ls=":")
-            if best is not None:
-                axes.axvline(best, color="0.3", lw=1, ls="--")
-            axes.set_title(title)
-            axes.set_xlabel(score)
-        for kind, colour in colours.items():
-            figure.axes[0].plot([], [], "o", color=colour, label=f"learns from {kind}")
-        figure.legend(loc="outside lower center", ncols=3)
-    write_png(figure, file)
-
-
-FIGURES["fields"] = draw_fields
-
 
 @click.command(help=(__doc__ or "").partition("\n")[0])
 @click.argument("names", nargs=-1)
