@@ -13,6 +13,7 @@ from gymnasium import spaces
 from rlbench.agents.a2c import A2C as _A2C
 from rlbench.agents.c51 import C51 as _C51
 from rlbench.agents.clone import Clone as _Clone
+from rlbench.agents.crossq import CrossQ as _CrossQ
 from rlbench.agents.ddpg import DDPG as _DDPG
 from rlbench.agents.double_dqn import DoubleDQN as _DoubleDQN
 from rlbench.agents.dqn import DQN as _DQN
@@ -32,6 +33,7 @@ from rlbench.agents.random_forest import RandomForest as _RandomForest
 from rlbench.agents.reinforce import Reinforce as _Reinforce
 from rlbench.agents.sac import SAC as _SAC
 from rlbench.agents.sb3_a2c import SB3A2C as _SB3A2C
+from rlbench.agents.sb3_crossq import SB3CrossQ as _SB3CrossQ
 from rlbench.agents.sb3_dqn import SB3DQN as _SB3DQN
 from rlbench.agents.sb3_maskable_ppo import SB3MaskablePPO as _SB3MaskablePPO
 from rlbench.agents.sb3_ppo import SB3PPO as _SB3PPO
@@ -1305,6 +1307,63 @@ class TD3(_TD3):
         target_noise_clip: float = 0.5,
     ) -> None: ...
 
+class CrossQ(_CrossQ, SAC):
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        seeds: int | str | Sequence[int] = 1,
+        seed: int | None = None,
+        n_envs: int | None = None,
+        device: str | torch.device = "auto",
+        verbose: int = 0,
+        config: BaseConfig | None = None,
+        settings: Sequence[Mapping[str, Any]] | None = None,
+        observation_space: spaces.Space[Any] | None = None,
+        action_space: spaces.Space[Any] | None = None,
+        encoder: str | type = "auto",
+        channels: Literal["auto", "first", "last"] = "auto",
+        net_arch: int | str | Sequence[int] | None = None,
+        head_arch: int | str | Sequence[int] | None = None,
+        activation: Literal["relu", "tanh"] = "relu",
+        layer_norm: bool = False,
+        ortho_init: bool = False,
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
+        cnn_width: float = 1.0,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        memory_horizon: int | None = None,
+        dropout: float = 0.0,
+        frame_stack: int = 1,
+        learning_rate: float = 0.001,
+        lr_schedule: Literal["constant", "linear", "cosine"] = "constant",
+        optimizer: Literal["adam", "adamw", "rmsprop", "sgd", "momentum"] = "adam",
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = None,
+        compile: bool = False,
+        record: bool = True,
+        precision: Literal["float32", "tf32", "bf16"] = "float32",
+        normalize_obs: bool = False,
+        noise_type: Literal["normal", "ornstein-uhlenbeck"] | None = None,
+        noise_std: float = 0.1,
+        n_critics: int = 2,
+        gamma: float = 0.99,
+        tau: None = None,
+        n_steps: int = 1,
+        buffer_size: int = 1000000,
+        batch_size: int = 256,
+        learning_starts: int = 100,
+        train_freq: int | tuple[int, str] = 1,
+        gradient_steps: int = 1,
+        sequence_length: int = 16,
+        burn_in: int = 8,
+        ent_coef: float | str = "auto",
+        target_entropy: float | str = "auto",
+        critic_arch: int | str | Sequence[int] | None = None,
+        policy_delay: int = 3,
+        renorm_warmup_steps: int = 100000,
+    ) -> None: ...
+
 class DDPG(_DDPG, TD3):
     def __init__(
         self,
@@ -1823,6 +1882,63 @@ class TQC(_TQC, SAC):
         target_entropy: float | str = "auto",
         n_quantiles: int = 25,
         top_quantiles_to_drop: int = 2,
+    ) -> None: ...
+
+class SB3CrossQ(_SB3CrossQ):
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        seeds: int | str | Sequence[int] = 1,
+        seed: int | None = None,
+        n_envs: int | None = None,
+        device: str | torch.device = "auto",
+        verbose: int = 0,
+        config: BaseConfig | None = None,
+        observation_space: spaces.Space[Any] | None = None,
+        action_space: spaces.Space[Any] | None = None,
+        encoder: Literal["auto", "mlp", "cnn"] = "auto",
+        channels: Literal["auto", "first", "last"] = "auto",
+        net_arch: int | str | Sequence[int] | None = None,
+        head_arch: int | str | Sequence[int] | None = None,
+        activation: Literal["relu", "tanh"] = "relu",
+        layer_norm: Literal[False] = False,
+        ortho_init: Literal[False] = False,
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg"] = "auto",
+        cnn_width: float = 1.0,
+        hidden_size: Literal[64] = 64,
+        num_layers: int = 1,
+        memory_horizon: None = None,
+        dropout: float = 0.0,
+        frame_stack: Literal[1] = 1,
+        learning_rate: float = 0.001,
+        lr_schedule: Literal["constant", "linear", "cosine"] = "constant",
+        optimizer: Literal["adam", "adamw", "rmsprop", "sgd", "momentum"] = "adam",
+        weight_decay: float = 0.0,
+        max_grad_norm: None = None,
+        compile: Literal[False] = False,
+        record: Literal[True] = True,
+        precision: Literal["float32", "tf32", "bf16"] = "float32",
+        normalize_obs: bool = False,
+        noise_type: Literal["normal", "ornstein-uhlenbeck"] | None = None,
+        noise_std: float = 0.1,
+        n_critics: int = 2,
+        gamma: float = 0.99,
+        tau: None = None,
+        n_steps: int = 1,
+        buffer_size: int = 1000000,
+        batch_size: int = 256,
+        learning_starts: int = 100,
+        train_freq: int | tuple[int, str] = 1,
+        gradient_steps: int = 1,
+        sequence_length: Literal[16] = 16,
+        burn_in: Literal[8] = 8,
+        ent_coef: float | str = "auto",
+        target_entropy: float | str = "auto",
+        critic_arch: int | str | Sequence[int] | None = None,
+        policy_delay: int = 3,
+        renorm_warmup_steps: int = 100000,
+        settings: Literal["equal", "defaults"] = "equal",
     ) -> None: ...
 
 class SB3SAC(_SB3SAC):

@@ -26,6 +26,7 @@ from rlbench.learning.equations import returns
 from rlbench.learning.hardware import transfer
 from rlbench.learning.networks.squashed_gaussian import SquashedGaussian
 from rlbench.learning.optim.learner import Aux, Metrics
+from rlbench.learning.row_values import Rows
 
 
 def _coefficient(value: Any) -> Any:
@@ -106,13 +107,18 @@ class SAC(OffPolicyActorCritic):
         batch = {"alpha": self.temperature.alpha(), **sample_batch(self)}
         noise, next_noise = self.update_noise()
         batch |= self.update_critics(rate, noise=next_noise, **batch)
-        metrics, aux = self.learner.step(self.objective, rate, 0, noise=noise, **batch)
+        self.update_policy(rate, noise=noise, **batch)
+        for rows, own in self.by_row.runs("tau"):
+            self.target.data[rows].lerp_(self.critic_learner.stack.data[rows], own.tau)
+
+    def update_policy(self, rate: Rows | Tensor, **tensors: Tensor) -> Aux:
+        """Take one gradient step of policy and temperature; returns the objective's aux."""
+        metrics, aux = self.learner.step(self.objective, rate, 0, **tensors)
         self.metrics |= metrics
         if self.temperature.target is not None:
             self.metrics["train/ent_coef_loss"] = self.temperature.step(aux["log_prob"], rate)
-        for rows, own in self.by_row.runs("tau"):
-            self.target.data[rows].lerp_(self.critic_learner.stack.data[rows], own.tau)
-        self.metrics["train/ent_coef"] = batch["alpha"][:, 0]
+        self.metrics["train/ent_coef"] = tensors["alpha"][:, 0]
+        return aux
 
     def next_value(self, replayed: Replayed, noise: Tensor, alpha: Tensor | None) -> Tensor:
         """Soft value of the next state, `(S, B)` (eq. 3 in eq. 2)."""

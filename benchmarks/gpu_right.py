@@ -121,6 +121,7 @@ CASES: dict[str, Case] = {
     "td3 mlp": Case("TD3", "vector", "box", {**_BUFFER, **_ARCH}),
     "td3 cnn": Case("TD3", "image", "box", _BUFFER),
     "tqc mlp": Case("TQC", "vector", "box", {**_BUFFER, **_ARCH}),
+    "crossq mlp": Case("CrossQ", "vector", "box", {**_BUFFER, **_ARCH}),
     "ddpg mlp": Case("DDPG", "vector", "box", {**_BUFFER, **_ARCH}),
     "td3-bc mlp": Case("TD3BC", "vector", "box", n_envs=1, parameters={
         **_ARCH, "batch_size": 32, "source": "minari:invented-v0"}),

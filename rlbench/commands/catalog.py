@@ -22,7 +22,7 @@ AGENTS: dict[str, dict[str, str]] = {
     "value-based": {
         _D: "c51 double-dqn dqn drqn dueling-dqn iqn per-dqn pqn qr-dqn rainbow",
     },
-    "actor-critic": {_ANY: "a2c ppo", _B: "sac tqc td3 ddpg td3-bc"},
+    "actor-critic": {_ANY: "a2c ppo", _B: "sac crossq tqc td3 ddpg td3-bc"},
     "policy gradient": {_ANY: "reinforce"},
     "supervised": {
         _D: "supervised supervised-bandit supervised-online knn logistic-regression majority "
@@ -34,7 +34,7 @@ AGENTS: dict[str, dict[str, str]] = {
         _ANY: "sb3-a2c sb3-ppo",
         _ANY.replace("MultiBinary, ", ""): "sb3-ppo-lstm",
         _ANY.replace(", Box", ""): "sb3-maskable-ppo",
-        _B: "sb3-sac sb3-td3",
+        _B: "sb3-crossq sb3-sac sb3-td3",
     },
     "floor": {_ANY: "random"},
 }

@@ -66,6 +66,7 @@ PARAMETERS: dict[str, Parameter] = {
     # Shapes, and which kernels are called how often.
     "net_arch": _STRUCTURE,
     "head_arch": _STRUCTURE,
+    "critic_arch": _STRUCTURE,
     "channels": _STRUCTURE,
     "hidden_size": Parameter(False, "log:16..512"),
     "num_layers": Parameter(False, "int:1..3"),
@@ -83,6 +84,7 @@ PARAMETERS: dict[str, Parameter] = {
     "train_freq": Parameter(False, "log:1..64"),
     "gradient_steps": Parameter(False, "log:1..64"),
     "policy_delay": Parameter(False, "int:1..4"),
+    "renorm_warmup_steps": Parameter(False, "log:100..100000"),
     "n_critics": Parameter(False, "int:1..4"),
     "n_atoms": Parameter(False, "log:11..101"),
     "n_quantiles": Parameter(False, "log:5..200"),

@@ -21,7 +21,7 @@ from advice import FILES, RAISED, World
 from commands import ROOT, here, run_folder
 from gymnasium import spaces
 
-from rlbench.agents import DQN, PPO, PQN, SAC, SB3DQN, TD3
+from rlbench.agents import DQN, PPO, PQN, SAC, SB3DQN, TD3, CrossQ
 from rlbench.commands import train
 from rlbench.errors import UserError
 from rlbench.experiments.preflight import preflight
@@ -223,6 +223,10 @@ CALLS: list[tuple[str, Callable[[], Any], list[Callable[[], Any]]]] = [
      [lambda: DQN(lambda: Uncopyable(), n_envs=2)]),
     ("one-hot already): leave it out", lambda: DQN(Images, normalize_obs=True),
      [lambda: DQN(Images)]),
+    ("crossq has no memory", lambda: CrossQ(PENDULUM, encoder="lstm"),
+     [lambda: CrossQ(PENDULUM), lambda: SAC(PENDULUM, encoder="lstm")]),
+    ("would move the running statistics", lambda: CrossQ(PENDULUM, weight_decay=0.1),
+     [lambda: CrossQ(PENDULUM, weight_decay=0), lambda: SAC(PENDULUM, weight_decay=0.1)]),
     ("has no later rewards: use one", lambda: DQN("CartPole-v1", gamma=0.0, n_steps=3),
      [lambda: DQN("CartPole-v1", gamma=0.0, n_steps=1)]),
     ("make the batch larger or sequences shorter",

@@ -48,6 +48,7 @@ REPLAY = {"learning_starts": 8, "buffer_size": 60, "batch_size": 4}
 SHORT: dict[str, dict[str, int]] = {
     "sb3-dqn": REPLAY,
     "sb3-qrdqn": REPLAY,
+    "sb3-crossq": REPLAY,
     "sb3-sac": REPLAY,
     "sb3-td3": REPLAY,
     "sb3-a2c": {"n_steps": 4},
@@ -111,7 +112,7 @@ def test_every_kind_of_action(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHORT)
 def test_every_kind_of_observation(name: str) -> None:
-    acts = ACTIONS["numbers" if name in ("sb3-sac", "sb3-td3") else "one"]
+    acts = ACTIONS["numbers" if name in ("sb3-crossq", "sb3-sac", "sb3-td3") else "one"]
     found = {kind: outcome(name, seen, acts) for kind, seen in OBSERVATIONS.items()}
     done = {kind for kind, what in found.items() if what == "done"}
     assert done >= {"vector", "axes", "image", "category", "categories"}

@@ -8,7 +8,7 @@ from typing import Any
 from masked_worlds import Masked
 from worlds import World
 
-from rlbench.agents import A2C, DQN, IQN, PPO, PQN, SAC, TD3, TQC, Rainbow, Reinforce
+from rlbench.agents import A2C, DQN, IQN, PPO, PQN, SAC, TD3, TQC, CrossQ, Rainbow, Reinforce
 
 REPLAY = {"learning_starts": 12, "batch_size": 8, "buffer_size": 30, "sequence_length": 4,
           "burn_in": 1, "target_update_interval": 10, "net_arch": (8,)}  # fmt: skip
@@ -35,6 +35,10 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
              "noise_type": "ornstein-uhlenbeck", **REPLAY}),
     "tqc gru": (TQC, partial(World, "vector", "box6"),
                 {"encoder": "gru", "n_critics": 3, "n_quantiles": 5, "n_steps": 2, **REPLAY}),
+    "crossq": (CrossQ, partial(World, "vector", "box6"),
+               {"n_envs": 2, "n_steps": 2,
+                "renorm_warmup_steps": 6, **REPLAY, "critic_arch": (9,)}),
+    "crossq frames": (CrossQ, partial(World, "image", "box"), {"frame_stack": 2, **REPLAY}),
     "td3 lstm": (TD3, partial(World, "vector", "box"),
                  {"encoder": "lstm", "n_envs": 2, "normalize_obs": True, **REPLAY}),
     "sac dropout": (SAC, partial(World, "vector", "box"),

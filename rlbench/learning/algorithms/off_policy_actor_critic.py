@@ -62,6 +62,7 @@ class OffPolicyActorCritic(Agent):
     # Normal numbers that an update takes for each item and action component.
     noise_draws_per_update: ClassVar[int]
     n_target_actors: ClassVar[int] = 0
+    n_target_critics: ClassVar[int] = 1  # for each critic
     config: OffPolicyActorCriticConfig
 
     def build(self) -> None:
@@ -71,11 +72,13 @@ class OffPolicyActorCritic(Agent):
         self.actor = self.network(generators, c)
         self.learner = Learner(self.actor, c, self.device, by_row=self.by_row)
         actions, outputs = self.distribution.actions, self.critic_outputs(c)
-        arguments = self.spec, actions, c, c.n_critics, outputs
+        arguments = self.spec, actions, c.of_critics(), c.n_critics, outputs
         self.critics = Critics(generators, *arguments)
         self.critic_learner = Learner(self.critics, c, self.device, by_row=self.by_row)
-        self.critics_target = Critics(generators, *arguments)
-        self.target = self.frozen(self.critics_target, self.critic_learner)
+        self.target: Any = None
+        if self.n_target_critics:
+            self.critics_target = Critics(generators, *arguments)
+            self.target = self.frozen(self.critics_target, self.critic_learner)
         self.normalizer = Normalizer(seeds, self.spec, self.device) if c.normalize_obs else None
         state_size = self.actor.state_size + c.n_critics * self.critics.state_size
         self.context = LaneContext(self.spec, state_size, lead, self.normalizer)
@@ -119,14 +122,14 @@ class OffPolicyActorCritic(Agent):
     def estimate_bytes(
         cls, config: Any, spec: ObsSpec, action_space: Any, seeds: int, n_envs: int
     ) -> dict[str, int]:
-        space, copies = cls.action_distribution(action_space), 1 + Learner.copies(config)
+        space, copies = cls.action_distribution(action_space), Learner.copies(config)
         actor = sizes(Actor, spec, space.outputs, config)
         outputs, critics = cls.critic_outputs(config), config.n_critics
-        critic = sizes(Critics, spec, space.actions, config, 1, outputs)
+        critic = sizes(Critics, spec, space.actions, config.of_critics(), 1, outputs)
         state_size, items = actor.state_size + critics * critic.state_size, batch_items(config)
         fields = cls._fields(config, spec, action_space, state_size)
-        width = actor.parameters * (copies - 1 + cls.n_target_actors)
-        width += critic.parameters * critics * copies
+        width = actor.parameters * (copies + cls.n_target_actors)
+        width += critic.parameters * critics * (copies + cls.n_target_critics)
         update = actor.update(items, spec) + critics * critic.update(items, spec)
         noise = 8 * 16 * cls.noise_draws_per_update * items * space.actions
         return {

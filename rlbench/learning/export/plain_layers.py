@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rlbench.errors import UserError
-from rlbench.learning.networks import convolution, layers, recurrent
+from rlbench.learning.networks import batch_norm, convolution, layers, recurrent
 from rlbench.learning.networks.encoders import Encoder
 from rlbench.learning.networks.user_module import UserModule
 from rlbench.learning.networks.value_heads import CategoricalHead, Head, ImplicitQuantileHead
@@ -31,8 +31,10 @@ def linear(layer: Any) -> nn.Linear:
 def mlp(network: layers.MLP) -> nn.Sequential:
     """Return fully connected layers, with their norms and activations."""
     modules: list[nn.Module] = []
-    for layer, norm, activated in network.path():
+    for i, (layer, norm, activated) in enumerate(network.path()):
         modules.append(linear(layer))
+        if isinstance(network, batch_norm.NormalizedMLP):
+            _take_in(modules[-1], network.inputs[i])
         if norm is not None:
             plain = nn.LayerNorm(norm.gain.shape[-1], eps=norm.eps)
             _fill(plain, weight=norm.gain[0, 0], bias=norm.bias[0, 0])
@@ -40,6 +42,13 @@ def mlp(network: layers.MLP) -> nn.Sequential:
         if activated:
             modules.append(ACTIVATIONS[network.activation_name]())
     return nn.Sequential(*modules)
+
+
+def _take_in(plain: Any, norm: Any) -> None:
+    """Change a layer to one of the inputs that a `BatchRenorm` is given, instead of its outputs."""
+    scale = norm.gain[0, 0] / (norm.variance[0, 0] + norm.eps).sqrt()
+    shift = norm.bias[0, 0] - norm.mean[0, 0] * scale
+    _fill(plain, bias=plain.bias + plain.weight @ shift, weight=plain.weight * scale)
 
 
 class PlainOperations(nn.Module):

@@ -21,6 +21,7 @@ from rlbench.config import Float, Int, IntList
 from rlbench.errors import UserError, nearest
 from rlbench.learning.environments.spaces import Channels, ObsSpec
 from rlbench.learning.networks import families, user_module
+from rlbench.learning.networks.batch_norm import NormalizedMLP
 from rlbench.learning.networks.dropout import Dropout
 from rlbench.learning.networks.layers import MLP, Generators, cache_submodules
 from rlbench.learning.networks.recurrent import CELLS, CellStack, RecurrentCell
@@ -117,6 +118,11 @@ class EncoderConfig(config.Config):
     )
     frame_stack: Int = field(1, ge=1, description="successive observations seen at once")
     vector_arch: ClassVar[tuple[int, ...]] = (64, 64)  # what net_arch is for vectors where none
+    batch_norm: ClassVar[bool] = False  # whether layers normalise their inputs: see `batch_norm.py`
+
+    def layers(self, *args: Any, **kwargs: Any) -> MLP:
+        """Build fully connected layers, which takes what `MLP` does."""
+        return (NormalizedMLP if self.batch_norm else MLP)(*args, **kwargs)
 
     def unused(self) -> dict[str, str]:
         if parse(self.encoder)[1]:
@@ -228,7 +234,7 @@ class Encoder(nn.Module):
         self.plain = self.own is None and not self.convolutions
         arch = c.arch(kinds, self.own is not None)
         width += actions
-        self.mlp = MLP(
+        self.mlp = c.layers(
             generators, width, arch, c.activation, activate_last=True, gain=gain, norm=c.layer_norm
         )
         self.dropout = Dropout(generators, c.dropout) if c.dropout else None

@@ -298,4 +298,5 @@ def perceptron(
 ) -> MLP:
     """Make the layers of one head; `gain` is that of the last, if weights are orthogonal."""
     last = gain if c.ortho_init else None
-    return MLP(generators, n_in, [*c.heads(), n_out], c.activation, gain=c.gain(), last_gain=last)
+    sizes = [*c.heads(), n_out]
+    return c.layers(generators, n_in, sizes, c.activation, gain=c.gain(), last_gain=last)

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field as field
@@ -42,6 +42,8 @@ class StepResult(NamedTuple):
 
 class LearnerConfig(EncoderConfig):
     """Parameters of gradient descent."""
+
+    beta1: ClassVar[float] = 0.9  # of adam and adamw: what is kept of the mean gradient
 
     learning_rate: Float = field(5e-4, gt=0, description="step size of the optimiser")
     lr_schedule: Literal["constant", "linear", "cosine"] = field(
@@ -123,6 +125,7 @@ class Learner:
         self.programs: dict[Objective, CompiledUpdate] = {}
         self.aux_names: dict[Objective, dict[str, None]] = {}
         self.optimizer = rule(self.stack.data, self.stack.grad, decay, eps)
+        self.optimizer.beta1 = config.beta1
 
     def rate(self, progress: float) -> Rows:
         """Learning rate at this share of the horizon, from 0 to 1."""

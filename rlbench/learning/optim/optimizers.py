@@ -22,6 +22,7 @@ class Optimizer:
 
     moments: tuple[str, ...] = ()
     default_eps = 1e-8
+    beta1 = 0.9  # of Adam
 
     def __init__(
         self, data: Tensor, grad: Tensor, weight_decay: Rows = 0.0, eps: float | None = None
@@ -166,7 +167,7 @@ class Adam(Optimizer):
             [],
             [self._count],
             lr=rate,  # type: ignore[arg-type]  # the stub knows only its other overload
-            beta1=0.9,
+            beta1=self.beta1,
             beta2=0.999,
             weight_decay=decay,
             eps=self.eps,
