@@ -43,9 +43,6 @@ class CrossQConfig(SACConfig):
         "running ones",
     )
 
-    def of_critics(self) -> CrossQConfig:
-        return self.model_copy(update={"net_arch": self.critic_arch or self.net_arch})
-
     def check(self) -> None:
         super().check()
         if cell := encoders.parse(self.encoder)[1]:
@@ -66,6 +63,10 @@ class CrossQ(SAC):
     version = 1
     n_target_critics = 0
     config: CrossQConfig
+
+    @classmethod
+    def critic_config(cls, config: CrossQConfig) -> CrossQConfig:
+        return config.model_copy(update={"net_arch": config.critic_arch or config.net_arch})
 
     def build(self) -> None:
         super().build()

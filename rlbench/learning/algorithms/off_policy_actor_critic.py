@@ -72,7 +72,7 @@ class OffPolicyActorCritic(Agent):
         self.actor = self.network(generators, c)
         self.learner = Learner(self.actor, c, self.device, by_row=self.by_row)
         actions, outputs = self.distribution.actions, self.critic_outputs(c)
-        arguments = self.spec, actions, c.of_critics(), c.n_critics, outputs
+        arguments = self.spec, actions, self.critic_config(c), c.n_critics, outputs
         self.critics = Critics(generators, *arguments)
         self.critic_learner = Learner(self.critics, c, self.device, by_row=self.by_row)
         self.target: Any = None
@@ -107,6 +107,11 @@ class OffPolicyActorCritic(Agent):
         return Actor(generators, self.spec, self.distribution.outputs, config)
 
     @classmethod
+    def critic_config(cls, config: Any) -> Any:
+        """Return what the critics' networks are built by."""
+        return config
+
+    @classmethod
     def critic_outputs(cls, config: Any) -> int:
         """Return the outputs of a critic: 1, the value, or quantiles of it."""
         return 1
@@ -125,7 +130,7 @@ class OffPolicyActorCritic(Agent):
         space, copies = cls.action_distribution(action_space), Learner.copies(config)
         actor = sizes(Actor, spec, space.outputs, config)
         outputs, critics = cls.critic_outputs(config), config.n_critics
-        critic = sizes(Critics, spec, space.actions, config.of_critics(), 1, outputs)
+        critic = sizes(Critics, spec, space.actions, cls.critic_config(config), 1, outputs)
         state_size, items = actor.state_size + critics * critic.state_size, batch_items(config)
         fields = cls._fields(config, spec, action_space, state_size)
         width = actor.parameters * (copies + cls.n_target_actors)

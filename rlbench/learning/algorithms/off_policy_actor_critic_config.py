@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from pydantic import Field as field
 
@@ -58,10 +58,6 @@ class OffPolicyActorCriticConfig(ActionNoiseConfig):
     def arch(self, kinds: Sequence[str], own: bool) -> tuple[int, ...]:
         """Widths as for vectors above a user module: the action has to enter below a layer."""
         return super().arch(kinds, False)
-
-    def of_critics(self) -> Self:
-        """Return what the critics' networks are built by."""
-        return self
 
     def check(self) -> None:
         check_replay_config(self)
