@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field as field
 
 from rlbench.config import Float, Int, Steps
+from rlbench.errors import UserError
 from rlbench.learning.algorithms.epsilon_greedy import ExplorationConfig
 from rlbench.learning.algorithms.off_policy import check_replay_config
 from rlbench.learning.networks.value_heads import HeadConfig
@@ -69,6 +70,11 @@ class DQNConfig(ExplorationConfig, HeadConfig):
     def check(self) -> None:
         super().check()
         check_replay_config(self)
+        if self.loss == "one_right" and (self.gamma or self.distribution or self.prioritized):
+            raise UserError(
+                "loss=one_right learns which action is right, not what follows: set gamma=0, and "
+                "leave distribution and prioritized out"
+            )
 
     def unused(self) -> dict[str, str]:
         off = {

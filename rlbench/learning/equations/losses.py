@@ -33,6 +33,16 @@ def one_hot_error(outputs: Tensor, label: Tensor) -> Tensor:
     return (outputs - one_hot(label, outputs.shape[-1]).to(outputs.dtype)).square().sum(-1)
 
 
+def one_right(log_prob: Tensor, reward: Tensor) -> Tensor:
+    """-log p where the reward is above 0, else -log(1 - p), `(...)`.
+
+    The likelihood of what a bandit is told, where one action is right and p is the probability that
+    it is the action taken: right answers are full labels, wrong ones rule a class out.
+    """
+    wrong = torch.log(1e-7 - torch.expm1(log_prob))  # finite where p is 1
+    return -torch.where(reward > 0, log_prob, wrong)
+
+
 CLASSIFICATION = {"cross_entropy": cross_entropy, "mse": one_hot_error}
 
 

@@ -29,8 +29,10 @@ from rlbench.learning.networks.noisy import add_noise
 class HeadConfig(EncoderConfig):
     """Parameters of the head; those of a distribution that is not chosen are ignored."""
 
-    loss: Literal["huber", "mse"] = field(
-        "huber", description="loss of the TD error (distributions have their own)"
+    loss: Literal["huber", "mse", "one_right"] = field(
+        "huber",
+        description="loss of the TD error (distributions have their own). one_right, with gamma=0: "
+        "likelihood of the softmax of values, where one action is right and its reward above 0",
     )
     dueling: bool = field(
         False, description="separate streams for values and advantages (Wang et al. 2016)"
@@ -156,6 +158,21 @@ class Head(nn.Module):
         return loss if self.c.distribution else (target.support - outputs)[..., 0].abs()
 
 
+class RightActionHead(Head):
+    """Logarithms of probabilities: that an action is the right one, of which there is one."""
+
+    def outputs(self, x: Tensor, tau: Tensor | None = None) -> Tensor:
+        return super().outputs(x).squeeze(-1).log_softmax(-1).unsqueeze(-1)
+
+    def forward_numpy(self, x: np.ndarray) -> np.ndarray:
+        values = super().forward_numpy(x)
+        values = values - values.max(-1, keepdims=True)
+        return values - np.log(np.exp(values).sum(-1, keepdims=True))
+
+    def loss(self, outputs: Tensor, target: ReturnDistribution, tau: Tensor | None) -> Tensor:
+        return losses.one_right(outputs[..., 0], target.support[..., 0])
+
+
 class CategoricalHead(Head):
     """C51: logits of Z fixed atoms (Bellemare et al. 2017)."""
 
@@ -258,7 +275,7 @@ class ImplicitQuantileHead(QuantileHead):
 
 
 HEADS: dict[str | None, type[Head]] = {
-    None: Head,
+    "one_right": RightActionHead,
     "c51": CategoricalHead,
     "qr": QuantileHead,
     "iqn": ImplicitQuantileHead,
@@ -273,5 +290,5 @@ class ValueNetwork(QNetwork):
     def __init__(
         self, generators: Generators, spec: ObsSpec, n_actions: int, c: HeadConfig
     ) -> None:
-        super().__init__(generators, spec, n_actions, c, HEADS[c.distribution])
+        super().__init__(generators, spec, n_actions, c, HEADS.get(c.distribution or c.loss, Head))
         self.noisy = add_noise(self, c.noisy_sigma) if c.noisy else []

@@ -179,6 +179,28 @@ def test_all_switches_off_are_plain_dqn(monkeypatch: pytest.MonkeyPatch) -> None
     assert differences(agent.state(), plain.state()) == []
 
 
+@pytest.mark.parametrize("dueling", [False, True])
+def test_the_right_action_is_learned_by_likelihood(dueling: bool) -> None:
+    """Values are log-probabilities, on arrays too; the loss is that of the action taken."""
+    learns = {**LEARNS, "gamma": 0.0, "loss": "one_right"}
+    agent = DQN(ChosenSeen, seeds=2, device="cpu", dueling=dueling, **learns)
+    obs = torch.linspace(-1, 1, 10).view(2, 5, 1)
+    with torch.no_grad():
+        outputs = agent.q.forward(obs)
+        np.testing.assert_allclose(outputs.exp().sum(-1), 1.0, rtol=1e-5)
+        action = torch.tensor([[0, 1, 1, 0, 1]] * 2)
+        reward = torch.tensor([[1.0, -1.0, 1.0, 0.0, 2.0]] * 2)
+        loss, _ = agent.loss(obs, action, reward)
+    on_arrays, _ = agent.q.act(obs.numpy(), np.zeros((2, 5, 0), np.float32), agent.device)
+    np.testing.assert_allclose(on_arrays, outputs, rtol=1e-5)
+    p = outputs.gather(-1, action[..., None])[..., 0].exp()
+    np.testing.assert_allclose(loss, -torch.where(reward > 0, p, 1 - p).log(), rtol=1e-4)
+    agent.learn(300)
+    for seed, (seen, best) in product(range(2), {1.0: 1, -1.0: 0}.items()):
+        said = agent.policy(seed=seed).predict(np.full(1, seen, np.float32), deterministic=True)
+        assert said[0] == best
+
+
 EVERYTHING: Row = {
     "dueling": True, "noisy": True, "prioritized": True, "n_steps": 2, "distribution": "iqn",
     "head_arch": (5,), **{k: v for k, v in SMALL.items() if k != "net_arch"}, "net_arch": (6, 6),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -72,6 +74,22 @@ def test_gradients_of_the_losses() -> None:
         loss(value, torch.zeros(3)).sum().backward()
         assert value.grad is not None
         assert value.grad.tolist() == expected
+
+
+def test_one_right_is_the_likelihood_of_an_answer() -> None:
+    """-log p of right answers, -log(1 - p) of wrong ones; its gradient is finite where p is 1."""
+    logits = T([[0.3, -1.0, 2.0], [0.0, 40.0, -40.0]], requires_grad=True)
+    log_prob = logits.log_softmax(-1)
+    p = log_prob.exp().tolist()
+    for action, reward in itertools.product(range(3), (1.0, -1.0, 0.0)):
+        found = float(losses.one_right(log_prob.detach()[0, action], T(reward)))
+        chance = p[0][action] if reward > 0 else 1 - p[0][action]
+        assert found == pytest.approx(-math.log(chance), rel=1e-5)
+    losses.one_right(log_prob[:, 1], T([1.0, -1.0])).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    wanted = [p[0][0], p[0][1] - 1, p[0][2]]  # of a right answer: that of a full label
+    assert logits.grad[0].tolist() == pytest.approx(wanted, rel=1e-5)
 
 
 def naive_double(next_q: Any, online: Any) -> list[float]:
