@@ -110,6 +110,8 @@ def check(source: str, spec: ObsSpec, action_space: spaces.Space[Any]) -> None:
             "-p action_masks=false"
         )
     said = _metadata(source, _folder(source))
+    with readable(source):  # what reads its format is there
+        minari("dataset._storages").get_minari_storage(said.get("data_format"))
     for name, space in (("observation_space", spec.space), ("action_space", action_space)):
         text = said.get(name)
         if not isinstance(text, str):  # Minari would make the environment that it names
