@@ -16,7 +16,7 @@ from rlbench.errors import UserError
 from rlbench.experiments.planning import plan
 from rlbench.experiments.preflight import preflight
 
-IMAGE_DATA = re.compile(r"rlbench/(Classify|Glimpse|Imbalanced|Retry|Rows|Stream)")
+IMAGE_DATA = re.compile(r"rlbench/(Classify|Find|Glimpse|Imbalanced|Retry|Rows|Stream)")
 PEERS = [name for name in registry.agents() if name.startswith("sb3-")]
 
 
