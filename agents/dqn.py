@@ -23,6 +23,7 @@ from rlbench.learning import row_values
 from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms import epsilon_greedy
 from rlbench.learning.algorithms.dqn_config import DQNConfig
+from rlbench.learning.algorithms.hindsight import check_goals, replay_fields
 from rlbench.learning.algorithms.off_policy import (
     batch_bytes,
     batch_items,
@@ -36,6 +37,7 @@ from rlbench.learning.data.preprocessing import LaneContext
 from rlbench.learning.data.replay import replay_bytes, transition_fields
 from rlbench.learning.data.sum_tree import SumTree
 from rlbench.learning.data.tensor_draws import TensorDraws
+from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.equations import indexing, returns
@@ -73,7 +75,9 @@ class DQN(Agent):
         self.normalizer = Normalizer(seeds, self.spec, self.device) if c.normalize_obs else None
         state_size = self.q.state_size
         self.context = LaneContext(self.spec, state_size, (seeds, self.n_envs), self.normalizer)
-        fields = transition_fields(self.spec, state_size, first.gamma, c.n_steps)
+        fields = transition_fields(
+            self.spec, state_size, first.gamma, c.n_steps, more=replay_fields(c)
+        )
         self.replay: Any = make_replay(self, fields, state_size)
         self.exploration = RandomStream(self.seeds, "exploration", (self.n_envs, 2))
         width = noisy.width(self.q.noisy)
@@ -105,7 +109,9 @@ class DQN(Agent):
     ) -> dict[str, int]:
         copies = 1 + Learner.copies(config)  # the target network too
         of = sizes(ValueNetwork, spec, int(action_space.n), config)
-        fields = transition_fields(spec, of.state_size, config.gamma, config.n_steps)
+        fields = transition_fields(
+            spec, of.state_size, config.gamma, config.n_steps, more=replay_fields(config)
+        )
         tree = SumTree.bytes(seeds, config.buffer_size) if config.prioritized else 0
         samples = acting = 0
         if config.distribution == "iqn":  # each sample makes a copy of the features
@@ -117,6 +123,11 @@ class DQN(Agent):
             "networks": 4 * seeds * copies * of.parameters,
             "updates": seeds * (each * (1 + samples) + acting),
         }
+
+    @classmethod
+    def check_env(cls, facts: EnvFacts, config: Any, n_envs: int) -> None:
+        super().check_env(facts, config, n_envs)
+        check_goals(cls.name(), facts, config)
 
     @classmethod
     def first_update(cls, config: Any, n_envs: int) -> int:

@@ -9,7 +9,7 @@ from pydantic import Field as field
 from rlbench.errors import UserError
 from rlbench.learning.algorithms.dqn_config import DQNConfig
 from rlbench.peers.sb3.agent import Peer
-from rlbench.peers.sb3.config import NO_MASKS, NO_MEMORY, PeerConfig, defaults_of
+from rlbench.peers.sb3.config import NO_HINDSIGHT, NO_MASKS, NO_MEMORY, PeerConfig, defaults_of
 from rlbench.peers.sb3.off_policy import OffPolicyPeer
 
 
@@ -36,6 +36,7 @@ class SB3DQNConfig(PeerConfig, DQNConfig):  # type: ignore[misc]  # fields are n
     distribution: None = field(
         None, description="of distributions the library has quantiles alone, as sb3-qrdqn"
     )
+    her: Literal[False] = field(False, description=NO_HINDSIGHT)
     action_masks: Literal[True] = field(True, description=NO_MASKS)
     sequence_length: Literal[16] = field(16, description=NO_MEMORY)
     burn_in: Literal[8] = field(8, description=NO_MEMORY)

@@ -21,6 +21,11 @@ _CUT: dict[str, tuple[str, float]] = {  # after 100 steps, with their reward thr
     "rlbench/Market-v0": ("rlbench.envs.market:Market", 12.0),
     "rlbench/Recommend-v0": ("rlbench.envs.recommend:Recommend", 65.0),
 }
+# With goals: the entry, the return at which it counts as solved, and the limit of steps.
+_GOALS: dict[str, tuple[str, float, int | None]] = {
+    "rlbench/BitFlip-v0": ("rlbench.envs.bit_flip:BitFlip", -4.5, None),
+    "rlbench/Reach-v0": ("rlbench.envs.reach:Reach", -7.0, 50),
+}
 _VARIANTS = ("Classify", "Find", "Glimpse", "Imbalanced", "Retry", "Rows", "Stream")
 _DATA = {
     "": "",  # the `data` argument, by default digits
@@ -49,6 +54,10 @@ for _name, (_entry, _kwargs) in _OWN.items():
 for _name, (_entry, _threshold) in _CUT.items():
     if _name not in gymnasium.registry:
         gymnasium.register(_name, _entry, reward_threshold=_threshold, max_episode_steps=100)
+
+for _name, (_entry, _threshold, _limit) in _GOALS.items():
+    if _name not in gymnasium.registry:
+        gymnasium.register(_name, _entry, reward_threshold=_threshold, max_episode_steps=_limit)
 
 _LABELLED = {
     f"{variant}{suffix}": {"variant": variant, **({"data": data} if data else {})}

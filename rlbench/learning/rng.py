@@ -14,7 +14,7 @@ import numpy as np
 # Streams are numbered by their place here: append only.
 PURPOSES = (
     "init", "exploration", "replay", "lane", "policy", "minibatch", "noise", "learning-noise",
-    "fractions", "policy-noise", "action-noise", "recording",
+    "fractions", "policy-noise", "action-noise", "recording", "hindsight",
 )  # fmt: skip
 
 # Reset seeds of training lanes and of evaluation episodes come from disjoint halves of [0, 2^31),

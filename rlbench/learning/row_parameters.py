@@ -79,6 +79,7 @@ PARAMETERS: dict[str, Parameter] = {
     "batch_size": Parameter(False, "log:16..512"),
     "n_steps": Parameter(False, "log:1..2048"),
     "n_epochs": Parameter(False, "int:1..20"),
+    "n_sampled_goal": Parameter(False, "int:1..8"),
     "buffer_size": Parameter(False, "log:1000..1000000"),
     "learning_starts": Parameter(False, "log:100..10000"),
     "train_freq": Parameter(False, "log:1..64"),

@@ -36,7 +36,7 @@ SHORT = ["--seeds", "1", "-n", "30", "--eval-episodes", "1", "--final-episodes",
 RANDOM = ["run", "random", "--env", "CartPole-v1", *SHORT]
 CART = ["run", "dqn", "--env", "CartPole-v1"]
 DIGITS = ["run", "dqn", "--env", "rlbench/Classify-Digits-v0"]
-PENDULUM = "Pendulum-v1"
+PENDULUM, FLIP = "Pendulum-v1", "rlbench/BitFlip-v0"
 SCORE = ["eval", "--agent", f"{HERE}:Still", "--env", "CartPole-v1", "--episodes", "1"]
 IS_ADVICE = re.compile(
     r": (use|give|choose|leave|name|add|put|make|run|restore|delete|wait|say|call|start|take)\b"
@@ -227,6 +227,10 @@ CALLS: list[tuple[str, Callable[[], Any], list[Callable[[], Any]]]] = [
      [lambda: CrossQ(PENDULUM), lambda: SAC(PENDULUM, encoder="lstm")]),
     ("would move the running statistics", lambda: CrossQ(PENDULUM, weight_decay=0.1),
      [lambda: CrossQ(PENDULUM, weight_decay=0), lambda: SAC(PENDULUM, weight_decay=0.1)]),
+    ("replays single transitions with a future", lambda: DQN(FLIP, her=True, n_steps=3),
+     [lambda: DQN(FLIP, her=True)]),
+    ("her=true needs a goal environment", lambda: DQN("CartPole-v1", her=True),
+     [lambda: DQN("CartPole-v1")]),
     ("has no later rewards: use one", lambda: DQN("CartPole-v1", gamma=0.0, n_steps=3),
      [lambda: DQN("CartPole-v1", gamma=0.0, n_steps=1)]),
     ("make the batch larger or sequences shorter",
@@ -332,6 +336,7 @@ ELSEWHERE = {
     "add --wrap FlattenObservation": "test_two_methods.py::test_what_does_not_fit_is_one_line",
     "leave out --n-envs": "test_two_methods.py::test_what_does_not_fit_is_one_line",
     "leave out --device": "test_two_methods.py::test_what_does_not_fit_is_one_line",
+    "her=true computes rewards on the CPU": "test_hindsight_replay.py::test_it_is_for_cpus",
     "can be no name of a file in Python": "test_new.py::test_names_that_would_not_work",
     "there is a module {} already": "test_new.py::test_names_that_would_not_work",
     "exists and is left as it is":

@@ -25,6 +25,7 @@ from rlbench.learning.environments import snapshot
 
 CUT = {"rlbench/Doors-v0": -3.2, "rlbench/Market-v0": 12.0, "rlbench/Recommend-v0": 65.0}
 OWN = ["rlbench/Cue-v0", "rlbench/Catch-v0", "rlbench/Catch84-v0", *CUT]
+GOALS = ["rlbench/BitFlip-v0", "rlbench/Reach-v0"]
 SIGMAS = 4.5  # of a binomial: a sound test fails once in 100,000
 
 
@@ -181,7 +182,7 @@ def test_the_large_picture_is_the_small_one() -> None:
         assert np.array_equal(first, copy)  # a picture that was handed out stays as it was
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", OWN + GOALS)
 def test_checkers_accept_them(name: str) -> None:
     env = gymnasium.make(name).unwrapped
     check_env(env)
@@ -203,7 +204,7 @@ def test_checkers_refuse_a_broken_one() -> None:
             check(Broken())
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", OWN + GOALS[:1])
 def test_they_go_on_where_they_were(name: str) -> None:
     """Captured in the middle of an episode and reinstated elsewhere: the same from there on."""
     env, other = gymnasium.make(name), gymnasium.make(name)

@@ -9,6 +9,8 @@ from masked_worlds import Masked
 from worlds import World
 
 from rlbench.agents import A2C, DQN, IQN, PPO, PQN, SAC, TD3, TQC, CrossQ, Rainbow, Reinforce
+from rlbench.envs.bit_flip import BitFlip
+from rlbench.envs.reach import Reach
 
 REPLAY = {"learning_starts": 12, "batch_size": 8, "buffer_size": 30, "sequence_length": 4,
           "burn_in": 1, "target_update_interval": 10, "net_arch": (8,)}  # fmt: skip
@@ -49,5 +51,8 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "iqn masks": (IQN, partial(Masked, way="parts"),
                   {"encoder": "gru", "iqn_embedding": 8, "n_steps": 2, **REPLAY}),
     "ppo masks": (PPO, partial(Masked, "number", "multi", "info"), {"n_envs": 2}),
+    "dqn her": (DQN, BitFlip, {"her": True, "n_envs": 2, **REPLAY}),
+    "crossq her": (CrossQ, Reach, {"her": True, "goal_selection_strategy": "episode",
+                             "normalize_obs": True, **REPLAY}),
     "dqn dropout": (DQN, World, {"encoder": "worlds:Dropping", **REPLAY}),
 }  # fmt: skip

@@ -7,6 +7,7 @@ from pydantic import Field as field
 from rlbench.config import Float, Int, Steps
 from rlbench.errors import UserError
 from rlbench.learning.algorithms.epsilon_greedy import ExplorationConfig
+from rlbench.learning.algorithms.hindsight import HindsightConfig
 from rlbench.learning.algorithms.off_policy import check_replay_config
 from rlbench.learning.networks.value_heads import HeadConfig
 
@@ -23,7 +24,7 @@ OF_DISTRIBUTION: dict[str, tuple[str | None, ...]] = {  # used with these distri
 }  # fmt: skip
 
 
-class DQNConfig(ExplorationConfig, HeadConfig):
+class DQNConfig(HindsightConfig, ExplorationConfig, HeadConfig):
     """Parameters of DQN. Steps are env steps per seed; names are Stable-Baselines3's."""
 
     double: bool = field(True, description="Double DQN's target (van Hasselt et al. 2016)")

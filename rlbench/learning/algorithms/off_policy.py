@@ -8,11 +8,14 @@ from typing import Any
 from torch import Tensor
 
 from rlbench.errors import UserError
+from rlbench.learning.algorithms.hindsight import relabelled
 from rlbench.learning.algorithms.updates import Supply, Updates
 from rlbench.learning.data.device_prioritized_replay import DevicePrioritizedReplay
 from rlbench.learning.data.device_replay import DeviceReplay
+from rlbench.learning.data.hindsight_replay import HindsightReplay
 from rlbench.learning.data.prioritized_replay import PrioritizedReplay
 from rlbench.learning.data.replay import Field, Replay, replay_bytes
+from rlbench.learning.environments.goals import Goals
 from rlbench.learning.hardware import graphs
 from rlbench.learning.networks import encoders
 from rlbench.learning.rng import RandomStream
@@ -51,6 +54,14 @@ def make_replay(agent: Any, fields: dict[str, Field], state_size: int) -> Replay
         state_size > 0,
     )
     there = graphs.used(agent.device)
+    if getattr(c, "her", False):
+        if there:
+            raise UserError("her=true computes rewards on the CPU: use --device cpu")
+        chosen = RandomStream(agent.seeds, "hindsight", (relabelled(batch, c),), block=BLOCK)
+        goals = Goals(agent.spec.inner.space, lambda: agent.make_env())
+        return HindsightReplay(
+            *arguments, goals=goals, chosen=chosen, strategy=c.goal_selection_strategy
+        )
     if not getattr(c, "prioritized", False):
         return (DeviceReplay if there else Replay)(*arguments)
     kind = DevicePrioritizedReplay if there else PrioritizedReplay

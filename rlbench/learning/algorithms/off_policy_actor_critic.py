@@ -21,6 +21,7 @@ from rlbench.learning import row_values
 from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms import stochastic_actor
 from rlbench.learning.algorithms.action_noise import ActionNoise
+from rlbench.learning.algorithms.hindsight import check_goals, replay_fields
 from rlbench.learning.algorithms.off_policy import (
     batch_bytes,
     batch_items,
@@ -38,6 +39,7 @@ from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext
 from rlbench.learning.data.replay import Field, Replay, replay_bytes, transition_fields
 from rlbench.learning.data.tensor_draws import TensorDraws
+from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.equations import losses, returns
@@ -121,7 +123,7 @@ class OffPolicyActorCritic(Agent):
         c: OffPolicyActorCriticConfig, spec: ObsSpec, space: Any, state_size: int
     ) -> dict[str, Field]:
         action = Field((int(np.prod(space.shape)),), np.float32)
-        return transition_fields(spec, state_size, 1.0, c.n_steps, action)
+        return transition_fields(spec, state_size, 1.0, c.n_steps, action, replay_fields(c))
 
     @classmethod
     def estimate_bytes(
@@ -146,6 +148,11 @@ class OffPolicyActorCritic(Agent):
     @classmethod
     def first_update(cls, config: Any, n_envs: int) -> int:
         return config.learning_starts + 1
+
+    @classmethod
+    def check_env(cls, facts: EnvFacts, config: Any, n_envs: int) -> None:
+        super().check_env(facts, config, n_envs)
+        check_goals(cls.name(), facts, config)
 
     @classmethod
     def check_spaces(

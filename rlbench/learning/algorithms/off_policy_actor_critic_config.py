@@ -10,11 +10,12 @@ from pydantic import Field as field
 from rlbench.config import Float, Int, IntList, Steps
 from rlbench.errors import UserError
 from rlbench.learning.algorithms.action_noise import ActionNoiseConfig
+from rlbench.learning.algorithms.hindsight import HindsightConfig
 from rlbench.learning.algorithms.off_policy import check_replay_config
 from rlbench.learning.networks import encoders
 
 
-class OffPolicyActorCriticConfig(ActionNoiseConfig):
+class OffPolicyActorCriticConfig(HindsightConfig, ActionNoiseConfig):
     """Parameters that off-policy actor-critics share. Steps are env steps per seed."""
 
     vector_arch: ClassVar[tuple[int, ...]] = (256, 256)
@@ -60,6 +61,7 @@ class OffPolicyActorCriticConfig(ActionNoiseConfig):
         return super().arch(kinds, False)
 
     def check(self) -> None:
+        super().check()
         check_replay_config(self)
         cell = encoders.parse(self.encoder)[1]
         if self.net_arch == () and not cell and not self.heads():

@@ -67,7 +67,10 @@ class Capabilities:
     ) -> Choice:
         """The device that `auto`, `cpu`, `cuda` or `cuda:i` means, and why.
 
-        `auto` is timed at first, unless `timed` is False: then it is an estimate."""
+        `auto` is timed at first, unless `timed` is False: then it is an estimate. With hindsight it
+        is the CPU, where the environment computes rewards.
+        """
+        name = "cpu" if name == "auto" and getattr(config, "her", False) else name
         sizes = config, spec, action_space, seeds, n_envs
         trial = functools.partial(trial_of, cls, *sizes) if timed else None
         return choose(name, lambda: cls.work(*sizes), trial)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,11 +42,12 @@ def transition_fields(
     gamma: float,
     n_steps: int = 1,
     action: Field = ONE_DISCRETE,
+    more: Mapping[str, Field] | None = None,
 ) -> dict[str, Field]:
     """Fields of a transition, with one discrete action by default.
 
     `memory` is the size of the hidden state that is stored. Without a future (gamma = 0) there is
-    no successor.
+    no successor. `more` are fields of the buffer's own.
     """
     obs, scalar = Field(spec.shape, spec.raw), Field((), np.float32)
     future = bool(gamma or memory or spec.stack > 1)
@@ -58,7 +60,7 @@ def transition_fields(
         fields["first"] = scalar
     if memory:
         fields["memory"] = Field((memory,), np.float32)
-    return fields
+    return {**fields, **(more or {})}
 
 
 def _zeros(shape: tuple[int, ...], kind: torch.dtype, device: torch.device) -> Tensor:

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from rlbench.learning.environments.goals import has_goals
 from rlbench.learning.environments.masked_space import MaskedSpace
 
 
@@ -38,6 +39,7 @@ class EnvFacts:
     data: DataFacts | None = None  # where it is made of images
     reward_threshold: float | None = None  # return at which it counts as solved
     registered_arguments: dict[str, Any] = field(default_factory=dict)
+    goals: bool = False  # whether rewards of other goals can be computed: see `goals.py`
 
     @classmethod
     def of(cls, env: Any, **registered: Any) -> EnvFacts:
@@ -51,6 +53,7 @@ class EnvFacts:
             time_limit(env),
             registered_limit(env),
             _data_facts(env.unwrapped) if is_data(env) else None,
+            goals=has_goals(env),
             **registered,
         )
 

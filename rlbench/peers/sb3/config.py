@@ -16,6 +16,7 @@ from rlbench.distribution import install
 from rlbench.errors import UserError
 
 NO_MEMORY = "this agent has no memory"
+NO_HINDSIGHT = "peers read observations as one vector, in which the library finds no goals"
 NO_MASKS = "it plays all actions: of these libraries only sb3-maskable-ppo reads action masks"
 
 

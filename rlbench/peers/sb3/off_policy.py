@@ -12,7 +12,7 @@ from rlbench.errors import UserError
 from rlbench.learning.algorithms.off_policy import updates_per_round
 from rlbench.learning.environments.facts import EnvFacts
 from rlbench.learning.environments.spaces import ObsSpec
-from rlbench.peers.sb3.config import NO_MEMORY, PeerConfig, library
+from rlbench.peers.sb3.config import NO_HINDSIGHT, NO_MEMORY, PeerConfig, library
 
 
 class OffPolicyPeer:
@@ -65,6 +65,7 @@ class ContinuousPeerConfig(PeerConfig):
     """Settings that SAC and TD3 of the library do not support."""
 
     max_grad_norm: None = field(None, description="here the library does not clip gradients")
+    her: Literal[False] = field(False, description=NO_HINDSIGHT)
     ortho_init: Literal[False] = field(
         False, description="the library has no orthogonal first weights here"
     )

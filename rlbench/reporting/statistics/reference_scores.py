@@ -114,6 +114,8 @@ BOUNDS: dict[str, Bounds] = {
     "rlbench/Doors-v0": (-100.0, -1.0),
     "rlbench/Market-v0": (-199.5, 100.0),
     "rlbench/Recommend-v0": (0.0, 100.0),
+    "rlbench/BitFlip-v0": (-10.0, 0.0),
+    "rlbench/Reach-v0": (-50.0, 0.0),
     "ALE/Pong-v5": (-21.0, 21.0),
     **{
         f"rlbench/{variant}{data}-v0": bounds
