@@ -24,7 +24,7 @@ _CUT: dict[str, tuple[str, float]] = {  # after 100 steps, with their reward thr
 # With goals: the entry, the return at which it counts as solved, and the limit of steps.
 _GOALS: dict[str, tuple[str, float, int | None]] = {
     "rlbench/BitFlip-v0": ("rlbench.envs.bit_flip:BitFlip", -4.5, None),
-    "rlbench/Reach-v0": ("rlbench.envs.reach:Reach", -7.0, 50),
+    "rlbench/Reach-v0": ("rlbench.envs.reach:ReachGoal", -7.0, 50),
 }
 _VARIANTS = ("Classify", "Find", "Glimpse", "Imbalanced", "Retry", "Rows", "Stream")
 _DATA = {

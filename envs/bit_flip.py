@@ -27,14 +27,15 @@ class BitFlip(gymnasium.Env[Any, Any]):
         parts = ("observation", "achieved_goal", "desired_goal")
         self.observation_space = spaces.Dict({name: spaces.MultiBinary(bits) for name in parts})
         self.action_space = spaces.Discrete(bits)
-        self.state = self.goal = np.zeros(bits, np.int8)
+        self.state, self.goal = np.zeros(bits, np.int8), np.zeros(bits, np.int8)
         self.steps = 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         super().reset(seed=seed)
-        self.state, self.goal = self.np_random.integers(2, size=(2, self.bits), dtype=np.int8)
+        self.state = self.np_random.integers(2, size=self.bits, dtype=np.int8)
+        self.goal = self.np_random.integers(2, size=self.bits, dtype=np.int8)
         while np.array_equal(self.state, self.goal):
             self.goal = self.np_random.integers(2, size=self.bits, dtype=np.int8)
         self.steps = 0

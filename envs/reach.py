@@ -12,7 +12,7 @@ SPEED = 0.1  # the most a coordinate changes in a step
 NEAR = 0.05  # distance from the goal within which it is reached
 
 
-class Reach(gymnasium.Env[Any, Any]):
+class ReachGoal(gymnasium.Env[Any, Any]):
     """Move a point from the middle of the square [-1, 1]^2 to a random goal, and stay there.
 
     An action in [-1, 1]^2 moves the point by a tenth of it, up to the border. A step after which

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rlbench.envs.bit_flip import BitFlip
-from rlbench.envs.reach import Reach
+from rlbench.envs.reach import ReachGoal
 
 
 def differing(obs: dict[str, np.ndarray]) -> int:
@@ -55,7 +55,7 @@ def test_the_point_arrives_by_the_shortest_way() -> None:
     assert episode(env, lambda obs: np.zeros(2), 0)[0] == -50.0
 
 
-@pytest.mark.parametrize("env", [BitFlip(), Reach()])
+@pytest.mark.parametrize("env", [BitFlip(), ReachGoal()])
 def test_rewards_of_many_goals_are_those_of_each(env: Any) -> None:
     space = env.observation_space["desired_goal"]
     space.seed(0)

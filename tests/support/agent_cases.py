@@ -10,7 +10,7 @@ from worlds import World
 
 from rlbench.agents import A2C, DQN, IQN, PPO, PQN, SAC, TD3, TQC, CrossQ, Rainbow, Reinforce
 from rlbench.envs.bit_flip import BitFlip
-from rlbench.envs.reach import Reach
+from rlbench.envs.reach import ReachGoal
 
 REPLAY = {"learning_starts": 12, "batch_size": 8, "buffer_size": 30, "sequence_length": 4,
           "burn_in": 1, "target_update_interval": 10, "net_arch": (8,)}  # fmt: skip
@@ -52,7 +52,8 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
                   {"encoder": "gru", "iqn_embedding": 8, "n_steps": 2, **REPLAY}),
     "ppo masks": (PPO, partial(Masked, "number", "multi", "info"), {"n_envs": 2}),
     "dqn her": (DQN, BitFlip, {"her": True, "n_envs": 2, **REPLAY}),
-    "crossq her": (CrossQ, Reach, {"her": True, "goal_selection_strategy": "episode",
-                             "normalize_obs": True, **REPLAY}),
+    "crossq her": (CrossQ, ReachGoal,
+                   {"her": True, "n_steps": 1, "goal_selection_strategy": "episode",
+                    "normalize_obs": True, **REPLAY}),
     "dqn dropout": (DQN, World, {"encoder": "worlds:Dropping", **REPLAY}),
 }  # fmt: skip

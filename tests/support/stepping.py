@@ -12,8 +12,13 @@ def go_on(env: Any, actions: list[Any]) -> list[Any]:
     said: list[Any] = []
     for action in actions:
         obs, reward, terminated, truncated, _ = env.step(action)
-        obs = np.asarray(obs)
+        obs = _array(obs)
         said.append((obs.tobytes(), obs.dtype, reward, type(reward), terminated, truncated))
         if terminated or truncated:
-            said.append(np.asarray(env.reset()[0]).tobytes())
+            said.append(_array(env.reset()[0]).tobytes())
     return said
+
+
+def _array(obs: Any) -> np.ndarray:
+    """Return an observation, or the parts of a Dict of one type side by side."""
+    return np.concatenate(list(obs.values())) if isinstance(obs, dict) else np.asarray(obs)
