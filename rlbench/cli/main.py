@@ -16,7 +16,7 @@ from rlbench.cli.extending import doctor, new
 from rlbench.cli.films import video, watch
 from rlbench.cli.models import export, predict
 from rlbench.cli.results import compare, data, list_, plot, report, serve, show
-from rlbench.cli.runs import merge, note, rm, tag, track
+from rlbench.cli.runs import merge, note, rm, tag, track, verify
 from rlbench.cli.suites import ablate, bench
 from rlbench.cli.tuning import sensitivity, tune
 from rlbench.console.spinner import spinner
@@ -369,7 +369,7 @@ def evaluate(
 
 for _command in (
     bench, ablate, tune, sensitivity, plot, compare, report, serve, list_, show, tag, note, track,
-    rm, merge, diff, results, import_, export, predict, watch, video, data, new, doctor,
+    rm, merge, verify, diff, results, import_, export, predict, watch, video, data, new, doctor,
     completion.completion,
 ):  # fmt: skip
     main.add_command(_command)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rlbench.errors import Interrupted, UserError
+from rlbench.errors import Interrupted, Skipped, UserError
 from rlbench.execution import executor_choice
 from rlbench.execution.executor_choice import CLUSTERS, KINDS
 from rlbench.execution.stopping import StopSignal
@@ -69,6 +70,17 @@ eval_max_steps = click.option(
 floor = click.option(
     "--floor/--no-floor", default=True,
     help="Score the random policy too, once for an environment.  [default: score]",
+)  # fmt: skip
+
+
+def _strict(ctx: click.Context, _: click.Parameter, on: bool) -> None:
+    if on and not ctx.resilient_parsing:
+        warnings.simplefilter("error", Skipped)
+
+
+strict = click.option(
+    "--strict", is_flag=True, expose_value=False, callback=_strict,
+    help="Refuse where a file is damaged or was changed, in place of leaving its seeds out.",
 )  # fmt: skip
 report = click.option(
     "--report/--no-report", default=True,

@@ -65,6 +65,7 @@ def _limits(
     help="A file .png, .svg or .pdf; without ending a .png and a .svg.  [default: curve in the "
     "run's folder, curves in --out for several]",
 )  # fmt: skip
+@options.strict
 @options.out
 def plot(
     runs: tuple[str, ...], output: Path | None, out: Path, no_seeds: bool, **chosen: Any
@@ -104,6 +105,7 @@ def plot(
     type=click.Choice(["done", "running", "stopped", "failed", "diverged", "timeout"]),
 )  # fmt: skip
 @click.option("--tag", default="", help="Of runs: those with this tag.")
+@options.strict
 @options.out
 def list_(
     what: str,
@@ -150,6 +152,7 @@ def list_(
     help="The program that a RUN's updates are replayed by, or why they are not.",
 )  # fmt: skip
 @options.trust
+@options.strict
 @options.out
 def show(name: str, spent: bool, program: bool, out: Path) -> None:
     """Show every parameter of an AGENT, the file of a SUITE, or what a RUN was and how it ended.
@@ -183,6 +186,7 @@ def show(name: str, spent: bool, program: bool, out: Path) -> None:
     "--against", metavar="FOLDER", type=click.Path(path_type=Path),
     help="Check RUNs, or all of --out, against earlier results; exit code 1 if one is worse.",
 )  # fmt: skip
+@options.strict
 @options.out
 def compare(runs: tuple[str, ...], output: Path | None, against: Path | None, out: Path) -> None:
     """Compare RUNs in a table: scores with intervals, what they cost, and what labels are worth.
@@ -218,6 +222,7 @@ def compare(runs: tuple[str, ...], output: Path | None, against: Path | None, ou
     "--index", is_flag=True,
     help="Write index.html over all reports in PATH instead.  [default: in --out]",
 )  # fmt: skip
+@options.strict
 @options.out
 def report(
     paths: tuple[str, ...], baseline: str | None, output: Path | None, index: bool, out: Path

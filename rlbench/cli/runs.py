@@ -1,7 +1,8 @@
-"""Commands that label, mirror, remove and join runs: tag, note, track, rm, merge."""
+"""Commands that label, mirror, remove, join and check runs: tag, note, track, rm, merge, verify."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -115,3 +116,24 @@ def merge(folders: tuple[Path, ...], dry_run: bool, out: Path) -> None:
     from rlbench.commands.merge import merge as merge_
 
     merge_(folders, out, dry_run)
+
+
+@click.command(short_help="Check every file of results against its checksum.")
+@click.argument("path", metavar="[PATH]", required=False, type=click.Path(path_type=Path))
+@options.out
+def verify(path: Path | None, out: Path) -> None:
+    """Check that every file of finished runs at or below PATH is what was written, byte for byte.
+
+    PATH: a folder of results, a run or a part.  [default: --out]
+
+    Exit code 1 if a file was changed or is missing. Files that earlier versions wrote without a
+    checksum are counted. Nothing is written.
+
+    \b
+    Examples:
+      rlbench verify
+      rlbench verify results/CartPole-v1
+    """  # noqa: D301
+    from rlbench.commands.verify import verify as verify_
+
+    sys.exit(verify_(path or out))

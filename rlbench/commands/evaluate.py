@@ -26,6 +26,7 @@ from rlbench.learning.evaluation.image_sweep import sweep_split
 from rlbench.learning.policies.policy import Policy
 from rlbench.process import configure_process
 from rlbench.storage import run_folder
+from rlbench.storage.records import check_checksum
 from rlbench.storage.run_folder import RunFolder, RunPart, seed_ranges
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def evaluate(
     console = new_console()
     repeats: list[_Again] = []
     for file in agents:
+        check_checksum(file)
         policy = registry.agent_class(run.agent).load(file, make, device=device).policy()
         stochastic = policy.deterministic and not deterministic
         if stochastic and not (how := policy.randomness()):
@@ -170,6 +172,8 @@ def trained_agents(
             raise UserError(
                 f"{folder.path} has no agent of seed {seed}: choose from {seed_ranges([*agents])}"
             )
+    for file in {agents[seed] for seed in wanted}:
+        check_checksum(file)
     return [(seed, agents[seed]) for seed in wanted]
 
 

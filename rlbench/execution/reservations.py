@@ -45,6 +45,7 @@ def record_failure(job: Job, status: str, reason: str) -> None:
         seeds = [seed for seed, now in info["status"].items() if now == "running"]
         info["status"] |= dict.fromkeys(seeds, status)
         info["reason"] |= dict.fromkeys(seeds, reason)
+        info["checksums"] = part.checksums()
         part.write_info(info)
 
 

@@ -16,7 +16,7 @@ from rlbench.errors import Busy, UserError
 from rlbench.storage import labels
 from rlbench.storage.locks import is_locked, locked
 from rlbench.storage.part_files import read_files, write_files
-from rlbench.storage.records import check_checksum, check_seal, corrupt, read_suite
+from rlbench.storage.records import check_seal, corrupt, read_suite
 from rlbench.storage.run_folder import (
     FILES,
     RunFolder,
@@ -158,9 +158,7 @@ def _candidate(part: RunPart, there: bool) -> Candidate:
     rows: dict[int, Rows] = {seed: {name: [] for name in FILES.values()} for seed in info["seeds"]}
     with _reading(part.path / "part.json") as file:
         check_seal(file, json.loads(read_file(file)))
-    for name in info.get("checksums") or {}:
-        with _reading(part.path / name) as file:
-            check_checksum(file)
+    part.check_files(info)
     for name in FILES.values():
         with _reading(part.path / name) as file:
             for seed, row in _rows(file):

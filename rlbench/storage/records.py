@@ -64,7 +64,11 @@ def check_checksum(file: Path) -> None:
         UserError: The checksum does not match the content.
     """
     sums = read_part(file.with_name("part.json")).get("checksums") or {}
-    if file.name in sums and checksum(read_file(file)) != sums[file.name]:
+    try:
+        fits = file.name not in sums or checksum(read_file(file)) == sums[file.name]
+    except OSError as error:
+        raise corrupt(file, error.strerror or error) from None
+    if not fits:
         raise corrupt(file, "its checksum is not that of what was written")
 
 

@@ -34,7 +34,15 @@ from rlbench.errors import CannotWrite, NoRun, UserError, nearest
 from rlbench.rows import Episode, Evaluation, Metric, Row
 from rlbench.storage import run_names
 from rlbench.storage.locks import is_locked, locked, refuse_link
-from rlbench.storage.records import FORMAT, checksum, corrupt, read_part, read_run, sealed
+from rlbench.storage.records import (
+    FORMAT,
+    check_checksum,
+    checksum,
+    corrupt,
+    read_part,
+    read_run,
+    sealed,
+)
 
 LONGEST_NAME = 255  # bytes of a file's or folder's name
 FILES: dict[type[Any], str] = {
@@ -42,6 +50,20 @@ FILES: dict[type[Any], str] = {
     Episode: "episodes.csv",
     Metric: "metrics.csv",
 }
+
+
+# Not of a part that has ended, no result, or part.json, which has a checksum of itself.
+UNSUMMED = ("part.json", "checkpoint.npz", "output.log", "lock")
+
+NOT_NEEDED = ("agent.npz", "error.log")  # for tables: a person may delete them to save room
+
+
+def summed(part: Path) -> list[str]:
+    """List the files of a part that have a checksum once it has ended, by name, in order."""
+    return sorted(
+        path.name for path in part.iterdir()
+        if path.is_file() and path.suffix != ".tmp" and path.name not in UNSUMMED
+    )  # fmt: skip
 
 
 def header(kind: type[Any]) -> str:
@@ -61,9 +83,13 @@ def writing(path: Path) -> Iterator[None]:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Replace a JSON file atomically."""
-    text = json.dumps(sealed(value), indent=2) + "\n"
     with writing(path):
-        replace_bytes(path, text.encode("utf-8"))
+        replace_bytes(path, json_text(sealed(value)).encode())
+
+
+def json_text(record: dict[str, Any]) -> str:
+    """Return the text of a JSON file."""
+    return json.dumps(record, indent=2) + "\n"
 
 
 def env_folder(env: str) -> str:
@@ -241,8 +267,13 @@ class RunPart:
                 file.unlink()
 
     def cut(self, seeds: Sequence[int]) -> None:
-        """Delete these seeds and their rows from the part."""
+        """Delete these seeds and their rows from the part.
+
+        Raises:
+            UserError: A file is not what was written: new checksums would say that it is.
+        """
         info, names = self.read(), set(map(str, seeds))
+        self.check_files(info)
         whole = info.pop("checksums", None) is not None
         self.write_info(info)  # without checksums, which are invalid in between
         for name in FILES.values():
@@ -258,10 +289,20 @@ class RunPart:
         info["seeds"] = [seed for seed in info["seeds"] if str(seed) not in names]
         self.write_info(info | ({"checksums": self.checksums()} if whole else {}))
 
+    def check_files(self, info: dict[str, Any]) -> None:
+        """Reject a part with a file that is not what was written, by the checksums in its record.
+
+        Raises:
+            UserError: There is one, or one is gone whose absence changes tables.
+        """
+        for name in info.get("checksums") or {}:
+            if name not in NOT_NEEDED or (self.path / name).exists():
+                check_checksum(self.path / name)
+
     def checksums(self) -> dict[str, str]:
-        """Return the checksums of the files that tables and figures are made of, by name."""
-        paths = [self.path / name for name in (*FILES.values(), "test.npz")]
-        return {path.name: checksum(path.read_bytes()) for path in paths if path.is_file()}
+        """Return the checksums of all files of the part, by name, but for those in `UNSUMMED`."""
+        with writing(self.path):
+            return {name: checksum(read_file(self.path / name)) for name in summed(self.path)}
 
     def write_info(self, info: dict[str, Any]) -> None:
         """Write `part.json`, and make the folder if it is not there."""

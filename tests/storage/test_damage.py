@@ -291,7 +291,7 @@ def test_more_seeds_and_again_keep_checksums_right(store: Path) -> None:
     assert results.runs.query("agent == 'dqn'")["seed"].tolist() == [0, 1, 2, 5]
     for part in run_folder(store).glob("seeds-*/part.json"):
         assert set(json.loads(part.read_text())["checksums"]) == {
-            "evaluations.csv", "episodes.csv", "metrics.csv"
+            "agent.npz", "evaluations.csv", "episodes.csv", "metrics.csv"
         }  # fmt: skip
 
 

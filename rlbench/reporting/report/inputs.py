@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,7 +107,8 @@ def scope(folders: Sequence[Path]) -> ReportInputs:
     results = replace(results, problems=(*problems, *results.problems))
     runs = results.runs[[*RUN, "path"]].drop_duplicates(RUN)
     records = {tuple(key): _record(Path(path)) for *key, path in runs.values.tolist()}
-    names = {key: _name(key, record.run, plan) for key, record in records.items()}
+    planned = _planned_variants(plan)
+    names = {key: _name(key, record.run, planned) for key, record in records.items()}
     results = results.of(_with_names(table, names) for table in results.tables())
     named = {tuple(row[name] for name in ("env", "agent", "digest")) for row in plan}
     labels = labels_of(
@@ -222,9 +223,11 @@ def _without_unplanned(results: Results, plan: list[dict[str, Any]]) -> Results:
 def _floors(runs: pd.DataFrame) -> list[Path]:
     """Find the random baselines of runs, with the same arguments."""
     baselines = set()
-    for path in runs["path"].drop_duplicates():
-        folder, agents = Path(path), runs.loc[runs["path"].map(_parent) == _parent(path), "agent"]
-        if FLOOR not in set(agents):
+    paths = runs[["path", "agent"]].drop_duplicates().values.tolist()
+    scored = {_parent(path) for path, agent in paths if agent == FLOOR}
+    for path in dict.fromkeys(path for path, _ in paths):
+        folder = Path(path)
+        if _parent(path) not in scored:
             arguments = read_run(folder / "run.json").get("env_kwargs")
             files = folder.parent.glob(f"{FLOOR}-*/run.json")
             for file in (file for file in files if agent_of(file.parent) == FLOOR):
@@ -246,19 +249,22 @@ def _together(one: Results, other: Results) -> Results:
     return one.of(tables, other.problems)
 
 
-def _name(key: _Key, run: dict[str, Any], plan: list[dict[str, Any]]) -> _Key:
+def _name(key: _Key, run: dict[str, Any], planned: Mapping[_Key, str]) -> _Key:
     """Return the report's name of a run, which includes the environment's arguments.
 
-    A variant of a bench keeps the bench's name for it.
+    A variant of a bench keeps the bench's name for it, in `planned` by env, agent and digest.
     """
     env, agent, variant, digest = key
-    for row in plan:
-        if (row["env"], row["agent"], row["digest"]) == (env, agent, digest):
-            variant = row["variant"]
+    variant = planned.get((env, agent, digest), variant)
     arguments = [f"{name}={plain(value)}" for name, value in (run.get("env_kwargs") or {}).items()]
     for text in arguments:
         variant = f" {variant} ".replace(f" {text} ", " ").strip()
     return (f"{env} ({', '.join(arguments)})" if arguments else env, agent, variant, digest)
+
+
+def _planned_variants(plan: list[dict[str, Any]]) -> dict[_Key, str]:
+    """Return the bench's names of its variants, by env, agent and digest."""
+    return {(row["env"], row["agent"], row["digest"]): row["variant"] for row in plan}
 
 
 def _with_names(table: pd.DataFrame, names: dict[_Key, _Key]) -> pd.DataFrame:
@@ -279,7 +285,7 @@ def _with_missing(results: Results, plan: list[dict[str, Any]]) -> Results:
     existing = {
         (Path(path).resolve(), seed) for path, seed in runs[["path", "seed"]].values.tolist()
     }
-    rows = []
+    rows, planned = [], _planned_variants(plan)
     for row in plan:
         folder = Path(row["path"]).resolve() if row["path"] else None
         if (folder, row["seed"]) in existing:
@@ -287,7 +293,7 @@ def _with_missing(results: Results, plan: list[dict[str, Any]]) -> Results:
         blank: dict[str, Any] = {name: 0 if kind == "int64" else "" for name, kind in RUNS.items()}
         blank |= dict.fromkeys(["seconds", "reward_threshold", *BOUNDS], float("nan"))
         blank |= row | {"status": "failed" if row["reason"] else MISSING, "lockstep": 1}
-        name = by_path.get(folder) or _name(tuple(row[n] for n in RUN), row, plan)
+        name = by_path.get(folder) or _name(tuple(row[n] for n in RUN), row, planned)
         blank |= dict(zip(RUN, name, strict=True))
         beside = runs[runs["env"] == blank["env"]]
         if len(beside):

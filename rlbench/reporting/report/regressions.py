@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ _COLUMNS = {
     **dict.fromkeys(["before", "after", "difference", "low", "high", "p", "p_holm"], "float64"),
     **dict.fromkeys(["verdict", "said"], "str"),
 }
+Finals = Mapping[Any, pd.DataFrame]
 COLORS = {"worse": "red", "better": "green", "missing": "cyan"}
 
 
@@ -47,13 +49,13 @@ def regressions(current: Results, reference: Results, only_matched: bool = False
     now, before = seed_table(current), seed_table(reference)
     runs_now: dict[Any, pd.DataFrame] = dict(list(now.groupby(RUN)))
     digests = {(env, agent, digest) for env, agent, _, digest in before[RUN].values.tolist()}
-    rows, used = [], set()
+    rows, used, finals = [], set(), (_finals(current), _finals(reference))
     earlier: dict[Any, pd.DataFrame] = dict(list(before.groupby(RUN)))
     for key, old in earlier.items():
         matches = _matches(key, list(runs_now), digests)
         used.update(matches)
         if matches or not only_matched:
-            rows.append(_row(key, old, [runs_now[k] for k in matches], current, reference))
+            rows.append(_row(key, old, [runs_now[k] for k in matches], *finals))
     unknown = [key for key in runs_now if key not in used] if only_matched else []
     if unknown or not used:
         env, agent, variant, _ = (unknown or list(runs_now))[0]
@@ -83,7 +85,7 @@ def _matches(key: Any, now: list[Any], digests: set[Any]) -> list[Any]:
 
 
 def _row(
-    key: Any, old: pd.DataFrame, matches: list[pd.DataFrame], current: Results, reference: Results
+    key: Any, old: pd.DataFrame, matches: list[pd.DataFrame], finals: Finals, finals_before: Finals
 ) -> dict[str, Any]:
     row: dict[str, Any] = dict(zip(RUN, key, strict=True))
     row |= {"measure": old["measure"].iloc[0], "items": old["items"].max(), "verdict": "missing"}
@@ -108,9 +110,9 @@ def _row(
         return row | {"verdict": "worse"}
     if not row["n_now"] or not row["n_before"]:
         return row
-    lost_flags = [frame.set_index("seed")["lost"] for frame in (old, new)]
+    lost_flags = [pd.Series(each["lost"].array, index=each["seed"]) for each in (old, new)]
     common = lost_flags[0].index.intersection(lost_flags[1].index)
-    same = _identical(key, tuple(new[RUN].iloc[0]), current, reference)
+    same = _identical(key, tuple(new[RUN].iloc[0]), finals, finals_before)
     if same and lost_flags[0][common].equals(lost_flags[1][common]):
         remarks.append(f"identical rows of {formatting.counted(same, 'seed')}")
         return row | {
@@ -127,14 +129,22 @@ def _row(
     return row | {"p": comparison.p, "verdict": ""}
 
 
-def _identical(old: Any, new: Any, current: Results, reference: Results) -> int:
+def _finals(results: Results) -> Finals:
+    """Return what must be equal in the rows of the final evaluation of each run, by its key."""
+    columns = ["seed", "step", "episode", "return", "length", "accuracy"]
+    rows = results.evaluations.loc[results.evaluations["phase"] == "final", [*RUN, *columns]]
+    return {key: mine[columns] for key, mine in rows.groupby(RUN, sort=False)}
+
+
+def _identical(old: Any, new: Any, now: Finals, before: Finals) -> int:
     """Return the number of common seeds if their final rows are equal in both, else 0."""
-    tables = []
-    for key, results in ((old, reference), (new, current)):
-        rows = results.evaluations.query("phase == 'final'")
-        rows = rows[(rows[RUN] == list(key)).all(axis="columns")]
-        columns = ["seed", "step", "episode", "return", "length", "accuracy"]
-        tables.append(rows[columns].sort_values(["seed", "step", "episode"]))
+    tables = [
+        each.sort_values(["seed", "step", "episode"])
+        for key, finals in ((old, before), (new, now))
+        if (each := finals.get(key)) is not None
+    ]
+    if len(tables) < 2:
+        return 0
     common = np.intersect1d(tables[0]["seed"], tables[1]["seed"])
     first, second = (t[t["seed"].isin(common)].reset_index(drop=True) for t in tables)
     return len(common) if first.equals(second) else 0

@@ -41,6 +41,9 @@ def check_run(file: Path, run: Mapping[str, Any]) -> None:
 
 
 def _check_identity(file: Path, run: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    for name in ("eval_freq", "eval_episodes", "final_episodes"):
+        if run.get(name) is None:
+            raise corrupt(file, f"it lacks '{name}'")
     total = run["total_timesteps"]
     usual = {
         "n_envs": 1,

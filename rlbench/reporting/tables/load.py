@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
-import io
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from rlbench.common.plain_text import plain_text
-from rlbench.common.safe_write import read_file
 from rlbench.errors import Skipped, UserError
 from rlbench.reporting.statistics.reference_scores import bounds_of
 from rlbench.reporting.tables.completeness import check_complete, check_rows, check_run
 from rlbench.reporting.tables.find_parts import find_parts
+from rlbench.reporting.tables.many_files import Rows, Source, read_many
+from rlbench.reporting.tables.row_files import FILES, content_of, read_rows
 from rlbench.storage.labels import readable_labels
 from rlbench.storage.locks import is_locked
 from rlbench.storage.records import check_seal, checksum, corrupt, read_part, read_run
@@ -52,44 +52,6 @@ RUNS = IDENTITY | {
     "tags": "str",
     "note": "str",
 }
-EVALUATIONS = {
-    "seed": "int64",
-    "step": "int64",
-    "phase": "str",
-    "episode": "int64",
-    "return": "float64",
-    "length": "int64",
-    "eval_seed": "int64",
-    "deterministic": "bool",
-    "epsilon": "float64",
-    "time": "float64",
-    "split": "str",
-    "items": "int64",
-    "accuracy": "float64",
-    "images": "int64",
-    "samples": "int64",
-    "cut": "int64",
-}
-# Columns added later, with their value in older files.
-LATER: dict[str, Any] = {
-    "split": "episodes",
-    "items": 1,
-    "accuracy": float("nan"),
-    "images": 0,
-    "samples": 0,
-    "cut": 0,
-}
-LACKING = (tuple(LATER), ("cut",))  # what files of earlier versions lack
-EPISODES = {
-    "seed": "int64",
-    "step": "int64",
-    "episode": "int64",
-    "return": "float64",
-    "length": "int64",
-    "time": "float64",
-}
-METRICS = {"seed": "int64", "step": "int64", "key": "str", "value": "float64"}
-FILES = {"evaluations.csv": EVALUATIONS, "episodes.csv": EPISODES, "metrics.csv": METRICS}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -162,20 +124,21 @@ class Results:
         return Results(runs, evaluations, episodes, metrics, problems, self.labels)
 
 
-def load(*paths: str | Path, parameters: bool = False) -> Results:
+def load(*paths: str | Path, parameters: bool = False, strict: bool = False) -> Results:
     """Read every run at or below the paths: results roots, env, run or part folders.
 
     A folder `reference` or `studies` below a path is skipped unless it, or a folder in it, is
     itself a path. A last line without newline is still being written, and dropped. A damaged file
     excludes the seeds of its part, and a seed in two parts is excluded from both: each is a warning
     `Skipped` and one of the `problems`. With `parameters`, `runs` has a column for each
-    hyperparameter of the agents there too, `<NA>` where an agent has none of that name.
+    hyperparameter of the agents there too, `<NA>` where an agent has none of that name. `strict`
+    refuses where anything would be left out.
 
     Raises:
-        UserError: A path has no run, or nothing in it can be read.
+        UserError: A path has no run, or nothing in it can be read; with `strict`, or not all.
     """
     results = collect(*paths)
-    if results.runs.empty and results.problems:
+    if results.problems and (strict or results.runs.empty):
         more = len(results.problems) - 1
         raise UserError(results.problems[0] + (f" (and {more} more)" if more else ""))
     warn_of(results.problems)
@@ -192,48 +155,116 @@ def collect(*paths: str | Path) -> Results:
     """Load without warnings, even if nothing can be read: see `problems`."""
     problems: list[str] = []
     parts = {part.resolve(): part for path in paths for part in find_parts(Path(path), problems)}
-    read: dict[Path, list[pd.DataFrame]] = {}
+    sources, doubtful, alive = _sources(list(parts.values()), problems)
+    read: dict[str, list[Rows]] = {}
+    for name in FILES:
+        read[name], more = read_many(name, sources)
+        doubtful |= more
+    read = {name: [rows.without(doubtful) for rows in each] for name, each in read.items()}
+    seeds: list[list[dict[str, Any]]] = []
+    for number, source in enumerate(sources):
+        seeds.append([])
+        try:
+            if number in doubtful:
+                alive[number], record, frames = _read_part(source.path, source.run)
+                source = source._replace(record=record)
+                for name, frame in frames.items():
+                    read[name].append(Rows(frame, np.full(len(frame), number)))
+            seeds[number] = _seed_rows(source, alive[number])
+        except UserError as error:
+            problems.append(str(error))
+    twins = _twins(sources, seeds, problems)
+    tables = [_table(name, read[name], seeds, twins) for name in FILES]
+    rows = [
+        row for number, mine in enumerate(seeds) for row in mine
+        if (number, row["seed"]) not in twins
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=list(RUNS)).astype(RUNS)
+    table = table.sort_values([*RUN, "seed"], ignore_index=True)
+    evaluations, episodes, metrics = tables
+    return Results(table, evaluations, episodes, metrics, tuple(dict.fromkeys(problems)))
+
+
+def _sources(
+    parts: Iterable[Path], problems: list[str]
+) -> tuple[list[Source], set[int], list[bool]]:
+    """Read the records of parts and of their runs.
+
+    Returns the parts whose records can be read, the numbers of those whose record was changed, and
+    for each whether a process writes to it.
+    """
+    sources: list[Source] = []
+    doubtful: set[int] = set()
+    alive: list[bool] = []
     runs: dict[Path, dict[str, Any] | None] = {}
-    for part in parts.values():
-        home = part.parent
+    for part in parts:
+        home, file = part.parent, part / "part.json"
         try:
             if home not in runs:
                 runs[home] = None
                 runs[home] = _read_run(home)
             if run := runs[home]:
-                read[part] = _read_part(part, run)
+                is_alive = is_locked(part)  # before it is read: a process may end in between
+                sources.append(Source(part, run, read_part(file)))
+                alive.append(is_alive)
         except UserError as error:
             problems.append(str(error))
-    _leave_out_twins(read, problems)
-    kinds = (RUNS, *(IDENTITY | columns for columns in FILES.values()))
-    tables = [
-        _concat([frames[i] for frames in read.values()], kind) for i, kind in enumerate(kinds)
-    ]
-    table, *others = tables
-    table = table.sort_values([*RUN, "seed"], ignore_index=True)
-    evaluations, episodes, metrics = others
-    return Results(table, evaluations, episodes, metrics, tuple(dict.fromkeys(problems)))
+            continue
+        if run:
+            try:
+                check_seal(file, sources[-1].record)
+            except UserError:
+                doubtful.add(len(sources) - 1)
+    return sources, doubtful, alive
 
 
-def _leave_out_twins(read: dict[Path, list[pd.DataFrame]], problems: list[str]) -> None:
-    """Drop seeds that are in two parts from both, since neither is known to be right."""
-    owners: dict[Any, list[Path]] = {}
-    for part, frames in read.items():
-        for key in frames[0][[*RUN, "seed"]].itertuples(index=False, name=None):
-            owners.setdefault(key, []).append(part)
-    twins: dict[tuple[Any, ...], list[int]] = {}
+def _twins(
+    sources: Sequence[Source], seeds: Sequence[list[dict[str, Any]]], problems: list[str]
+) -> set[tuple[int, int]]:
+    """Find seeds that are in two parts, by part and seed: neither is known to be right."""
+    owners: dict[Any, list[int]] = {}
+    for number, rows in enumerate(seeds):
+        for row in rows:
+            owners.setdefault((*(row[key] for key in RUN), row["seed"]), []).append(number)
+    twins: set[tuple[int, int]] = set()
+    shared: dict[tuple[Any, ...], list[int]] = {}
     for (*run, seed), places in owners.items():
         if len(places) > 1:
-            twins.setdefault((*run, *places[:2]), []).append(seed)
-            for place in places:
-                read[place] = [frame[frame["seed"] != seed] for frame in read[place]]
-    for (env, agent, variant, number, one, other), seeds in twins.items():
+            shared.setdefault((*run, *(sources[each].path for each in places[:2])), []).append(seed)
+            twins |= {(place, seed) for place in places}
+    for (env, agent, variant, number, one, other), common in shared.items():
         run_name = " ".join(filter(None, (agent, variant, number)))
-        are = "seed {} is" if len(seeds) == 1 else "seeds {} are"
+        are = "seed {} is" if len(common) == 1 else "seeds {} are"
         problems.append(
-            f"{run_name} on {env}, {are.format(seed_ranges(seeds))} in {one} and in {other}: "
+            f"{run_name} on {env}, {are.format(seed_ranges(common))} in {one} and in {other}: "
             "keep one of them"
         )
+    return twins
+
+
+def _table(
+    name: str,
+    read: Sequence[Rows],
+    seeds: Sequence[list[dict[str, Any]]],
+    twins: set[tuple[int, int]],
+) -> pd.DataFrame:
+    """Join the rows of all files of a name, in the order of parts, behind what names their run."""
+    columns = IDENTITY | FILES[name]
+    if not any(len(rows.table) for rows in read):
+        return pd.DataFrame(columns=list(columns)).astype(columns)
+    table = pd.concat([rows.table for rows in read], ignore_index=True)
+    part = np.concatenate([rows.part for rows in read])
+    if (np.diff(part) < 0).any():
+        order = np.argsort(part, kind="stable")
+        table, part = table.take(order), part[order]
+    if twins:
+        keep = [key not in twins for key in zip(part.tolist(), table["seed"].tolist(), strict=True)]
+        table, part = table[keep], part[keep]
+    table.index = pd.RangeIndex(len(table))
+    for place, key in enumerate(RUN):
+        values = pd.Series([rows[0][key] if rows else "" for rows in seeds], dtype="str")
+        table.insert(place, key, values.take(part).set_axis(table.index))
+    return table
 
 
 def _read_run(folder: Path) -> dict[str, Any]:
@@ -243,17 +274,23 @@ def _read_run(folder: Path) -> dict[str, Any]:
     return run | {"tags": " ".join(labels.tags), "note": labels.note}
 
 
-def _read_part(part: Path, run: dict[str, Any]) -> list[pd.DataFrame]:
-    """Read the rows of `runs` for one part, and those of its files."""
+def _read_part(
+    part: Path, run: Mapping[str, Any]
+) -> tuple[bool, dict[str, Any], dict[str, pd.DataFrame]]:
+    """Read one part and check it file by file, line by line.
+
+    Returns whether a process writes to it, its record, and the rows of its files.
+
+    Raises:
+        UserError: A file is damaged.
+    """
     file = part / "part.json"
     alive = is_locked(part)  # before it is read: a process may end in between
     record = read_part(file)
-    status = record["status"] if alive else stopped(record["status"])
-    seeds = _seed_rows(part, run, {**record, "status": status})
-    frames = [seeds]
+    frames: dict[str, pd.DataFrame] = {}
     for name, columns in FILES.items():
-        content = _content(part / name)
-        rows = _read_rows(part / name, content, columns, seeds)
+        content = content_of(part / name)
+        frames[name] = rows = read_rows(part / name, content, columns, record["seeds"])
         if len(rows):
             check_rows(part / name, rows)
         if name == "evaluations.csv":
@@ -261,15 +298,14 @@ def _read_part(part: Path, run: dict[str, Any]) -> list[pd.DataFrame]:
         recorded_sum = (record.get("checksums") or {}).get(name)
         if recorded_sum is not None and checksum(content) != recorded_sum:
             raise corrupt(part / name, "its checksum is not that of what was written")
-        for place, column in enumerate(RUN):
-            rows.insert(place, column, seeds[column].iloc[0])
-        frames.append(rows)
     check_seal(file, record)
-    return frames
+    return alive, record, frames
 
 
-def _seed_rows(part: Path, run: dict[str, Any], record: dict[str, Any]) -> pd.DataFrame:
+def _seed_rows(source: Source, alive: bool) -> list[dict[str, Any]]:
     """Make the rows of `runs` for one part."""
+    part, run, record = source
+    status = record["status"] if alive else stopped(record["status"])
     common = {key: run[key] for key in [*RUN, "total_timesteps", "n_envs"]}
     common |= {"reward_threshold": run.get("reward_threshold"), "path": str(part.parent)}
     bounds = bounds_of(run["env"], run.get("env_kwargs") or {})
@@ -279,23 +315,22 @@ def _seed_rows(part: Path, run: dict[str, Any], record: dict[str, Any]) -> pd.Da
     common |= {key: record.get(key) for key in ("device", "seconds")}
     each = record.get("seed_seconds")  # seeds train one after the other
     common |= {"step": record["step"], "lockstep": len(record["seeds"]) if each is None else 1}
-    status, reason = record["status"], record["reason"]
+    reason = record["reason"]
     rows = [
         {"seed": seed, "status": status[str(seed)], "reason": reason.get(str(seed), "")}
         | ({} if each is None else {"seconds": each.get(str(seed))})
         for seed in record["seeds"]
     ]
-    plain = [
+    return [
         {
             k: plain_text(v) if isinstance(v, str) and k != "path" else v
             for k, v in {**common, **row}.items()
         }
         for row in rows
     ]
-    return pd.DataFrame(plain, columns=list(RUNS)).astype(RUNS)
 
 
-def _task(run: dict[str, Any]) -> dict[str, str]:
+def _task(run: Mapping[str, Any]) -> dict[str, str]:
     """Describe the task of a run on image data; equal options give equal text."""
     data = run.get("data")
     if not data:
@@ -305,52 +340,3 @@ def _task(run: dict[str, Any]) -> dict[str, str]:
     options = [*arguments, *run["env"].split("+")[1:]]
     names = {"data": data["name"], "data_digest": data["digest"], "task": data["variant"]}
     return names | {"options": " ".join(options)}
-
-
-def _content(file: Path) -> bytes:
-    """Read the bytes of a file; none if it does not exist."""
-    try:
-        return read_file(file) if file.exists() else b""
-    except OSError as error:
-        raise corrupt(file, error.strerror or error) from None
-
-
-def _read_rows(
-    file: Path, content: bytes, columns: dict[str, str], seeds: pd.DataFrame
-) -> pd.DataFrame:
-    """Read the complete lines of one CSV file; none if it does not exist."""
-    content = content[: content.rfind(b"\n") + 1]
-    header, _, lines = content.partition(b"\n")
-    first, names = header.decode(errors="replace").rstrip("\r"), list(columns)
-    for lacking in LACKING:
-        older = [name for name in columns if name not in lacking]
-        if first == ",".join(older):
-            names = older
-    if content and first != ",".join(names):
-        raise corrupt(file, f"its first line is not {','.join(columns)!r}")
-    for number, line in enumerate(lines.splitlines(), start=2):
-        if line.count(b",") != len(names) - 1:
-            raise corrupt(file, f"line {number} has not {len(names)} fields")
-    try:
-        types = {name: columns[name] for name in names}
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # an infinite integer is no more than a warning
-            rows = pd.read_csv(
-                io.BytesIO(lines), names=names, dtype=types, na_values=["nan"],
-                keep_default_na=False, quoting=csv.QUOTE_NONE,
-            )  # fmt: skip
-    except (ValueError, OverflowError, Warning) as error:
-        raise corrupt(file, error) from None
-    for name in (name for name in names if types[name] == "str"):
-        if (rows[name].isna() | (rows[name] == "")).any():
-            raise corrupt(file, f"a {name} is empty")
-    later = {name: LATER[name] for name in columns if name not in names}
-    rows = rows.assign(**later).astype(columns)
-    if extra := set(rows["seed"]) - set(seeds["seed"]):
-        raise corrupt(file, f"seed {min(extra)} is not listed in part.json")
-    return rows
-
-
-def _concat(frames: list[pd.DataFrame], columns: dict[str, str]) -> pd.DataFrame:
-    empty = pd.DataFrame(columns=list(columns)).astype(columns)
-    return pd.concat([frame for frame in frames if len(frame)] or [empty], ignore_index=True)

@@ -30,7 +30,8 @@ from rlbench.learning.evaluation.episodes import play
 from rlbench.learning.evaluation.image_sweep import PATIENCE, sweep_split
 from rlbench.learning.policies.policy import Policy
 from rlbench.learning.training.schedule import TrainingSchedule
-from rlbench.reporting.tables.load import EVALUATIONS, LATER, load
+from rlbench.reporting.tables.load import load
+from rlbench.reporting.tables.row_files import EVALUATIONS, LATER
 from rlbench.reporting.tables.summaries import overall
 from rlbench.rows import Evaluation
 
