@@ -186,3 +186,28 @@ def test_agents_are_files() -> None:
 def test_pages_hold_no_path_of_a_machine() -> None:
     for page in PAGES:
         assert not re.search(r"(?<![\w.])/(home|root|work|tmp|Users)/", page.read_text("utf-8"))
+
+
+def promised(text: str) -> dict[str, list[tuple[str, str]]]:
+    """The tests that each promise of docs/reliability.md names, as files and functions."""
+    section = text.partition("## Promises\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| ")][1:]
+    return {
+        promise.strip(): re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", tests)
+        for promise, tests in rows
+    }
+
+
+def is_there(file: str, name: str) -> bool:
+    path = ROOT / file
+    return path.is_file() and f"def {name}(" in path.read_text(encoding="utf-8")
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    promises = promised((ROOT / "docs" / "reliability.md").read_text(encoding="utf-8"))
+    assert len(promises) >= 7
+    for promise, tests in promises.items():
+        assert tests, promise
+        for file, name in tests:
+            assert is_there(file, name), f"{promise} names {file}::{name}"
+    assert not is_there("tests/storage/test_verifying.py", "test_that_is_not_there")
