@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from rlbench.cli import completion, options
+from rlbench.console.spinner import spinner
 from rlbench.errors import UserError
 from rlbench.reporting.figures.plot_options import AXES, PlotOptions
 
@@ -246,7 +247,9 @@ def report(
             raise click.UsageError("--index only lists reports: leave out --baseline and -o")
         click.echo(index_(paths, out))
         return
-    for file in report_(paths, baseline, output, out):
+    with spinner("writing the report"):
+        files = report_(paths, baseline, output, out)
+    for file in files:
         click.echo(file)
 
 

@@ -131,12 +131,14 @@ def comparisons(
     for env, here in seeds.groupby("env"):
         bounds = {label: (mine["bound_low"].min(), mine["bound_high"].max())
                   for label, mine in cells[cells["env"] == env].groupby("label")}  # fmt: skip
-        there = set(here["label"])
+        sides = dict(list(here.groupby("label")))
         for a, b in tests.pairs:
-            if a in there and b in there:
+            if a in sides and b in sides:
                 own = bounds[a] if bounds[a] == bounds[b] else NO_BOUNDS
                 planned = looks.get((str(env), a, b))
-                used = here if planned is None else here[here["seed"].isin(planned.seeds)]
+                used = [sides[a], sides[b]]
+                if planned is not None:
+                    used = [side[side["seed"].isin(planned.seeds)] for side in used]
                 row = _comparison(str(env), a, b, used, own)
                 if planned is not None and planned.last is not None:
                     low, high = planned.interval or (math.nan, math.nan)
@@ -174,10 +176,9 @@ def _seeds_needed(pairs: pd.DataFrame, undecided: NDArray[np.bool_]) -> dict[str
 
 
 def _comparison(
-    env: str, a: str, b: str, seeds: pd.DataFrame, bounds: tuple[float, float]
+    env: str, a: str, b: str, sides: Sequence[pd.DataFrame], bounds: tuple[float, float]
 ) -> dict[str, Any]:
-    """Compare two entrants by these seeds of an environment."""
-    sides = [seeds[seeds["label"] == name] for name in (a, b)]
+    """Compare two entrants by these seeds of either in an environment."""
     scores = [side["score"].to_numpy() for side in sides]
     lost = int(sides[0]["lost"].sum()), int(sides[1]["lost"].sum())
     draws = stream("compare", env, a, b)

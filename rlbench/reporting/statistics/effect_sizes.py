@@ -1,10 +1,11 @@
 """Effect sizes without a unit: Hedges' g, and the probability that one seed beats another."""
 
+import functools
 import math
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import gammaln
+from scipy.special import gammaln, ndtr
 from scipy.stats import chi2, norm
 
 from rlbench.reporting.statistics.intervals import Interval
@@ -70,12 +71,18 @@ def _noncentrality(value: float, degrees: int, level: float) -> tuple[float, flo
     The probability of less than `value` is averaged over quantiles of S: scipy's noncentral t is
     NaN for some values.
     """
-    chances = (np.arange(2000) + 0.5) / 2000
-    means = value * np.sqrt(chi2.ppf(chances, degrees) / degrees)
+    means = value * _spreads(degrees)
 
     def excess(c: float, chance: float) -> float:
-        return float(norm.cdf(means - c).mean()) - chance
+        return float(ndtr(means - c).mean()) - chance
 
     ends = means.min() - 9, means.max() + 9
     low, high = (brentq(excess, *ends, args=((1 + sign * level) / 2,)) for sign in (1, -1))
     return float(low), float(high)
+
+
+@functools.lru_cache
+def _spreads(degrees: int) -> Array:
+    """Quantiles of S, a standard deviation with so many degrees of freedom, (2000,)."""
+    chances = (np.arange(2000) + 0.5) / 2000
+    return np.asarray(np.sqrt(chi2.ppf(chances, degrees) / degrees))

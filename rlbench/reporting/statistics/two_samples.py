@@ -123,13 +123,16 @@ def permutation_p(a: Array, b: Array, rng: np.random.Generator) -> float:
     SPLITS, else (1 + k) / (1 + SPLITS) of random ones, which is never 0 (Phipson & Smyth 2010).
     """
     values = np.concatenate([a, b])
-    ways = math.comb(values.size, a.size)
-    if ways <= SPLITS:
-        splits = np.array(list(itertools.combinations(range(values.size), a.size)))
+    everyone = np.arange(values.size)
+    if math.comb(values.size, a.size) <= SPLITS:
+        ours = np.array(list(itertools.combinations(everyone, a.size)))
+        outside = np.ones((len(ours), values.size), dtype=bool)
+        np.put_along_axis(outside, ours, False, axis=1)
+        splits = np.concatenate([ours, outside.nonzero()[1].reshape(len(ours), -1)], axis=1)
     else:
-        permutations = rng.permuted(np.tile(np.arange(values.size), (SPLITS, 1)), axis=1)
-        splits = np.concatenate([np.arange(a.size)[None], permutations[:, : a.size]])
-    sizes = _welch_t(values, splits)
+        permutations = rng.permuted(np.tile(everyone, (SPLITS, 1)), axis=1)
+        splits = np.concatenate([everyone[None], permutations])
+    sizes = _welch_t(values, splits, a.size)
     return float((sizes >= sizes[0] * (1 - 1e-8) - 1e-9).mean())  # equal but for rounding
 
 
@@ -193,21 +196,20 @@ def _resampled_wins(
     return interval, method
 
 
-def _welch_t(values: Array, splits: NDArray[np.intp]) -> Array:
-    """Return |t| of Welch for each split, (n + m,) and (s, n) -> (s,).
+def _welch_t(values: Array, splits: NDArray[np.intp], size: int) -> Array:
+    """Return |t| of Welch for each split, (n + m,) and (s, n + m) -> (s,).
 
-    Without spreads the difference of means replaces t.
+    A split is an order of all values, of which the first `size` are one side. Without spreads the
+    difference of means replaces t.
     """
-    inside = np.zeros((len(splits), values.size), dtype=bool)
-    np.put_along_axis(inside, splits, True, axis=1)
     deviations = values - values.mean()
     unit = deviations / (np.abs(deviations).max() or 1.0)
-    x, y = (np.broadcast_to(unit, inside.shape)[side].reshape(len(splits), -1)
-            for side in (inside, ~inside))  # fmt: skip
-    difference = np.abs(x.mean(axis=1) - y.mean(axis=1))
-    if min(x.shape[1], y.shape[1]) < 2:
+    ordered = unit[splits.T]  # (n + m, s): sums over the first axis are fast
+    x, y = ordered[:size], ordered[size:]
+    difference = np.abs(x.mean(axis=0) - y.mean(axis=0))
+    if min(len(x), len(y)) < 2:
         return difference
-    error = np.sqrt(sum(side.var(axis=1, ddof=1) / side.shape[1] for side in (x, y)))
+    error = np.sqrt(sum(side.var(axis=0, ddof=1) / len(side) for side in (x, y)))
     tiny = 1e-12  # rounding errors of 0
     bare = np.where(difference > tiny, np.inf, 0.0)
     return np.divide(difference, error, out=bare, where=error > tiny)
