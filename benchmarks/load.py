@@ -8,6 +8,7 @@ seconds and peak memory are the operating system's, the seconds a clock's.
 """
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -74,12 +75,18 @@ def write_run(out: Path, number: int, seeds: int, episodes: int, rng: np.random.
 
 
 def write_store(out: Path, runs: int, seeds: int, episodes: int = 50) -> Path:
-    """Write a store, unless it is there."""
-    rng = np.random.default_rng(0)
+    """Write a store, unless it is there, in a process of its own: its memory is not measured."""
     if not out.is_dir():
-        for number in range(runs):
-            write_run(out, number, seeds, episodes, rng)
+        writer = multiprocessing.Process(target=_write, args=(out, runs, seeds, episodes))
+        writer.start()
+        writer.join()
     return out
+
+
+def _write(out: Path, runs: int, seeds: int, episodes: int) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(runs):
+        write_run(out, number, seeds, episodes, rng)
 
 
 def measure(name: str, arguments: list[str]) -> None:

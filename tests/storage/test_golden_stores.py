@@ -22,8 +22,8 @@ VERSIONS = sorted(folder.name for folder in GOLDEN.iterdir())
 def scores(store: Path) -> dict[tuple[str, int], float]:
     """The mean final return of each seed."""
     final = load(store, strict=True).evaluations.query("phase == 'final'")
-    means = final.groupby(["agent", "seed"])["return"].mean()
-    return {(str(agent), int(seed)): float(mean) for (agent, seed), mean in means.items()}
+    means = final.groupby(["agent", "seed"], as_index=False)["return"].mean()
+    return {(agent, seed): mean for agent, seed, mean in means.values.tolist()}
 
 
 EXPECTED = {

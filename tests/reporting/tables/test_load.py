@@ -13,6 +13,7 @@ from store_files import EVALUATIONS, write_part, write_run
 
 from rlbench.errors import UserError
 from rlbench.reporting.tables import load as results_module
+from rlbench.reporting.tables import row_files
 from rlbench.reporting.tables.load import RUN, Results, load
 from rlbench.reporting.tables.summaries import overall
 
@@ -86,7 +87,7 @@ def test_rows_carry_their_run(run: Path) -> None:
     assert list(results.evaluations.columns[:5]) == IDENTITY
     assert results.evaluations.query("seed == 0")["return"].tolist() == [9, 11, 20, 40, 100, 200]
     assert results.evaluations.query("seed == 7")["return"].tolist() == [12.5]
-    assert list(results.episodes.columns) == [*IDENTITY, *list(results_module.EPISODES)[1:]]
+    assert list(results.episodes.columns) == [*IDENTITY, *list(row_files.EPISODES)[1:]]
     assert results.metrics["key"].tolist() == ["train/loss"] * 4
 
 
@@ -121,7 +122,7 @@ def test_dtypes_hold_where_there_are_no_rows(tmp_path: Path, empty: bytes | None
 def test_a_run_without_parts_is_empty(tmp_path: Path) -> None:
     results = load(write_run(tmp_path))
     assert results.runs.empty
-    assert list(results.evaluations.columns) == IDENTITY + list(results_module.EVALUATIONS)[1:]
+    assert list(results.evaluations.columns) == IDENTITY + list(row_files.EVALUATIONS)[1:]
 
 
 def test_a_file_cut_anywhere_reads_as_its_whole_lines(run: Path) -> None:
@@ -231,7 +232,7 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
 
 def test_rows_without_the_later_columns_mean_episodes(run: Path) -> None:
     rows = load(run).evaluations
-    assert list(rows.columns) == IDENTITY + list(results_module.EVALUATIONS)[1:]
+    assert list(rows.columns) == IDENTITY + list(row_files.EVALUATIONS)[1:]
     assert set(rows["split"]) == {"episodes"}
     assert set(rows["items"]) == {1}
     assert rows["accuracy"].isna().all()
