@@ -18,7 +18,7 @@ from rlbench.errors import Skipped, UserError
 from rlbench.reporting.statistics.reference_scores import bounds_of
 from rlbench.reporting.tables.completeness import check_complete, check_rows, check_run
 from rlbench.reporting.tables.find_parts import find_parts
-from rlbench.reporting.tables.many_files import Rows, Source, read_many
+from rlbench.reporting.tables.many_files import PartFile, ReadRows, read_many
 from rlbench.reporting.tables.row_files import FILES, content_of, read_rows
 from rlbench.storage.labels import readable_labels
 from rlbench.storage.locks import is_locked
@@ -156,7 +156,7 @@ def collect(*paths: str | Path) -> Results:
     problems: list[str] = []
     parts = {part.resolve(): part for path in paths for part in find_parts(Path(path), problems)}
     sources, doubtful, alive = _sources(list(parts.values()), problems)
-    read: dict[str, list[Rows]] = {}
+    read: dict[str, list[ReadRows]] = {}
     for name in FILES:
         read[name], more = read_many(name, sources)
         doubtful |= more
@@ -169,7 +169,7 @@ def collect(*paths: str | Path) -> Results:
                 alive[number], record, frames = _read_part(source.path, source.run)
                 source = source._replace(record=record)
                 for name, frame in frames.items():
-                    read[name].append(Rows(frame, np.full(len(frame), number)))
+                    read[name].append(ReadRows(frame, np.full(len(frame), number)))
             seeds[number] = _seed_rows(source, alive[number])
         except UserError as error:
             problems.append(str(error))
@@ -187,13 +187,13 @@ def collect(*paths: str | Path) -> Results:
 
 def _sources(
     parts: Iterable[Path], problems: list[str]
-) -> tuple[list[Source], set[int], list[bool]]:
+) -> tuple[list[PartFile], set[int], list[bool]]:
     """Read the records of parts and of their runs.
 
     Returns the parts whose records can be read, the numbers of those whose record was changed, and
     for each whether a process writes to it.
     """
-    sources: list[Source] = []
+    sources: list[PartFile] = []
     doubtful: set[int] = set()
     alive: list[bool] = []
     runs: dict[Path, dict[str, Any] | None] = {}
@@ -205,7 +205,7 @@ def _sources(
                 runs[home] = _read_run(home)
             if run := runs[home]:
                 is_alive = is_locked(part)  # before it is read: a process may end in between
-                sources.append(Source(part, run, read_part(file)))
+                sources.append(PartFile(part, run, read_part(file)))
                 alive.append(is_alive)
         except UserError as error:
             problems.append(str(error))
@@ -219,7 +219,7 @@ def _sources(
 
 
 def _twins(
-    sources: Sequence[Source], seeds: Sequence[list[dict[str, Any]]], problems: list[str]
+    sources: Sequence[PartFile], seeds: Sequence[list[dict[str, Any]]], problems: list[str]
 ) -> set[tuple[int, int]]:
     """Find seeds that are in two parts, by part and seed: neither is known to be right."""
     owners: dict[Any, list[int]] = {}
@@ -244,7 +244,7 @@ def _twins(
 
 def _table(
     name: str,
-    read: Sequence[Rows],
+    read: Sequence[ReadRows],
     seeds: Sequence[list[dict[str, Any]]],
     twins: set[tuple[int, int]],
 ) -> pd.DataFrame:
@@ -302,7 +302,7 @@ def _read_part(
     return alive, record, frames
 
 
-def _seed_rows(source: Source, alive: bool) -> list[dict[str, Any]]:
+def _seed_rows(source: PartFile, alive: bool) -> list[dict[str, Any]]:
     """Make the rows of `runs` for one part."""
     part, run, record = source
     status = record["status"] if alive else stopped(record["status"])

@@ -29,7 +29,7 @@ _MOST = 2**20  # episodes of an evaluation in a part that is not doubtful
 _Integers = NDArray[np.int64]
 
 
-class Source(NamedTuple):
+class PartFile(NamedTuple):
     """A part that is to be read: its folder, and the records of its run and of itself."""
 
     path: Path
@@ -37,16 +37,16 @@ class Source(NamedTuple):
     record: Mapping[str, Any]
 
 
-class Rows(NamedTuple):
+class ReadRows(NamedTuple):
     """Rows of one kind of file, and the number of the part that each is of."""
 
     table: pd.DataFrame
     part: _Integers
 
-    def without(self, parts: Collection[int]) -> Rows:
+    def without(self, parts: Collection[int]) -> ReadRows:
         """Return the rows of all other parts."""
         keep = ~np.isin(self.part, list(parts))
-        return self if keep.all() else Rows(self.table[keep], self.part[keep])
+        return self if keep.all() else ReadRows(self.table[keep], self.part[keep])
 
 
 class _Lines(NamedTuple):
@@ -58,9 +58,9 @@ class _Lines(NamedTuple):
     size: int  # their number
 
 
-def read_many(name: str, sources: Sequence[Source]) -> tuple[list[Rows], set[int]]:
+def read_many(name: str, sources: Sequence[PartFile]) -> tuple[list[ReadRows], set[int]]:
     """Read the file of this name of every part; return rows and the numbers of doubtful parts."""
-    rows: list[Rows] = []
+    rows: list[ReadRows] = []
     doubtful: set[int] = set()
     batch: list[_Lines] = []
     size = 0
@@ -75,7 +75,7 @@ def read_many(name: str, sources: Sequence[Source]) -> tuple[list[Rows], set[int
     return rows, doubtful
 
 
-def _files(name: str, sources: Sequence[Source], doubtful: set[int]) -> Iterator[_Lines]:
+def _files(name: str, sources: Sequence[PartFile], doubtful: set[int]) -> Iterator[_Lines]:
     """Read files whose checksum is right, and whose lines all have the fields they should have."""
     columns = list(FILES[name])
     known = {
@@ -122,8 +122,8 @@ def _has_fields(lines: bytes, fields: int) -> bool:
 
 
 def _parsed(
-    name: str, batch: list[_Lines], sources: Sequence[Source], doubtful: set[int]
-) -> list[Rows]:
+    name: str, batch: list[_Lines], sources: Sequence[PartFile], doubtful: set[int]
+) -> list[ReadRows]:
     """Parse files that have the same columns; halves of them where one cannot be parsed."""
     types = {column: FILES[name][column] for column in batch[0].names}
     fast = {column: "category" if kind == "str" else kind for column, kind in types.items()}
@@ -152,7 +152,7 @@ def _parsed(
         mine = {column: values[end - each.size : end] for column, values in columns.items()}
         if not _sound(name, mine, sources[each.number]):
             doubtful.add(each.number)
-    return [Rows(_with_text(table, FILES[name]), part)]
+    return [ReadRows(_with_text(table, FILES[name]), part)]
 
 
 def _numbers(name: str, column: pd.Series) -> NDArray[Any]:
@@ -170,7 +170,7 @@ def _with_text(table: pd.DataFrame, types: Mapping[str, str]) -> pd.DataFrame:
     return table[list(types)].astype(dict(types))
 
 
-def _sound(name: str, rows: Columns, source: Source) -> bool:
+def _sound(name: str, rows: Columns, source: PartFile) -> bool:
     """Return whether the rows of a part pass all that `read_rows` and `completeness` check."""
     if not np.isin(rows["seed"], source.record["seeds"]).all():
         return False
@@ -216,7 +216,7 @@ def _possible(rows: Columns) -> bool:
     )
 
 
-def _complete(rows: Columns, source: Source) -> bool:
+def _complete(rows: Columns, source: PartFile) -> bool:
     """Return whether evaluations are those that the run planned: see `check_complete`."""
     run = source.run
     if not run.get("identity"):

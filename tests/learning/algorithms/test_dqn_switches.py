@@ -258,7 +258,7 @@ def test_what_holds_for_nothing(given: dict[str, Any], reason: str, names: str) 
 
 
 def test_all_holds_where_all_is_on() -> None:
-    """But for what the noise replaces, and what other distributions have."""
+    """But for what noise replaces, what other distributions have, and hindsight."""
     on = {"noisy": True, "prioritized": True, "distribution": "iqn", "encoder": "gru"}
     reasons = set(DQN.Config.build("dqn", on).unused().values())
-    assert reasons == {"noisy", "distribution=iqn"}
+    assert reasons == {"noisy", "distribution=iqn", "her=false"}

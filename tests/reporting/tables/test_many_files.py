@@ -15,7 +15,7 @@ from store_files import write_part, write_run
 from rlbench.reporting.tables import load as load_module
 from rlbench.reporting.tables import many_files
 from rlbench.reporting.tables.load import Results, collect
-from rlbench.reporting.tables.many_files import Rows, Source, read_many
+from rlbench.reporting.tables.many_files import PartFile, ReadRows, read_many
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -32,7 +32,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def one_by_one(name: str, sources: Sequence[Source]) -> tuple[list[Rows], set[int]]:
+def one_by_one(name: str, sources: Sequence[PartFile]) -> tuple[list[ReadRows], set[int]]:
     """The oracle: every part is read alone, line by line."""
     return [], set(range(len(sources)))
 
@@ -59,7 +59,7 @@ def test_tables_are_those_of_each_file_alone(whole: Path, monkeypatch: pytest.Mo
     same(collect(whole), alone)
 
 
-def sources(place: Path) -> list[Source]:
+def sources(place: Path) -> list[PartFile]:
     problems: list[str] = []
     found, doubtful, _ = load_module._sources(sorted(place.glob("**/seeds-*")), problems)
     assert not problems

@@ -1,6 +1,6 @@
 """Seconds of whole commands, from the shell to the prompt, beside Stable-Baselines3.
 
-    python benchmarks/commands.py [--repeats 3] [--before CHECKOUT]
+    python benchmarks/whole_commands.py [--repeats 3] [--before CHECKOUT]
 
 `rlbench run dqn` and `ppo` on CartPole-v1 with ten seeds and `--jobs 1`, the same by an older
 checkout of this project where one is named, and the script that users of Stable-Baselines3 write:
