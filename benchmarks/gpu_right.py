@@ -113,6 +113,10 @@ CASES: dict[str, Case] = {
         **_MINIBATCH, "cnn": "nature", "frame_stack": 4}),
     "ppo lstm": Case("PPO", "vector", "one", {**_MINIBATCH, "encoder": "lstm"}),
     "ppo cnn+gru": Case("PPO", "image", "bits", {**_MINIBATCH, "encoder": "cnn+gru"}),
+    "ppo attention": Case("PPO", "vector", "one", {
+        **_MINIBATCH, "encoder": "attention", "attention_window": 5, "num_layers": 2}),
+    "dqn attention": Case("DQN", "vector", parameters={
+        **_SEQUENCES, "encoder": "attention", "attention_window": 5}),
     "a2c rnn": Case("A2C", "mixed", "some", {**_ROLLOUT, "encoder": "rnn"}),
     "reinforce": Case("Reinforce", "vector", "one", {**_ROLLOUT, "normalize_reward": True}),
     "pqn": Case("PQN", "vector", "one", {**_MINIBATCH, **_ARCH}),

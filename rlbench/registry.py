@@ -30,6 +30,7 @@ ENCODERS = {
     "rnn": "a recurrent layer above auto (Elman 1990)",
     "gru": "a gated recurrent unit above auto (Cho et al. 2014)",
     "lstm": "a long short-term memory above auto (Hochreiter & Schmidhuber 1997)",
+    "attention": "a transformer over the last steps, above auto (Vaswani et al. 2017)",
     "cnn+lstm": "the one above the other; so are mlp+gru, cnn+rnn and the like",
     "package.module:Class": "your own torch.nn.Module, alone or below a memory (...:Class+gru)",
 }

@@ -73,6 +73,8 @@ PARAMETERS: dict[str, Parameter] = {
     "top_quantiles_to_drop": Parameter(False, "int:0..5"),
     "cnn_width": Parameter(False, "log:0.25..4.0"),
     "memory_horizon": Parameter(False, "log:4..400"),
+    "attention_window": Parameter(False, "log:8..128"),
+    "attention_heads": Parameter(False, "2|4|8"),
     "frame_stack": Parameter(False, "int:1..4"),
     "sequence_length": Parameter(False, "log:4..64"),
     "burn_in": Parameter(False, "int:0..16"),

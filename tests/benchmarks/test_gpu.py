@@ -220,7 +220,7 @@ def test_every_agent_and_encoder_is_checked() -> None:
     classical = {"knn", "logistic-regression", "majority", "random", "random-forest", "svm"}
     assert named == ours - classical
     encoders = {str(case.parameters.get("encoder")) for case in gpu_right.CASES.values()}
-    assert {"rnn", "gru", "lstm", "cnn+gru", str(gpu_right.Own)} <= encoders
+    assert {"rnn", "gru", "lstm", "attention", "cnn+gru", str(gpu_right.Own)} <= encoders
     assert {case.parameters.get("cnn") for case in gpu_right.CASES.values()} >= {"nature"}
 
 

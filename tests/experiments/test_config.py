@@ -225,7 +225,7 @@ def test_digest_moves_with_everything_else() -> None:
         "iqn_embedding": 8, "channels": "last", "prioritized": True, "prioritized_alpha": 0.5,
         "layer_norm": True, "prioritized_beta": 0.5, "prioritized_eps": 1e-3, "compile": True,
         "record": False, "precision": "tf32", "action_masks": False,
-        "cnn_width": 2.0, "num_layers": 2,
+        "cnn_width": 2.0, "num_layers": 2, "attention_window": 9, "attention_heads": 2,
         "n_sampled_goal": 2, "goal_selection_strategy": "final", "her": True,
     }  # fmt: skip
     assert other.keys() >= DQNConfig.model_fields.keys(), "a new parameter: add a value for it"

@@ -1,9 +1,9 @@
 """Updates traced after a warm-up and replayed as flat lists of kernel calls, without autograd.
 
 Three entry points: `compile_update` makes an update that is traced and replayed; `affine` is a
-layer and `unroll` a recurrent cell over T steps, both differentiable. `tanh`, `mean` and `row_norm`
-are their small companions. Nothing else is imported from inside this package, and it imports
-nothing of rlbench but `config`. Start reading with `compiled_update.py`.
+layer and `unroll` a recurrent cell over T steps, both differentiable. `product`, `tanh`, `mean` and
+`row_norm` are their small companions. Nothing else is imported from inside this package, and it
+imports nothing of rlbench but `config`. Start reading with `compiled_update.py`.
 
 What can be traced: a function of named tensors that calls the same kernels in the same order every
 time. It may read parameters and constants that live as long as the update, and overwrite them. What
@@ -24,7 +24,16 @@ updates do not use them either, although on networks of 64 units they would take
 """
 
 from rlbench.learning.compile.compiled_update import CompiledUpdate, compile_update
-from rlbench.learning.compile.dense_kernels import affine, mean, row_norm, tanh
+from rlbench.learning.compile.dense_kernels import affine, mean, product, row_norm, tanh
 from rlbench.learning.compile.recurrent_kernels import unroll
 
-__all__ = ["CompiledUpdate", "affine", "compile_update", "mean", "row_norm", "tanh", "unroll"]
+__all__ = [
+    "CompiledUpdate",
+    "affine",
+    "compile_update",
+    "mean",
+    "product",
+    "row_norm",
+    "tanh",
+    "unroll",
+]

@@ -118,6 +118,15 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor, activation: str = "") -> Ten
     return getattr(torch, activation)(y) if activation else y
 
 
+def product(x: Tensor, y: Tensor, x_turned: bool = False, y_turned: bool = False) -> Tensor:
+    """Return x @ y, `(S, ..., m, k), (S, ..., k, n) -> (S, ..., m, n)`; each may be transposed."""
+    if not use_cpu_kernels(x):
+        return torch.matmul(x.mT if x_turned else x, y.mT if y_turned else y)
+    if _learns(x) or _learns(y):
+        return _Product.apply(x, y, x_turned, y_turned)
+    return _run("product", x, y, x_turned, y_turned)
+
+
 def tanh(x: Tensor) -> Tensor:
     """Return the hyperbolic tangent of every element."""
     if not use_cpu_kernels(x):
@@ -137,6 +146,21 @@ def row_norm(x: Tensor) -> Tensor:
     if not use_cpu_kernels(x):
         return torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return _run("row_norm", x)
+
+
+@_kernel(
+    "Tensor x, Tensor y, bool x_turned, bool y_turned",
+    lambda x, y, x_turned, y_turned: (
+        *x.shape[:-2],
+        x.shape[-1 if x_turned else -2],
+        y.shape[-2 if y_turned else -1],
+    ),
+)
+def _product(
+    z: Tensor, out: np.ndarray, x: np.ndarray, y: np.ndarray, x_turned: bool, y_turned: bool
+) -> None:
+    x, y = x.swapaxes(-1, -2) if x_turned else x, y.swapaxes(-1, -2) if y_turned else y
+    np.matmul(x, y, out)
 
 
 @_kernel("Tensor x", lambda x: x.shape)
@@ -228,6 +252,29 @@ class _Affine(torch.autograd.Function):
             _run("input_grad", grad, weight) if needed[0] else None,
             _run("weight_grad", grad, x) if needed[1] else None,
             _run("bias_grad", grad) if needed[2] else None,
+            None,
+        )
+
+
+class _Product(torch.autograd.Function):
+    """`product` with its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, x_turned: bool, y_turned: bool) -> Tensor:
+        ctx.save_for_backward(x, y)
+        ctx.turned = x_turned, y_turned
+        return _run("product", x, y, x_turned, y_turned)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,), (x, y), needed = grads, ctx.saved_tensors, ctx.needs_input_grad
+        x_turned, y_turned = ctx.turned
+        of_x = (y, grad, y_turned, True) if x_turned else (grad, y, False, not y_turned)
+        of_y = (grad, x, True, x_turned) if y_turned else (x, grad, not x_turned, False)
+        return (
+            _run("product", *of_x) if needed[0] else None,
+            _run("product", *of_y) if needed[1] else None,
+            None,
             None,
         )
 

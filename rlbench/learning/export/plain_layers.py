@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rlbench.errors import UserError
 from rlbench.learning.networks import batch_norm, convolution, layers, recurrent
+from rlbench.learning.networks.attention import FAR, Attention
 from rlbench.learning.networks.encoders import Encoder
 from rlbench.learning.networks.user_module import UserModule
 from rlbench.learning.networks.value_heads import CategoricalHead, Head, ImplicitQuantileHead
@@ -108,12 +109,46 @@ class PlainCell(nn.Module):
         return h, torch.cat([h, c], -1)
 
 
+class PlainAttention(nn.Module):
+    """A layer of attention over the inputs that its state holds."""
+
+    def __init__(self, layer: Attention) -> None:
+        super().__init__()
+        self.units, self.heads, self.sizes = layer.hidden, layer.heads, layer.sizes
+        n = self.units
+        self.inputs = nn.Identity() if layer.inputs is None else linear(layer.inputs)
+        self.norm = nn.LayerNorm(n, elementwise_affine=False)
+        self.queries, self.outputs = linear(layer.queries), linear(layer.outputs)
+        self.keys, self.values = nn.Linear(n, n, bias=False), nn.Linear(n, n, bias=False)
+        _fill(self.keys, weight=layer.keys[0].T)
+        _fill(self.values, weight=layer.values[0].T)
+        self.places = nn.Parameter(layer.places[0].detach().clone())
+        self.rest = nn.Sequential(self.norm, linear(layer.up), nn.ReLU(), linear(layer.down))
+
+    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (B, H) and the next state (B, M)."""
+        x = self.inputs(x)
+        new = self.norm(x)
+        _, kept, past = hidden.split(self.sizes, -1)
+        seen = torch.cat([past.reshape(-1, self.sizes[1], self.units), new.unsqueeze(1)], 1)
+        kept = torch.cat([kept, torch.ones_like(kept[:, :1])], 1)  # (B, N)
+        parts = (self.heads, self.units // self.heads)
+        query = self.queries(new).unflatten(-1, parts).unsqueeze(-2)  # (B, h, 1, H / h)
+        keys = (self.keys(seen) + self.places).unflatten(-1, parts).transpose(1, 2)
+        values = self.values(seen).unflatten(-1, parts).transpose(1, 2)  # (B, h, N, H / h)
+        scores = query @ keys.transpose(-1, -2) * parts[1] ** -0.5  # (B, h, 1, N)
+        scores = scores + (kept[:, None, None] - 1.0) * FAR
+        y = x + self.outputs((scores.softmax(-1) @ values).flatten(1))
+        y = y + self.rest(y)
+        return y, torch.cat([y, kept[:, 1:], seen[:, 1:].flatten(1)], -1)
+
+
 class PlainStack(nn.Module):
     """Cells one above the other; the state of the topmost comes first."""
 
     def __init__(self, stack: recurrent.CellStack) -> None:
         super().__init__()
-        self.cells = nn.ModuleList(PlainCell(each) for each in stack.cells)  # type: ignore[arg-type]
+        self.cells = nn.ModuleList(cell(each) for each in stack.cells)
         self.sizes = stack.sizes
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,9 +161,14 @@ class PlainStack(nn.Module):
         return x, torch.cat(after[::-1], -1)
 
 
-def cell(cell: recurrent.RecurrentCell | recurrent.CellStack) -> PlainCell | PlainStack:
-    """Return a cell, or a stack of cells."""
-    return PlainStack(cell) if isinstance(cell, recurrent.CellStack) else PlainCell(cell)
+def cell(cell: nn.Module) -> PlainCell | PlainAttention | PlainStack:
+    """Return a memory, or a stack of several."""
+    if isinstance(cell, recurrent.CellStack):
+        return PlainStack(cell)
+    if isinstance(cell, Attention):
+        return PlainAttention(cell)
+    assert isinstance(cell, recurrent.RecurrentCell)
+    return PlainCell(cell)
 
 
 class PlainHead(nn.Module):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 from pydantic import Field as field
 from torch import Tensor, nn
 
@@ -21,19 +21,22 @@ from rlbench.config import Float, Int, IntList
 from rlbench.errors import UserError, nearest
 from rlbench.learning.environments.spaces import Channels, ObsSpec
 from rlbench.learning.networks import families, user_module
+from rlbench.learning.networks.attention import Attention
 from rlbench.learning.networks.batch_norm import NormalizedMLP
 from rlbench.learning.networks.dropout import Dropout
 from rlbench.learning.networks.layers import MLP, Generators, cache_submodules
-from rlbench.learning.networks.recurrent import CELLS, CellStack, RecurrentCell
+from rlbench.learning.networks.recurrent import CELLS, CellStack, MemoryCell
 
 STATIC = ("auto", "mlp", "cnn")
+MEMORIES = (*CELLS, "attention")
+OF_ATTENTION = ("attention_window", "attention_heads")
 
 
 def parse(name: str) -> tuple[str, str | None]:
-    """Split an encoder's name: `cnn+lstm` -> (`cnn`, `lstm`), the network and the cell, if any."""
+    """Split an encoder's name: `cnn+lstm` -> (`cnn`, `lstm`), network and memory, if any."""
     first, plus, second = name.rpartition("+")
     if not plus:
-        return ("auto", name) if name in CELLS else (name, None)
+        return ("auto", name) if name in MEMORIES else (name, None)
     return first, second
 
 
@@ -43,15 +46,15 @@ def _known(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError("must be the name of an encoder")
     static, cell = parse(value.strip())
-    if cell is not None and cell not in CELLS:
-        raise ValueError(f"unknown recurrent cell '{cell}': use {', '.join(CELLS)}")
+    if cell is not None and cell not in MEMORIES:
+        raise ValueError(f"unknown memory '{cell}': use {', '.join(MEMORIES)}")
     if static not in STATIC and (plugin := plugins.find("encoders", static)):
         return value.strip().replace(static, plugin.value, 1)  # one spelling for one encoder
     if static not in STATIC and ":" not in static:
-        known = [*STATIC, *CELLS, *plugins.names("encoders", STATIC)]
+        known = [*STATIC, *MEMORIES, *plugins.names("encoders", STATIC)]
         raise ValueError(
             f"no such encoder.{nearest(static, known)} There are {', '.join(STATIC)}, "
-            f"{', '.join(CELLS)}, cnn+lstm and the like, and package.module:Class"
+            f"{', '.join(MEMORIES)}, cnn+lstm and the like, and package.module:Class"
         )
     return value.strip().removeprefix("auto+")
 
@@ -61,8 +64,8 @@ class EncoderConfig(config.Config):
 
     encoder: Annotated[str, BeforeValidator(_known, json_schema_input_type=str | type)] = field(
         "auto",
-        description="auto (by the observation), mlp, cnn, rnn, gru, lstm, cnn+lstm and the like, "
-        "or package.module:Class",
+        description="auto (by the observation), mlp, cnn, rnn, gru, lstm, attention, cnn+lstm and "
+        "the like, or package.module:Class",
     )
     channels: Channels = field(
         "auto",
@@ -96,18 +99,27 @@ class EncoderConfig(config.Config):
     cnn_width: Float = field(
         1.0, gt=0, le=64, description="channels of convolutions, as a multiple of the usual"
     )
-    hidden_size: Int = field(64, ge=2, description="units of rnn, gru or lstm")
+    hidden_size: Int = field(64, ge=2, description="units of rnn, gru, lstm or attention")
     num_layers: Int = field(
         1,
         ge=1,
         le=16,
-        description="cells of rnn, gru or lstm above each other, with `dropout` between",
+        description="layers of rnn, gru, lstm or attention above each other, with `dropout` "
+        "between",
     )
     memory_horizon: Int | None = field(
         None,
         ge=2,
         description="steps that gru and lstm remember at first (chrono initialisation, Tallec & "
         "Ollivier 2018); none: the usual initialisation",
+    )
+    attention_window: Int = field(
+        32,
+        ge=2,
+        description="steps of an episode that a layer of attention reads, the latest included",
+    )
+    attention_heads: Int = field(
+        4, ge=1, description="parts of hidden_size that attention reads steps by; a divisor of it"
     )
     dropout: Float = field(
         0.0,
@@ -124,10 +136,20 @@ class EncoderConfig(config.Config):
         """Build fully connected layers, which takes what `MLP` does."""
         return (NormalizedMLP if self.batch_norm else MLP)(*args, **kwargs)
 
+    @model_validator(mode="after")
+    def _heads_divide_units(self) -> Self:
+        if parse(self.encoder)[1] == "attention" and self.hidden_size % self.attention_heads:
+            raise UserError(
+                f"attention_heads={self.attention_heads} does not divide hidden_size="
+                f"{self.hidden_size}: choose a divisor"
+            )
+        return self
+
     def unused(self) -> dict[str, str]:
-        if parse(self.encoder)[1]:
-            return {}
-        names = ("hidden_size", "num_layers", "memory_horizon", "sequence_length", "burn_in")
+        memory = parse(self.encoder)[1]
+        names: tuple[str, ...] = ("memory_horizon",) if memory == "attention" else OF_ATTENTION
+        if memory is None:
+            names += ("hidden_size", "num_layers", "memory_horizon", "sequence_length", "burn_in")
         return {
             name: f"encoder={self.encoder}" for name in names if name in type(self).model_fields
         }
@@ -181,15 +203,16 @@ def convolves(config: Any) -> bool:
     return isinstance(config, EncoderConfig) and parse(config.encoder)[0] != "mlp"
 
 
-def _cell(
-    kind: str, generators: Generators, n_in: int, c: EncoderConfig
-) -> RecurrentCell | CellStack:
-    """Build a recurrent cell, or a stack of several, for features of width `n_in`."""
-    widths = [n_in] + [c.hidden_size] * (c.num_layers - 1)
-    cells = [
-        CELLS[kind](generators, width, c.hidden_size, c.ortho_init, c.memory_horizon)
-        for width in widths
-    ]
+def _cell(kind: str, generators: Generators, n_in: int, c: EncoderConfig) -> MemoryCell:
+    """Build a memory, or a stack of several, for features of width `n_in`."""
+
+    def layer(width: int) -> MemoryCell:
+        given = generators, width, c.hidden_size, c.ortho_init
+        if kind == "attention":
+            return Attention(*given, c.attention_window, c.attention_heads)
+        return CELLS[kind](*given, c.memory_horizon)
+
+    cells = [layer(width) for width in [n_in] + [c.hidden_size] * (c.num_layers - 1)]
     if len(cells) == 1:
         return cells[0]
     return CellStack(
@@ -239,7 +262,7 @@ class Encoder(nn.Module):
         )
         self.dropout = Dropout(generators, c.dropout) if c.dropout else None
         self.features, self.state_size = (arch[-1] if arch else width), 0
-        self.cell: RecurrentCell | CellStack | None = None
+        self.cell: MemoryCell | None = None
         if cell is not None:
             self.cell = _cell(cell, generators, self.features, c)
             self.features, self.state_size = c.hidden_size, self.cell.state_size

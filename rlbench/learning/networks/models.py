@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.hardware import graphs
 from rlbench.learning.hardware.array_call import ArrayCall
+from rlbench.learning.networks.attention import Attention
 from rlbench.learning.networks.convolution import Convolutions
 from rlbench.learning.networks.dropout import Dropout
 from rlbench.learning.networks.encoders import Encoder, EncoderConfig
@@ -85,7 +86,7 @@ def sizes(network: Callable[..., Network], *args: Any) -> Sizes:
     for module in meta_network.modules():
         if isinstance(module, MLP):
             computed += sum(int(layer.weight.shape[-1]) for layer in module.layers)
-        elif isinstance(module, Convolutions):
+        elif isinstance(module, Convolutions | Attention):
             computed += module.computed
         elif isinstance(module, RecurrentCell):
             computed += 2 * module.gates * module.hidden

@@ -19,7 +19,30 @@ from rlbench.learning.networks.dropout import Dropout
 from rlbench.learning.networks.layers import Generators, Linear, initial
 
 
-class RecurrentCell(nn.Module):
+class MemoryCell(nn.Module):
+    """Base class of memories: of M numbers of state per lane the first H are the output."""
+
+    hidden: int
+    state_size: int
+
+    def unroll(self, x: Tensor, memory: Tensor, first: Tensor) -> Tensor:
+        """Return states `(S, B, T, M)` after each of T steps, from features `x` (S, B, T, F).
+
+        `memory` (S, B, M) is the state before the first step; `first` (S, B, T) is 1 at the start
+        of an episode, which resets it.
+        """
+        raise NotImplementedError
+
+    def after(self, x: Tensor, memory: Tensor) -> Tensor:
+        """Return states one step after `memory` (S, B, M), from features `x` (S, B, F)."""
+        raise NotImplementedError
+
+    def forward_numpy(self, x: np.ndarray, memory: np.ndarray) -> np.ndarray:
+        """Take one step on arrays, for acting: x (S, N, F), memory (S, N, M) -> memory."""
+        raise NotImplementedError
+
+
+class RecurrentCell(MemoryCell):
     """Base class of cells with G gates of H units; inputs are already multiplied by `inputs`."""
 
     gates: ClassVar[int] = 1
@@ -53,20 +76,15 @@ class RecurrentCell(nn.Module):
         raise NotImplementedError
 
     def unroll(self, x: Tensor, memory: Tensor, first: Tensor) -> Tensor:
-        """Return states `(S, B, T, M)` after each of T steps, from features `x` (S, B, T, F).
-
-        `memory` (S, B, M) is the state before the first step; `first` (S, B, T) is 1 at the start
-        of an episode, which resets it.
-        """
+        """Return states after each step of sequences, see `MemoryCell.unroll`."""
         z = self.inputs.forward(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
         return unroll(type(self).__name__.lower(), self.step, z, memory, first, self.weight)
 
     def after(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Return states one step after `memory` (S, B, M), from features `x` (S, B, F)."""
+        """Return states one step after `memory`, see `MemoryCell.after`."""
         return self.step(self.inputs.forward(x), memory, self.weight, tanh)
 
     def forward_numpy(self, x: np.ndarray, memory: np.ndarray) -> np.ndarray:
-        """Take one step on arrays, for acting: x (S, N, F), memory (S, N, M) -> memory."""
         z = np.matmul(x, np.asarray(self.inputs.weight.data))
         z += np.asarray(self.inputs.bias.data)
         return self.step(z, memory, np.asarray(self.weight.data), np.tanh)
@@ -77,8 +95,8 @@ def _sigmoid(x: Any, tanh: Callable[[Any], Any]) -> Any:
     return tanh(x * 0.5) * 0.5 + 0.5
 
 
-def _cut(x: Any, *widths: int) -> Any:
-    """Split the last axis into equal parts.
+def cut(x: Any, *widths: int) -> Any:
+    """Split the last axis into parts of these widths.
 
     Of tensors by one call, whose gradient is one too: that of a slice is as large as the whole.
     """
@@ -88,8 +106,9 @@ def _cut(x: Any, *widths: int) -> Any:
     return [x[..., end - width : end] for end, width in zip(ends, widths, strict=True)]
 
 
-def _join(*parts: Any) -> Any:
-    return torch.cat(parts, -1) if isinstance(parts[0], Tensor) else np.concatenate(parts, -1)
+def join(*parts: Any, axis: int = -1) -> Any:
+    """Concatenate tensors or arrays."""
+    return torch.cat(parts, axis) if isinstance(parts[0], Tensor) else np.concatenate(parts, axis)
 
 
 class RNN(RecurrentCell):
@@ -109,9 +128,9 @@ class GRU(RecurrentCell):
 
     def step(self, z: Any, memory: Any, weight: Any, tanh: Callable[[Any], Any]) -> Any:
         h, n = memory, self.hidden
-        gates, new = _cut(z, 2 * n, n)
-        own_gates, own_new = _cut(h @ weight, 2 * n, n)
-        reset, update = _cut(_sigmoid(gates + own_gates, tanh), n, n)
+        gates, new = cut(z, 2 * n, n)
+        own_gates, own_new = cut(h @ weight, 2 * n, n)
+        reset, update = cut(_sigmoid(gates + own_gates, tanh), n, n)
         new = tanh(new + reset * own_new)
         return new + update * (h - new)
 
@@ -130,11 +149,11 @@ class LSTM(RecurrentCell):
 
     def step(self, z: Any, memory: Any, weight: Any, tanh: Callable[[Any], Any]) -> Any:
         n = self.hidden
-        h, c = _cut(memory, n, n)
-        gates, new = _cut(z + h @ weight, 3 * n, n)
-        take, keep, give = _cut(_sigmoid(gates, tanh), n, n, n)  # input, forget, output
+        h, c = cut(memory, n, n)
+        gates, new = cut(z + h @ weight, 3 * n, n)
+        take, keep, give = cut(_sigmoid(gates, tanh), n, n, n)  # input, forget, output
         c = keep * c + take * tanh(new)
-        return _join(give * tanh(c), c)
+        return join(give * tanh(c), c)
 
     def remember(self, generators: Generators, bias: Tensor, horizon: int | None) -> None:
         """Set the forget gate's bias to 1 without a horizon (Jozefowicz et al. 2015)."""
@@ -152,34 +171,33 @@ def _chrono(generators: Generators, units: int, horizon: int) -> Tensor:
     return torch.from_numpy(np.log(draws).astype(np.float32))
 
 
-class CellStack(nn.Module):
+class CellStack(MemoryCell):
     """Cells one above the other, with dropout between them (Zaremba et al. 2014).
 
     Each reads the output of the one below. A state is the states of all cells, the topmost first,
     so that its first H numbers are the output.
     """
 
-    def __init__(self, cells: Sequence[RecurrentCell], dropouts: Sequence[Dropout]) -> None:
+    def __init__(self, cells: Sequence[MemoryCell], dropouts: Sequence[Dropout]) -> None:
         super().__init__()
         self.cells, self.dropouts = nn.ModuleList(cells), nn.ModuleList(dropouts)
         self.hidden, self.sizes = cells[0].hidden, [cell.state_size for cell in cells][::-1]
         self.state_size = sum(self.sizes)
 
     def unroll(self, x: Tensor, memory: Tensor, first: Tensor) -> Tensor:
-        """Return states (S, B, T, M) of sequences, see `RecurrentCell.unroll`."""
+        """Return states after each step of sequences, see `MemoryCell.unroll`."""
         return self._through(x, memory, lambda cell, x, own: cell.unroll(x, own, first))
 
     def after(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Return states one step after `memory` (S, B, M), from features `x` (S, B, F)."""
+        """Return states one step after `memory`, see `MemoryCell.after`."""
         return self._through(x, memory, lambda cell, x, own: cell.after(x, own))
 
     def forward_numpy(self, x: np.ndarray, memory: np.ndarray) -> np.ndarray:
-        """Take one step on arrays, for acting: x (S, N, F), memory (S, N, M) -> memory."""
         return self._through(x, memory, lambda cell, x, own: cell.forward_numpy(x, own))
 
     def _through(self, x: Any, memory: Any, call: Callable[[Any, Any, Any], Any]) -> Any:
         """Call cells from the lowest up, each with its part of the memory."""
-        states = _cut(memory, *self.sizes)[::-1]
+        states = cut(memory, *self.sizes)[::-1]
         after: list[Any] = []
         for i, (cell, own) in enumerate(zip(self.cells, states, strict=True)):
             if after:
@@ -187,7 +205,7 @@ class CellStack(nn.Module):
                 if self.dropouts and isinstance(x, Tensor):
                     x = self.dropouts[i - 1](x)
             after.append(call(cell, x, own))
-        return _join(*after[::-1])
+        return join(*after[::-1])
 
 
 CELLS: dict[str, type[RecurrentCell]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}

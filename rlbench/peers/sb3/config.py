@@ -43,6 +43,8 @@ class PeerConfig(config.Config):
     memory_horizon: None = field(
         None, description="Stable-Baselines3 has no chrono initialisation of memories"
     )
+    attention_window: Literal[32] = field(32, description=NO_MEMORY)
+    attention_heads: Literal[4] = field(4, description=NO_MEMORY)
     dropout: config.Float = field(
         0.0, ge=0, le=0, description="Stable-Baselines3 has no dropout in its networks"
     )

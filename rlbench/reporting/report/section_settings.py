@@ -25,14 +25,18 @@ ONLY_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
     "loss": ("distribution", ("null",)),
     "noise_std": ("noise_type", ("normal", "ornstein-uhlenbeck")),
 }  # fmt: skip
-OF_MEMORY = ("hidden_size", "num_layers", "memory_horizon", "sequence_length", "burn_in")
-MEMORIES = ("rnn", "gru", "lstm")
+ATTENTION, CELLS = ("attention",), ("rnn", "gru", "lstm")
+OF_MEMORY: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("hidden_size", "num_layers", "sequence_length", "burn_in"), CELLS + ATTENTION),
+    "memory_horizon": CELLS,
+    **dict.fromkeys(("attention_window", "attention_heads"), ATTENTION),
+}
 
 
 def matters(name: str, values: Mapping[str, str]) -> bool:
     """Return whether a setting has a meaning among the settings of a run."""
     if name in OF_MEMORY and "encoder" in values:
-        return any(memory in values["encoder"] for memory in MEMORIES)
+        return any(memory in values["encoder"] for memory in OF_MEMORY[name])
     switch, wanted = ONLY_WITH.get(name, ("", ()))
     return values.get(switch, wanted[0] if wanted else "") in wanted or not wanted
 

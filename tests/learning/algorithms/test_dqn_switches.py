@@ -241,7 +241,10 @@ def test_what_does_not_go_together_is_said() -> None:
          "exploration_fraction"),
         ({}, "noisy=false", "noisy_sigma"),
         ({}, "prioritized=false", "prioritized_alpha prioritized_beta prioritized_eps"),
-        ({}, "encoder=auto", "hidden_size num_layers memory_horizon sequence_length burn_in"),
+        ({}, "encoder=auto", "hidden_size num_layers memory_horizon sequence_length burn_in "
+         "attention_window attention_heads"),
+        ({"encoder": "gru"}, "encoder=gru", "attention_window attention_heads"),
+        ({"encoder": "attention"}, "encoder=attention", "memory_horizon"),
         ({}, "distribution=none", "n_atoms v_min v_max n_quantiles kappa iqn_samples "
          "iqn_target_samples iqn_acting_samples iqn_embedding"),
         ({"distribution": "c51"}, "distribution=c51", "loss n_quantiles kappa iqn_samples "
@@ -258,7 +261,7 @@ def test_what_holds_for_nothing(given: dict[str, Any], reason: str, names: str) 
 
 
 def test_all_holds_where_all_is_on() -> None:
-    """But for what noise replaces, what other distributions have, and hindsight."""
+    """But for what noise replaces, what other distributions and encoders have, and hindsight."""
     on = {"noisy": True, "prioritized": True, "distribution": "iqn", "encoder": "gru"}
     reasons = set(DQN.Config.build("dqn", on).unused().values())
-    assert reasons == {"noisy", "distribution=iqn", "her=false"}
+    assert reasons == {"noisy", "distribution=iqn", "encoder=gru", "her=false"}

@@ -83,6 +83,16 @@ def test_whatever_lies_in_memory() -> None:
     )
 
 
+@pytest.mark.parametrize("turned", [(False, False), (False, True), (True, False), (True, True)])
+def test_product(turned: tuple[bool, bool]) -> None:
+    """Of matrices as they are and transposed, such as lie in memory apart from their rows."""
+    x, y = draw(S, 2, 5, 7), draw(S, 2, 7, 3)
+    x, y = (z.mT.contiguous() if turn else z for z, turn in zip((x, y), turned, strict=True))
+    close(lambda x, y: dense_kernels.product(x, y, *turned), x, y)
+    apart = draw(S, *x.shape[2:], 2).movedim(-1, 1)
+    close(lambda x, y: dense_kernels.product(x, y, *turned), apart, y)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_seed_alone(size: tuple[int, int, int]) -> None:
     """The same bits in company, at every place."""

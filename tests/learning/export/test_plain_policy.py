@@ -90,6 +90,20 @@ CASES: dict[str, tuple[str, Any, Any, dict[str, Any]]] = {
     "gru": ("DRQN", BOX, TWO, SMALL | {"encoder": "gru", "sequence_length": 4}),
     "lstm": ("PPO", BOX, TWO, {"encoder": "lstm", "n_steps": 16, "share_encoder": False}),
     "lstms": ("PPO", BOX, TWO, {"encoder": "lstm", "num_layers": 3, "n_steps": 16}),
+    "attention": ("PPO", BOX, TWO, {"encoder": "attention", "attention_window": 4, "n_steps": 16}),
+    "attentions": (
+        "DQN",
+        BOX,
+        TWO,
+        SMALL
+        | {
+            "encoder": "attention",
+            "num_layers": 2,
+            "hidden_size": 6,
+            "attention_heads": 3,
+            "sequence_length": 4,
+        },
+    ),
     "cnn lstm": ("A2C", PIXELS, TWO, {"encoder": "cnn+lstm", "frame_stack": 2}),
     "own": ("DQN", BOX, TWO, SMALL | {"encoder": Extractor}),
     "dueling": ("DuelingDQN", BOX, TWO, SMALL),

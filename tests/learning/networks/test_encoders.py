@@ -169,7 +169,7 @@ def test_acting_is_learning(name: str, memory: str, stack: int) -> None:
     [
         ("lstmm", "Did you mean 'lstm'"),
         ("transformer", "There are auto, mlp, cnn"),
-        ("cnn+lstmm", "unknown recurrent cell 'lstmm': use rnn, gru, lstm"),
+        ("cnn+lstmm", "unknown memory 'lstmm': use rnn, gru, lstm, attention"),
         ("lstm+gru", "no such encoder"),
         (7, "must be the name"),
         ("", "no such encoder"),
@@ -200,7 +200,7 @@ def test_encoder_names_are_parsed_and_listed() -> None:
     for name in registry.ENCODERS:
         if ":" not in name:
             assert config(encoder=name).encoder == name
-    assert set(registry.ENCODERS) >= {"auto", "mlp", "cnn", *CELLS, "cnn+lstm"}
+    assert set(registry.ENCODERS) >= {"auto", "mlp", "cnn", *CELLS, "attention", "cnn+lstm"}
 
 
 def test_spaces_that_nobody_reads_are_refused() -> None:

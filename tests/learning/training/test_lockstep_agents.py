@@ -40,6 +40,16 @@ ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "own": ("vector", {"encoder": "worlds:Own"}),
     "dropout": ("vector", {"encoder": "worlds:Dropping"}),
     "own images": ("image", {"encoder": "worlds:OwnImages+lstm", **SMALL}),
+    "attention": (
+        "vector",
+        {
+            "encoder": "attention",
+            "attention_window": 5,
+            "attention_heads": 3,
+            "num_layers": 2,
+            **SMALL,
+        },
+    ),
 }
 # The rest goes round, so that with any agent every encoder and every one of these comes up.
 ROLLOUTS: list[tuple[str, dict[str, Any]]] = [

@@ -143,6 +143,8 @@ def remembered(agent: Any, length: int) -> list[int]:
         ("a2c", {"encoder": "gru"}, 2),
         ("dqn", {"encoder": "lstm"}, 2),
         ("dqn", {"encoder": "gru", "burn_in": 0}, 2),
+        ("ppo", {"encoder": "attention", "attention_window": 2}, 2),
+        ("dqn", {"encoder": "attention", "attention_window": 2}, 2),
         ("dqn", {"encoder": "mlp"}, 1),
         ("dqn", {"encoder": "mlp", "frame_stack": 2}, 2),
     ],
