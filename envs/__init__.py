@@ -15,6 +15,9 @@ _OWN: dict[str, tuple[str, dict[str, Any]]] = {
     "rlbench/Catch-v0": ("rlbench.envs.catch:Catch", {}),
     "rlbench/Catch84-v0": ("rlbench.envs.catch:Catch", {"pixels": 84}),
     "rlbench/Cue-v0": ("rlbench.envs.cue:Cue", {}),
+    "rlbench/RepeatPrevious-v0": ("rlbench.envs.symbols:RepeatPrevious", {}),
+    "rlbench/Autoencode-v0": ("rlbench.envs.symbols:Autoencode", {}),
+    "rlbench/TMaze-v0": ("rlbench.envs.t_maze:TMaze", {}),
 }
 _CUT: dict[str, tuple[str, float]] = {  # after 100 steps, with their reward thresholds
     "rlbench/Doors-v0": ("rlbench.envs.doors:Doors", -3.2),

@@ -21,10 +21,13 @@ import rlbench.envs
 from rlbench.envs.catch import Catch
 from rlbench.envs.cue import Cue
 from rlbench.envs.doors import Doors
+from rlbench.envs.symbols import Autoencode, RepeatPrevious
+from rlbench.envs.t_maze import DOWN, FORWARD, UP, TMaze
 from rlbench.learning.environments import snapshot
 
 CUT = {"rlbench/Doors-v0": -3.2, "rlbench/Market-v0": 12.0, "rlbench/Recommend-v0": 65.0}
-OWN = ["rlbench/Cue-v0", "rlbench/Catch-v0", "rlbench/Catch84-v0", *CUT]
+OWN = ["rlbench/Cue-v0", "rlbench/Catch-v0", "rlbench/Catch84-v0", "rlbench/RepeatPrevious-v0",
+       "rlbench/Autoencode-v0", "rlbench/TMaze-v0", *CUT]  # fmt: skip
 GOALS = ["rlbench/BitFlip-v0", "rlbench/Reach-v0"]
 SIGMAS = 4.5  # of a binomial: a sound test fails once in 100,000
 
@@ -118,6 +121,69 @@ def test_cue_without_memory_is_a_coin() -> None:
         mean = np.mean(returns(env, choose, 2000))
         assert abs(mean - 0.5) < SIGMAS * 0.5 / np.sqrt(2000)
     assert np.mean(returns(env, remember, 2000)) == 1.0  # the bound tells them apart
+
+
+@pytest.mark.parametrize("length", [1, 2, 7])
+@pytest.mark.parametrize("kind", [RepeatPrevious, Autoencode])
+def test_symbols_are_named_with_memory(kind: Any, length: int) -> None:
+    """By whoever names what was seen `length` steps ago; one step off, as often as by chance."""
+    env = kind(length)
+
+    def ago(steps: int) -> Callable[[list[Any]], int]:
+        return lambda seen: int(seen[-1 - steps]) % env.symbols if len(seen) > steps else 0
+
+    assert returns(env, ago(length), 100) == pytest.approx([1.0] * 100)
+    count = 2000
+    mean = np.mean(returns(env, ago(length + 1 if kind is RepeatPrevious else 0), count))
+    assert abs(mean - 0.25) < SIGMAS * 0.45 / np.sqrt(count)
+    env.reset(seed=0)
+    steps = 1
+    while not env.step(0)[2]:
+        steps += 1
+    assert steps == length + (env.answers if kind is RepeatPrevious else length)
+
+
+def test_symbols_show_what_they_say() -> None:
+    """Uniform symbols all along, or `length` of them and then none; every seed has its own."""
+    repeat, encode = RepeatPrevious(3, answers=500, symbols=5), Autoencode(6, symbols=3)
+    first, _ = repeat.reset(seed=1)
+    seen = [first, *(repeat.step(0)[0] for _ in range(503))]
+    assert chisquare(np.bincount(seen, minlength=5)).pvalue > 1e-4
+    assert len(seen) == 504
+    shown = [encode.reset(seed=2)[0], *(encode.step(0)[0] for _ in range(12))]
+    assert max(shown[:6]) < 3
+    assert shown[6:] == [3] * 7
+    again = [encode.reset(seed=2)[0], *(encode.step(1)[0] for _ in range(12))]
+    assert shown == again
+    assert shown != [encode.reset(seed=3)[0], *(encode.step(1)[0] for _ in range(12))]
+
+
+@pytest.mark.parametrize("length", [1, 5])
+def test_t_maze_is_solved_with_memory(length: int) -> None:
+    env = TMaze(length)
+
+    def turn(seen: list[Any]) -> int:
+        return (UP if seen[0][0] > 0 else DOWN) if seen[-1][1] else FORWARD
+
+    assert returns(env, turn, 100) == [1.0] * 100
+    always = returns(env, lambda seen: UP if seen[-1][1] else FORWARD, 2000)
+    assert set(always) == {0.0, 1.0}
+    assert abs(np.mean(always) - 0.5) < SIGMAS * 0.5 / np.sqrt(2000)
+
+
+def test_walls_of_the_t_maze_cost_and_stop() -> None:
+    env = TMaze(2)
+    first, _ = env.reset(seed=0)
+    assert abs(first[0]) == 1
+    for action in (UP, DOWN):
+        obs, reward, over, cut, _ = env.step(action)
+        assert (obs.tolist(), reward, over, cut) == ([0, 0], -0.1, False, False)
+    assert env.step(FORWARD)[0].tolist() == [0, 0]
+    assert env.step(FORWARD)[0].tolist() == [0, 1]
+    for _ in range(7):
+        obs, reward, over, cut, _ = env.step(FORWARD)
+        assert (obs.tolist(), reward, over, cut) == ([0, 1], -0.1, False, False)
+    assert env.step(FORWARD)[1:4] == (-0.1, False, True)  # 12 steps, 4 times the shortest way
 
 
 @pytest.mark.parametrize(("size", "pixels"), [(10, 10), (10, 84), (2, 2), (7, 30)])
@@ -253,4 +319,18 @@ def test_importing_them_is_light_and_may_be_done_twice() -> None:
 )
 def test_sizes_that_are_none(make: Callable[[], Any]) -> None:
     with pytest.raises(ValueError, match="at least 2"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: RepeatPrevious(0), "length must be at least 1, got 0"),
+        (lambda: RepeatPrevious(answers=0), "answers must be at least 1, got 0"),
+        (lambda: Autoencode(symbols=1), "symbols must be at least 2, got 1"),
+        (lambda: TMaze(-1), "length must be at least 1, got -1"),
+    ],
+)
+def test_lengths_that_are_none(make: Callable[[], Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
         make()

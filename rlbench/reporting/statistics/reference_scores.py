@@ -46,6 +46,7 @@ class Scale(NamedTuple):
 _THRESHOLD = "Gymnasium's reward threshold"
 _BLIND = "exact, as of any policy without eyes"
 _CATCH = Reference(-0.8, _BLIND, 1.0, "the optimum")
+_SYMBOLS = Reference(0.25, "exact, as of any policy without memory", 1.0, "the optimum")
 _HUMAN = "human, as for Atari 100k"
 REFERENCES = {
     "CartPole-v1": Reference(
@@ -81,6 +82,11 @@ REFERENCES = {
     "rlbench/Catch-v0": _CATCH,
     "rlbench/Catch84-v0": _CATCH,
     "rlbench/Cue-v0": Reference(0.5, "exact, as of any policy without memory", 1.0, "the optimum"),
+    "rlbench/RepeatPrevious-v0": _SYMBOLS,
+    "rlbench/Autoencode-v0": _SYMBOLS,
+    "rlbench/TMaze-v0": Reference(
+        0.5, "exact, of the best policy without memory", 1.0, "the optimum"
+    ),
     "rlbench/Doors-v0": Reference(
         -46.37, "exact, of random legal actions", -3.08, "the optimum, in the mean of all rooms"
     ),
@@ -111,6 +117,9 @@ BOUNDS: dict[str, Bounds] = {
     "rlbench/Catch-v0": (-1.0, 1.0),
     "rlbench/Catch84-v0": (-1.0, 1.0),
     "rlbench/Cue-v0": (0.0, 1.0),
+    "rlbench/RepeatPrevious-v0": (0.0, 1.0),
+    "rlbench/Autoencode-v0": (0.0, 1.0),
+    "rlbench/TMaze-v0": (-4.4, 1.0),  # 44 steps into a wall
     "rlbench/Doors-v0": (-100.0, -1.0),
     "rlbench/Market-v0": (-199.5, 100.0),
     "rlbench/Recommend-v0": (0.0, 100.0),

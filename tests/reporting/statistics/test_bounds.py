@@ -126,6 +126,8 @@ def test_bounds_are_of_plain_environments() -> None:
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Acrobot-v1", "MountainCar-v0", "Pendulum-v1",
                                  "Taxi-v4", "FrozenLake-v1", "rlbench/Catch-v0", "rlbench/Cue-v0",
+                                 "rlbench/RepeatPrevious-v0", "rlbench/Autoencode-v0",
+                                 "rlbench/TMaze-v0",
                                  "rlbench/Retry-Digits-v0",
                                  "rlbench/Stream-Digits-v0"])  # fmt: skip
 def test_random_episodes_are_within(env: str) -> None:
