@@ -237,7 +237,7 @@ CALLS: list[tuple[str, Callable[[], Any], list[Callable[[], Any]]]] = [
      lambda: DQN("CartPole-v1", encoder="gru", batch_size=8, sequence_length=16),
      [lambda: DQN("CartPole-v1", encoder="gru", batch_size=16, sequence_length=16),
       lambda: DQN("CartPole-v1", encoder="gru", batch_size=8, sequence_length=8)]),
-    ("leave distribution and prioritized out",
+    ("not what follows: set gamma=0",
      lambda: DQN("CartPole-v1", loss="one_right", gamma=0.5),
      [lambda: DQN("CartPole-v1", loss="one_right", gamma=0.0)]),
     ("does not divide hidden_size={}: choose a divisor",

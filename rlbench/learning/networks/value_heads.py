@@ -172,6 +172,10 @@ class RightActionHead(Head):
     def loss(self, outputs: Tensor, target: ReturnDistribution, tau: Tensor | None) -> Tensor:
         return losses.one_right(outputs[..., 0], target.support[..., 0])
 
+    def priority(self, outputs: Tensor, target: ReturnDistribution, loss: Tensor) -> Tensor:
+        """Return the loss, `(S, B)`."""
+        return loss
+
 
 class CategoricalHead(Head):
     """C51: logits of Z fixed atoms (Bellemare et al. 2017)."""
