@@ -84,6 +84,8 @@ def kind(space: spaces.Space[object]) -> str:
     if isinstance(space, spaces.Box):
         return "image" if len(space.shape) == 3 else "vector"
     if isinstance(space, spaces.Dict):
+        if "desired_goal" in space.spaces:
+            return "vectors with goals"
         texts = any(is_text(part) for part in space.spaces.values())
         return "image and text" if texts else "image and vector"
     return "category" if isinstance(space, spaces.Discrete) else "categories"
