@@ -23,6 +23,7 @@ ONLY_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
     **{f"exploration_{name}": ("noisy", ("false",)) for name in
        ("initial_eps", "final_eps", "fraction")},
     "loss": ("distribution", ("null",)),
+    **dict.fromkeys(("n_sampled_goal", "goal_selection_strategy"), ("her", ("true",))),
     "noise_std": ("noise_type", ("normal", "ornstein-uhlenbeck")),
 }  # fmt: skip
 ATTENTION, CELLS = ("attention",), ("rnn", "gru", "lstm")

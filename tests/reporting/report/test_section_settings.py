@@ -28,6 +28,7 @@ def test_what_has_a_meaning_is_what_the_agent_says() -> None:
                 }
                 without = {name for name in values if not matters(name, values)}
                 assert without == set(config.unused())
+    assert matters("n_sampled_goal", {"her": "true"})
 
 
 def test_what_differs_is_shown_and_the_rest_is_folded(tmp_path: Path) -> None:
