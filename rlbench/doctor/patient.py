@@ -39,6 +39,9 @@ _NOISY: dict[str, Any] = {  # of a policy without randomness, which sees less of
     "noise_std": 0.5, "target_policy_noise": 0.02, "tau": 0.2, "policy_delay": 1, "net_arch": (64,),
 }  # fmt: skip
 
+# Of critics that follow their own running statistics, which takes more updates.
+_NORMALIZED: dict[str, Any] = {"gradient_steps": 4}
+
 
 class Patient:
     """An agent's class with parameters; makes and trains it anew for each check."""
@@ -69,6 +72,8 @@ class Patient:
         if "clip_range" in self.fields:
             kind = kind | {"batch_size": 40}  # all of a rollout, so that sequences are not few
         quick = _ALL | kind | (_NOISY if "policy_delay" in self.fields else {})
+        if "renorm_warmup_steps" in self.fields:
+            quick |= _NORMALIZED
         if not isinstance(self.config, EncoderConfig):
             quick = {key: quick[key] for key in ("gamma",)}
         if getattr(self.config, "distribution", None) != "c51":

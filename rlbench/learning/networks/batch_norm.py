@@ -20,9 +20,10 @@ from rlbench.learning.networks.layers import MLP, Generators
 class BatchRenorm(nn.Module):
     """S layers of gain * normal + bias, where `normal` is (x - mean) / deviation over a batch.
 
-    Outside `batch_statistics` mean and deviation are the running ones. Inside they are the batch's,
-    and with a `renorm` of 1 corrected towards the running ones: normal * r + d, without gradients
-    of r and d (algorithm 1). A `renorm` of 0 is batch normalisation (Ioffe & Szegedy 2015).
+    Outside `Statistics.of_batch` mean and deviation are the running ones. Inside they are those of
+    the batch, and with a `renorm` of 1 corrected towards the running ones: normal * r + d, without
+    gradients of r and d (algorithm 1). A `renorm` of 0 is batch normalisation (Ioffe & Szegedy
+    2015).
     """
 
     eps = 1e-3
