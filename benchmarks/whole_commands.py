@@ -1,13 +1,14 @@
 """Seconds of whole commands, from the shell to the prompt, beside Stable-Baselines3.
 
-    python benchmarks/whole_commands.py [--repeats 3] [--before CHECKOUT]
+    python benchmarks/whole_commands.py [--repeats 3] [--peer-repeats 1] [--before CHECKOUT]
 
 `rlbench run dqn` and `ppo` on CartPole-v1 with ten seeds and `--jobs 1`, the same by an older
 checkout of this project where one is named, and the script that users of Stable-Baselines3 write:
 ten seeds one after the other, EvalCallback at the same ten points over as many episodes, the same
-final evaluation, and the settings of our presets. Ways take turns; a first turn of a few steps
-fills the disk's cache. Printed are the median of each with the lowest and highest, and what each
-takes of the current checkout's time within a turn.
+final evaluation, and the settings of our presets. The script takes minutes, so it takes part in the
+first turns only. A first turn of a few steps fills the disk's cache. Printed are the median of
+each way with the lowest and highest, and the share of its time that the current checkout takes
+within a turn.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ def seconds(command: list[str], checkout: Path) -> float:
         return time.perf_counter() - begun
 
 
-def compare(checkouts: dict[str, Path], repeats: int) -> None:
-    """Time every way in turn and print a table for each agent."""
+def compare(checkouts: dict[str, Path], repeats: int, peer_repeats: int) -> None:
+    """Time every way in turn, print each time as it comes and a table for each agent."""
     for agent, steps in STEPS.items():
         took: dict[str, list[float]] = {}
         for repeat in range(repeats + 1):
@@ -83,21 +84,25 @@ def compare(checkouts: dict[str, Path], repeats: int) -> None:
             run += ["--seeds", str(SEEDS), "--jobs", "1"]
             ways = {name: (run, checkout) for name, checkout in checkouts.items()}
             script = [sys.executable, str(HERE), "--peer", agent, count]
-            ways["stable-baselines3"] = (script, HERE.parents[1])
+            if repeat <= peer_repeats:
+                ways["stable-baselines3"] = (script, HERE.parents[1])
             for name, (command, checkout) in ways.items():
                 spent = seconds(command, checkout)
                 if repeat:
+                    print(f"{agent}, turn {repeat}, {name}: {spent:.1f} s", flush=True)
                     took.setdefault(name, []).append(spent)
-        print(f"{agent} on {ENV}, {steps:,} steps, {SEEDS} seeds, seconds (n = {repeats})")
+        print(f"{agent} on {ENV}, {steps:,} steps, {SEEDS} seeds, seconds")
         for name, values in took.items():
-            share = spread(ratios(took["rlbench"], values))
-            print(f"  {name:20} {spread(values, '.1f'):28} rlbench takes {share} of it", flush=True)
+            share = spread(ratios(took["rlbench"][: len(values)], values))
+            known = f"{spread(values, '.1f')} (n = {len(values)})"
+            print(f"  {name:20} {known:36} rlbench takes {share} of it", flush=True)
 
 
 def main() -> None:
     """Run the comparison, or the peer's part of it in this process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--peer-repeats", type=int, default=1, help="turns with the peer's script")
     parser.add_argument("--before", type=Path, help="an older checkout of this project")
     parser.add_argument("--peer", nargs=2, metavar=("AGENT", "STEPS"), help="run the peer's script")
     options = parser.parse_args()
@@ -105,7 +110,7 @@ def main() -> None:
         peer(options.peer[0], int(options.peer[1]))
     else:
         older = {"before": options.before.resolve()} if options.before else {}
-        compare({"rlbench": HERE.parents[1], **older}, options.repeats)
+        compare({"rlbench": HERE.parents[1], **older}, options.repeats, options.peer_repeats)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import TINY, here, run_folder
-from damage import copied, mutate, same_tables
+from damage import copied, mutate, same_tables, without_checksums
 from report_files import write_suite
 
 import rlbench
@@ -41,15 +41,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "results")
-
-
-def without_checksums(store: Path) -> None:
-    """As earlier versions wrote it."""
-    for file in store.rglob("*.json"):
-        record = json.loads(file.read_text())
-        record.pop("checksum", None)
-        record.pop("checksums", None)
-        file.write_text(json.dumps(record))
 
 
 def read(store: Path) -> Results:

@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("g++"), reason="a device guard is compiled by g++"),
 ]
 STEPS = 48  # of each agent
-TWICE = {"td3 lstm"}  # hidden states of critics need the action
+TWICE = {"td3 lstm", "tqc gru"}  # hidden states of critics need the action
 
 
 @pytest.fixture(scope="module")
