@@ -5,16 +5,18 @@
 `rlbench run dqn` and `ppo` on CartPole-v1 with ten seeds and `--jobs 1`, the same by an older
 checkout of this project where one is named, and the script that users of Stable-Baselines3 write:
 ten seeds one after the other, EvalCallback at the same ten points over as many episodes, the same
-final evaluation, and the settings of our presets. The script takes minutes, so it takes part in the
-first turns only. A first turn of a few steps fills the disk's cache. Printed are the median of
-each way with the lowest and highest, and the share of its time that the current checkout takes
-within a turn.
+final evaluation, and the settings of our presets; each in one process of one thread. The script
+takes minutes, so it takes part in the first turns only. A first turn of a few steps fills the
+disk's cache. Printed are the seconds of each turn, and of seconds of CPU the median of each way
+with the lowest and highest, and the share of its time that the current checkout takes within a
+turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -65,19 +67,20 @@ def peer(agent: str, steps: int) -> None:
         evaluate_policy(model, env, FINAL)
 
 
-def seconds(command: list[str], checkout: Path) -> float:
-    """Seconds of a process with this checkout's package, in a folder of its own."""
+def seconds(command: list[str], checkout: Path) -> tuple[float, float]:
+    """Seconds of a process with this checkout's package, and those of CPU that it took."""
     variables = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as cwd:
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, env=variables, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - begun
+        spent, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def compare(checkouts: dict[str, Path], repeats: int, peer_repeats: int) -> None:
     """Time every way in turn, print each time as it comes and a table for each agent."""
     for agent, steps in STEPS.items():
-        took: dict[str, list[float]] = {}
+        took: dict[str, list[float]] = {}  # seconds of CPU: others on the machine change them least
         for repeat in range(repeats + 1):
             count = str(steps if repeat else 2_000)
             run = [sys.executable, "-m", "rlbench", "run", agent, "--env", ENV, "-n", count]
@@ -87,11 +90,14 @@ def compare(checkouts: dict[str, Path], repeats: int, peer_repeats: int) -> None
             if repeat <= peer_repeats:
                 ways["stable-baselines3"] = (script, HERE.parents[1])
             for name, (command, checkout) in ways.items():
-                spent = seconds(command, checkout)
+                spent, cpu = seconds(command, checkout)
                 if repeat:
-                    print(f"{agent}, turn {repeat}, {name}: {spent:.1f} s", flush=True)
-                    took.setdefault(name, []).append(spent)
-        print(f"{agent} on {ENV}, {steps:,} steps, {SEEDS} seeds, seconds")
+                    print(
+                        f"{agent}, turn {repeat}, {name}: {spent:.1f} s, of CPU {cpu:.1f}",
+                        flush=True,
+                    )
+                    took.setdefault(name, []).append(cpu)
+        print(f"{agent} on {ENV}, {steps:,} steps, {SEEDS} seeds, seconds of CPU")
         for name, values in took.items():
             share = spread(ratios(took["rlbench"][: len(values)], values))
             known = f"{spread(values, '.1f')} (n = {len(values)})"
