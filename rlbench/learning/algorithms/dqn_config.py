@@ -71,9 +71,9 @@ class DQNConfig(HindsightConfig, ExplorationConfig, HeadConfig):
     def check(self) -> None:
         super().check()
         check_replay_config(self)
-        if self.loss == "one_right" and self.distribution is None and self.gamma:
+        if self.loss == "cross_entropy" and self.distribution is None and self.gamma:
             raise UserError(
-                "loss=one_right learns which action is right, not what follows: set gamma=0"
+                "loss=cross_entropy learns which action is right, not what follows: set gamma=0"
             )
 
     def unused(self) -> dict[str, str]:

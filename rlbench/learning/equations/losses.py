@@ -33,7 +33,7 @@ def one_hot_error(outputs: Tensor, label: Tensor) -> Tensor:
     return (outputs - one_hot(label, outputs.shape[-1]).to(outputs.dtype)).square().sum(-1)
 
 
-def one_right(log_prob: Tensor, reward: Tensor) -> Tensor:
+def bandit_cross_entropy(log_prob: Tensor, reward: Tensor) -> Tensor:
     """-log p where the reward is above 0, else -log(1 - p), `(...)`.
 
     The likelihood of what a bandit is told, where one action is right and p is the probability that

@@ -29,10 +29,11 @@ from rlbench.learning.networks.noisy import add_noise
 class HeadConfig(EncoderConfig):
     """Parameters of the head; those of a distribution that is not chosen are ignored."""
 
-    loss: Literal["huber", "mse", "one_right"] = field(
+    loss: Literal["huber", "mse", "cross_entropy"] = field(
         "huber",
-        description="loss of the TD error (distributions have their own). one_right, with gamma=0: "
-        "likelihood of the softmax of values, where one action is right and its reward above 0",
+        description="loss of the TD error (distributions have their own). cross_entropy, with "
+        "gamma=0: likelihood of the softmax of values, where one action is right and its reward "
+        "above 0",
     )
     dueling: bool = field(
         False, description="separate streams for values and advantages (Wang et al. 2016)"
@@ -170,7 +171,7 @@ class RightActionHead(Head):
         return values - np.log(np.exp(values).sum(-1, keepdims=True))
 
     def loss(self, outputs: Tensor, target: ReturnDistribution, tau: Tensor | None) -> Tensor:
-        return losses.one_right(outputs[..., 0], target.support[..., 0])
+        return losses.bandit_cross_entropy(outputs[..., 0], target.support[..., 0])
 
     def priority(self, outputs: Tensor, target: ReturnDistribution, loss: Tensor) -> Tensor:
         """Return the loss, `(S, B)`."""
@@ -279,7 +280,7 @@ class ImplicitQuantileHead(QuantileHead):
 
 
 HEADS: dict[str | None, type[Head]] = {
-    "one_right": RightActionHead,
+    "cross_entropy": RightActionHead,
     "c51": CategoricalHead,
     "qr": QuantileHead,
     "iqn": ImplicitQuantileHead,

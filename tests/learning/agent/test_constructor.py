@@ -45,7 +45,7 @@ def test_types_are_those_that_a_field_takes() -> None:
     assert types["learning_rate"] is float
     assert types["double"] is bool
     assert types["max_grad_norm"] == float | None
-    assert types["loss"] == Literal["huber", "mse", "one_right"]
+    assert types["loss"] == Literal["huber", "mse", "cross_entropy"]
     assert types["net_arch"] == int | str | Sequence[int] | None
     assert types["train_freq"] == int | tuple[int, str]
     assert types["encoder"] == str | type

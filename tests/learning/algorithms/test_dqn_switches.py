@@ -182,7 +182,7 @@ def test_all_switches_off_are_plain_dqn(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("dueling", [False, True])
 def test_the_right_action_is_learned_by_likelihood(dueling: bool) -> None:
     """Values are log-probabilities, on arrays too; the loss is that of the action taken."""
-    learns = {**LEARNS, "gamma": 0.0, "loss": "one_right"}
+    learns = {**LEARNS, "gamma": 0.0, "loss": "cross_entropy"}
     agent = DQN(ChosenSeen, seeds=2, device="cpu", dueling=dueling, **learns)
     obs = torch.linspace(-1, 1, 10).view(2, 5, 1)
     with torch.no_grad():

@@ -76,16 +76,16 @@ def test_gradients_of_the_losses() -> None:
         assert value.grad.tolist() == expected
 
 
-def test_one_right_is_the_likelihood_of_an_answer() -> None:
+def test_bandit_cross_entropy_is_the_likelihood_of_an_answer() -> None:
     """-log p of right answers, -log(1 - p) of wrong ones; its gradient is finite where p is 1."""
     logits = T([[0.3, -1.0, 2.0], [0.0, 40.0, -40.0]], requires_grad=True)
     log_prob = logits.log_softmax(-1)
     p = log_prob.exp().tolist()
     for action, reward in itertools.product(range(3), (1.0, -1.0, 0.0)):
-        found = float(losses.one_right(log_prob.detach()[0, action], T(reward)))
+        found = float(losses.bandit_cross_entropy(log_prob.detach()[0, action], T(reward)))
         chance = p[0][action] if reward > 0 else 1 - p[0][action]
         assert found == pytest.approx(-math.log(chance), rel=1e-5)
-    losses.one_right(log_prob[:, 1], T([1.0, -1.0])).sum().backward()
+    losses.bandit_cross_entropy(log_prob[:, 1], T([1.0, -1.0])).sum().backward()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
     wanted = [p[0][0], p[0][1] - 1, p[0][2]]  # of a right answer: that of a full label

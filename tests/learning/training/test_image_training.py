@@ -63,7 +63,7 @@ CASES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     ),
     "dqn": (DQN, "Classify", {"encoder": "mlp", "dropout": 0.2, **REPLAY}),
     "dqn cnn": (DQN, "Imbalanced", {**REPLAY, "gamma": 0.1}),
-    "dqn right": (DQN, "Classify", {"encoder": "mlp", "loss": "one_right", **REPLAY}),
+    "dqn right": (DQN, "Classify", {"encoder": "mlp", "loss": "cross_entropy", **REPLAY}),
     "dqn tries": (DQN, "Retry", {**REPLAY, "gamma": 0.5}),
     "ppo": (PPO, "Stream", {"n_envs": 3, "encoder": "mlp", "dropout": 0.2}),
     "ppo lstm": (PPO, "Glimpse", {"n_envs": 3, "encoder": "lstm"}),
