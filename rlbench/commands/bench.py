@@ -303,7 +303,8 @@ def _costs(cells: Sequence[SuiteCell], out: Path, jobs: int) -> list[tuple[Job, 
         if missing:
             new.append((cell, missing, whole))
     estimates = [
-        CostEstimate(whole.of(len(missing), len(cell.seeds)), "") for cell, missing, whole in new
+        whole._replace(seconds=whole.of(len(missing), len(cell.seeds)))
+        for cell, missing, whole in new
     ]
     counts = split(estimates, [len(missing) for _, missing, _ in new], jobs)
     for (cell, missing, whole), count in zip(new, counts, strict=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 from rlbench.errors import Interrupted
 from rlbench.execution.jobs import Job, Progress
 from rlbench.execution.stopping import StopSignal
-from rlbench.experiments.cost_estimate import GUESS, TRIAL, CostEstimate, _total, lockstep
+from rlbench.experiments.cost_estimate import TRIAL, CostEstimate, estimate_trial
 from rlbench.experiments.run import Run
 from rlbench.storage.run_folder import RunFolder
 
@@ -49,7 +49,7 @@ class _Marks:
 
 def _trial(run: Run, marks: Sequence[tuple[float, int]]) -> CostEstimate:
     middle = len(marks) // 2  # updates may not have started in the first half
-    if not marks or marks[-1][1] == marks[middle][1]:
-        return _total(GUESS, run, "a guess")
-    seconds, steps = (b - a for a, b in zip(marks[middle], marks[-1], strict=True))
-    return _total(seconds / steps / lockstep(len(run.seeds)), run, "a trial")
+    if not marks:
+        return estimate_trial(run, 0.0, 0)
+    (begun, first), (ended, last) = marks[middle], marks[-1]
+    return estimate_trial(run, ended - begun, last - first)

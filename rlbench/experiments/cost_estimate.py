@@ -19,7 +19,6 @@ from rlbench.storage.run_folder import RunFolder, env_folder
 from rlbench.storage.run_names import agent_of
 from rlbench.user_code.working_directory import same_folder
 
-EACH = 0.18  # cost of each further seed in lockstep, relative to the first (64-64 units)
 START = 3.0  # seconds in which a process starts
 GUESS = 2e-4  # seconds per step of one seed, without any measurement
 SHORT = 20.0  # seconds of a run from which several processes are faster than one
@@ -27,19 +26,21 @@ TRIAL = 15.0  # seconds that a calibration takes, the start of its process inclu
 
 
 class CostEstimate(NamedTuple):
-    """Seconds for all seeds in one lockstep program, and the source of the estimate."""
+    """Seconds for all seeds in one process, and the source of the estimate."""
 
     seconds: float
     source: str
+    seed_cost: float  # of each further seed, relative to the first
 
     def of(self, some: int, seeds: int) -> float:
         """Estimate the seconds for a part of `some` out of `seeds` seeds."""
-        return (self.seconds - START) * lockstep(some) / lockstep(seeds) + START
+        share = _together(some, self.seed_cost) / _together(seeds, self.seed_cost)
+        return (self.seconds - START) * share + START
 
 
-def lockstep(seeds: int) -> float:
+def _together(seeds: int, seed_cost: float) -> float:
     """Return the cost of so many seeds together, relative to one alone."""
-    return 1.0 + EACH * (seeds - 1)
+    return 1.0 + seed_cost * (seeds - 1)
 
 
 def estimate(run: Run, out: Path) -> CostEstimate:
@@ -49,17 +50,30 @@ def estimate(run: Run, out: Path) -> CostEstimate:
     folders = [RunFolder(path) for path in alike if (path / "run.json").is_file()]
     same = [folder for folder in folders if folder.path == run.folder(out).path]
     for kind, some in (("this run", same), ("runs like it", folders)):
-        if costs := [cost for folder in some for cost in _costs(folder)]:
+        if costs := [cost for folder in some for cost in _costs(folder, _seed_cost(run))]:
             return _total(statistics.median(costs), run, kind)
     return _total(GUESS, run, "a guess")
 
 
+def estimate_trial(run: Run, seconds: float, steps: int) -> CostEstimate:
+    """Estimate from a trial of all seeds, in which each made so many steps; from 0 steps, guess."""
+    if not steps:
+        return _total(GUESS, run, "a guess")
+    return _total(seconds / steps / _together(len(run.seeds), _seed_cost(run)), run, "a trial")
+
+
+def _seed_cost(run: Run) -> float:
+    return registry.agent_class(run.agent).seed_cost
+
+
 def _total(cost: float, run: Run, source: str) -> CostEstimate:
-    steps = max(run.total_timesteps, 1)
-    return CostEstimate(cost * steps * lockstep(len(run.seeds)) + START, source)
+    steps, seed_cost = max(run.total_timesteps, 1), _seed_cost(run)
+    return CostEstimate(
+        cost * steps * _together(len(run.seeds), seed_cost) + START, source, seed_cost
+    )
 
 
-def _costs(folder: RunFolder) -> list[float]:
+def _costs(folder: RunFolder, seed_cost: float) -> list[float]:
     """List seconds per step of one seed, evaluation included, of parts that ran without restart."""
     costs = []
     for part in folder.parts():
@@ -70,7 +84,7 @@ def _costs(folder: RunFolder) -> list[float]:
         except (KeyError, ValueError, TypeError, UserError):
             continue  # another run's, or not begun yet
         if "running" not in info["status"].values() and not info.get("restarts"):
-            costs.append(seconds / max(info["step"], 1) / lockstep(len(info["seeds"])))
+            costs.append(seconds / max(info["step"], 1) / _together(len(info["seeds"]), seed_cost))
     return costs
 
 

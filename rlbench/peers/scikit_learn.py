@@ -75,6 +75,7 @@ class ClassicalLearner(Agent):
     blind = False  # True: needs the labels only, not the images
     action_spaces = (spaces.Discrete,)
     env_bytes = 200  # they are batched
+    seed_cost = 1.0
     default_envs = 50  # few images beyond the end of a pass
     saturates = True
     predicts_labels = False

@@ -109,6 +109,7 @@ class TwoMethods(Agent):
     """S objects of a class with `act` and `observe`, one a seed, in one environment each."""
 
     made: ClassVar[type]
+    seed_cost = 1.0  # by turns
     action_spaces = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
 
     @classmethod

@@ -63,7 +63,7 @@ def test_default_jobs_depend_on_cores_seeds_and_length(
     seconds: float, cores: int, seeds: int, jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many processes as cores, fewer where that makes no part smaller; one for a short run."""
-    monkeypatch.setattr(cost_estimate, "estimate", lambda *_: CostEstimate(seconds, "told"))
+    monkeypatch.setattr(cost_estimate, "estimate", lambda *_: CostEstimate(seconds, "told", 0.18))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     planned = planning.plan("dqn", "CartPole-v1", range(seeds), device="cpu")
     assert usual_jobs(planned, Path("nowhere")) == jobs

@@ -39,6 +39,7 @@ class Capabilities:
     exact: ClassVar[bool] = False  # needs observations in full precision, whatever it sees
     env_bytes: ClassVar[int] = 10_000  # of an environment, at least
     libraries: ClassVar[tuple[str, ...]] = ()  # whose versions are recorded too
+    seed_cost: ClassVar[float] = 0.18  # of each further seed, relative to the first (64-64 units)
     takes_settings: ClassVar[bool] = False  # whether rows may have settings of their own
     takes_masks: ClassVar[bool] = False  # whether it plays by action masks, where there are any
 

@@ -55,6 +55,7 @@ class Peer(Agent):
     actor_critic: ClassVar[bool] = False
     draws_actions: ClassVar[bool] = False  # with deterministic=False
     libraries: ClassVar[tuple[str, ...]] = ("stable_baselines3",)
+    seed_cost: ClassVar[float] = 1.0  # one after the other
     largest_seed: ClassVar[int] = 2**32 - 1  # it seeds numpy's global generator
 
     @classmethod
