@@ -17,7 +17,7 @@ SLOW = frozenset((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8"
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests in slow.txt as slow."""
+    """Mark as slow the tests in slow.txt, and those of which CI runs a sample of cases."""
     for item in items:
-        if item.nodeid in SLOW:
+        if item.nodeid in SLOW or item.get_closest_marker("exhaustive"):
             item.add_marker(pytest.mark.slow)

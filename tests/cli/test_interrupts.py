@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import environment, run_folder, wait_for
+from sampled import sampled
 
 # It says when the interpreter has started, before which no code of ours can be reached.
 STARTED = """
@@ -34,15 +35,27 @@ def start(*args: str, cwd: Path) -> subprocess.Popen[bytes]:
     return child
 
 
+TWO_JOBS = [*RUN, "--jobs", "2"]
+MANY = [
+    (delay, args)
+    for delay in (0.05, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0)
+    for args in (["--help"], ["list", "presets"], ["report"], RUN, TWO_JOBS)
+]
+IN_CI = [  # as Python starts, as modules are imported, in planning, in a step, and as workers start
+    (0.05, ["--help"]), (0.3, ["list", "presets"]), (0.6, ["report"]), (1.5, ["report"]),
+    (0.3, RUN), (1.0, RUN), (2.0, RUN), (3.0, RUN),
+    (0.6, TWO_JOBS), (1.5, TWO_JOBS), (2.0, TWO_JOBS), (3.0, TWO_JOBS),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("delay", "args"),
     [
         (0.05, ["list", "envs"]),
         (0.5, ["list", "runs"]),
         *(
-            pytest.param(delay, args, marks=pytest.mark.slow)
-            for delay in (0.05, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0)
-            for args in (["--help"], ["list", "presets"], ["report"], RUN, [*RUN, "--jobs", "2"])
+            pytest.param(*case.values, marks=[*case.marks, pytest.mark.slow])
+            for case in sampled(MANY, IN_CI)
         ),
     ],
 )

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from commands import TINY, eager, environment, here, process, run_folder, tables, wait_for
+from sampled import sampled
 
 from rlbench.execution.attempt import JobOutcome
 from rlbench.execution.execute import run_jobs
@@ -123,19 +124,19 @@ def test_a_mark_of_waiting_goes_with_its_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ten_array_jobs(tmp_path: Path) -> None:
-    """Ten processes, a seed each, begun at once: all train, and the floor is there once."""
+def test_array_jobs(tmp_path: Path) -> None:
+    """Four processes, a seed each, begun at once: all train, and the floor is there once."""
     with (tmp_path / "log").open("ab") as log:
         children = [
             subprocess.Popen(
                 [sys.executable, "-m", "rlbench", *map(str, dqn("out", "--seed", seed))],
                 cwd=tmp_path, env=environment(), stdout=log, stderr=log,
             )
-            for seed in range(10)
+            for seed in range(4)
         ]  # fmt: skip
-    assert [child.wait(300) for child in children] == [0] * 10, (tmp_path / "log").read_text()
+    assert [child.wait(300) for child in children] == [0] * 4, (tmp_path / "log").read_text()
     runs = load(tmp_path / "out").runs
-    assert sorted(runs.query("agent == 'dqn'")["seed"]) == list(range(10))
+    assert sorted(runs.query("agent == 'dqn'")["seed"]) == list(range(4))
     assert list(runs.query("agent == 'random'")["seed"]) == [0]
     assert set(runs["status"]) == {"done"}
 
@@ -366,7 +367,7 @@ def test_workers_that_die_have_failed(tmp_path: Path, env: str, said: str) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [1.0, 2.0, 3.0, 4.0, 5.0])
+@pytest.mark.parametrize("after", sampled([1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 4.0]))
 def test_interrupted_while_workers_start(tmp_path: Path, after: float) -> None:
     """Ctrl-C goes to all processes of the terminal: exit code 130, and no traceback of any."""
     args = dqn("out", "--seeds", 2, "--jobs", 2, steps=1_000_000)
