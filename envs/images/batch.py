@@ -189,6 +189,16 @@ class ImageBatch:
         label = self.labels[self.index]
         return StepOutcome(self.obs, reward, never, never, self.obs, label, never, never)
 
+    def answer(self, action: np.ndarray) -> StepOutcome:
+        """End all lanes' episodes with an answer, and begin on the next images."""
+        last_obs = self.obs
+        label, reward, right = self.judge(action)
+        self.go_on(self.everyone)
+        self.clear()
+        self.obs = self.observe()
+        always, never = np.ones_like(right), np.zeros_like(right)
+        return StepOutcome(self.obs, reward, always, never, last_obs, label, right, always)
+
     def notes(self) -> dict[str, np.ndarray]:
         """Return the `info` of the current images for lanes that end next, `(S, N)` each."""
         return {"index": self.index}

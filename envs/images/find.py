@@ -117,13 +117,7 @@ class Find(ImageBatch):
             self.cell = (self.cell + MOVES[action % len(MOVES)]).clip(0, CELLS - 1)
             self.obs = self.observe()
             return self.unanswered()
-        last_obs = self.obs
-        label, reward, right = self.judge(action)
-        self.go_on(self.everyone)
-        self.clear()
-        self.obs = self.observe()
-        always, never = np.ones_like(right), np.zeros_like(right)
-        return StepOutcome(self.obs, reward, always, never, last_obs, label, right, always)
+        return self.answer(action)
 
     def worth(self, right: np.ndarray, label: np.ndarray) -> np.ndarray:
         """Return the overlap where the class is right, else -1."""
