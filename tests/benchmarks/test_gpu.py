@@ -310,10 +310,18 @@ def test_the_device_is_asked_what_it_spent() -> None:
     }  # fmt: skip
 
 
+SOME = ["machine/facts", "right/dqn mlp", "right/dqn own module", "right/ppo lstm", "right/sac mlp",
+        "runs/dqn", "fast/dqn-1*", "fast/update", "auto/*", "profile/*", "aims/*"]  # fmt: skip
+
+
 @pytest.mark.slow
-def test_smoke(tmp_path: Path) -> None:
-    """Everything at tiny size, as a process: each measurement has a line, and none an error."""
+@pytest.mark.parametrize(
+    "some", [SOME, pytest.param(["*"], marks=pytest.mark.exhaustive)], ids=["some", "all"]
+)
+def test_smoke(some: list[str], tmp_path: Path) -> None:
+    """All measurements at tiny size, as a process: each has a line, and none an error."""
     command = [sys.executable, "benchmarks/gpu.py", "--out", str(tmp_path), "--smoke"]
+    command += [word for name in some for word in ("--only", name)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     listed = subprocess.run([*command, "--list"], cwd=ROOT, env=env, capture_output=True, text=True,
                             check=True)  # fmt: skip

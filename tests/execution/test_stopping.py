@@ -140,8 +140,12 @@ def test_who_asks_or_saves_is_left_in_peace(monkeypatch: pytest.MonkeyPatch) -> 
     ("env", "place", "left"),
     [
         ("HangMade", " from ", "nothing has been written"),
-        pytest.param("HangReset", "from reset (", "rlbench resume out/", marks=pytest.mark.slow),
-        pytest.param("HangStep", "from hang (", "rlbench resume out/", marks=pytest.mark.slow),
+        pytest.param(
+            "HangReset", "from reset (", "rlbench resume out/", marks=pytest.mark.exhaustive
+        ),
+        pytest.param(
+            "HangStep", "from hang (", "rlbench resume out/", marks=pytest.mark.exhaustive
+        ),  # as Deaf does
         pytest.param("HangSealed", "from reset (", "rlbench resume out/", marks=pytest.mark.slow),
         pytest.param("Deaf", "from hang (", "rlbench resume out/", marks=pytest.mark.slow),
     ],

@@ -95,7 +95,12 @@ def test_what_is_not_compiled(
     ("kind", "action", "given"),
     [
         (DQN, "discrete", {"learning_starts": 20, "batch_size": 32, "train_freq": 1}),
-        (PPO, "discrete", {"n_steps": 16, "batch_size": 16, "n_epochs": 2}),
+        pytest.param(
+            PPO,
+            "discrete",
+            {"n_steps": 16, "batch_size": 16, "n_epochs": 2},
+            marks=pytest.mark.exhaustive,
+        ),
         (SAC, "box6", {"learning_starts": 20, "batch_size": 32}),
     ],
 )

@@ -70,9 +70,9 @@ def test_a_name_without_docstring_is_found() -> None:
     assert f"{__name__}.modules" not in undescribed(here)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive  # CI calls it, too
 def test_interrogate_finds_all_that_it_looks_at() -> None:
-    """As `pre-commit` and CI call it."""
+    """As `pre-commit` calls it."""
     done = subprocess.run(
         [sys.executable, "-m", "interrogate", "-q", "rlbench", "agents", "envs"],
         cwd=ROOT, env=environment(), capture_output=True, text=True, check=False,

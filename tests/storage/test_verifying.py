@@ -82,7 +82,7 @@ def test_single_byte_changes_are_found(store: Path) -> None:
     assert found == of
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_each_of_1000_single_byte_changes_is_found(store: Path) -> None:
     found, of = flips_found(store, 1_000)
     assert found == of

@@ -10,6 +10,7 @@ import pytest
 import torch
 from agent_cases import CASES
 from lockstep import differences, make, rows_of
+from sampled import sampled
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from worlds import World
@@ -77,7 +78,12 @@ def test_a_seed_alone(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows_of(together, SEEDS[1]) == rows_of(alone, SEEDS[1])
 
 
-@pytest.mark.parametrize("case", EVERY)
+# Slower ones that `test_fake_gpu.py` finds to read no value, too.
+WALKED = {"a2c gru", "dqn frames", "dqn lstm", "iqn gru", "ppo lstm", "pqn gru", "rainbow", "sac",
+          "td3 frames", "td3 lstm"}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", sampled(list(EVERY), EVERY.keys() - WALKED))
 def test_no_value_is_read(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every update passes over tensors without values: it has no `.item()`, no `.numpy()`, and no
     branch on a tensor, which would each make a GPU wait."""
