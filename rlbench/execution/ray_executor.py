@@ -116,7 +116,7 @@ class RayExecutor(Executor):
         connect(choice)
         self.slots, self.stop = jobs, stop
         here = ray.get_runtime_context().get_node_id()
-        near = NodeAffinitySchedulingStrategy(here, soft=True)
+        near = NodeAffinitySchedulingStrategy(here, soft=False)  # soft: it may be any node
         self.mailbox = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=near).remote()
         self.task = ray.remote(compute_part).options(
             num_cpus=choice.num_cpus,
