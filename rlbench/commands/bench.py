@@ -256,6 +256,8 @@ def write(home: Path, manifest: dict[str, object], text: str) -> None:
 class _Cells(Dispatcher):
     """Parts of cells on their way to an executor: creates run folders, records failures."""
 
+    shared = True
+
     def __init__(
         self,
         cells: Sequence[SuiteCell],
@@ -281,10 +283,6 @@ class _Cells(Dispatcher):
         return reserve_part(job)
 
     def end(self, job: Job, outcome: JobOutcome) -> None:
-        if outcome.busy:
-            self.queue.remove(job.part)
-            self.waiting.append(job)  # another process has the lock
-            return
         if outcome.code == 2:  # recorded as a failure, so that the command does not retry it
             outcome = record_outcome(job, outcome)
         super().end(job, outcome)

@@ -79,7 +79,7 @@ def tune(
         return stop()
     if len(ended) < total:
         rest = f"{total - len(ended)} of {total} trials are not done"
-        why = "their processes died" if deaths else "another process is at work on them"
+        why = "as said above" if deaths else "another process is at work on them"
         news.print(f"{rest}, {why}; {hint}", soft_wrap=True, highlight=False)
         return 1 if deaths else 0
     return _finish(journal, out, options, stop, news, results)

@@ -48,6 +48,8 @@ class Dispatcher:
     `queue` has the locks of waiting parts that are on disk already.
     """
 
+    shared = False  # whether a job that another process computes waits for that, by `claim`
+
     def __init__(
         self,
         jobs: Sequence[Job],
@@ -80,7 +82,11 @@ class Dispatcher:
         return [job]
 
     def end(self, job: Job, outcome: JobOutcome) -> None:
-        """Record the outcome of a job."""
+        """Record the outcome of a job, or let it wait where another process computes it."""
+        if outcome.busy and self.shared:
+            self.queue.remove(job.part)
+            self.waiting.append(job)
+            return
         if outcome.code == 1:
             outcome = record_outcome(job, outcome)
         self.queue.remove(job.part)

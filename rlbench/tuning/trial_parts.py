@@ -46,6 +46,8 @@ class _Trial:
 class TrialParts(Dispatcher):
     """Parts of trials on their way to an executor, and results on their way to the journal."""
 
+    shared = True
+
     def __init__(
         self, journal: StudyJournal, work: Work, watcher: SearchObserver, stop: StopSignal
     ) -> None:
@@ -53,7 +55,8 @@ class TrialParts(Dispatcher):
         self.owner = Participant(journal, work, lambda _: None)
         self.trials: dict[Key, _Trial] = {}  # by job
         self.progress: dict[Key, Progress] = {}
-        self.put_aside: list[_Trial] = []  # lost more often than the executor tries
+        self.refused = False  # an executor that takes no job, or a full disk, takes no more trials
+        self.put_aside: list[_Trial] = []  # not trained to their end by the executor
         out = work.folder.path.parents[1]
         super().__init__([], make_executor(work.executor, work.jobs, out, stop), self, stop)
 
@@ -71,7 +74,9 @@ class TrialParts(Dispatcher):
 
     def refill(self) -> None:
         """Take trials while the executor has room."""
-        while len(self.running) + len(self.waiting) < self.executor.slots and not self.stop():
+        while len(self.running) + len(self.waiting) < self.executor.slots:
+            if self.stop() or self.refused:
+                return
             batch = self.journal.take(1, self.work.total)
             if not batch.trials:
                 return
@@ -110,10 +115,11 @@ class TrialParts(Dispatcher):
         self.progress.pop(job.key, None)
         trial = self.trials.pop(job.key)
         trial.left.discard(job.key)
-        if outcome.code > 2:
-            trial.lost = outcome.reason
-        elif outcome.code == 2 or outcome.status:
+        if outcome.status:
             trial.fault = outcome.reason
+        elif outcome.code > 1:  # the executor's fault, or the disk's: not the setting's
+            trial.lost = outcome.reason
+            self.refused |= outcome.code == 2
         if not trial.left:
             self.close(trial)
             self.refill()

@@ -73,6 +73,33 @@ def jobs_left(out: Path) -> list[int]:
 
 
 @pytest.mark.slow
+def test_a_driver_is_killed(tmp_path: Path) -> None:
+    """Its jobs go on to their end, and the same command takes what is there: nothing is twice."""
+    pytest.importorskip("submitit")
+    out, reference = tmp_path / "slurm", tmp_path / "local"
+    file = suite(tmp_path, {"dqn": 8_000, "ppo": 16_000, "random": 300})
+    args = ["bench", file, "--no-report", "--out"]
+    driver = start(*args, out, *SLURM, cwd=tmp_path)
+    wait_for(lambda: len(begun(out)) == 2, driver)
+    driver.kill()
+    assert driver.wait(10) == -signal.SIGKILL
+    before = begun(out)
+    assert here(*args, out, *SLURM, "--quiet") == 0
+    after = begun(out)
+    assert {name: after[name] for name in before} == before
+    assert len(after) == 3
+    assert not any(record["restarts"] for record in records(out).values())
+    assert here(*args, reference, "--quiet") == 0
+    same_rows(out, reference)
+
+
+def begun(out: Path) -> dict[str, str]:
+    """When each part was begun, by its run's folder."""
+    found = records(out).items()
+    return {name: record["started"] for name, record in found if "started" in record}
+
+
+@pytest.mark.slow
 def test_without_slurm_it_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     done = process("bench", "smoke", "--executor", "slurm", "--out", tmp_path, cwd=tmp_path)

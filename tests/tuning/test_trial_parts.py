@@ -114,7 +114,10 @@ def test_a_lost_part_leaves_its_trial_and_a_fault_fails_it(
 ) -> None:
     """What an executor gave up is told, and gone on with by the same command."""
     work = begun(tmp_path, 3, "CartPole-v1")
-    ends = {1: JobOutcome(137, "its worker was lost"), 2: JobOutcome(2, "no such environment")}
+    ends = {
+        1: JobOutcome(137, "its worker was lost"),
+        2: JobOutcome(2, "no such environment", "failed"),
+    }
     lines, _ = search(work, monkeypatch, ends)
     assert lines == ["trial 0: its worker was lost; it is free for others"]
     trials = opened(tmp_path).trials()
@@ -125,6 +128,29 @@ def test_a_lost_part_leaves_its_trial_and_a_fault_fails_it(
         load(tmp_path)
     assert search(work, monkeypatch)[0] == []
     assert [each.state for each in opened(tmp_path).trials()] == ["done", "failed", "done"]
+    assert told_once(tmp_path) == 3
+
+
+def test_an_executor_that_takes_no_job_fails_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is another trial taken: its setting is to be sampled when there are results."""
+    work = begun(tmp_path, 4, "CartPole-v1")
+    lines, _ = search(work, monkeypatch, {1: JobOutcome(2, "Slurm took no job: limit")})
+    assert lines == ["trial 0: Slurm took no job: limit; it is free for others"]
+    assert [each.state for each in opened(tmp_path).trials()] == ["running", "done"]
+    assert search(work, monkeypatch)[0] == []
+    assert [each.state for each in opened(tmp_path).trials()] == ["done"] * 4
+
+
+def test_a_part_that_another_job_computes_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a job does that a killed driver left in a queue, and that begins before ours."""
+    work = begun(tmp_path, 3, "CartPole-v1")
+    lines, _ = search(work, monkeypatch, {1: JobOutcome(2, "is being written", busy=True)})
+    assert lines == []
+    assert [each.state for each in opened(tmp_path).trials()] == ["done"] * 3
     assert told_once(tmp_path) == 3
 
 
@@ -201,18 +227,27 @@ def test_a_driver_of_slurm_jobs_is_stopped_and_goes_on(
 
 
 @pytest.mark.slow
-def test_on_two_nodes_of_ray(
-    nodes: TwoNodes,
-    tmp_path: Path,
-    whole: Path,
+def test_stopped_and_without_a_worker_and_a_node_of_ray(
+    nodes: TwoNodes, tmp_path: Path, whole: Path
 ) -> None:
-    """A worker that is lost takes no trial with it."""
+    """Ctrl-C brings states back; then what is killed takes no trial with it."""
     command = [*COMMAND, "-n", "3000", "--executor", "ray", "--address", nodes.address]
+    parts = tmp_path / "studies" / "study" / "workers"
     child = eager(*command, "--out", tmp_path, cwd=tmp_path)
     wait_for(lambda: nodes.begun() == 2, child)
-    nodes.trainers(second=True)[0].kill()
+    child.send_signal(signal.SIGINT)
+    assert child.wait(60) == 130, (tmp_path / "log").read_text()
+    left = [each for each in opened(tmp_path).trials() if each.state == "running"]
+    assert left
+    assert all(opened(tmp_path).is_free(each) for each in left)
+    assert list(parts.glob("*/env-0/seeds-*/checkpoint.npz"))
+    child = eager(*command, "--out", tmp_path, cwd=tmp_path)
+    wait_for(lambda: nodes.begun() == 2, child)
+    nodes.trainers(second=False)[0].kill()
+    nodes.lose_second()
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(400)
     assert child.returncode == 0, (tmp_path / "log").read_text()
+    assert "Traceback" not in (tmp_path / "log").read_text()
     assert settings(tmp_path) == settings(whole)
     assert told_once(tmp_path) == 4
