@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from rlbench.errors import UserError
 from rlbench.learning import row_values
 from rlbench.learning.agent import Agent
 from rlbench.learning.algorithms.rollouts import minibatches
-from rlbench.learning.algorithms.teacher import Teacher, digest
+from rlbench.learning.algorithms.teacher import Teacher, agent_files, digest
 from rlbench.learning.data import recorded_episodes
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
@@ -169,6 +170,11 @@ class Clone(Agent):
     @classmethod
     def teacher_digest(cls, config: CloneConfig) -> str:
         return "" if recorded_episodes.is_recorded(config.source) else digest(config.source)
+
+    @classmethod
+    def teacher_files(cls, config: CloneConfig) -> list[Path]:
+        recorded = not config.source or recorded_episodes.is_recorded(config.source)
+        return [] if recorded else agent_files(Path(config.source))
 
     def set_horizon(self, total_timesteps: int) -> None:
         self.teacher.read()

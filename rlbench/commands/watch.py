@@ -19,7 +19,7 @@ from rlbench.storage import run_folder
 from rlbench.storage.run_folder import RunFolder, writing
 from rlbench.video.choices import explain_refusal
 from rlbench.video.film import film
-from rlbench.video.film_file import MOST, can_write_mp4, check_name, write_film
+from rlbench.video.film_file import MOST, can_write_mp4, check_output, write_film
 from rlbench.video.scene import Scene, draw_without_display, drawn_environment, has_display, pace
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def watch(name: str, out: Path, seed: int | None, episodes: int, output: Path | 
     if output is None and not has_display():
         raise UserError("there is no display for a window: repeat the command with -o film.gif")
     if output is not None:
-        check_name(output)
+        check_output(output)
         draw_without_display()
     run = Run.from_json(folder.read(), ())
     (policy,) = _policies(run, folder, None if seed is None else [seed], most=1)
@@ -74,7 +74,7 @@ def video(
     configure_process()
     folder = RunFolder(run_folder.find_run(name, out))
     if output is not None:
-        check_name(output)
+        check_output(output)
     draw_without_display()
     record = folder.read()
     run = Run.from_json(record, ())

@@ -9,6 +9,7 @@ from rlbench.config import plain
 from rlbench.errors import UserError
 from rlbench.experiments.run import Run
 from rlbench.protocol import EVAL_EPISODES, FINAL_EPISODES
+from rlbench.storage.records import check_checksum
 from rlbench.storage.run_folder import seed_ranges
 from rlbench.user_code.working_directory import same_folder
 
@@ -37,6 +38,7 @@ def preflight(run: Run, play: bool = True, timed: bool = True) -> str:
         raise UserError("steps must not be negative, envs and episodes at least 1")
     agent = registry.agent_class(run.agent)
     agent.check_seeds(run.seeds)
+    _check_source(run)
     facts = run.source.facts
     try:
         agent.check_env(facts, run.config, run.n_envs)
@@ -150,6 +152,20 @@ def _takes(name: str, facts: EnvFacts) -> bool:
     except (UserError, ImportError):
         return False
     return True
+
+
+def _check_source(run: Run) -> None:
+    """Refuse a damaged teacher, and what means nothing to recorded episodes."""
+    from rlbench.learning.data.recorded_episodes import is_recorded
+
+    if run.env_vector and is_recorded(str(getattr(run.config, "source", ""))):
+        raise UserError(
+            f"--env-vector: {run.agent} learns from recorded episodes here, and trains in no "
+            "environment: leave it out"
+        )
+    for file in registry.agent_class(run.agent).teacher_files(run.config):
+        if file.with_name("part.json").exists():
+            check_checksum(file)
 
 
 def _check_data(run: Run, facts: EnvFacts, data: DataFacts) -> None:

@@ -29,7 +29,8 @@ _KINDS: dict[str, type] = {
     "encoder": nn.Module,
     "vector environment": gymnasium.vector.VectorEnv,
 }
-_ADVICE = "(trust=True in Python)"
+# Works for all that Python programs call; `load` alone takes `trust=True`.
+_ADVICE = f"(in Python: os.environ['{trust.VARIABLE}'] = '1')"
 
 
 class _Name(NamedTuple):

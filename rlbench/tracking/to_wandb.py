@@ -83,10 +83,11 @@ class Wandb:
         """Open the tracker's run of a seed, or of all seeds where `seed` is None."""
         of = commas(facts.seeds) if seed is None else str(seed)
         state = _State(facts.folder)
-        known = "" if again else state.read().get(of, {}).get("id", "")
+        before = state.read().get(of, {}).get("id", "")
+        known = "" if again else before
         name = known or secrets.token_hex(4)
-        if known:
-            for old in state.file.parent.glob(f"offline-run-*-{known}"):
+        if before:  # `wandb sync` would upload both
+            for old in state.file.parent.glob(f"offline-run-*-{before}"):
                 shutil.rmtree(old)
         state.write(of, name, state.read()[of]["last"] if known else {})
         run = wandb.init(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import itertools
+import os
 import secrets
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +29,12 @@ def can_write_mp4() -> bool:
     return importlib.util.find_spec("imageio_ffmpeg") is not None
 
 
-def check_name(file: Path) -> None:
-    """Refuse the name of a film that cannot be written.
+def check_output(file: Path) -> None:
+    """Refuse a film that could not be written, before anything is played.
 
     Raises:
-        UserError: It is neither a GIF nor an MP4 file, or what writes MP4 files is not installed.
+        UserError: It is neither a GIF nor an MP4 file, what writes MP4 files is not installed, or
+            no file can be put into its folder.
     """
     kind = file.suffix.lower()
     if kind not in MOST:
@@ -40,6 +44,13 @@ def check_name(file: Path) -> None:
             f"-o {file}: an MP4 needs imageio-ffmpeg: {install('video')}, or give a name that ends "
             "in .gif"
         )
+    try:
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise unwritable(file, error) from None
 
 
 def write_film(frames: Iterable[Image], file: Path, frames_per_second: float) -> int:

@@ -130,6 +130,8 @@ def test_from_a_run_to_a_data_set_to_a_clone(
         (["run", "clone", "--env", "CartPole-v1", "--from", "minari:rlbench/none-v0"],
          "there is no data set"),
         (["run", "clone", "--env", "CartPole-v1", "--from", "minari:"], "with a version"),
+        (["run", "clone", "--env", "CartPole-v1", "--env-vector", "--from",
+          "minari:rlbench/dqn-CartPole-v1-300-v0"], "trains in no environment: leave it out"),
     ):  # fmt: skip
         assert here(*mistake) == 2
         error = capsys.readouterr().err

@@ -80,7 +80,10 @@ def test_stopped_and_resumed(tmp_path: Path) -> None:
         np.testing.assert_array_equal(left[columns].to_numpy(), right[columns].to_numpy())
 
 
-def test_cloned_from_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cloned_from_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A teacher that was changed since it was written teaches nobody, as it is not evaluated."""
     monkeypatch.chdir(tmp_path)
     env = ["--env", "CartPole-v1", "-n", "600", "--seed", "0", "-q", "--eval-freq", "0"]
     assert here("run", "ppo", *env) == 0
@@ -88,6 +91,15 @@ def test_cloned_from_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert here("run", "clone", *env, "--from", f"CartPole-v1/{run.name}") == 0
     assert here("run", "clone", *env, "--from", run / "seeds-0" / "agent.npz") == 0
     assert len(list(run.parent.glob("clone-*"))) >= 1
+    teacher = run / "seeds-0" / "agent.npz"
+    teacher.write_bytes(teacher.read_bytes() + b"\0")  # which its reader would not mind
+    capsys.readouterr()
+    for source in (run, teacher):
+        assert here("run", "clone", *env, "--from", source, "--out", "other") == 2
+        assert "its checksum is not that of what was written" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+    copied = teacher.rename(tmp_path / "copied.npz")  # negative control: without its record
+    assert here("run", "clone", *env, "--from", copied, "--out", "other") == 0
 
 
 @pytest.mark.parametrize(

@@ -432,6 +432,8 @@ ELSEWHERE = {
     "is no number and has no range": "test_space.py",
     "--switch {} changes nothing": "test_ablation.py",
     "has registered {} too": "test_resolved_names.py::test_two_modules_with_one_id",
+    "learns from recorded episodes here":
+        "test_clone_recorded.py::test_from_a_run_to_a_data_set_to_a_clone",
     "td3-bc learns from recorded episodes":
         "test_td3_bc.py::test_from_a_data_set_by_the_command_line",
     "td3-bc learns from single steps": "test_td3_bc.py::test_from_a_data_set_by_the_command_line",

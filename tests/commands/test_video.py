@@ -60,15 +60,25 @@ def test_an_mp4_has_a_frame_per_step(results: Path) -> None:
     [
         (["latest", "-o", "film.avi"], "its name must end in .gif or .mp4"),
         (["latest", "-o", "film.gif", "--seeds", "4,"], "no agent of seed 4: choose from 3,5"),
+        (["latest", "-o", "nowhere/film.gif"], "cannot write to nowhere/film.gif: No such file"),
         (["latest", "--saliency"], "--saliency: it is for images, and observations are Box"),
     ],
 )
 def test_mistakes_are_one_line(
-    results: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    results: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Before anything is played."""
+    monkeypatch.chdir(tmp_path)
     assert here("video", *arguments, "--out", results) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
     assert message in line
+    assert said.out == ""
 
 
 def test_an_mp4_without_its_package_names_both_ways_out(

@@ -61,7 +61,9 @@ def test_mistakes_are_one_line(
     for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(variable, raising=False)
     assert here("watch", *arguments, "--out", results) == 2
-    error = capsys.readouterr().err.splitlines()
+    said = capsys.readouterr()
+    error = said.err.splitlines()
+    assert said.out == ""  # nothing was played
     assert len(error) == 1
     assert message in error[0]
     assert list(tmp_path.iterdir()) == []

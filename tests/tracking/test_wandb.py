@@ -103,3 +103,7 @@ def test_values_offline_are_those_of_the_rows(
     }
     for name, run in later.items():
         assert list(map(str, sorted(run["points"]))) == list(map(str, sorted(live[name]["points"])))
+    assert here("track", "latest", "--to", "wandb", "--again", "--out", out) == 0
+    anew = read(home)  # each name once: `wandb sync` uploads all that is there
+    assert set(anew) == set(live)
+    assert not {run["id"] for run in anew.values()} & {run["id"] for run in live.values()}

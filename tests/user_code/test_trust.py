@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import gymnasium
 import pytest
 from commands import TINY, environment, here
 
+import rlbench
 from rlbench import plugins
 from rlbench.agents import DQN, Clone
 from rlbench.errors import UserError
@@ -214,7 +216,9 @@ def test_saved_agents_import_installed_modules_only(theirs: Path) -> None:
     sys.path.remove("")
     learner: Any = Clone(Noise, source=str(file), n_steps=8, n_envs=2, batch_size=8, device="cpu")
     for load in (lambda: DQN.load(file), lambda: learner.learn(16)):
-        with pytest.raises(UserError, match=r"theirs\.py, not in an installed package.*trust=True"):
+        with pytest.raises(
+            UserError, match=r"theirs\.py, not in an installed package.*RLBENCH_TRUST"
+        ):
             load()
     assert traces(theirs) == []
     assert DQN.load(file, device="cpu", trust=True).config.encoder == "theirs:Net"
@@ -303,4 +307,20 @@ def test_a_preset_file_runs_no_code(theirs: Path, capsys: pytest.CaptureFixture[
     assert traces(theirs) == []
     assert DQN.from_preset("CartPole-v1", preset=file, encoder="mlp").config.encoder == "mlp"
     assert here(*words, "--trust", "--out", theirs / "out") == 0
+    assert traces(theirs) == ["imported"]
+
+
+@pytest.mark.slow
+def test_a_python_program_agrees_by_the_variable(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the message says, for what has no `trust=True`; in worker processes too."""
+    file = told_suite(theirs, "theirs:Game", "theirs:Net", {})
+    words: dict[str, Any] = {"quiet": True, "out": theirs / "out"}
+    with pytest.raises(UserError) as refusal:
+        rlbench.bench(file, **words)
+    assert traces(theirs) == []
+    (way,) = re.findall(r"\(in Python: os\.environ\['(\w+)'\] = '1'\)", str(refusal.value))
+    monkeypatch.setenv(way, "1")
+    assert set(rlbench.bench(file, jobs=2, **words).runs["status"]) == {"done"}
     assert traces(theirs) == ["imported"]

@@ -35,7 +35,7 @@ def load(
     Raises:
         UserError: the file is missing, damaged, of other spaces, or of an agent without weights.
     """
-    saved = [serialization.read(file) for file in _files(Path(path))]
+    saved = [serialization.read(file) for file in agent_files(Path(path))]
     first, cls = saved[0], _class_of(saved[0].agent, path)
     spaces_here: dict[str, Any] = {
         "observation_space": observation_space,
@@ -67,8 +67,12 @@ def load(
     return agent.policy()
 
 
-def _files(path: Path) -> list[Path]:
-    """List the file itself, or those of all parts of a run."""
+def agent_files(path: Path) -> list[Path]:
+    """List the file itself, or those of all parts of a run.
+
+    Raises:
+        UserError: A folder holds no trained agent.
+    """
     if not path.is_dir():
         return [path]
     files = sorted(path.glob("seeds-*/agent.npz"))
@@ -80,7 +84,7 @@ def _files(path: Path) -> list[Path]:
 def digest(path: str) -> str:
     """Digest of the content of these files, 16 hexadecimal digits."""
     content = hashlib.sha256()
-    for file in _files(Path(path)):
+    for file in agent_files(Path(path)):
         try:
             content.update(file.read_bytes())
         except OSError as error:

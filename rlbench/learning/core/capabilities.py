@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -140,6 +141,11 @@ class Capabilities:
     def teacher_digest(cls, config: Any) -> str:
         """What stands for the content of files with agents that it learns from, if it does."""
         return ""
+
+    @classmethod
+    def teacher_files(cls, config: Any) -> list[Path]:
+        """List the files with agents that it learns from, if it does."""
+        return []
 
     @classmethod
     def check_seeds(cls, seeds: Sequence[int]) -> None:
