@@ -199,6 +199,7 @@ def wrappers() -> dict[str, str]:
 
 def known_wrappers() -> dict[str, str]:
     """Return the descriptions of rlbench's and Gymnasium's wrappers by name."""
+    import gymnasium.error
     import gymnasium.wrappers
 
     from rlbench.envs.wrappers import WRAPPERS
@@ -207,7 +208,7 @@ def known_wrappers() -> dict[str, str]:
     for name in gymnasium.wrappers.__all__:
         try:
             kind = getattr(gymnasium.wrappers, name)
-        except ImportError:  # it needs a missing package
+        except (ImportError, gymnasium.error.DependencyNotInstalled):  # it needs a missing package
             continue
         if isinstance(kind, type):
             takes = ", ".join(list(inspect.signature(kind).parameters)[1:])

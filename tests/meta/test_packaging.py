@@ -15,6 +15,24 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def sources() -> set[str]:
+    """List what a wheel has to hold, by the names there: modules, stubs, presets and templates."""
+    kinds = {".py", ".pyi", ".toml", ".typed", ".j2", ".css", ".js", ".html", ".md", ".txt"}
+    found = set()
+    for top in ("rlbench", "agents", "envs"):
+        there = Path("rlbench") / ("" if top == "rlbench" else top)
+        for folder, _, names in os.walk(ROOT / top):  # does not follow the links of agents and envs
+            place = there / Path(folder).relative_to(ROOT / top)
+            templates = place.name == "templates"
+            found |= {
+                (place / name).as_posix()
+                for name in names
+                if (templates or Path(name).suffix in kinds or name == "py.typed")
+                and "__pycache__" not in place.parts
+            }
+    return found
+
+
 @pytest.mark.slow
 def test_wheel_and_sdist(tmp_path: Path) -> None:
     built = tmp_path / "dist"
@@ -39,6 +57,9 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
     for inside in files:
         assert f"rlbench/{inside}" in names
     assert not [name for name in names if name.startswith(("agents/", "envs/", "tests/"))]
+    facts = {name.split("/", 1)[1] for name in names if ".dist-info/" in name}
+    assert {name for name in names if ".dist-info/" not in name} == sources()
+    assert {"METADATA", "RECORD", "entry_points.txt", "licenses/LICENSE"} <= facts
     with tarfile.open(sdist) as file:
         assert any(name.endswith("/agents/dqn.py") for name in file.getnames())
     # A venv that sees this environment's packages, but not this checkout.
