@@ -188,9 +188,9 @@ OWN = [
 ]  # fmt: skip
 
 
-# Agents that are others with one switch: rainbow has c51's, dueling-dqn's and per-dqn's, iqn learns
-# quantiles, dqn is double by default, and ddpg is td3 with other parameters.
-VARIANTS = {"c51", "ddpg", "double-dqn", "dueling-dqn", "per-dqn", "qr-dqn"}
+# Agents that are others with other parameters: rainbow has c51's, dueling-dqn's and per-dqn's, iqn
+# learns quantiles, dqn is double by default, and probes of dqn with a memory are tested elsewhere.
+VARIANTS = {"c51", "ddpg", "double-dqn", "drqn", "dueling-dqn", "per-dqn", "qr-dqn"}
 
 
 @pytest.mark.slow

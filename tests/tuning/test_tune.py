@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from commands import eager, environment, here, wait_for
+from sampled import sampled
 
 from rlbench.execution.stopping import StopSignal
 from rlbench.rows import Evaluation
@@ -253,7 +254,7 @@ def test_trials_left_from_a_draw_are_joined_by_the_rest_of_it(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prune", ["none", "halving"])
+@pytest.mark.parametrize("prune", sampled(["none", "halving"], ["halving"]))
 def test_killed_in_its_batches_and_resumed_is_the_same_study(tmp_path: Path, prune: str) -> None:
     """`kill -9` in two batches: none is lost, none is there twice, and all scores are the same."""
     total = 16
