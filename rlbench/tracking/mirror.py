@@ -55,7 +55,8 @@ class Mirror:
                 waiting.setdefault((point.seed, point.step), {})[point.key] = point.value
                 last[point.key] = point.step
                 self._step, self.count = max(self._step, point.step), self.count + 1
-        for (seed, step), values in waiting.items():
+        # By step: TensorBoard takes a smaller one for a restart, and forgets those before.
+        for (seed, step), values in sorted(waiting.items(), key=lambda item: item[0][1]):
             self._runs[seed].log(step, values)
         for run in {seed for seed, _ in waiting}:
             self._runs[run].flush()

@@ -46,6 +46,7 @@ def rows(run: Path, seed: int) -> Points:
 
 
 def test_a_run_is_mirrored_while_it_trains_and_afterwards_alike(tmp_path: Path) -> None:
+    """Steps of a curve only grow: where one is smaller, TensorBoard drops those before it."""
     assert here("run", "dqn", "--env", "CartPole-v1", "--seeds", 2, *SHORT,
                 "--track", "tensorboard", "--out", tmp_path / "tracked") == 0  # fmt: skip
     assert here("run", "dqn", "--env", "CartPole-v1", "--seeds", 2, *SHORT,
@@ -58,6 +59,10 @@ def test_a_run_is_mirrored_while_it_trains_and_afterwards_alike(tmp_path: Path) 
     home = run / "tensorboard"
     assert sorted(each.name for each in home.iterdir()) == ["all-seeds", "seed-0", "seed-1"]
     live = {each.name: points(each) for each in home.iterdir()}
+    for curves in live.values():
+        assert min(step for step, _ in curves["eval/mean_reward"]) == 0  # which has no metrics
+        for key, curve in curves.items():
+            assert [step for step, _ in curve] == sorted(step for step, _ in curve), key
     for seed in (0, 1):
         mine = live[f"seed-{seed}"]
         expected = rows(run, seed)
