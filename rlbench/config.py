@@ -64,8 +64,8 @@ LARGEST_SEED = 2**63 - 1  # seeds are columns of 64-bit integers in tables
 HABITS = {
     "policy": " The network is set by encoder=: mlp, cnn, lstm and others; auto is the default",
     "policy_kwargs": " Its entries are parameters here, such as net_arch=[64, 64]",
-    "tensorboard_log": " There is no TensorBoard log: learn(callback=...) receives every row",
-    "tb_log_name": " There is no TensorBoard log: learn(callback=...) receives every row",
+    "tensorboard_log": " rlbench run --track tensorboard writes it; learn(callback=...) gets rows",
+    "tb_log_name": " rlbench run --track tensorboard writes it; learn(callback=...) gets rows",
     "reset_num_timesteps": " learn() always restarts schedules and keeps the weights",
     "replay_buffer_class": " prioritized=true is a parameter of dqn",
     "use_sde": " There is no state-dependent exploration",
