@@ -20,8 +20,9 @@ PRESETS = [
     ("ppo", "rlbench/Cue-v0", "gru", "20-21", 0.9),
     ("reinforce", "CartPole-v1", "auto", "20-22", 400.0),
 ]
-# CI has one of each agent, of actions that are numbers, and of a memory.
-MORE = [("dqn", "Acrobot-v1"), ("dqn", "rlbench/Catch-v0"), ("ppo", "CartPole-v1")]
+# CI has one of DQN, of actions that are numbers, and of a memory.
+MORE = [("dqn", "Acrobot-v1"), ("dqn", "rlbench/Catch-v0"), ("ppo", "CartPole-v1"),
+        ("reinforce", "CartPole-v1")]  # fmt: skip
 
 
 @pytest.mark.slow

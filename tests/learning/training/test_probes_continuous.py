@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sampled import sampled
 
 from rlbench.agents import SAC, TD3
 from rlbench.envs.probes import Aim, AimForever, AimRemembered, AimSeen, AimTwice
@@ -89,8 +90,11 @@ def test_a_clock_does_not_end_the_value(name: str) -> None:
     np.testing.assert_allclose(value(agent, 1.0), 1.0 / (1.0 - GAMMA), rtol=0.12)
 
 
+MEMORIES = [("lstm", True), ("gru", True), ("mlp", False)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("encoder", "knows"), [("lstm", True), ("gru", True), ("mlp", False)])
+@pytest.mark.parametrize(("encoder", "knows"), sampled(MEMORIES, [MEMORIES[0], MEMORIES[2]]))
 @pytest.mark.parametrize("name", LEARNS)
 def test_what_was_seen_a_step_ago(name: str, encoder: str, knows: bool) -> None:
     """A memory knows the cue; without one there is one answer to both (negative control)."""
