@@ -97,6 +97,8 @@ def test_figure_and_report(out: Path, tmp_path: Path) -> None:
     figure = rlbench.plot("dqn-CartPole-v1-300", out=out, title="two seeds", stat="median")
     assert isinstance(figure, Figure)
     assert any(axes.lines for axes in figure.axes)
+    shown = pytest.importorskip("IPython.core.formatters").PNGFormatter()(figure)
+    assert shown.startswith(b"\x89PNG")  # though nothing has imported pyplot
     page = rlbench.report(rlbench.load(out), output=tmp_path / "page.html", out=out)
     assert page == tmp_path / "page.html"
     assert "dqn" in page.with_suffix(".md").read_text()

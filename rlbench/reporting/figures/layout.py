@@ -1,5 +1,6 @@
 """Panels on a page: their sizes in inches, titles, labels at line ends, and notes below."""
 
+import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -44,6 +45,16 @@ BANDS = {
     "median": "95 % interval of the median, from one seed to another",
     "iqm": "95 % bootstrap interval",
 }
+
+
+class ShownFigure(Figure):
+    """Figure that a notebook shows, also where nothing has imported pyplot, which IPython needs."""
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture for notebooks."""
+        content = io.BytesIO()
+        self.savefig(content, format="png")
+        return content.getvalue()
 
 
 class Cell(NamedTuple):
@@ -145,7 +156,7 @@ def draw(
         top = 0.35 if above else 0.0
         heights = [size.total(block) for size, block in zip(sizes, blocks, strict=True)]
         total = EDGE * (len(blocks) + 1) + top + sum(heights)
-        figure = Figure(figsize=(width, total), dpi=DPI)
+        figure = ShownFigure(figsize=(width, total), dpi=DPI)
         if above:
             figure.suptitle(above, x=EDGE / width, y=1 - EDGE / total, ha="left", va="top")
         place = total - EDGE - top
