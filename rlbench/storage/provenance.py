@@ -52,14 +52,16 @@ def _commit() -> str | None:
     if not (here / ".git").exists():
         return None
     try:
-        process = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
+        commit = _git(here, "rev-parse", "--short=12", "HEAD")
+        changes = _git(here, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
-    return process.stdout.strip() or None
+    return commit + "+" * bool(changes)
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    """Return what git prints. It writes nothing: `git describe --dirty` would lock the index."""
+    command = ["git", "--no-optional-locks", *arguments]
+    return subprocess.run(
+        command, cwd=checkout, capture_output=True, text=True, timeout=5, check=True
+    ).stdout.strip()
