@@ -138,12 +138,7 @@ class RunFolder:
             clean(self.path, pattern)
         file = self.path / "run.json"
         if not file.exists():
-            inside = next((p for p in self.path.parents if (p / "run.json").exists()), None)
-            if inside is not None:
-                raise UserError(f"{inside} is a run itself: choose another --out")
-            occupied = self.path.is_dir() and any(p.suffix != ".tmp" for p in self.path.iterdir())
-            if occupied and not file.exists():  # else another process has just begun this run
-                raise UserError(f"{self.path} holds something else: choose another --out")
+            self._check_unused()
             try:
                 with writing(self.path):
                     self.path.mkdir(parents=True, exist_ok=True)
@@ -169,6 +164,21 @@ class RunFolder:
                 f"{self.path} learned from other agents than its source holds now: choose another "
                 "--out"
             )
+
+    def _check_unused(self) -> None:
+        """Refuse to begin a run in a folder that holds other things, or inside another run."""
+        around = next((p for p in self.path.parents if (p / "run.json").exists()), None)
+        if around is not None:
+            raise UserError(f"{around} is a run itself: choose another --out")
+        held = {p.name for p in self.path.glob("*") if p.suffix != ".tmp"}
+        if not held or (self.path / "run.json").exists():  # another process has just begun it
+            return
+        if all(name.startswith(("seeds-", "curve.", "lock")) for name in held):
+            raise UserError(
+                f"{self.path} has lost its run.json: restore it, or delete that folder and run "
+                "again"
+            )
+        raise UserError(f"{self.path} holds something else: choose another --out")
 
     def read(self) -> dict[str, Any]:
         """Read run.json.

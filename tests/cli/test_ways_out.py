@@ -301,6 +301,10 @@ def _empty(run: Path) -> None:
     (run / "thesis.tex").write_text("mine")
 
 
+def _headless(run: Path) -> None:
+    (run / "run.json").unlink()
+
+
 def _around(run: Path) -> None:
     (run.parent.parent / "run.json").write_text("{}")
     shutil.rmtree(run)
@@ -325,6 +329,7 @@ DAMAGE: list[tuple[str, list[str], Callable[[Path], Any], str]] = [
     ("was made with other images", RANDOM, _with(data={}), ANEW),
     ("learned from other agents", RANDOM, _with(teacher="0"), ANEW),
     ("holds something else", RANDOM, _empty, ANEW),
+    ("has lost its run.json: restore it, or delete", RANDOM, _headless, DELETED),
     ("is a run itself", RANDOM, _around, ANEW),
     ("no results are written through it", RANDOM, _linked, ANEW),
     ("cannot write to {}: {}: choose", RANDOM, _replaced, ANEW),
