@@ -48,7 +48,7 @@ class Dispatcher:
     `queue` has the locks of waiting parts that are on disk already.
     """
 
-    shared = False  # whether a job that another process computes waits for that, by `claim`
+    shared = False  # whether a job waits, and does not end, while another process computes it
 
     def __init__(
         self,

@@ -51,17 +51,14 @@ def _commit() -> str | None:
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
+    # Unlike `git describe --dirty`, it writes nothing: a lock of the index could stay behind.
+    command = ["git", "--no-optional-locks", "status", "--porcelain=2", "--branch", "-uno"]
     try:
-        commit = _git(here, "rev-parse", "--short=12", "HEAD")
-        changes = _git(here, "status", "--porcelain", "--untracked-files=no")
+        process = subprocess.run(
+            command, cwd=here, capture_output=True, text=True, timeout=5, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    return commit + "+" * bool(changes)
-
-
-def _git(checkout: Path, *arguments: str) -> str:
-    """Return what git prints. It writes nothing: `git describe --dirty` would lock the index."""
-    command = ["git", "--no-optional-locks", *arguments]
-    return subprocess.run(
-        command, cwd=checkout, capture_output=True, text=True, timeout=5, check=True
-    ).stdout.strip()
+    first, *lines = process.stdout.splitlines()  # "# branch.oid HASH", other headers, changes
+    changed = not all(line.startswith("#") for line in lines)
+    return first.split()[-1][:12] + "+" * changed

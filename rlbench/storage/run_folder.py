@@ -173,7 +173,7 @@ class RunFolder:
         held = {p.name for p in self.path.glob("*") if p.suffix != ".tmp"}
         if not held or (self.path / "run.json").exists():  # another process has just begun it
             return
-        if all(name.startswith(("seeds-", "curve.", "lock")) for name in held):
+        if all(name == "lock" or name.startswith(("seeds-", "curve.")) for name in held):
             raise UserError(
                 f"{self.path} has lost its run.json: restore it, or delete that folder and run "
                 "again"

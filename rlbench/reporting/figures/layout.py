@@ -47,7 +47,7 @@ BANDS = {
 }
 
 
-class ShownFigure(Figure):
+class NotebookFigure(Figure):
     """Figure that a notebook shows, also where nothing has imported pyplot, which IPython needs."""
 
     def _repr_png_(self) -> bytes:
@@ -156,7 +156,7 @@ def draw(
         top = 0.35 if above else 0.0
         heights = [size.total(block) for size, block in zip(sizes, blocks, strict=True)]
         total = EDGE * (len(blocks) + 1) + top + sum(heights)
-        figure = ShownFigure(figsize=(width, total), dpi=DPI)
+        figure = NotebookFigure(figsize=(width, total), dpi=DPI)
         if above:
             figure.suptitle(above, x=EDGE / width, y=1 - EDGE / total, ha="left", va="top")
         place = total - EDGE - top
