@@ -70,7 +70,7 @@ def write_run(out: Path, number: int, seeds: int, episodes: int, rng: np.random.
         "seeds": list(range(seeds)), "status": {str(seed): "done" for seed in range(seeds)},
         "reason": {}, "step": STEPS, "seconds": 61.5, "device": "cpu", "command": "rlbench run dqn",
         "started": "2026-11-28T18:00:00+00:00", "updated": "2026-11-28T18:01:00+00:00",
-        "versions": {"torch": "2.13.0"}, "checksums": part.checksums(),
+        "versions": {"torch": "2.13.0"}, **part.of_files(),
     })  # fmt: skip
 
 

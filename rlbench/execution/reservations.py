@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from rlbench.errors import Busy, UserError
 from rlbench.execution.jobs import Job, on_recorded_device, remaining_parts
 from rlbench.storage.locks import is_locked, locked
-from rlbench.storage.run_folder import RunFolder, RunPart
+from rlbench.storage.run_folder import OF_FILES, RunFolder, RunPart
 
 
 def reserve_part(job: Job) -> list[Job] | None:
@@ -45,8 +45,7 @@ def record_failure(job: Job, status: str, reason: str) -> None:
         seeds = [seed for seed, now in info["status"].items() if now == "running"]
         info["status"] |= dict.fromkeys(seeds, status)
         info["reason"] |= dict.fromkeys(seeds, reason)
-        info["checksums"] = part.checksums()
-        part.write_info(info)
+        part.write_info(info | part.of_files())
 
 
 def reopen_seeds(folder: RunFolder, seeds: Sequence[int], statuses: Collection[str]) -> None:
@@ -62,7 +61,7 @@ def reopen_seeds(folder: RunFolder, seeds: Sequence[int], statuses: Collection[s
             continue
         with locked(part.path, f"{part.path}"):
             if _resumable(part):
-                info.pop("checksums", None)
+                info = {key: value for key, value in info.items() if key not in OF_FILES}
                 info["status"] |= {str(seed): "running" for seed in matches}
                 info["reason"] = {k: v for k, v in info["reason"].items() if int(k) not in matches}
                 part.write_info(info)

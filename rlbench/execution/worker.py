@@ -200,7 +200,7 @@ class PartWorker:
         if self.agent.seeds:
             with writing(self.part.agent):
                 self.agent.save(self.part.agent, replay=False)
-        self.info["checksums"] = self.part.checksums()
+        self.info |= self.part.of_files()
         self._update()
         with writing(self.part.checkpoint):
             self.part.checkpoint.unlink(missing_ok=True)

@@ -151,7 +151,7 @@ def _write_part(part: RunPart, seeds: Mapping[int, ImportedSeed], marks: Mapping
         "seeds": list(seeds), "status": dict.fromkeys(map(str, seeds), "done"), "reason": {},
         "command": command(), "started": now(), "step": min(seed.steps for seed in seeds.values()),
         "versions": {"rlbench": __version__}, "device": "unknown device",
-        "platform": "unknown machine", "checksums": part.checksums(), MARKS: marks,
+        "platform": "unknown machine", MARKS: marks, **part.of_files(),
     })  # fmt: skip
 
 

@@ -242,7 +242,7 @@ _DATA: dict[str, _Check] = dict.fromkeys(["name", "digest", "variant"], _text)
 _PART: dict[str, _Check] = {"seeds": _seeds, "status": _each(_text), "step": _whole}
 _PART_MAY: dict[str, _Check] = {
     **dict.fromkeys(["reason", "versions", "environment", "checksums", "marks"], _each(_text)),
-    **dict.fromkeys(["seed_seconds", "time", "compile"], _each(_number)),
+    **dict.fromkeys(["seed_seconds", "time", "compile", "scores"], _each(_number)),
     **dict.fromkeys(["device", "command", "started", "updated", "commit", "platform"], _text),
     "seconds": _duration,
     "restarts": _whole,

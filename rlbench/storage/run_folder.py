@@ -33,6 +33,7 @@ from rlbench.common.safe_write import clean, open_here, read_file, replace_bytes
 from rlbench.errors import CannotWrite, NoRun, UserError, nearest
 from rlbench.rows import Episode, Evaluation, Metric, Row
 from rlbench.storage import run_names
+from rlbench.storage.final_scores import final_scores
 from rlbench.storage.locks import is_locked, locked, refuse_link
 from rlbench.storage.records import (
     FORMAT,
@@ -54,6 +55,10 @@ FILES: dict[type[Any], str] = {
 
 # Not of a part that has ended, no result, or part.json, which has a checksum of itself.
 UNSUMMED = ("part.json", "checkpoint.npz", "output.log", "lock")
+
+# Fields of part.json once a part has ended: checksums of all files but for those in UNSUMMED, by
+# name, and the final score of each seed that has one, so that lists need not read rows.
+OF_FILES = ("checksums", "scores")
 
 NOT_NEEDED = ("agent.npz", "error.log")  # for tables: a person may delete them to save room
 
@@ -284,7 +289,8 @@ class RunPart:
         """
         info, names = self.read(), set(map(str, seeds))
         self.check_files(info)
-        whole = info.pop("checksums", None) is not None
+        whole = "checksums" in info
+        info = {key: value for key, value in info.items() if key not in OF_FILES}
         self.write_info(info)  # without checksums, which are invalid in between
         for name in FILES.values():
             path = self.path / name
@@ -297,7 +303,7 @@ class RunPart:
         for key in ("status", "reason"):
             info[key] = {seed: value for seed, value in info[key].items() if seed not in names}
         info["seeds"] = [seed for seed in info["seeds"] if str(seed) not in names]
-        self.write_info(info | ({"checksums": self.checksums()} if whole else {}))
+        self.write_info(info | (self.of_files() if whole else {}))
 
     def check_files(self, info: dict[str, Any]) -> None:
         """Reject a part with a file that is not what was written, by the checksums in its record.
@@ -309,10 +315,18 @@ class RunPart:
             if name not in NOT_NEEDED or (self.path / name).exists():
                 check_checksum(self.path / name)
 
-    def checksums(self) -> dict[str, str]:
-        """Return the checksums of all files of the part, by name, but for those in `UNSUMMED`."""
+    def of_files(self) -> dict[str, Any]:
+        """Return what part.json says of the files of a part that has ended: see `OF_FILES`."""
+        sums: dict[str, str] = {}
+        scores: dict[str, float] = {}
         with writing(self.path):
-            return {name: checksum(read_file(self.path / name)) for name in summed(self.path)}
+            for name in summed(self.path):
+                content = read_file(self.path / name)
+                sums[name] = checksum(content)
+                if name == FILES[Evaluation]:
+                    with contextlib.suppress(ValueError, IndexError):  # damaged: readers say so
+                        scores = {str(seed): mean for seed, mean in final_scores(content).items()}
+        return {"checksums": sums, "scores": scores}
 
     def write_info(self, info: dict[str, Any]) -> None:
         """Write `part.json`, and make the folder if it is not there."""

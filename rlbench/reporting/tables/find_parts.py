@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def find_parts(path: Path, problems: list[str], required: bool = True) -> list[P
     if required and not runs and not problems:
         raise UserError(f"no runs in {path}: name a results folder, or make one with `rlbench run`")
     parts = []
-    for folder in (folder for run in runs for folder in sorted(run.iterdir())):
+    for folder in (Path(entry) for run in runs for entry in _folders(run)):
         if (folder / "part.json").is_file():
             parts.append(folder)
         elif any((folder / name).is_file() for name in ROW_FILES):
@@ -34,19 +35,26 @@ def find_parts(path: Path, problems: list[str], required: bool = True) -> list[P
     return parts
 
 
-def _find_runs(folder: Path, problems: list[str], visited: set[Path]) -> Iterator[Path]:
+def _find_runs(folder: Path, problems: list[str], visited: set[tuple[int, int]]) -> Iterator[Path]:
     if (folder / "run.json").is_file():
         yield folder
         return
     try:
-        children = sorted(child for child in folder.iterdir() if child.is_dir())
+        children = [(Path(entry), entry.stat()) for entry in _folders(folder)]
     except OSError as error:
         problems.append(f"{folder} cannot be read ({error.strerror or error})")
         return
-    if any((child / "part.json").is_file() for child in children):
+    if any((child / "part.json").is_file() for child, _ in children):
         problems.append(str(corrupt(folder / "run.json", "it is missing")))
         return
-    for child in children:
-        if child.name not in PASSED_BY and (place := child.resolve()) not in visited:
+    for child, status in children:
+        place = status.st_dev, status.st_ino
+        if child.name not in PASSED_BY and place not in visited:
             visited.add(place)  # a link may lead back
             yield from _find_runs(child, problems, visited)
+
+
+def _folders(folder: Path) -> list[os.DirEntry[str]]:
+    """List the folders in a folder, and links to folders, in order."""
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if entry.is_dir()), key=lambda entry: entry.name)

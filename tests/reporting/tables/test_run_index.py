@@ -15,6 +15,8 @@ from rlbench.errors import UserError
 from rlbench.reporting.tables.load import load
 from rlbench.reporting.tables.run_index import index
 from rlbench.reporting.tables.summaries import overall
+from rlbench.storage.records import read_part
+from rlbench.storage.run_folder import RunFolder, write_json
 
 NAN = float("nan")
 
@@ -48,6 +50,32 @@ def test_as_in_the_tables(store: Path) -> None:
     images = next(run for run in runs if run.on_images)
     assert images.status == "diverged"
     assert set(images.statuses.values()) == {"done", "diverged", "stopped"}
+
+
+def test_scores_in_records_are_those_of_the_rows(store: Path, tmp_path: Path) -> None:
+    """Of runs as they are written, and without them, as in parts of earlier versions."""
+    sealed_scores, _ = index(store)
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    parts = [(file, read_part(file)) for file in copy.glob("*/*/seeds-*/part.json")]
+    assert any(record.get("scores") for _, record in parts)
+    for file, record in parts:
+        record.pop("scores", None)
+        write_json(file, record)
+    from_rows, problems = index(copy)
+    assert problems == []
+    assert [run.scores for run in from_rows] == [run.scores for run in sealed_scores]
+
+
+def test_a_part_that_is_cut_keeps_the_scores_of_its_other_seeds(
+    store: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    run = RunFolder(run_folder(copy))
+    before = run.part([0, 1]).read()["scores"]
+    run.part([0, 1]).cut([0])
+    assert run.part([0, 1]).read()["scores"] == {"1": before["1"]}
 
 
 def test_damage_is_reported_and_left_out(store: Path, tmp_path: Path) -> None:
