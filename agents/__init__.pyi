@@ -918,6 +918,7 @@ class PPO(_PPO):
         clip_range: float = 0.2,
         clip_range_vf: float | None = None,
         clip_schedule: Literal["constant", "linear"] = "constant",
+        recompute_advantages: bool = False,
     ) -> None: ...
 
 class QRDQN(_QRDQN, DQN):
@@ -1684,6 +1685,7 @@ class SB3MaskablePPO(_SB3MaskablePPO):
         clip_range: float = 0.2,
         clip_range_vf: float | None = None,
         clip_schedule: Literal["constant", "linear"] = "constant",
+        recompute_advantages: bool = False,
         settings: Literal["equal", "defaults"] = "equal",
     ) -> None: ...
 
@@ -1741,6 +1743,7 @@ class SB3PPO(_SB3PPO):
         clip_range: float = 0.2,
         clip_range_vf: float | None = None,
         clip_schedule: Literal["constant", "linear"] = "constant",
+        recompute_advantages: bool = False,
         settings: Literal["equal", "defaults"] = "equal",
     ) -> None: ...
 
@@ -1798,6 +1801,7 @@ class SB3PPOLSTM(_SB3PPOLSTM):
         clip_range: float = 0.2,
         clip_range_vf: float | None = None,
         clip_schedule: Literal["constant", "linear"] = "constant",
+        recompute_advantages: bool = False,
         settings: Literal["equal", "defaults"] = "equal",
     ) -> None: ...
 

@@ -47,6 +47,11 @@ class PPOConfig(OnPolicyConfig):
     normalize_advantage: bool = field(
         True, description="scale advantages of a minibatch to mean 0 and deviation 1"
     )
+    recompute_advantages: bool = field(
+        False,
+        description="values and advantages anew before each pass (Andrychowicz et al. 2021, "
+        "section 3.5); the value after a rollout's last step stays",
+    )
 
     def check(self) -> None:
         super().check()
@@ -71,15 +76,19 @@ class PPO(OnPolicy):
         self.batch = c.batch_size // self.rollout.length  # items, see Rollout.items
         items = self.n_envs * c.n_steps // self.rollout.length
         self.order = PermutationStream(self.seeds, "minibatch", items)
-        self.batches = Minibatches(self.order, self.batch, c.n_epochs, self)
+        self.rounds = c.n_epochs if c.recompute_advantages else 1  # of passes over one estimate
+        self.batches = Minibatches(self.order, self.batch, c.n_epochs // self.rounds, self)
         self.updates = Updates(self, [self.batches], phase=self.batches.phase)
 
     def improve(self, items: dict[str, Tensor]) -> None:
         """Update the network on several epochs of minibatches."""
         share = {"linear": 1.0 - self.progress(), "constant": 1.0}
         self.clip = self.by_row.each(lambda c: max(c.clip_range * share[c.clip_schedule], 1e-8))
-        self.batches.begin(self.updates.static(items))
-        self.updates.run(len(self.batches))
+        for done in range(self.rounds):
+            if done:
+                items = items | self.updates.once(self.estimated_again)
+            self.batches.begin(self.updates.static(items))
+            self.updates.run(len(self.batches))
         self.metrics["train/clip_range"] = row_values.metric(self.clip)
 
     def update(self) -> None:

@@ -1,4 +1,4 @@
-"""Wrappers that hide information, one that destroys it as a control, and Atari preprocessing.
+"""Wrappers that hide information, two controls, and Atari preprocessing.
 
 `WRAPPERS` has them by name. Their state is plain numbers, arrays and generators; none of them
 changes a reward, or the random stream of the environment inside.
@@ -116,6 +116,17 @@ class ShufflePixels(Noisy):
         return np.take(pixels, order, axis=int(self.first)).reshape(shape)
 
 
+class TerminalLimit(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Time limits that terminate episodes, so that nothing is bootstrapped from there.
+
+    A control: what libraries do that do not tell a limit from a failure (Pardo et al. 2018).
+    """
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = super().step(action)
+        return obs, reward, bool(terminated or truncated), False, info
+
+
 class Atari(AtariPreprocessing):
     """84 x 84 grey pixels, 4 frames per action, up to 30 no-ops at reset (Mnih et al. 2015).
 
@@ -139,6 +150,7 @@ WRAPPERS: dict[str, tuple[type[gymnasium.Wrapper[Any, Any, Any, Any]], str]] = {
     "blank": (BlankFrames, "each observation is zeros with probability 0.5, or blank:P"),
     "mask-velocity": (MaskVelocity, "velocities are 0: known ones, or mask-velocity:I,J,..."),
     "shuffle-pixels": (ShufflePixels, "pixels change places at each step; a control"),
+    "terminal-limit": (TerminalLimit, "time limits end episodes as failures do; a control"),
 }
 
 

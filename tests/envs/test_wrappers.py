@@ -240,6 +240,25 @@ def test_what_does_not_fit_is_refused(make: Any, said: str) -> None:
         make()
 
 
+def test_a_terminal_limit_changes_nothing_but_which_end_it_is() -> None:
+    """Of CartPole: falls stay terminations, and the limit becomes one."""
+    plain = env_factory("CartPole-v1+TimeLimit:12")()
+    ended = env_factory("CartPole-v1+TimeLimit:12+terminal-limit")()
+    kinds = set()
+    for seed, action in itertools.product(range(4), (None, 0)):
+        assert (plain.reset(seed=seed)[0] == ended.reset(seed=seed)[0]).all()
+        over, time = False, 0
+        while not over:
+            move = time % 2 if action is None else action
+            obs, reward, terminated, truncated, _ = plain.step(move)
+            same, its_reward, its_end, its_limit, _ = ended.step(move)
+            over, time = terminated or truncated, time + 1
+            assert (obs == same).all()
+            assert (its_reward, its_end, its_limit) == (reward, over, False)
+        kinds.add((terminated, truncated))
+    assert kinds == {(True, False), (False, True)}
+
+
 @pytest.mark.parametrize(
     ("name", "kwargs"),
     [("PongNoFrameskip-v4+atari", {}), ("ALE/Pong-v5+atari", {"frameskip": 1})],

@@ -182,14 +182,27 @@ class OnPolicy(Agent):
         items = network_inputs(rollout, fields)
         with torch.no_grad():
             log_prob, _, value = self.evaluate(items)
-            value = value.view(fields["reward"].shape)  # (S, N, T)
+        estimates, explained = self._estimates(fields, value)
+        log_prob = rollout.items(log_prob.view(fields["reward"].shape))
+        return items | estimates | {"log_prob": log_prob, "explained": explained}
+
+    def estimated_again(self) -> dict[str, Tensor]:
+        """Return values and advantages of the full rollout, by the network as it is now."""
+        fields = self.rollout.tensors(self.device)
+        with torch.no_grad():
+            value = self.evaluate(network_inputs(self.rollout, fields))[2]
+        return self._estimates(fields, value)[0]
+
+    def _estimates(
+        self, fields: dict[str, Tensor], value: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return `value` and `advantage` as items, and how much of the returns values explain."""
+        value = value.view(fields["reward"].shape)  # (S, N, T)
+        with torch.no_grad():
             advantage = lambda_advantages(fields, value, self.by_row, "gae_lambda")
-        items["value"], items["advantage"] = rollout.items(value), rollout.items(advantage)
-        items["log_prob"] = rollout.items(log_prob.view(value.shape))
-        items["explained"] = losses.explained_variance(
-            value.flatten(1), (value + advantage).flatten(1)
-        )
-        return items
+        explained = losses.explained_variance(value.flatten(1), (value + advantage).flatten(1))
+        items = {"value": self.rollout.items(value), "advantage": self.rollout.items(advantage)}
+        return items, explained
 
     def improve(self, items: dict[str, Tensor]) -> None:
         """Update the network from a rollout: once from all of it, unless a subclass does more."""

@@ -149,7 +149,8 @@ BOUNDS: dict[str, Bounds] = {
         (-1.0, 1.0),
     ),
 }
-_SAME_RETURNS = {"atari", "blank", "mask-velocity", "shuffle-pixels"}  # wrappers of rlbench
+# Wrappers of rlbench.
+_SAME_RETURNS = {"atari", "blank", "mask-velocity", "shuffle-pixels", "terminal-limit"}
 
 
 def bounds_of(env: str, arguments: Iterable[str] = ()) -> Bounds:

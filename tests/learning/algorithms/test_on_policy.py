@@ -220,3 +220,48 @@ def test_minibatches_use_every_step_once() -> None:
 def test_sequences_that_do_not_fit_are_refused(kind: Any, given: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         make(kind, World, **given)
+
+
+def test_advantages_are_recomputed_before_each_pass() -> None:
+    """As one pass, and another one over estimates by the network after it, made step by step."""
+    given = {**SAME, "normalize_advantage": True, "batch_size": 5, "clip_range_vf": 0.2}
+    agents = [
+        make(PPO, World, 2, **given, n_epochs=n, recompute_advantages=again)
+        for n, again in ((2, True), (1, False), (2, False))
+    ]
+    again, once, never = agents
+    first: dict[str, Any] = {}
+
+    def improve(items: dict[str, Any]) -> None:
+        first.update(items)
+        PPO.improve(once, items)
+
+    once.improve = improve
+    for agent in agents:
+        agent.set_horizon(1000)
+        lanes, seen = agent.lanes(), []
+        obs = lanes.reset()
+        for _ in range(8):
+            step = lanes.step(agent.act(obs))
+            seen.append(step)
+            agent.observe(step)
+            obs = lanes.obs
+        lanes.close()
+
+    fields = once.rollout.tensors(once.device)
+    with torch.no_grad():
+        values = [once.net.values(step.obs, np.zeros((2, 2, 0)), once.device) for step in seen]
+    value, cut = np.stack([np.asarray(v) for v in values], -1), fields["cut_value"].numpy()
+    ended, advantage = fields["ended"].numpy() > 0, np.zeros((2, 2, 8), np.float32)
+    for s, n in np.ndindex(2, 2):
+        later = 0.0
+        for t in reversed(range(8)):
+            after = cut[s, n, t] if ended[s, n, t] or t == 7 else value[s, n, t + 1]
+            error = seen[t].reward[s, n] + 0.99 * after - value[s, n, t]
+            later = error + 0.99 * 0.9 * (0.0 if ended[s, n, t] else later)
+            advantage[s, n, t] = later
+    items = {"value": torch.from_numpy(value), "advantage": torch.from_numpy(advantage)}
+    PPO.improve(once, first | {name: once.rollout.items(item) for name, item in items.items()})
+    found = [agent.learner.stack.data for agent in agents]
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-6)
+    assert (found[0] - found[2]).abs().max() > 1e-4

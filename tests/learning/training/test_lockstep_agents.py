@@ -56,11 +56,12 @@ ROLLOUTS: list[tuple[str, dict[str, Any]]] = [
     ("discrete", {"normalize_advantage": True, "clip_range_vf": 0.1, "batch_size": 11}),
     ("multi", {"n_envs": 3, "frame_stack": 3}),
     ("bits", {"normalize_reward": True, "share_encoder": True, "ent_coef": 0.01}),
-    ("box", {"normalize_obs": True, "n_envs": 3, "sequence_length": 3}),
+    ("box", {"normalize_obs": True, "n_envs": 3, "sequence_length": 3,
+             "recompute_advantages": True}),
     ("box6", {"share_encoder": False, "gae_lambda": 0.9, "n_envs": 3, "head_arch": (6,)}),
     ("free", {"frame_stack": 2, "normalize_obs": True, "lr_schedule": "linear"}),
     ("offset", {"n_envs": 3, "activation": "tanh", "ortho_init": False, "sequence_length": 2}),
-]
+]  # fmt: skip
 REPLAYS: list[tuple[str, dict[str, Any]]] = [
     ("discrete", {"double": False, "n_steps": 3}),
     ("offset", {"n_envs": 3, "frame_stack": 3, "n_steps": 2}),
