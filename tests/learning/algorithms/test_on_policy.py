@@ -229,7 +229,7 @@ def test_advantages_are_recomputed_before_each_pass() -> None:
         make(PPO, World, 2, **given, n_epochs=n, recompute_advantages=again)
         for n, again in ((2, True), (1, False), (2, False))
     ]
-    again, once, never = agents
+    once = agents[1]
     first: dict[str, Any] = {}
 
     def improve(items: dict[str, Any]) -> None:
