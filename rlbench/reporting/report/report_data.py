@@ -82,6 +82,7 @@ def collect(scope: ReportInputs, baseline: str | None = None) -> ReportData:
     scales = tests_and_aggregates.scales(cells)
     common = tests_and_aggregates.common(cells, scales)
     scores: dict[str, np.ndarray[Any, Any]] = tests_and_aggregates.matrices(seeds, common, scales)
+    planned = tests_and_aggregates.planned(seeds, common)
     points = point_table(scope.results, seeds)
     return ReportData(
         scope,
@@ -92,10 +93,10 @@ def collect(scope: ReportInputs, baseline: str | None = None) -> ReportData:
         scales,
         common,
         tests_and_aggregates.aggregates(
-            scores, tests_and_aggregates.normalised_bounds(cells, common, scales)
+            scores, tests_and_aggregates.normalised_bounds(cells, common, scales), planned
         ),
-        tests_and_aggregates.profiles(scores),
-        tests_and_aggregates.improvements(scores),
+        tests_and_aggregates.profiles(scores, planned),
+        tests_and_aggregates.improvements(scores, planned),
         points,
         cost_table(points, cells),
         sequential,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from rlbench.reporting.report.section_scores import COLUMNS
 from rlbench.reporting.statistics.aggregates import STATISTICS
 
 Rows = list[list[TableCell]]
+_WIDENED = re.compile(r"widened (\d+\.\d\d) times")
 
 
 def together(data: ReportData) -> Section:
@@ -38,7 +40,7 @@ def together(data: ReportData) -> Section:
 def aggregates(data: ReportData) -> Table:
     """Make a row for each entrant: four aggregates with their intervals, the best first."""
     rows: Rows = []
-    methods: dict[str, list[str]] = {}  # which statistics have an interval made so
+    made: list[tuple[str, str]] = []  # how intervals were made, and of which statistic
     for name, here in _by_iqm(data.aggregates):
         cells, remarks = [], set()
         for statistic in STATISTICS:
@@ -47,12 +49,15 @@ def aggregates(data: ReportData) -> Table:
             span = method
             if pd.notna(one["low"]):
                 span = formatting.interval(one["low"], one["high"])
-                methods.setdefault(method, []).append(statistic)
+                made.append((method, statistic))
             remarks |= {remark, formatting.lost_of(one["lost"], one["of"])}
             kind = "lost" if pd.isna(one["value"]) else ""
             cells.append(TableCell(formatting.number(one["value"]), span, kind))
         first = TableCell(name, "; ".join(sorted(filter(None, remarks))), key=name)
         rows.append([first, *cells, TableCell(f"{here['n'].min()}")])
+    methods: dict[str, list[str]] = {}  # the statistics of each
+    for method, (_, statistic) in zip(_merged(way for way, _ in made), made, strict=True):
+        methods.setdefault(method, []).append(statistic)
     how = "; ".join(
         f"{formatting.listing(dict.fromkeys(of))}: {method}" for method, of in methods.items()
     )
@@ -65,6 +70,21 @@ def aggregates(data: ReportData) -> Table:
     if data.aggregates["lost"].any():
         caption += " Lost seeds are not in these numbers, which flatters those who lost them."
     return Table(caption, ["*entrant", *STATISTICS, "n"], rows)
+
+
+def _merged(methods: Iterable[str]) -> list[str]:
+    """Return how intervals were made; of those widened by several factors, their range."""
+    factors: dict[str, list[float]] = {}
+    names = []
+    for method in methods:
+        found = _WIDENED.search(method)
+        names.append(_WIDENED.sub("{}", method))
+        factors.setdefault(names[-1], []).extend([float(found[1])] if found else [])
+    texts = {}
+    for name, widened in factors.items():
+        ends = " to ".join(dict.fromkeys(f"{end(widened):.2f}" for end in (min, max) if widened))
+        texts[name] = name.replace("{}", f"widened {ends} times")
+    return [texts[name] for name in names]
 
 
 def _methods(methods: pd.Series) -> tuple[str, str]:
@@ -143,7 +163,8 @@ def _improvement_list(data: ReportData) -> Table:
 
 
 def _improvement_caption(data: ReportData, first: str, second: str) -> str:
-    method = data.improvements["method"].iloc[0].partition("; ")[0]
+    methods = data.improvements["method"].str.partition("; ")[0]
+    method = formatting.listing(dict.fromkeys(_merged(methods)))
     return (
         f"Probability that a random seed of {first} scores more than one of {second}, over "
         f"these environments alike; with its 95 % interval ({method}). A lost seed scores "

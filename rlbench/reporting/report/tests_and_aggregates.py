@@ -25,6 +25,7 @@ from rlbench.reporting.statistics.aggregates import STATISTICS, IntervalEstimate
 from rlbench.reporting.statistics.intervals import NO_BOUNDS
 from rlbench.reporting.statistics.performance_profiles import performance_profile
 from rlbench.reporting.statistics.reference_scores import Scale, normalise, scale_of
+from rlbench.reporting.statistics.resampling import missing_text
 from rlbench.reporting.statistics.sample_size import seeds_needed
 from rlbench.reporting.statistics.two_samples import compare, holm, probability_of_improvement
 
@@ -271,6 +272,12 @@ def matrices(
     return result
 
 
+def planned(seeds: pd.DataFrame, environments: SharedEnvironments) -> dict[str, int]:
+    """Count the seeds that were asked for in the shared environments, by entrant."""
+    here = seeds[seeds["env"].isin(environments.envs)]
+    return {name: int((here["label"] == name).sum()) for name in environments.names}
+
+
 def normalised_bounds(
     cells: pd.DataFrame, environments: SharedEnvironments, env_scales: dict[str, Scale]
 ) -> tuple[list[float], list[float]]:
@@ -286,8 +293,9 @@ def normalised_bounds(
 def aggregates(
     scores: dict[str, np.ndarray[Any, Any]],
     bounds: tuple[list[float], list[float]],
+    counts: dict[str, int],
 ) -> pd.DataFrame:
-    """Make a table with one row per entrant and statistic.
+    """Make a table with one row per entrant and statistic; `counts` are those of `planned`.
 
     NaN, with the reason, if an environment has no score. Values are of the seeds with a score:
     `lost` of `of`, over all environments, were lost.
@@ -296,11 +304,12 @@ def aggregates(
     for name, table in scores.items():
         lost_mask = np.isneginf(table)
         there = np.where(lost_mask, math.nan, table)
-        sizes = {"lost": int(lost_mask.sum()), "of": table.size}
+        sizes = {"lost": int(lost_mask.sum()), "of": counts[name]}
         for statistic in STATISTICS:
             if _complete(there):
                 draws = stream("aggregate", name)
                 estimate = aggregate(there, statistic, draws, RESAMPLES, bounds=bounds)
+                estimate = estimate._replace(method=_asked(estimate.method, counts[name], there))
             else:
                 nan = math.nan
                 estimate = IntervalEstimate(nan, nan, nan, 0, "no score in one of the environments")
@@ -310,7 +319,7 @@ def aggregates(
     )
 
 
-def profiles(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
+def profiles(scores: dict[str, np.ndarray[Any, Any]], counts: dict[str, int]) -> pd.DataFrame:
     """Make a table with one row per entrant and normalised score.
 
     The share of runs above it, with its band; lost seeds are never above.
@@ -331,12 +340,12 @@ def profiles(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
             "low": profile.low,
             "high": profile.high,
         }
-        method = profile.method + _lost_text(table)
+        method = _asked(profile.method, counts[name], table) + _lost_text(counts[name], table)
         frames.append(pd.DataFrame({"label": name, **columns, "method": method}))
     return pd.concat(frames, ignore_index=True)
 
 
-def improvements(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
+def improvements(scores: dict[str, np.ndarray[Any, Any]], counts: dict[str, int]) -> pd.DataFrame:
     """Make a table with one row per ordered pair of entrants.
 
     The probability that a seed of a beats one of b, averaged over environments (Agarwal et al.
@@ -346,7 +355,9 @@ def improvements(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
     able = [name for name, table in scores.items() if _complete(table)]
     for a, b in itertools.combinations(able, 2):
         estimate = probability_of_improvement(scores[a], scores[b], stream("improvement", a, b))
-        estimate = estimate._replace(method=estimate.method + _lost_text(scores[a], scores[b]))
+        both, count = (scores[a], scores[b]), counts[a] + counts[b]
+        method = _asked(estimate.method, count, *both) + _lost_text(count, *both)
+        estimate = estimate._replace(method=method)
         mirror = estimate._replace(
             value=1 - estimate.value, low=1 - estimate.high, high=1 - estimate.low
         )
@@ -354,11 +365,18 @@ def improvements(scores: dict[str, np.ndarray[Any, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["a", "b", *IntervalEstimate._fields])
 
 
-def _lost_text(*tables: np.ndarray[Any, Any]) -> str:
-    """Describe that lost seeds count as worst; "" if there are none."""
+def _asked(method: str, count: int, *tables: np.ndarray[Any, Any]) -> str:
+    """Return the method, with missing scores counted among the `count` that were asked for."""
+    missing = count - sum(int((~np.isnan(table)).sum()) for table in tables)
+    text = f"; {missing} of {count} scores missing" if missing else ""
+    wrong = missing_text(*tables)
+    return method.replace(wrong, text) if wrong else method
+
+
+def _lost_text(count: int, *tables: np.ndarray[Any, Any]) -> str:
+    """Describe that lost seeds, of `count`, count as worst; "" if there are none."""
     lost_count = sum(int(np.isneginf(table).sum()) for table in tables)
-    total = sum(table.size for table in tables)
-    return f"; {lost_count} of {total} seeds lost, counted as worst" if lost_count else ""
+    return f"; {lost_count} of {count} seeds lost, counted as worst" if lost_count else ""
 
 
 def _complete(table: np.ndarray[Any, Any]) -> bool:
