@@ -53,7 +53,8 @@ def test_seeds_that_nobody_asked_for_are_not_missing(
     mine = found[found["label"] == "first"]
     assert mine["method"].str.contains("missing").all() == bool(missing)
     assert mine["method"].str.contains(missing).all()
-    assert (mine["of"] == 8).all() and (mine["lost"] == lost).all()
+    assert (mine["of"] == 8).all()
+    assert (mine["lost"] == lost).all()
     assert not found.loc[found["label"] == "second", "method"].str.contains("missing").any()
     methods = [*improvements(scores, counts)["method"]]
     assert [method.partition(";")[2] for method in methods] == [said[1:]] * 2
