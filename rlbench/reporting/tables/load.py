@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from rlbench.common.plain_text import plain_text
 from rlbench.errors import Skipped, UserError
@@ -244,27 +245,42 @@ def _twins(
 
 def _table(
     name: str,
-    read: Sequence[ReadRows],
+    read: list[ReadRows],
     seeds: Sequence[list[dict[str, Any]]],
     twins: set[tuple[int, int]],
 ) -> pd.DataFrame:
-    """Join the rows of all files of a name, in the order of parts, behind what names their run."""
+    """Join the rows of all files of a name, in the order of parts, behind what names their run.
+
+    `read` is emptied, so that rows are in memory once while the columns of text are made.
+    """
     columns = IDENTITY | FILES[name]
     if not any(len(rows.table) for rows in read):
         return pd.DataFrame(columns=list(columns)).astype(columns)
-    table = pd.concat([rows.table for rows in read], ignore_index=True)
     part = np.concatenate([rows.part for rows in read])
+    tables = [rows.table for rows in read]
+    read.clear()
+    joined: dict[str, Any] = {}
+    for key in FILES[name]:
+        joined[key] = _joined([table.pop(key) for table in tables])
+    del tables
+    owner = {key: pd.array([rows[0][key] if rows else "" for rows in seeds], "str") for key in RUN}
+    text = {key: values.take(part) for key, values in owner.items()}
+    table = pd.DataFrame(text | joined, copy=False)
     if (np.diff(part) < 0).any():
         order = np.argsort(part, kind="stable")
         table, part = table.take(order), part[order]
     if twins:
         keep = [key not in twins for key in zip(part.tolist(), table["seed"].tolist(), strict=True)]
-        table, part = table[keep], part[keep]
-    table.index = pd.RangeIndex(len(table))
-    for place, key in enumerate(RUN):
-        values = pd.Series([rows[0][key] if rows else "" for rows in seeds], dtype="str")
-        table.insert(place, key, values.take(part).set_axis(table.index))
-    return table
+        table = table[keep]
+    return table.reset_index(drop=True)
+
+
+def _joined(columns: Sequence[pd.Series]) -> Any:
+    """Join pieces of a column; text is in categories, or in few rows."""
+    if pd.api.types.is_numeric_dtype(columns[0]):
+        return np.concatenate(columns)
+    text = union_categoricals([column.astype("category") for column in columns])
+    return pd.array(text.categories, dtype="str").take(text.codes)
 
 
 def _read_run(folder: Path) -> dict[str, Any]:
@@ -315,18 +331,16 @@ def _seed_rows(source: PartFile, alive: bool) -> list[dict[str, Any]]:
     common |= {key: record.get(key) for key in ("device", "seconds")}
     each = record.get("seed_seconds")  # seeds train one after the other
     common |= {"step": record["step"], "lockstep": len(record["seeds"]) if each is None else 1}
+    common = {
+        k: plain_text(v) if isinstance(v, str) and k != "path" else v for k, v in common.items()
+    }
     reason = record["reason"]
-    rows = [
-        {"seed": seed, "status": status[str(seed)], "reason": reason.get(str(seed), "")}
+    return [
+        common
+        | {"seed": seed, "status": status[str(seed)]}
+        | {"reason": plain_text(reason.get(str(seed), ""))}
         | ({} if each is None else {"seconds": each.get(str(seed))})
         for seed in record["seeds"]
-    ]
-    return [
-        {
-            k: plain_text(v) if isinstance(v, str) and k != "path" else v
-            for k, v in {**common, **row}.items()
-        }
-        for row in rows
     ]
 
 

@@ -38,7 +38,10 @@ class PartFile(NamedTuple):
 
 
 class ReadRows(NamedTuple):
-    """Rows of one kind of file, and the number of the part that each is of."""
+    """Rows of one kind of file, and the number of the part that each is of.
+
+    Columns of text are categories, or text where a part was read alone.
+    """
 
     table: pd.DataFrame
     part: _Integers
@@ -152,7 +155,7 @@ def _parsed(
         mine = {column: values[end - each.size : end] for column, values in columns.items()}
         if not _sound(name, mine, sources[each.number]):
             doubtful.add(each.number)
-    return [ReadRows(_with_text(table, FILES[name]), part)]
+    return [ReadRows(table, part)]
 
 
 def _numbers(name: str, column: pd.Series) -> NDArray[Any]:
@@ -163,11 +166,6 @@ def _numbers(name: str, column: pd.Series) -> NDArray[Any]:
     known = WORDS.get(name, words)
     numbers = [known.index(word) if word and word in known else -1 for word in words]
     return np.array([*numbers, -1])[column.cat.codes]
-
-
-def _with_text(table: pd.DataFrame, types: Mapping[str, str]) -> pd.DataFrame:
-    """Give each column its type; text has been parsed as categories, which is fast."""
-    return table[list(types)].astype(dict(types))
 
 
 def _sound(name: str, rows: Columns, source: PartFile) -> bool:
