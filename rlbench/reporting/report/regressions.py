@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
 
@@ -24,7 +26,11 @@ _COLUMNS = {
     **dict.fromkeys(["before", "after", "difference", "low", "high", "p", "p_holm"], "float64"),
     **dict.fromkeys(["verdict", "said"], "str"),
 }
-Finals = Mapping[Any, pd.DataFrame]
+Key = tuple[str, ...]  # values of RUN
+Columns = Mapping[str, NDArray[Any]]  # of the rows of one run
+_SEEDS = ("seed", "digest", "status", "score", "lost", "measure", "items", "bound_low",
+          "bound_high")  # fmt: skip
+_FINAL = ("seed", "step", "episode", "return", "length", "accuracy")
 COLORS = {"worse": "red", "better": "green", "missing": "cyan"}
 
 
@@ -46,19 +52,23 @@ def regressions(current: Results, reference: Results, only_matched: bool = False
     Raises:
         UserError: Nothing in common; or, with `only_matched`, a run without a match.
     """
-    now, before = seed_table(current), seed_table(reference)
-    runs_now: dict[Any, pd.DataFrame] = dict(list(now.groupby(RUN)))
-    digests = {(env, agent, digest) for env, agent, _, digest in before[RUN].values.tolist()}
-    rows, used, finals = [], set(), (_finals(current), _finals(reference))
-    earlier: dict[Any, pd.DataFrame] = dict(list(before.groupby(RUN)))
-    for key, old in earlier.items():
-        matches = _matches(key, list(runs_now), digests)
+    now, before = (_by_run(seed_table(each), _SEEDS) for each in (current, reference))
+    finals, finals_before = _finals(current), _finals(reference)
+    same, alike = _matchable(now, before)
+    rows, used = [], set()
+    for key, old in before.items():
+        env, agent, variant, digest = key
+        matches = same.get((env, agent, digest)) or alike.get((env, agent, variant), [])
         used.update(matches)
         if matches or not only_matched:
-            rows.append(_row(key, old, [runs_now[k] for k in matches], *finals))
-    unknown = [key for key in runs_now if key not in used] if only_matched else []
+            mine = _row(key, old, [now[each] for each in matches])
+            if mine["verdict"] == "":
+                same_seeds = _common(finals_before.get(key), finals.get(matches[0]))
+                mine |= _compared(key, old, now[matches[0]], same_seeds, mine)
+            rows.append(mine)
+    unknown = [key for key in now if key not in used] if only_matched else []
     if unknown or not used:
-        env, agent, variant, _ = (unknown or list(runs_now))[0]
+        env, agent, variant, _ = (unknown or list(now))[0]
         raise UserError(
             f"the reference has no run of {' '.join(filter(None, (agent, variant)))} on {env}: "
             "name runs that it has, or another folder"
@@ -76,78 +86,103 @@ def regressions(current: Results, reference: Results, only_matched: bool = False
     return table
 
 
-def _matches(key: Any, now: list[Any], digests: set[Any]) -> list[Any]:
-    """List the runs of today that may match the one of the reference."""
-    env, agent, variant, digest = key
-    same = [k for k in now if (k[0], k[1], k[3]) == (env, agent, digest)]
-    free = [k for k in now if (k[0], k[1], k[3]) not in digests]
-    return same or [k for k in free if k[:3] == (env, agent, variant)]
+def _by_run(table: pd.DataFrame, names: Iterable[str]) -> dict[Key, Columns]:
+    """Return columns of a table as arrays, of each run alone, by its key in order."""
+    columns = {name: table[name].to_numpy() for name in names}
+    groups = cast("dict[Key, NDArray[Any]]", table.groupby(RUN).indices)
+    return {
+        key: {name: values[rows] for name, values in columns.items()}
+        for key, rows in sorted(groups.items(), key=lambda group: group[0])
+    }
 
 
-def _row(
-    key: Any, old: pd.DataFrame, matches: list[pd.DataFrame], finals: Finals, finals_before: Finals
-) -> dict[str, Any]:
+def _matchable(
+    now: Iterable[Key], before: Iterable[Key]
+) -> tuple[dict[Key, list[Key]], dict[Key, list[Key]]]:
+    """Return runs of today by environment, agent and digest, and others of them by variant."""
+    same: dict[Key, list[Key]] = {}
+    alike: dict[Key, list[Key]] = {}
+    digests = {(env, agent, digest) for env, agent, _, digest in before}
+    for key in now:
+        env, agent, variant, digest = key
+        same.setdefault((env, agent, digest), []).append(key)
+        if (env, agent, digest) not in digests:
+            alike.setdefault((env, agent, variant), []).append(key)
+    return same, alike
+
+
+def _row(key: Key, old: Columns, matches: list[Columns]) -> dict[str, Any]:
+    """Return the row of a run: its verdict is empty where scores are to be compared."""
     row: dict[str, Any] = dict(zip(RUN, key, strict=True))
-    row |= {"measure": old["measure"].iloc[0], "items": old["items"].max(), "verdict": "missing"}
-    row |= {"n_before": old["score"].notna().sum(), "before": old["score"].mean(), "n_now": 0}
-    row |= {"now": "", "said": ""}
+    row |= {"measure": old["measure"][0], "items": old["items"].max(), "verdict": "missing"}
+    row |= {"n_before": _number(old), "before": _mean(old), "n_now": 0, "now": "", "said": ""}
     if len(matches) != 1:
-        names = (
-            formatting.listing((mine["digest"].iloc[0] for mine in matches), "or")
-            if matches
-            else ""
-        )
+        digests = (mine["digest"][0] for mine in matches)
+        names = formatting.listing(digests, "or") if matches else ""
         return row | {"said": f"could be {names}: name one" if matches else "no such run"}
     (new,) = matches
-    remarks = [] if new["digest"].iloc[0] == key[3] else ["settings differ"]
-    states = new.loc[new["score"].isna(), "status"].value_counts()
-    remarks += [f"{number} of {len(new)} {status}" for status, number in sorted(states.items())]
-    row |= {"now": new["digest"].iloc[0], "n_now": new["score"].notna().sum()}
-    if before := formatting.lost_of(int(old["lost"].sum()), len(old)):
+    remarks = [] if new["digest"][0] == key[3] else ["settings differ"]
+    states = Counter(new["status"][np.isnan(new["score"])].tolist())
+    of = len(new["seed"])
+    remarks += [f"{number} of {of} {status}" for status, number in sorted(states.items())]
+    row |= {"now": new["digest"][0], "n_now": _number(new), "after": _mean(new)}
+    if before := formatting.lost_of(int(old["lost"].sum()), len(old["seed"])):
         remarks.append(f"{before} before")
-    row |= {"after": new["score"].mean(), "said": "; ".join(remarks)}
+    row |= {"said": "; ".join(remarks)}
     if new["lost"].mean() > old["lost"].mean():
         return row | {"verdict": "worse"}
-    if not row["n_now"] or not row["n_before"]:
-        return row
-    lost_flags = [pd.Series(each["lost"].array, index=each["seed"]) for each in (old, new)]
-    common = lost_flags[0].index.intersection(lost_flags[1].index)
-    same = _identical(key, tuple(new[RUN].iloc[0]), finals, finals_before)
-    if same and lost_flags[0][common].equals(lost_flags[1][common]):
-        remarks.append(f"identical rows of {formatting.counted(same, 'seed')}")
-        return row | {
+    return row | ({"verdict": ""} if row["n_now"] and row["n_before"] else {})
+
+
+def _compared(
+    key: Key, old: Columns, new: Columns, same: int, row: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a comparison of scores adds to a row; `same` seeds have the same rows in both."""
+    lost = [dict(zip(each["seed"].tolist(), each["lost"], strict=True)) for each in (old, new)]
+    if same and all(lost[0][seed] == lost[1][seed] for seed in lost[0].keys() & lost[1].keys()):
+        said = f"identical rows of {formatting.counted(same, 'seed')}"
+        return {
             "verdict": "equal",
             "difference": row["after"] - row["before"],
-            "said": "; ".join(remarks),
+            "said": "; ".join(filter(None, [row["said"], said])),
         }
     sizes = int(new["lost"].sum()), int(old["lost"].sum())
     bounds = old["bound_low"].min(), old["bound_high"].max()
     comparison = compare(
         new["score"], old["score"], stream("against", *key), lost=sizes, bounds=bounds
     )
-    row |= {name: getattr(comparison, name) for name in ("difference", "low", "high")}
-    return row | {"p": comparison.p, "verdict": ""}
+    values = {name: getattr(comparison, name) for name in ("difference", "low", "high")}
+    return values | {"p": comparison.p}
 
 
-def _finals(results: Results) -> Finals:
+def _number(seeds: Columns) -> int:
+    return int((~np.isnan(seeds["score"])).sum())
+
+
+def _mean(seeds: Columns) -> float:
+    return float(np.nanmean(seeds["score"])) if _number(seeds) else float("nan")
+
+
+def _finals(results: Results) -> dict[Key, Columns]:
     """Return what must be equal in the rows of the final evaluation of each run, by its key."""
-    columns = ["seed", "step", "episode", "return", "length", "accuracy"]
-    rows = results.evaluations.loc[results.evaluations["phase"] == "final", [*RUN, *columns]]
-    return {key: mine[columns] for key, mine in rows.groupby(RUN, sort=False)}
+    return _by_run(results.evaluations[results.evaluations["phase"] == "final"], _FINAL)
 
 
-def _identical(old: Any, new: Any, now: Finals, before: Finals) -> int:
+def _common(before: Columns | None, now: Columns | None) -> int:
     """Return the number of common seeds if their final rows are equal in both, else 0."""
-    tables = [
-        each.sort_values(["seed", "step", "episode"])
-        for key, finals in ((old, before), (new, now))
-        if (each := finals.get(key)) is not None
-    ]
-    if len(tables) < 2:
+    if before is None or now is None:
         return 0
-    common = np.intersect1d(tables[0]["seed"], tables[1]["seed"])
-    first, second = (t[t["seed"].isin(common)].reset_index(drop=True) for t in tables)
-    return len(common) if first.equals(second) else 0
+    common = np.intersect1d(before["seed"], now["seed"])
+    first, second = (_ordered(rows, common) for rows in (before, now))
+    same = all(np.array_equal(first[k], second[k], equal_nan=True) for k in _FINAL)
+    return len(common) if same else 0
+
+
+def _ordered(rows: Columns, seeds: NDArray[Any]) -> Columns:
+    """Return the rows of these seeds, sorted by seed, step and episode."""
+    order = np.lexsort([rows["episode"], rows["step"], rows["seed"]])
+    order = order[np.isin(rows["seed"][order], seeds)]
+    return {name: values[order] for name, values in rows.items()}
 
 
 def print_regressions(table: pd.DataFrame, console: Console) -> None:

@@ -280,7 +280,7 @@ def _joined(columns: Sequence[pd.Series]) -> Any:
     if pd.api.types.is_numeric_dtype(columns[0]):
         return np.concatenate(columns)
     text = union_categoricals([column.astype("category") for column in columns])
-    return pd.array(text.categories, dtype="str").take(text.codes)
+    return text.categories.astype("str").array.take(text.codes)
 
 
 def _read_run(folder: Path) -> dict[str, Any]:
