@@ -19,6 +19,7 @@ from rlbench.agents.double_dqn import DoubleDQN as _DoubleDQN
 from rlbench.agents.dqn import DQN as _DQN
 from rlbench.agents.drqn import DRQN as _DRQN
 from rlbench.agents.dueling_dqn import DuelingDQN as _DuelingDQN
+from rlbench.agents.hybrid import Hybrid as _Hybrid
 from rlbench.agents.iqn import IQN as _IQN
 from rlbench.agents.knn import KNN as _KNN
 from rlbench.agents.logistic_regression import LogisticRegression as _LogisticRegression
@@ -1499,6 +1500,64 @@ class DDPG(_DDPG, TD3):
         policy_delay: int = 1,
         target_policy_noise: float = 0.0,
         target_noise_clip: float = 0.5,
+    ) -> None: ...
+
+class Hybrid(_Hybrid, PPO):
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        seeds: int | str | Sequence[int] = 1,
+        seed: int | None = None,
+        n_envs: int | None = None,
+        device: str | torch.device = "auto",
+        verbose: int = 0,
+        config: BaseConfig | None = None,
+        settings: Sequence[Mapping[str, Any]] | None = None,
+        observation_space: spaces.Space[Any] | None = None,
+        action_space: spaces.Space[Any] | None = None,
+        encoder: str | type = "auto",
+        channels: Literal["auto", "first", "last"] = "auto",
+        net_arch: int | str | Sequence[int] | None = None,
+        head_arch: int | str | Sequence[int] | None = None,
+        activation: Literal["relu", "tanh"] = "tanh",
+        layer_norm: bool = False,
+        ortho_init: bool = True,
+        cnn: Literal["auto", "minatar", "small", "nature", "alexnet", "vgg", "resnet", "inception", "impala"] = "auto",
+        cnn_width: float = 1.0,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        memory_horizon: int | None = None,
+        attention_window: int = 32,
+        attention_heads: int = 4,
+        dropout: float = 0.0,
+        frame_stack: int = 1,
+        learning_rate: float = 0.0003,
+        lr_schedule: Literal["constant", "linear", "cosine"] = "constant",
+        optimizer: Literal["adam", "adamw", "rmsprop", "sgd", "momentum"] = "adam",
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = 0.5,
+        compile: bool = False,
+        record: bool = True,
+        precision: Literal["float32", "tf32", "bf16"] = "float32",
+        normalize_obs: bool = False,
+        n_steps: int = 128,
+        gamma: float = 0.99,
+        gae_lambda: float = 0.95,
+        ent_coef: float = 0.0,
+        vf_coef: float = 0.5,
+        normalize_advantage: bool = True,
+        normalize_reward: bool = False,
+        share_encoder: bool | None = None,
+        log_std_init: float = 0.0,
+        sequence_length: int | None = None,
+        action_masks: bool = True,
+        batch_size: int = 256,
+        n_epochs: int = 10,
+        clip_range: float = 0.2,
+        clip_range_vf: float | None = None,
+        clip_schedule: Literal["constant", "linear"] = "constant",
+        label_coef: float = 1.0,
     ) -> None: ...
 
 class SB3A2C(_SB3A2C):

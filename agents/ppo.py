@@ -105,28 +105,37 @@ class PPO(OnPolicy):
 
     def objective(self, **items: Tensor) -> tuple[Tensor, Metrics]:
         """Clipped surrogate, value and entropy losses of a minibatch, `(S,)` (eq. 9)."""
-        c = self.config
         log_prob, entropy, value = self.evaluate(items)
-        advantage, old = items["advantage"].flatten(1), items["value"].flatten(1)
-        target = advantage + old
-        if c.normalize_advantage:
+        policy_loss, kl, clipped = map(returns.mean, self.policy_losses(items, log_prob))
+        value_loss = returns.mean(self.value_losses(items, value))
+        loss, metrics = self.total_loss(policy_loss, value_loss, returns.mean(entropy))
+        return loss, {**metrics, "train/approx_kl": kl, "train/clip_fraction": clipped}
+
+    def policy_losses(
+        self, items: dict[str, Tensor], log_prob: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Clipped surrogate, estimated KL divergence, and 1 where the ratio is clipped: `(S, B)`.
+
+        The divergence is from the policy that acted; `log_prob` (S, B) is of its actions.
+        """
+        advantage, clip = items["advantage"].flatten(1), items["clip"]
+        if self.config.normalize_advantage:
             advantage = losses.standardised(advantage)
         log_ratio = log_prob - items["log_prob"].flatten(1)
-        ratio, clip = log_ratio.exp(), items["clip"]
-        policy_loss = returns.mean(losses.clipped_surrogate(ratio, advantage, clip))
-        if self.by_row.first.clip_range_vf is None:
-            value_loss = losses.squared(value, target)
-        else:
-            wide, clip_range = (self.by_row.tensor(f"clip_range{of}", 2) for of in ("_vf", ""))
-            clip_vf = wide * clip / clip_range
-            value_loss = losses.clipped_value(value, old, target, clip_vf)
+        ratio = log_ratio.exp()
         with torch.no_grad():  # Schulman, http://joschu.net/blog/kl-approx.html
-            kl = returns.mean(ratio - 1.0 - log_ratio)
-            clipped = returns.mean(((ratio - 1.0).abs() > clip).float())
-        loss, metrics = self.total_loss(
-            policy_loss, returns.mean(value_loss), returns.mean(entropy)
-        )
-        return loss, {**metrics, "train/approx_kl": kl, "train/clip_fraction": clipped}
+            kl = ratio - 1.0 - log_ratio
+            clipped = ((ratio - 1.0).abs() > clip).float()
+        return losses.clipped_surrogate(ratio, advantage, clip), kl, clipped
+
+    def value_losses(self, items: dict[str, Tensor], value: Tensor) -> Tensor:
+        """Squared error of values from lambda returns, `(S, B)`, clipped where that is set."""
+        old = items["value"].flatten(1)
+        target = items["advantage"].flatten(1) + old
+        if self.by_row.first.clip_range_vf is None:
+            return losses.squared(value, target)
+        wide, clip_range = (self.by_row.tensor(f"clip_range{of}", 2) for of in ("_vf", ""))
+        return losses.clipped_value(value, old, target, wide * items["clip"] / clip_range)
 
     def parts(self) -> dict[str, Any]:
         return {**super().parts(), "order": self.order}

@@ -24,7 +24,7 @@ from rlbench.learning.agent import Agent
 from rlbench.learning.data.normalization import Normalizer
 from rlbench.learning.data.preprocessing import LaneContext, ObservationPipeline
 from rlbench.learning.data.step_window import StepWindow
-from rlbench.learning.environments.facts import EnvFacts
+from rlbench.learning.environments.facts import EnvFacts, check_labels
 from rlbench.learning.environments.lanes import Step
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.equations import losses
@@ -120,11 +120,7 @@ class Supervised(Agent):
     @classmethod
     def check_env(cls, facts: EnvFacts, config: Any, n_envs: int) -> None:
         super().check_env(facts, config, n_envs)
-        if facts.data is None:
-            raise UserError(
-                f"{cls.name()} needs labels: an environment on image data, such as "
-                "rlbench/Classify-Digits-v0. In others `clone` learns from a trained agent"
-            )
+        check_labels(facts, cls.name())
         if n_envs != config.batch_size:
             raise UserError(
                 f"{cls.name()} shows a batch at once: set batch_size={n_envs} instead of n_envs"
@@ -207,7 +203,7 @@ class Supervised(Agent):
         """Weighted mean loss over what is taught: (S, B, classes), (S, B), (S, B) -> (S,)."""
         each = losses.CLASSIFICATION[self.config.loss](outputs, label)
         weight = taught if self.weights is None else taught * self.weights[label]
-        return (each * weight).sum(-1) / weight.sum(-1).clamp(min=1e-6)
+        return losses.weighted_mean(each, weight)
 
     @property
     def keeps_best(self) -> bool:

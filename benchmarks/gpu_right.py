@@ -136,6 +136,8 @@ CASES: dict[str, Case] = {
     "supervised-online": Case("SupervisedOnline", "", env="rlbench/Classify-Digits-v0", n_envs=1),
     "supervised-bandit": Case("SupervisedBandit", "", env="rlbench/Classify-Digits-v0", n_envs=16,
                               parameters={"batch_size": 16}),
+    "hybrid gru": Case("Hybrid", "", env="rlbench/Glimpse-Digits-v0", n_envs=16,
+                       parameters={**_MINIBATCH, "encoder": "gru", "n_steps": 8}),
     "clone": Case("Clone", "vector", "one", {"n_steps": 16, "batch_size": 8, "n_epochs": 2}),
 }  # fmt: skip
 

@@ -29,6 +29,7 @@ AGENTS: dict[str, dict[str, str]] = {
         "random-forest svm",
         _ANY: "clone",
     },
+    "labels and rewards": {_D: "hybrid"},
     "peers": {
         _D: "sb3-dqn sb3-qrdqn",
         _ANY: "sb3-a2c sb3-ppo",

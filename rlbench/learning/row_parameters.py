@@ -61,6 +61,7 @@ PARAMETERS: dict[str, Parameter] = {
     "clip_range_vf": Parameter(True, "lin:0.1..0.4"),
     "noisy_sigma": Parameter(True, "lin:0.1..1.0"),
     "log_std_init": Parameter(True, "lin:-2.0..0.5"),
+    "label_coef": Parameter(True, "log:0.1..10"),
     "lr_schedule": _ROW,
     "clip_schedule": _ROW,
     # Shapes, and which kernels are called how often.

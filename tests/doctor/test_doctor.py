@@ -183,7 +183,7 @@ def test_a_mutant_is_found(mutant: type, check: str, said: str) -> None:
 OWN = [
     name for name in registry.own_agents()
     if not name.startswith(("sb3-", "supervised"))
-    and name not in ("clone", "knn", "logistic-regression", "majority", "random",
+    and name not in ("clone", "hybrid", "knn", "logistic-regression", "majority", "random",
                      "random-forest", "svm", "td3-bc")
 ]  # fmt: skip
 

@@ -38,6 +38,7 @@ SHORT_OF: dict[str, dict[str, Any]] = {
     "supervised-online": {"net_arch": (8,)},
     "supervised-bandit": {"net_arch": (8,)},
     "ppo": {**SHORT_ON_POLICY, "n_epochs": 2, "batch_size": 16},
+    "hybrid": {**SHORT_ON_POLICY, "n_epochs": 2, "batch_size": 16},
 }
 
 

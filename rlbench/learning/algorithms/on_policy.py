@@ -95,6 +95,7 @@ class OnPolicy(Agent):
     default_envs = 8
     takes_settings = True
     takes_masks = True
+    step_fields: ClassVar[tuple[str, ...]] = ()  # of the rollout, besides the usual ones
     config: OnPolicyConfig
 
     def build(self) -> None:
@@ -110,7 +111,7 @@ class OnPolicy(Agent):
         self.context = LaneContext(self.spec, self.net.state_size, lead, self.normalizer)
         dist, shape = self.distribution, (self.n_envs, self.distribution.actions)
         self.draws = RandomStream(self.seeds, "exploration", shape, normal=dist.normal)
-        self.rollout = make_rollout(self, dist.actions, dist.dtype)
+        self.rollout = make_rollout(self, dist.actions, dist.dtype, self.step_fields)
         self.updates = Updates(self, [])
 
     def network(self, generators: Generators, config: OnPolicyConfig) -> ActorCritic:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,17 +29,20 @@ def sequence_length(config: Any) -> int:
     return (config.sequence_length or config.n_steps) if recurrent else 1
 
 
-def make_rollout(agent: Any, actions: int, dtype: Any) -> Rollout:
-    """Build an empty rollout for actions of so many numbers of this type."""
+def make_rollout(agent: Any, actions: int, dtype: Any, further: Sequence[str] = ()) -> Rollout:
+    """Build an empty rollout for actions of so many numbers of this type.
+
+    `further` are names of fields besides the usual ones, a number for each step.
+    """
     c, spec = agent.config, agent.spec
     arguments = (
         (len(agent.seeds), agent.n_envs),
         c.n_steps,
         sequence_length(c),
-        spec.seen,
-        spec.dtype,
+        (spec.seen, spec.dtype),
         (actions, dtype),
         agent.learner.network.state_size,
+        further,
     )
     if graphs.used(agent.device):
         return DeviceRollout(*arguments, device=agent.device)

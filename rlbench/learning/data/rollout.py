@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ class Rollout:
     `length` is the number of successive steps in a training sequence; it divides T. A sequence
     starts from the hidden state carried into its first step, through which no gradient flows
     (truncated backpropagation through time, Williams & Peng 1990). Fields: `seen` are network
-    inputs, `memory` hidden states, `cut_value` values of successors where the future is cut off.
+    inputs, `memory` hidden states, `cut_value` values of successors where the future is cut off,
+    and an agent may have `further` ones, a number for each step. `seen` is given as shape and type,
+    `action` as number and type.
     """
 
     def __init__(
@@ -23,20 +26,22 @@ class Rollout:
         lead: tuple[int, int],
         steps: int,
         length: int,
-        seen: tuple[int, ...],
-        dtype: Any,
+        seen: tuple[tuple[int, ...], Any],
         action: tuple[int, Any],
         memory: int,
+        further: Sequence[str] = (),
     ) -> None:
         self.steps, self.length = steps, length
         self.position = 0
         self.arrays: dict[str, np.ndarray] = {
-            "seen": np.zeros((*lead, steps, *seen), dtype),
+            "seen": np.zeros((*lead, steps, *seen[0]), seen[1]),
             "action": np.zeros((*lead, steps, action[0]), action[1]),
             "reward": np.zeros((*lead, steps), np.float32),
             "ended": np.zeros((*lead, steps), np.float32),
             "cut_value": np.zeros((*lead, steps), np.float32),  # see `algorithms.rollouts`
         }
+        for name in further:
+            self.arrays[name] = np.zeros((*lead, steps), np.float32)
         if memory:
             self.arrays["first"] = np.zeros((*lead, steps), np.float32)
             self.arrays["memory"] = np.zeros((*lead, steps // length, memory), np.float32)

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from rlbench.errors import UserError
 from rlbench.learning.environments.goals import has_goals
 from rlbench.learning.environments.masked_space import MaskedSpace
 
@@ -85,6 +86,15 @@ def _data_facts(env: Any) -> DataFacts:
 def is_data(env: gymnasium.Env[Any, Any]) -> bool:
     """Whether the environment is made of images in splits (see `evaluation.image_sweep`)."""
     return hasattr(env.unwrapped, "use") and hasattr(env.unwrapped, "data")
+
+
+def check_labels(facts: EnvFacts, agent: str) -> None:
+    """Refuse an environment without labels for an agent that learns from them."""
+    if facts.data is None:
+        raise UserError(
+            f"{agent} needs labels: an environment on image data, such as "
+            "rlbench/Classify-Digits-v0. In others `clone` learns from a trained agent"
+        )
 
 
 def time_limit(env: Any) -> int | None:

@@ -32,8 +32,8 @@ MakeEnv = Callable[[], gymnasium.Env[Any, Any]]
 class LabelFeedback(NamedTuple):
     """Answers of the last step on image data, all `(S, N)`.
 
-    `label` is the class of the answered image, for supervised learners; agents that learn from
-    rewards ignore it.
+    `label` is the class of the answered image, for supervised learners and `hybrid`; agents that
+    learn from rewards alone ignore it.
     """
 
     label: np.ndarray  # int64

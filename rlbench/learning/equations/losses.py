@@ -43,6 +43,11 @@ def bandit_cross_entropy(log_prob: Tensor, reward: Tensor) -> Tensor:
     return -torch.where(reward > 0, log_prob, wrong)
 
 
+def weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
+    """Mean by weight over the last axis, `(..., B), (..., B) -> (...)`; 0 where all weigh 0."""
+    return (value * weight).sum(-1) / weight.sum(-1).clamp(min=1e-6)
+
+
 CLASSIFICATION = {"cross_entropy": cross_entropy, "mse": one_hot_error}
 
 

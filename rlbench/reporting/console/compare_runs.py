@@ -11,7 +11,7 @@ from rich.text import Text
 from rlbench.common.number_format import number_text
 from rlbench.reporting.console.table_layout import print_table, table_of, width_of
 from rlbench.reporting.console.tables import COLORS, unscored, worst
-from rlbench.reporting.tables.image_accuracy import GOALS, accuracy_table
+from rlbench.reporting.tables.image_accuracy import GOALS, LABELS_AND_REWARDS, accuracy_table
 from rlbench.reporting.tables.load import Results
 from rlbench.reporting.tables.summaries import cut_of, interval_text, overall, percent_text
 
@@ -69,6 +69,8 @@ def _print_accuracies(name: str, runs: pd.DataFrame, console: Console) -> None:
         "all seeds; in brackets how many came so far and were not lost, where not all did",
         "uses": "gradient samples per image seen",
     }
+    for agent in dict.fromkeys(runs.loc[runs["told"] == LABELS_AND_REWARDS, "agent"]):
+        notes[agent] = f"learns from {LABELS_AND_REWARDS}: labels for answers, rewards for the rest"
     if runs["lost"].any():
         notes["seeds"] = LOST_NOTE
     title = f"{name}, {items:,} test images" if items else name

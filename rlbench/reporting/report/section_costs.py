@@ -123,6 +123,7 @@ def accuracies(data: ReportData) -> Iterator[Table]:
             row = [
                 TableCell(run["label"]),
                 TableCell(run["network"] or formatting.NONE),
+                TableCell(run["told"] or formatting.NONE),
                 TableCell(formatting.of_seeds(run["accuracy_n"], run["of"]), **missing_style),
             ]
             row += [_percent(run, of, items) for of in measures.values()]
@@ -136,6 +137,7 @@ def accuracies(data: ReportData) -> Iterator[Table]:
         heads = [
             "*run",
             "*network",
+            "*learns from",
             "n",
             *measures,
             "gap to labels",

@@ -7,14 +7,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rlbench import registry
 from rlbench.reporting.statistics.intervals import difference_interval
 from rlbench.reporting.statistics.reference_scores import ACCURACY_BOUNDS
 from rlbench.reporting.tables.load import RUN, Results
 from rlbench.reporting.tables.summaries import SEED, overall, per_seed
 
 REFERENCE = "supervised"  # the agent that learns from labels
+LABELS_AND_REWARDS = "labels and rewards"
+_TOLD = {  # what agents of rlbench learn from; all others that it has from rewards
+    **dict.fromkeys(
+        ("supervised", "supervised-online", "knn", "logistic-regression", "majority",
+         "random-forest", "svm"), "labels"),
+    "supervised-bandit": "labels of right guesses",
+    "hybrid": LABELS_AND_REWARDS,
+    "clone": "a trained agent",
+    "random": "nothing",
+}  # fmt: skip
 GOALS = (90, 95)  # percent of the validation images
 _COLUMNS = {
+    "told": "str",
     **dict.fromkeys(["gap", "gap_low", "gap_high"], "float64"),
     **dict.fromkeys(["gap_to", "gap_why"], "str"),
     **{f"images_{goal}": "float64" for goal in GOALS},
@@ -30,6 +42,8 @@ def accuracy_table(results: Results, level: float = 0.95) -> pd.DataFrame:
     Columns are those of `tables.overall`, whose `label` is told apart within the data set, and
 
     set                   the data set's name, with its digest where two have the same one
+    told                  what the agent learns from: labels, rewards or both; empty where only its
+                          author knows
     gap                   mean test accuracy minus that of the same network with labels, which is
                           the `supervised` run on the same data whose `network` reads the same
     gap_low, gap_high     Welch's interval of that difference; NaN where there is none
@@ -59,6 +73,7 @@ def accuracy_table(results: Results, level: float = 0.95) -> pd.DataFrame:
     rows = []
     for _, run in runs.iterrows():
         row, grid = _gap(run, runs, seeds, level), grids.get(tuple(run[RUN]))
+        row["told"] = told(run["agent"])
         for goal in GOALS:
             images, reach_count = _images_to(
                 goal, grid, run["of"], lost_seeds.get(tuple(run[RUN]), set())
@@ -70,6 +85,11 @@ def accuracy_table(results: Results, level: float = 0.95) -> pd.DataFrame:
     table["last"] = (table["lost"] > 0) | (table["accuracy_n"] == 0)
     sorted_table = table.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
     return sorted_table.drop(columns="last")
+
+
+def told(agent: str) -> str:
+    """Say what an agent learns from, "" of one that is not rlbench's."""
+    return _TOLD.get(agent, "rewards" if agent in registry.own_agents() else "")
 
 
 def validation_points(results: Results) -> pd.DataFrame:

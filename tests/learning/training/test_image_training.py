@@ -18,6 +18,7 @@ from rlbench.agents import (
     A2C,
     DQN,
     PPO,
+    Hybrid,
     Supervised,
     SupervisedBandit,
     SupervisedOnline,
@@ -67,6 +68,10 @@ CASES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "dqn tries": (DQN, "Retry", {**REPLAY, "gamma": 0.5}),
     "ppo": (PPO, "Stream", {"n_envs": 3, "encoder": "mlp", "dropout": 0.2}),
     "ppo lstm": (PPO, "Glimpse", {"n_envs": 3, "encoder": "lstm"}),
+    "hybrid gru": (
+        Hybrid, "Glimpse", {"n_envs": 3, "encoder": "gru", "label_coef": 2.0, "ent_coef": 0.1},
+    ),
+    "hybrid": (Hybrid, "Retry", {"n_envs": 3, "encoder": "mlp", "normalize_advantage": False}),
     "a2c rows": (A2C, "Rows", {"n_envs": 3, "encoder": "gru", "gamma": 0.0}),
 }  # fmt: skip
 STEPS = 240

@@ -146,6 +146,13 @@ def test_where_there_is_room_it_is_one_table(images: Path) -> None:
     assert max(map(len, file.splitlines())) > 80  # not cut in a file
 
 
+def test_labels_and_rewards_are_a_category_of_their_own(images: Path) -> None:
+    said = "learns from labels and rewards: labels for answers, rewards for the rest"
+    assert said not in printed(images, 200)
+    write_data_run(images, "hybrid", test={0: 0.9, 1: 0.91})
+    assert printed(images, 200).count(said) == 1
+
+
 def test_nothing_is_nothing(tmp_path: Path) -> None:
     write_run(tmp_path)
     assert printed(tmp_path) == ""

@@ -10,8 +10,9 @@ import pytest
 from image_runs import write_data_run
 from store_files import write_part, write_run
 
+from rlbench.commands.catalog import AGENTS
 from rlbench.reporting.statistics.intervals import difference_interval
-from rlbench.reporting.tables.image_accuracy import accuracy_table
+from rlbench.reporting.tables.image_accuracy import accuracy_table, told
 from rlbench.reporting.tables.load import load
 
 MINE, THEIRS = {0: 0.9, 1: 0.92, 2: 0.97}, {0: 0.95, 1: 0.96, 2: 0.98, 3: 0.97}
@@ -38,6 +39,22 @@ def test_gap_to_the_same_network_with_labels(tmp_path: Path) -> None:
     others = table(tmp_path).drop("dqn")
     assert others["gap_why"].tolist() == ["the reference"] * 3
     assert others["gap"].isna().all()
+
+
+def test_what_each_agent_is_told(tmp_path: Path) -> None:
+    """As the list of agents sorts them: labels, rewards, or both; of others nothing is said."""
+    write_data_run(tmp_path, test=MINE)
+    write_data_run(tmp_path, "hybrid", test=MINE)
+    write_data_run(tmp_path, "my_package:Mine", test=MINE)
+    runs = table(tmp_path)["told"]
+    assert runs["dqn"] == "rewards"
+    assert runs["hybrid"] == "labels and rewards"
+    assert runs[[label for label in runs.index if "Mine" in label]].tolist() == [""]
+    for kind, groups in AGENTS.items():
+        for agent in " ".join(groups.values()).split():
+            by_labels = told(agent).startswith(("labels", "a trained agent"))
+            assert by_labels == (kind in ("supervised", "labels and rewards")), agent
+            assert (told(agent) == kind) == (kind == "labels and rewards"), agent
 
 
 def test_without_a_reference_there_is_a_reason(tmp_path: Path) -> None:
