@@ -44,6 +44,7 @@ _FIELDS: dict[str, dict[str, Any]] = {  # data that are no images, in the varian
     },
     "Classify-Tones": {"variant": "Classify", "data": "tones"},
     "Rows-Tones": {"variant": "Rows", "data": "tones"},
+    "Rows-NextValue": {"variant": "Rows", "data": "next-value"},
     "Rows-Series": {"variant": "Rows", "data": "series"},
     "Rows-Texts": {"variant": "Rows", "data": "texts"},
 }  # fmt: skip

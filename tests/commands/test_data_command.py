@@ -186,7 +186,7 @@ def test_listing_says_where_data_sets_are(world: World, tmp_path: Path) -> None:
     digits, mnist, fashion, cancer, *made = data_module.listing().splitlines()
     assert digits.startswith("digits ")
     assert cancer == "breast-cancer  569 cases of 30 numbers, 2 classes; comes with scikit-learn"
-    assert [line.split()[0] for line in made] == ["series", "texts", "tones"]
+    assert [line.split()[0] for line in made] == ["next-value", "series", "texts", "tones"]
     assert all(line.endswith("; is made by rlbench") for line in made)
     assert f"4 of 4 files missing in {world.folder}: rlbench data get mnist" in mnist
     assert f"missing in {tmp_path / 'data' / 'fashion-mnist'}" in fashion

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from scipy.special import i0e, logsumexp
+from scipy.stats import norm
 from sklearn.datasets import load_breast_cancer
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
@@ -23,7 +24,7 @@ assert rlbench.envs
 NAMES = [
     f"rlbench/{name}-v0"
     for name in ("Classify-BreastCancer", "Imbalanced-BreastCancer", "Classify-Tones",
-                 "Rows-Tones", "Rows-Series", "Rows-Texts")
+                 "Rows-Tones", "Rows-NextValue", "Rows-Series", "Rows-Texts")
 ]  # fmt: skip
 
 
@@ -121,6 +122,35 @@ def test_the_best_rule_for_series_is_what_is_said() -> None:
         assert np.abs(here.var(0) - 1).max() < 4.5 * np.sqrt(2 / 600)
 
 
+def next_rule(shown: np.ndarray, lags: tuple[float, ...], deviation: float) -> np.ndarray:
+    """Fifths of largest probability where the next value is normal around a sum of the last."""
+    values = (shown[..., 0, 0] - 128.0) / made_sets.UNIT
+    mean = sum(lag * values[:, -1 - i] for i, lag in enumerate(lags))
+    edges = norm.ppf(np.arange(6) / 5)
+    chances = np.diff(norm.cdf((edges - np.asarray(mean)[:, None]) / deviation), axis=1)
+    return chances.argmax(1)
+
+
+def test_the_best_rule_for_the_next_value_is_what_is_said() -> None:
+    """It needs the last two values, in their order; fifths are equally likely."""
+    assert load("next-value").class_names == made_sets.FIFTH_NAMES
+    shown, labels = load("next-value").splits["test"]
+    best = next_rule(shown, made_sets.LAGS, float(made_sets.NOISE))
+    assert (best == labels).mean() == pytest.approx(0.569)
+    one = next_rule(shown, (2 / 3,), np.sqrt(5 / 9))
+    assert (one == labels).mean() == pytest.approx(0.403)
+    assert (next_rule(shown[:, ::-1], made_sets.LAGS, 0.5) == labels).mean() < 0.35
+    shown, labels = load("next-value").splits["train"]
+    values = (shown[..., 0, 0] - 128.0) / made_sets.UNIT
+    assert np.abs(values.mean(0)).max() < 4.5 / np.sqrt(3000)
+    assert np.abs(values.var(0) - 1).max() < 4.5 * np.sqrt(2 / 3000)
+    for lag, expected in ((1, 2 / 3), (2, 0.0), (3, 1.2 * 0 - 0.8 * 2 / 3)):
+        found = (values[:, lag:] * values[:, :-lag]).mean(0)
+        assert np.abs(found - expected).max() < 4.5 * np.sqrt(2 / 3000)
+    counts = np.bincount(labels)
+    assert np.abs(counts - 600).max() < 4.5 * np.sqrt(3000 * 0.2 * 0.8)
+
+
 def test_the_label_of_a_text_needs_the_order_of_its_words() -> None:
     """A seventh of the grammar, by all words that are about an opinion, and by the last row."""
     by_words: dict[Any, Counter[str]] = defaultdict(Counter)
@@ -163,6 +193,7 @@ def test_texts_say_what_their_labels_are() -> None:
     ("name", "digest"),
     [
         ("breast-cancer", "d3fb177c"),
+        ("next-value", "aafc388e"),
         ("series", "41e55a60"),
         ("texts", "ca706c6b"),
         ("tones", "ce81956a"),

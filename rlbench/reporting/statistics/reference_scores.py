@@ -143,6 +143,7 @@ BOUNDS: dict[str, Bounds] = {
             "rlbench/Classify-BreastCancer-v0",
             "rlbench/Classify-Tones-v0",
             "rlbench/Rows-Tones-v0",
+            "rlbench/Rows-NextValue-v0",
             "rlbench/Rows-Series-v0",
             "rlbench/Rows-Texts-v0",
         ),
