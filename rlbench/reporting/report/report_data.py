@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +54,14 @@ class ReportData:
 
     def cell(self, env: str, label: str) -> pd.Series | None:
         """Return a row of `cells`, or None if the entrant was not planned there."""
-        rows = self.cells[(self.cells["env"] == env) & (self.cells["label"] == label)]
-        return None if rows.empty else rows.iloc[0]
+        place = self._places.get((env, label))
+        return None if place is None else self.cells.iloc[place]
+
+    @functools.cached_property
+    def _places(self) -> dict[tuple[str, str], int]:
+        """Return the number of the first row of `cells` by environment and label."""
+        keys = list(zip(self.cells["env"], self.cells["label"], strict=True))
+        return {key: place for place, key in reversed(list(enumerate(keys)))}
 
     def record(self, cell: pd.Series) -> RunRecord | None:
         """Return the files of a cell's run, or None if there are none."""

@@ -1,7 +1,7 @@
 """Tests between entrants, aggregates over environments, and sample efficiency.
 
 Every statistic draws from its own stream, made of SEED and its name: a report is reproducible, and
-one run more changes no interval of the others.
+one run more changes no interval of the others. Only the tests of more than MANY pairs share one.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from rlbench.reporting.statistics.sample_size import seeds_needed
 from rlbench.reporting.statistics.two_samples import compare, holm, probability_of_improvement
 
 SEED = 20_261_124  # seed of all random numbers of a report
+MANY = 1_000  # pairs above which tests of as many seeds share their random splits, drawn once
 ALPHA = 0.05
 RESAMPLES = 10_000
 NEEDED = ("needed", "needed_low", "needed_high")
@@ -140,7 +141,8 @@ def comparisons(
                 used = [sides[a], sides[b]]
                 if planned is not None:
                     used = [side[side["seed"].isin(planned.seeds)] for side in used]
-                row = _comparison(str(env), a, b, used, own)
+                rng = SEED if len(tests.pairs) > MANY else stream("compare", str(env), a, b)
+                row = _comparison(str(env), a, b, used, own, rng)
                 if planned is not None and planned.last is not None:
                     low, high = planned.interval or (math.nan, math.nan)
                     row |= {"p": planned.p, "p_holm": planned.p, "low": low, "high": high}
@@ -177,13 +179,17 @@ def _seeds_needed(pairs: pd.DataFrame, undecided: NDArray[np.bool_]) -> dict[str
 
 
 def _comparison(
-    env: str, a: str, b: str, sides: Sequence[pd.DataFrame], bounds: tuple[float, float]
+    env: str,
+    a: str,
+    b: str,
+    sides: Sequence[pd.DataFrame],
+    bounds: tuple[float, float],
+    rng: np.random.Generator | int,
 ) -> dict[str, Any]:
     """Compare two entrants by these seeds of either in an environment."""
     scores = [side["score"].to_numpy() for side in sides]
     lost = int(sides[0]["lost"].sum()), int(sides[1]["lost"].sum())
-    draws = stream("compare", env, a, b)
-    comparison = compare(scores[0], scores[1], draws, lost=lost, bounds=bounds)
+    comparison = compare(scores[0], scores[1], rng, lost=lost, bounds=bounds)
     row = {**comparison._asdict(), "env": env, "a": a, "b": b, "p": comparison.p_permutation}
     row |= {"mean_a": _mean(scores[0]), "mean_b": _mean(scores[1])}
     row |= {"of_a": scores[0].size, "of_b": scores[1].size}

@@ -3,13 +3,15 @@
 The seed is the unit; seeds are not paired.
 """
 
+import functools
 import itertools
 import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata, ttest_ind
+from scipy.special import stdtr
+from scipy.stats import rankdata
 
 from rlbench.reporting.statistics.aggregates import IntervalEstimate
 from rlbench.reporting.statistics.effect_sizes import hedges_g, placements, wins, wins_interval
@@ -68,7 +70,7 @@ class Comparison(NamedTuple):
 def compare(
     a: ArrayLike,
     b: ArrayLike,
-    rng: np.random.Generator,
+    rng: np.random.Generator | int,
     level: float = 0.95,
     lost: tuple[int, int] = (0, 0),
     bounds: Bounds = NO_BOUNDS,
@@ -79,7 +81,7 @@ def compare(
     that ended without a score. A lost seed ranks below every score in P(a > b) and in p_worst, a
     permutation test of Welch's t of ranks, so no value has to be imputed. The mean, its tests and
     Hedges' g need finite scores, intervals two seeds on either side, and all but that of P(a > b) a
-    spread.
+    spread. `rng` is that of `permutation_p`.
     """
     samples = [np.asarray(scores, dtype=np.float64) for scores in (a, b)]
     if any(sample.ndim != 1 for sample in samples):
@@ -108,32 +110,61 @@ def compare(
         ranks = rankdata(np.concatenate(with_lost))
         comparison = comparison._replace(p_worst=permutation_p(ranks[:n], ranks[n:], rng))
     if interval := difference_interval(x, y, level, bounds):
-        p = float(ttest_ind(x, y, equal_var=False).pvalue)
+        p = _welch_p(x, y)
         effect, (low, high) = hedges_g(x, y, level)
         comparison = comparison._replace(low=interval.low, high=interval.high, p_welch=p)
         comparison = comparison._replace(effect=effect, effect_low=low, effect_high=high)
     return comparison
 
 
-def permutation_p(a: Array, b: Array, rng: np.random.Generator) -> float:
+def _welch_p(a: Array, b: Array) -> float:
+    """Two-sided p-value of Welch's t, with his degrees of freedom (1947)."""
+    first, second = (side.var(ddof=1) / side.size for side in (a, b))  # squared errors
+    degrees = (first + second) ** 2 / (first**2 / (a.size - 1) + second**2 / (b.size - 1))
+    return float(2 * stdtr(degrees, -abs(a.mean() - b.mean()) / math.sqrt(first + second)))
+
+
+def permutation_p(a: Array, b: Array, rng: np.random.Generator | int) -> float:
     """Two-sided p-value of Welch's t under random assignment of the seeds to a and b; (n,), (m,).
 
     Exact if both have one distribution. If only the means are equal, t keeps the level better than
     the difference of means does when n and m differ (Janssen 1997). All splits if they are at most
     SPLITS, else (1 + k) / (1 + SPLITS) of random ones, which is never 0 (Phipson & Smyth 2010).
+    An integer is the seed of random splits that are kept for other tests of these sizes.
     """
     values = np.concatenate([a, b])
-    everyone = np.arange(values.size)
     if math.comb(values.size, a.size) <= SPLITS:
-        ours = np.array(list(itertools.combinations(everyone, a.size)))
-        outside = np.ones((len(ours), values.size), dtype=bool)
-        np.put_along_axis(outside, ours, False, axis=1)
-        splits = np.concatenate([ours, outside.nonzero()[1].reshape(len(ours), -1)], axis=1)
+        splits = _all_splits(values.size, a.size)
+    elif isinstance(rng, int):
+        splits = _kept_splits(values.size, a.size, rng)
     else:
-        permutations = rng.permuted(np.tile(everyone, (SPLITS, 1)), axis=1)
-        splits = np.concatenate([everyone[None], permutations])
-    sizes = _welch_t(values, splits, a.size)
+        splits = _random_splits(values.size, a.size, rng)
+    sizes = _welch_t(values, splits)
     return float((sizes >= sizes[0] * (1 - 1e-8) - 1e-9).mean())  # equal but for rounding
+
+
+@functools.lru_cache(maxsize=4)
+def _all_splits(count: int, size: int) -> Array:
+    """Return all splits, see `_welch_t`; the first is that of the data."""
+    return _splits(np.array(list(itertools.combinations(range(count), size))), count)
+
+
+@functools.lru_cache(maxsize=4)
+def _kept_splits(count: int, size: int, seed: int) -> Array:
+    return _random_splits(count, size, np.random.default_rng(seed))
+
+
+def _random_splits(count: int, size: int, rng: np.random.Generator) -> Array:
+    """Return SPLITS random splits after that of the data."""
+    everyone = np.arange(count)
+    permutations = rng.permuted(np.tile(everyone, (SPLITS, 1)), axis=1)
+    return _splits(np.concatenate([everyone[None], permutations])[:, :size], count)
+
+
+def _splits(ours: NDArray[np.intp], count: int) -> Array:
+    splits = np.zeros((len(ours), count))
+    np.put_along_axis(splits, ours, 1.0, axis=1)
+    return splits
 
 
 def holm(p_values: ArrayLike) -> Array:
@@ -196,23 +227,31 @@ def _resampled_wins(
     return interval, method
 
 
-def _welch_t(values: Array, splits: NDArray[np.intp], size: int) -> Array:
+def _welch_t(values: Array, splits: Array) -> Array:
     """Return |t| of Welch for each split, (n + m,) and (s, n + m) -> (s,).
 
-    A split is an order of all values, of which the first `size` are one side. Without spreads the
+    A split has 1 for the values of one side and 0 for those of the other. Without spreads the
     difference of means replaces t.
     """
     deviations = values - values.mean()
     unit = deviations / (np.abs(deviations).max() or 1.0)
-    ordered = unit[splits.T]  # (n + m, s): sums over the first axis are fast
-    x, y = ordered[:size], ordered[size:]
-    difference = np.abs(x.mean(axis=0) - y.mean(axis=0))
-    if min(len(x), len(y)) < 2:
+    size = int(splits[0].sum())
+    counts = size, values.size - size
+    powers = np.stack([unit, unit**2], axis=1)
+    ours = splits @ powers  # sums and sums of squares of one side, (s, 2)
+    sides = ours, powers.sum(axis=0) - ours
+    means = [side[:, 0] / count for side, count in zip(sides, counts, strict=True)]
+    difference = np.abs(means[0] - means[1])
+    if min(counts) < 2:
         return difference
-    error = np.sqrt(sum(side.var(axis=0, ddof=1) / len(side) for side in (x, y)))
-    tiny = 1e-12  # rounding errors of 0
+    variance = sum(
+        (side[:, 1] / count - mean**2) / (count - 1)
+        for side, count, mean in zip(sides, counts, means, strict=True)
+    )
+    tiny = 1e-14  # rounding errors of 0
     bare = np.where(difference > tiny, np.inf, 0.0)
-    return np.divide(difference, error, out=bare, where=error > tiny)
+    error = np.sqrt(np.maximum(variance, 0.0))
+    return np.divide(difference, error, out=bare, where=variance > tiny)
 
 
 def _remarks(name: str, scores: Array) -> str:

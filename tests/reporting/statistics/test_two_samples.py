@@ -13,6 +13,7 @@ from rlbench.reporting.statistics import two_samples
 from rlbench.reporting.statistics.aggregates import IntervalEstimate
 from rlbench.reporting.statistics.resampling import Array
 from rlbench.reporting.statistics.two_samples import (
+    SPLITS,
     Comparison,
     compare,
     holm,
@@ -202,3 +203,14 @@ def test_probability_of_improvement_says_why_there_is_no_interval() -> None:
         improvement(np.ones((2, 2)), np.ones((2, 3)))
     with pytest.raises(ValueError, match=r"shapes \(n,\)"):
         against([[1.0]], [1.0])
+
+
+def test_kept_splits_are_as_good_as_drawn_ones() -> None:
+    """p of random splits that tests share differs from that of their own by chance only."""
+    rng = np.random.default_rng(4)
+    for shift in (0.0, 0.5, 1.0):
+        a, b = rng.normal(shift, 1, 12), rng.normal(0, 1, 12)
+        shared, own = permutation_p(a, b, 5), permutation_p(a, b, rng)
+        assert shared == permutation_p(a, b, 5)
+        assert shared != own
+        assert shared == pytest.approx(own, abs=5 * (2 * own * (1 - own) / SPLITS) ** 0.5)
