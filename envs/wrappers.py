@@ -116,6 +116,22 @@ class ShufflePixels(Noisy):
         return np.take(pixels, order, axis=int(self.first)).reshape(shape)
 
 
+class ImageMax(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Images of bytes with the largest value that they have, by which networks divide them.
+
+    For Boxes that say 255 and hold symbols: those of MiniGrid go up to 10, and divided by 255 they
+    are all nearly 0, so that nothing is learned from them in the usual time.
+    """
+
+    def __init__(self, env: Any, largest: int) -> None:
+        super().__init__(env)
+        if type(largest) is not int or not 1 <= largest <= 255:
+            raise ValueError(f"it needs a number from 1 to 255, like image-max:10, got {largest!r}")
+        if not _bytes(env.observation_space):
+            raise ValueError(f"it needs images of bytes, not {env.observation_space}")
+        self.observation_space = _bounded(env.observation_space, largest)
+
+
 class TerminalLimit(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Time limits that terminate episodes, so that nothing is bootstrapped from there.
 
@@ -148,6 +164,7 @@ class Atari(AtariPreprocessing):
 WRAPPERS: dict[str, tuple[type[gymnasium.Wrapper[Any, Any, Any, Any]], str]] = {
     "atari": (Atari, "84x84 grey pixels, frame skip 4; the game itself must skip none"),
     "blank": (BlankFrames, "each observation is zeros with probability 0.5, or blank:P"),
+    "image-max": (ImageMax, "images of bytes have values up to N, not 255: image-max:N"),
     "mask-velocity": (MaskVelocity, "velocities are 0: known ones, or mask-velocity:I,J,..."),
     "shuffle-pixels": (ShufflePixels, "pixels change places at each step; a control"),
     "terminal-limit": (TerminalLimit, "time limits end episodes as failures do; a control"),
@@ -168,6 +185,25 @@ def _box(env: Any) -> spaces.Box:
     if not isinstance(env.observation_space, spaces.Box):
         raise ValueError(f"it needs a Box as observation, not {env.observation_space}")
     return env.observation_space
+
+
+def _bytes(space: Any) -> bool:
+    """Return whether there is a Box of bytes in a space."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        return any(map(_bytes, space.values() if isinstance(space, spaces.Dict) else space))
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8
+
+
+def _bounded(space: Any, largest: int) -> Any:
+    """Return a space whose Boxes of bytes end at `largest`."""
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict({name: _bounded(part, largest) for name, part in space.items()})
+    if isinstance(space, spaces.Tuple):
+        return spaces.Tuple([_bounded(part, largest) for part in space])
+    if isinstance(space, spaces.Box) and space.dtype == np.uint8:
+        low, high = (np.minimum(end, largest) for end in (space.low, space.high))
+        return spaces.Box(low, high, dtype=np.uint8)
+    return space
 
 
 def _with_zero(box: spaces.Box, where: Any) -> spaces.Box:

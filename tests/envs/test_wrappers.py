@@ -17,6 +17,7 @@ from stepping import go_on
 from rlbench.envs.wrappers import (
     VELOCITIES,
     BlankFrames,
+    ImageMax,
     MaskVelocity,
     ShufflePixels,
     channels_last,
@@ -233,6 +234,9 @@ def test_rewards_and_ends_stay(wrap: str) -> None:
         (lambda: BlankFrames(Noise(), True), "probability"),
         (lambda: BlankFrames(Mixed()), "Box"),
         (lambda: ShufflePixels(Noise()), "image"),
+        (lambda: ImageMax(Noise(), 10), "images of bytes"),
+        (lambda: ImageMax(gymnasium.make("rlbench/Catch-v0"), 0), "from 1 to 255"),
+        (lambda: ImageMax(gymnasium.make("rlbench/Catch-v0"), True), "from 1 to 255"),
     ],
 )
 def test_what_does_not_fit_is_refused(make: Any, said: str) -> None:

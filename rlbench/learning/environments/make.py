@@ -16,6 +16,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from rlbench import plugins
 from rlbench.distribution import install
+from rlbench.envs.wrappers import ImageMax
 from rlbench.errors import UserError, nearest
 from rlbench.learning.environments import packages, wrapper_specs
 from rlbench.user_code.calls import constructed
@@ -231,7 +232,14 @@ def _maker(name: str) -> tuple[Callable[..., Any], EnvSpec | None]:
     if atari:  # each game prints a banner on stderr otherwise
         atari.ALEInterface.setLoggerMode(atari.LoggerMode.Error)
     make = functools.partial(gymnasium.make, full_id, disable_env_checker=True)
+    if largest := packages.image_max(full_id):
+        make = functools.partial(_bounded, make, largest)
     return make, gymnasium.registry[full_id]
+
+
+def _bounded(make: Callable[..., Any], largest: int, **kwargs: Any) -> Any:
+    """Make an environment whose images of bytes say what their largest value is."""
+    return ImageMax(make(**kwargs), largest)
 
 
 def _wrapped(make: Callable[[], Any], layers: Sequence[Callable[[Any], Any]]) -> Any:

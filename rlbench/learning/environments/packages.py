@@ -15,6 +15,7 @@ class EnvPackage(NamedTuple):
     module: str
     extra: str = ""  # of ours that installs it
     function: str = ""
+    image_max: int | None = None  # largest value in images of bytes whose Box says 255
 
     def register(self) -> bool:
         """Register the environments, once a process; return False where the package is missing."""
@@ -34,7 +35,7 @@ PACKAGES = (
     EnvPackage((), "gymnasium"),
     EnvPackage((), "rlbench.envs"),
     EnvPackage(("MinAtar/",), "minatar.gym", "minatar", "register_envs"),
-    EnvPackage(("MiniGrid-", "BabyAI-"), "minigrid", "minigrid"),
+    EnvPackage(("MiniGrid-", "BabyAI-"), "minigrid", "minigrid", image_max=10),
     EnvPackage(("popgym-",), "popgym", "popgym"),
     EnvPackage((), "ale_py", "atari"),  # ALE/Pong-v5, but also PongNoFrameskip-v4
 )
@@ -54,3 +55,10 @@ def missing_extra(gym_id: str) -> str:
         if (package.ids or (atari and package.extra)) and not package.register():
             return package.extra
     return ""
+
+
+def image_max(gym_id: str) -> int | None:
+    """Return the largest value in the images of an environment, where its Box does not say it."""
+    return next(
+        (each.image_max for each in packages_of(gym_id) if each.ids and each.image_max), None
+    )

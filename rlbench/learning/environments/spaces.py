@@ -48,10 +48,10 @@ class ObsSpec:
     Box keeps its shape (uint8 and images of bool become uint8, everything else float32); Discrete
     and MultiDiscrete become integers that networks see one-hot; Dict and Tuple are flattened to one
     float32 vector as `gymnasium.spaces.flatten` does, but for text, which is hashed (see `text`),
-    and networks see the parts. An image
-    is a Box of three axes, or of four with a first axis of frames, or a uint8 Box of two axes,
-    with sides of at least 7 pixels. Its height and width are the two axes that are equal; where
-    all or none are, see `_channels_last`, or say `channels`: first or last.
+    and networks see the parts. An image is a Box of three axes, or of four with a first axis of
+    frames, or a uint8 Box of two axes, with sides of at least 7 pixels. Its height and width are
+    the two axes that are equal; where all or none are, see `_channels_last`, or say `channels`:
+    first or last. Networks see bytes divided by the upper bound of their Box.
 
     A `MaskedSpace` becomes a vector of the type of what is observed, with the mask of legal actions
     in its last columns, `mask`, which networks do not see: they ask `legal` for it.
@@ -228,7 +228,7 @@ def _box(space: spaces.Box, start: int, stack: int, channels: Channels) -> ObsPa
     """Make the part of a Box that begins at column `start` of the flattened observation."""
     shape, columns = space.shape or (1,), slice(start, start + int(np.prod(space.shape)))
     integers = space.dtype == np.uint8
-    scale = 1.0 / 255.0 if integers else 1.0
+    scale = 1.0 / max(float(space.high.max()), 1.0) if integers else 1.0
     frames, sides = (shape[0], shape[1:]) if len(shape) == 4 else (1, shape)
     if len(sides) == 2 and integers:
         sides = (1, *sides)

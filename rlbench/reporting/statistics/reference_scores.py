@@ -151,7 +151,14 @@ BOUNDS: dict[str, Bounds] = {
     ),
 }
 # Wrappers of rlbench.
-_SAME_RETURNS = {"atari", "blank", "mask-velocity", "shuffle-pixels", "terminal-limit"}
+_SAME_RETURNS = {
+    "atari",
+    "blank",
+    "image-max",
+    "mask-velocity",
+    "shuffle-pixels",
+    "terminal-limit",
+}
 
 
 def bounds_of(env: str, arguments: Iterable[str] = ()) -> Bounds:

@@ -259,7 +259,9 @@ def test_lists_of_environments_and_wrappers(capsys: pytest.CaptureFixture[str]) 
     assert here("list", "wrappers") == 0
     said = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     known = [name for name, _ in said]
-    assert known[:5] == ["atari", "blank", "mask-velocity", "shuffle-pixels", "terminal-limit"]
+    assert known[:6] == [
+        "atari", "blank", "image-max", "mask-velocity", "shuffle-pixels", "terminal-limit",
+    ]  # fmt: skip
     assert {"RescaleAction", "ClipAction", "TimeLimit", "FrameStackObservation"} < set(known[4:])
     assert all(len(text) > 20 for _, text in said)
 

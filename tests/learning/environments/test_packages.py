@@ -9,6 +9,7 @@ from rlbench import agents
 from rlbench.errors import UserError
 from rlbench.learning.environments.make import env_factory, full_name, registered
 from rlbench.learning.environments.packages import PACKAGES, packages_of
+from rlbench.learning.environments.spaces import ObsSpec
 
 IDS = {
     "minatar": "MinAtar/Breakout",
@@ -50,6 +51,25 @@ def test_minatar_is_kept_in_bytes_and_has_its_network() -> None:
     agent = agents.DQN("MinAtar/Breakout-v1", cnn="minatar", device="cpu")
     assert (agent.spec.dtype, agent.spec.parts[0].scale) == (np.uint8, 1.0)
     assert agent.config.describe(agent.spec) == "cnn minatar 128"
+
+
+@pytest.mark.parametrize(
+    ("wraps", "side", "scale"),
+    [("", 7, 0.1), ("+minigrid.wrappers:ImgObsWrapper", 7, 0.1),
+     ("+minigrid.wrappers:RGBImgPartialObsWrapper", 56, 1 / 255),
+     ("+minigrid.wrappers:OneHotPartialObsWrapper", 7, 1 / 255),
+     ("+minigrid.wrappers:OneHotPartialObsWrapper+image-max:1", 7, 1.0)],
+)  # fmt: skip
+def test_symbols_of_minigrid_are_divided_by_the_largest(
+    wraps: str, side: int, scale: float
+) -> None:
+    """Its Box says 255, and its symbols are numbers up to 10; pictures are divided by 255."""
+    pytest.importorskip("minigrid")
+    env = env_factory(f"MiniGrid-DoorKey-5x5-v0{wraps}")()
+    image = next(part for part in ObsSpec(env.observation_space).parts if part.image)
+    assert (image.image or ())[1:] == (side, side)
+    assert image.scale == pytest.approx(scale)
+    assert env.observation_space.contains(env.reset(seed=0)[0])
 
 
 def test_registering_again_changes_nothing() -> None:
