@@ -16,7 +16,7 @@ from rlbench.cli.extending import doctor, new
 from rlbench.cli.films import video, watch
 from rlbench.cli.models import export, predict
 from rlbench.cli.results import compare, data, list_, plot, report, serve, show
-from rlbench.cli.runs import merge, note, rm, tag, track, verify
+from rlbench.cli.runs import compact, merge, note, rm, tag, track, verify
 from rlbench.cli.suites import ablate, bench
 from rlbench.cli.tuning import sensitivity, tune
 from rlbench.console.spinner import spinner
@@ -369,8 +369,8 @@ def evaluate(
 
 for _command in (
     bench, ablate, tune, sensitivity, plot, compare, report, serve, list_, show, tag, note, track,
-    rm, merge, verify, diff, results, import_, export, predict, watch, video, data, new, doctor,
-    completion.completion,
+    rm, merge, verify, compact, diff, results, import_, export, predict, watch, video, data, new,
+    doctor, completion.completion,
 ):  # fmt: skip
     main.add_command(_command)
 

@@ -1,4 +1,4 @@
-"""Commands that label, mirror, remove, join and check runs: tag, note, track, rm, merge, verify."""
+"""Commands on runs that are there: tag, note, track, rm, merge, verify, compact."""
 
 from __future__ import annotations
 
@@ -137,3 +137,22 @@ def verify(path: Path | None, out: Path) -> None:
     from rlbench.commands.verify import verify as verify_
 
     sys.exit(verify_(path or out))
+
+
+@click.command(short_help="Write the rows of finished runs as Parquet, which is read faster.")
+@options.out
+def compact(out: Path) -> None:
+    """Write the rows of all finished runs below --out as Parquet files in its folder `compact`.
+
+    Tables, comparisons and reports of the whole folder are then made of these: they are the same,
+    and large stores are read faster. CSV files stay; runs that go on afterwards, or are new, are
+    read from theirs. Repeat the command to take them in; delete the folder `compact` to undo it.
+
+    \b
+    Examples:
+      rlbench compact
+      rlbench compact --out all_results
+    """  # noqa: D301
+    from rlbench.commands.compact import compact as compact_
+
+    compact_(out)

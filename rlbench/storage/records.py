@@ -1,4 +1,4 @@
-"""Readers and writers of the JSON files run.json, part.json, suite.json and study.json.
+"""Readers and writers of the JSON files run.json, part.json and others.
 
 A record is written with a checksum of everything else in it. Tables and figures are made only from
 records that match theirs; files of earlier versions have none.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rlbench.common.safe_write import read_file
 from rlbench.errors import UserError
 
 FORMAT = 1
+COMPACT = "compact.json"
 STATUSES = ("done", "running", "diverged", "failed", "timeout")
 LARGEST = 2**63 - 1  # what an integer column of a table holds
 _Check = Callable[[Any], bool]
@@ -139,6 +141,22 @@ def read_suite(file: Path) -> dict[str, Any]:
     return suite
 
 
+def read_compact(file: Path) -> dict[str, Any]:
+    """Read a compact.json and check the types of its fields.
+
+    Raises:
+        UserError: It cannot be read, or a field is missing or of the wrong type.
+    """
+    record = _read(file)
+    _check_format(file, record)
+    _check(file, record, {"files": _each(_sum), "parts": _list_of(_object)}, {})
+    for number, part in enumerate(record["parts"]):
+        _check(file, part, _COMPACT_PART, {}, f"part {number} ")
+        if not record["files"].keys() == part["checksums"].keys() == part["rows"].keys():
+            raise corrupt(file, f"part {number} has not the files that the others have")
+    return record
+
+
 def _printable(record: Mapping[str, Any]) -> dict[str, Any]:
     """Make the text fields of a record printable."""
     printable = dict(record)
@@ -189,6 +207,10 @@ def _check(
 
 def _text(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def _sum(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{16}", value) is not None
 
 
 def _whole(value: Any) -> bool:
@@ -252,6 +274,11 @@ _SUITE_MAY: dict[str, _Check] = {
     **dict.fromkeys(["description", "command"], _text),
     "suite": _object,
     "commands": _list_of(_text),
+}
+_COMPACT_PART: dict[str, _Check] = {
+    "path": _text,
+    "checksums": _each(_sum),
+    "rows": _each(_whole),
 }
 _STUDY: dict[str, _Check] = {"plan": _object}
 _CELL: dict[str, _Check] = {"env": _text, "agent": _text, "seeds": _seeds}

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 
 from rlbench.common.safe_write import read_file
 from rlbench.errors import UserError
+from rlbench.storage.compacted import parquet_file
 from rlbench.storage.locks import is_locked
-from rlbench.storage.records import check_seal, checksum, read_part
+from rlbench.storage.records import COMPACT, check_seal, checksum, read_compact, read_part
 from rlbench.storage.run_folder import FILES, NOT_NEEDED, json_text, summed
 
-RECORDS = ("run.json", "part.json", "labels.json", "suite.json", "plan.json", "study.json")
+RECORDS = ("run.json", "part.json", "labels.json", "suite.json", "plan.json", "study.json", COMPACT)
 
 
 class Difference(NamedTuple):
@@ -55,6 +56,8 @@ def verify(path: Path) -> Verified:
         for name in RECORDS:
             if name in names:
                 _check_record(folder / name, found)
+        if COMPACT in names:
+            _check_compacted(folder, found)
         if "part.json" in names:
             _check_part(folder, found)
         elif any(name in names for name in FILES.values()):
@@ -129,6 +132,20 @@ def _check_part(folder: Path, found: Verified) -> None:
         else:
             found.same += 1
     found.unknown += [folder / name for name in there if name not in sums]
+
+
+def _check_compacted(home: Path, found: Verified) -> None:
+    """Check Parquet files by the checksums in compact.json, which was checked before."""
+    try:
+        files = read_compact(home / COMPACT)["files"]
+    except UserError:
+        return
+    for name, written in files.items():
+        file = parquet_file(home, name, written)
+        if _sum(file) != written:
+            found.different.append(Difference(file, "its content is not what was written"))
+        else:
+            found.same += 1
 
 
 def _sum(file: Path) -> str | None:

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import union_categoricals
 
 from rlbench.common.plain_text import plain_text
 from rlbench.errors import Skipped, UserError
 from rlbench.reporting.statistics.reference_scores import bounds_of
+from rlbench.reporting.tables.compacted_rows import compacted_stores, read_compacted
 from rlbench.reporting.tables.completeness import check_complete, check_rows, check_run
 from rlbench.reporting.tables.find_parts import find_parts
-from rlbench.reporting.tables.many_files import PartFile, ReadRows, read_many
+from rlbench.reporting.tables.many_files import PartFile, ReadRows, joined, read_many
 from rlbench.reporting.tables.row_files import FILES, content_of, read_rows
 from rlbench.storage.labels import readable_labels
 from rlbench.storage.locks import is_locked
@@ -155,11 +155,15 @@ def warn_of(problems: Iterable[str]) -> None:
 def collect(*paths: str | Path) -> Results:
     """Load without warnings, even if nothing can be read: see `problems`."""
     problems: list[str] = []
-    parts = {part.resolve(): part for path in paths for part in find_parts(Path(path), problems)}
-    sources, doubtful, alive = _sources(list(parts.values()), problems)
+    found = {part.resolve(): part for path in paths for part in find_parts(Path(path), problems)}
+    sources, doubtful, alive = part_files(list(found.values()), problems)
     read: dict[str, list[ReadRows]] = {}
+    compacted = compacted_stores(sources, problems)
     for name in FILES:
-        read[name], more = read_many(name, sources)
+        known = read_compacted(name, compacted, sources, doubtful, problems)
+        parts = {number for rows in known for number in np.unique(rows.part).tolist()}
+        own, more = read_many(name, sources, parts)
+        read[name] = known + own
         doubtful |= more
     read = {name: [rows.without(doubtful) for rows in each] for name, each in read.items()}
     seeds: list[list[dict[str, Any]]] = []
@@ -186,7 +190,7 @@ def collect(*paths: str | Path) -> Results:
     return Results(table, evaluations, episodes, metrics, tuple(dict.fromkeys(problems)))
 
 
-def _sources(
+def part_files(
     parts: Iterable[Path], problems: list[str]
 ) -> tuple[list[PartFile], set[int], list[bool]]:
     """Read the records of parts and of their runs.
@@ -276,11 +280,10 @@ def _table(
 
 
 def _joined(columns: Sequence[pd.Series]) -> Any:
-    """Join pieces of a column; text is in categories, or in few rows."""
-    if pd.api.types.is_numeric_dtype(columns[0]):
-        return np.concatenate(columns)
-    text = union_categoricals([column.astype("category") for column in columns])
-    return text.categories.astype("str").array.take(text.codes)
+    values = joined(columns)
+    if isinstance(values, np.ndarray):
+        return values
+    return values.categories.astype("str").array.take(values.codes)
 
 
 def _read_run(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import union_categoricals
 
 from rlbench.errors import UserError
 from rlbench.protocol import grid_size, is_grid_step, last_step
@@ -61,13 +62,18 @@ class _Lines(NamedTuple):
     size: int  # their number
 
 
-def read_many(name: str, sources: Sequence[PartFile]) -> tuple[list[ReadRows], set[int]]:
-    """Read the file of this name of every part; return rows and the numbers of doubtful parts."""
+def read_many(
+    name: str, sources: Sequence[PartFile], known: Collection[int] = ()
+) -> tuple[list[ReadRows], set[int]]:
+    """Read the file of this name of every part whose number is not in `known`.
+
+    Returns rows, and the numbers of doubtful parts.
+    """
     rows: list[ReadRows] = []
     doubtful: set[int] = set()
     batch: list[_Lines] = []
     size = 0
-    for each in _files(name, sources, doubtful):
+    for each in _files(name, sources, known, doubtful):
         if batch and (size > BATCH or each.names != batch[0].names):
             rows += _parsed(name, batch, sources, doubtful)
             batch, size = [], 0
@@ -78,7 +84,9 @@ def read_many(name: str, sources: Sequence[PartFile]) -> tuple[list[ReadRows], s
     return rows, doubtful
 
 
-def _files(name: str, sources: Sequence[PartFile], doubtful: set[int]) -> Iterator[_Lines]:
+def _files(
+    name: str, sources: Sequence[PartFile], passed_by: Collection[int], doubtful: set[int]
+) -> Iterator[_Lines]:
     """Read files whose checksum is right, and whose lines all have the fields they should have."""
     columns = list(FILES[name])
     known = {
@@ -87,6 +95,8 @@ def _files(name: str, sources: Sequence[PartFile], doubtful: set[int]) -> Iterat
         if (names := tuple(column for column in columns if column not in lacking))
     }
     for number, source in enumerate(sources):
+        if number in passed_by:
+            continue
         try:
             content = content_of(source.path / name)
         except UserError:
@@ -148,14 +158,32 @@ def _parsed(
     table = table.assign(
         **{k: value for k, value in LATER.items() if k in FILES[name] and k not in types}
     )
-    part = np.repeat([each.number for each in batch], counts)
+    return [checked(name, table, {each.number: each.size for each in batch}, sources, doubtful)]
+
+
+def checked(
+    name: str,
+    table: pd.DataFrame,
+    counts: Mapping[int, int],
+    sources: Sequence[PartFile],
+    doubtful: set[int],
+) -> ReadRows:
+    """Check the rows of parts, of which there are `counts` by number, one part after the other."""
     columns = {column: _numbers(column, table[column]) for column in FILES[name]}
-    ends = np.cumsum(counts)
-    for each, end in zip(batch, ends.tolist(), strict=True):
-        mine = {column: values[end - each.size : end] for column, values in columns.items()}
-        if not _sound(name, mine, sources[each.number]):
-            doubtful.add(each.number)
-    return [ReadRows(table, part)]
+    end = 0
+    for number, count in counts.items():
+        end += count
+        mine = {column: values[end - count : end] for column, values in columns.items()}
+        if not _sound(name, mine, sources[number]):
+            doubtful.add(number)
+    return ReadRows(table, np.repeat(list(counts), list(counts.values())))
+
+
+def joined(columns: Sequence[pd.Series]) -> NDArray[Any] | pd.Categorical:
+    """Join pieces of a column; text is in categories, or in few rows."""
+    if pd.api.types.is_numeric_dtype(columns[0]):
+        return np.concatenate(columns)
+    return union_categoricals([column.astype("category") for column in columns])
 
 
 def _numbers(name: str, column: pd.Series) -> NDArray[Any]:

@@ -32,7 +32,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def one_by_one(name: str, sources: Sequence[PartFile]) -> tuple[list[ReadRows], set[int]]:
+def one_by_one(
+    name: str, sources: Sequence[PartFile], _: object
+) -> tuple[list[ReadRows], set[int]]:
     """The oracle: every part is read alone, line by line."""
     return [], set(range(len(sources)))
 
@@ -61,7 +63,7 @@ def test_tables_are_those_of_each_file_alone(whole: Path, monkeypatch: pytest.Mo
 
 def sources(place: Path) -> list[PartFile]:
     problems: list[str] = []
-    found, doubtful, _ = load_module._sources(sorted(place.glob("**/seeds-*")), problems)
+    found, doubtful, _ = load_module.part_files(sorted(place.glob("**/seeds-*")), problems)
     assert not problems
     assert not doubtful
     return found
