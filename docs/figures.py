@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import pandas as pd
+import suite_figures
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -125,6 +126,17 @@ def draw_readme(file: Path) -> None:
 
 
 FIGURES["readme"] = draw_readme
+
+
+def draw_suite(file: Path, draw: Callable[[Path], Figure]) -> None:
+    """Draw a figure of results in results/reference."""
+    write_png(draw(REFERENCE), file)
+
+
+FIGURES |= {
+    "memory-lengths": functools.partial(draw_suite, draw=suite_figures.memory_lengths),
+    "convolutions": functools.partial(draw_suite, draw=suite_figures.convolutions),
+}
 
 
 @click.command(help=(__doc__ or "").partition("\n")[0])
