@@ -1557,6 +1557,7 @@ class Hybrid(_Hybrid, PPO):
         clip_range: float = 0.2,
         clip_range_vf: float | None = None,
         clip_schedule: Literal["constant", "linear"] = "constant",
+        recompute_advantages: bool = False,
         label_coef: float = 1.0,
     ) -> None: ...
 
