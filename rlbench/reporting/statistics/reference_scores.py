@@ -114,6 +114,9 @@ BOUNDS: dict[str, Bounds] = {
     "CliffWalking-v1": (float("nan"), -1.0),  # every step costs 1 or 100
     "CliffWalkingSlippery-v1": (float("nan"), -1.0),
     "Taxi-v4": (-2000.0, 20.0),  # 200 steps of at least -10; 20 for the last one
+    "InvertedPendulum-v5": (0.0, 1000.0),
+    "MiniGrid-DoorKey-5x5-v0": (0.0, 1.0),
+    "MinAtar/Breakout-v1": (0.0, float("nan")),
     "rlbench/Catch-v0": (-1.0, 1.0),
     "rlbench/Catch84-v0": (-1.0, 1.0),
     "rlbench/Cue-v0": (0.0, 1.0),
