@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field as field
@@ -65,7 +65,7 @@ class PPOConfig(OnPolicyConfig):
 class PPO(OnPolicy):
     """S proximal policy optimisers, each with N environments of its own."""
 
-    Config = PPOConfig
+    Config: ClassVar[type[PPOConfig]] = PPOConfig
     version = 1
     config: PPOConfig
 

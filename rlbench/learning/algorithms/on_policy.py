@@ -91,7 +91,9 @@ class OnPolicy(Agent):
     """S actor-critics, each with N environments of its own."""
 
     Config: ClassVar[type[OnPolicyConfig]] = OnPolicyConfig
-    action_spaces = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
+    action_spaces: ClassVar[tuple[type[spaces.Space[Any]], ...]] = (
+        spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box,
+    )  # fmt: skip
     default_envs = 8
     takes_settings = True
     takes_masks = True
