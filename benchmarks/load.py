@@ -10,6 +10,7 @@ seconds and peak memory are the operating system's, the seconds a clock's.
 import argparse
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -126,7 +127,18 @@ def main() -> None:
             "report of 200 entrants": [*rlbench, "report", *map(str, entrants), "-o", page],
             "5 million episode rows": ["-c", EPISODES, str(long)],
             "verify": [*rlbench, "verify", "--out", str(out)],
+            "compact": [*rlbench, "compact", "--out", str(out)],
+            "rlbench.load, compacted": ["-c", LOAD, str(out)],
+            "compare --against, compacted": [
+                *rlbench,
+                "compare",
+                "--against",
+                str(out),
+                "--out",
+                str(out),
+            ],
         }
+        shutil.rmtree(out / "compact", ignore_errors=True)  # of an earlier call
         for name, arguments in commands.items():
             if options.only in name:
                 measure(name, arguments)
