@@ -106,6 +106,7 @@ def environment_notes(run: Run) -> list[str]:
     Raises:
         UserError: The environment violates Gymnasium's API or its own observation_space.
     """
+    from rlbench.learning.environments.goals import try_goals
     from rlbench.learning.environments.trial import try_environment
     from rlbench.learning.networks.encoders import reads
 
@@ -113,6 +114,8 @@ def environment_notes(run: Run) -> list[str]:
         return []
     normalizes = getattr(run.config, "normalize_obs", False)
     notes = try_environment(run.source, reads(run.config), normalizes)
+    if getattr(run.config, "her", False):
+        try_goals(run.source)
     if run.env_vector:
         from rlbench.learning.environments.vector_trial import try_vector
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gymnasium import spaces
 from pydantic import Field as field
 
 from rlbench.config import Config, Int
@@ -11,7 +12,7 @@ from rlbench.errors import UserError
 from rlbench.learning.data.hindsight_replay import FIELDS, Strategy
 from rlbench.learning.data.replay import Field
 from rlbench.learning.environments.facts import EnvFacts
-from rlbench.learning.environments.goals import PARTS
+from rlbench.learning.environments.goals import PARTS, alike
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.learning.networks import encoders
 
@@ -66,12 +67,22 @@ def check_goals(name: str, facts: EnvFacts, config: Any) -> None:
     """
     if not getattr(config, "her", False):
         return
-    images = any(part.image for part in ObsSpec.of(facts.observation_space, config).parts)
-    if not facts.goals or images:
-        raise UserError(
-            f"{name}: her=true needs a goal environment of vectors, with observations of "
-            f"{', '.join(PARTS)} and a method compute_reward: leave it out"
-        )
+    spec = ObsSpec.of(facts.observation_space, config)
+    parts: Any = spec.observed
+    if facts.goals and not any(part.image for part in spec.parts):
+        return
+    if not isinstance(parts, spaces.Dict) or not set(PARTS) <= set(parts.spaces):
+        why = "Here are no such observations"
+    elif not alike(parts["desired_goal"], parts["achieved_goal"]):
+        why = "Here the two goals are not Box or MultiBinary of one shape"
+    elif facts.masked:
+        why = "Here are action masks, which action_masks=false leaves out"
+    else:
+        why = "Here is no such method" if not facts.goals else "Here are images"
+    raise UserError(
+        f"{name}: her=true needs a goal environment of vectors, with observations of "
+        f"{', '.join(PARTS)} and a method compute_reward. {why}: leave it out"
+    )
 
 
 def relabelled(batch: int, config: HindsightConfig) -> int:

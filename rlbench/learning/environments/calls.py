@@ -26,12 +26,14 @@ BAD_REWARD = "reward became NaN or infinite"
 class BadEnvironment(UserCodeError):
     """Error: the environment violates Gymnasium's API or its own observation_space."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, cure: str = "") -> None:
         super().__init__("failed", what)
+        self.cure = cure  # what to do about it, where that is not plain
 
-    def mistake(self) -> UserError:
+    def mistake(self, where: str = "") -> UserError:
         """Return the same as a UserError."""
-        return UserError(f"the environment cannot be used: {self.what}")
+        cure = f": {self.cure}" if self.cure else ""
+        return UserError(f"the environment cannot be used: {self.what}{where}{cure}")
 
 
 class EnvCalls:
@@ -50,11 +52,11 @@ class EnvCalls:
         """Return the first observation as it is stored, and (observation, info) unchanged."""
         out = guarded(env.reset, **given)
         if not (isinstance(out, tuple | list) and len(out) == 2):
-            raise BadEnvironment(f"reset must return (observation, info), not {_described(out)}")
+            raise BadEnvironment(f"reset must return (observation, info), not {described(out)}")
         if not isinstance(out[1], Mapping):
             raise BadEnvironment(
                 "reset must return (observation, info) with a dictionary as info, not "
-                + _described(out[1])
+                + described(out[1])
             )
         return self._read(out[0]), out
 
@@ -69,7 +71,7 @@ class EnvCalls:
         except (TypeError, ValueError):
             raise BadEnvironment(
                 "step must return (observation, reward, terminated, truncated, info), not "
-                + _described(out)
+                + described(out)
             ) from None
         except BaseException as error:  # repr and len of an arbitrary object may raise anything
             raise as_fault(error) from error
@@ -78,7 +80,7 @@ class EnvCalls:
         except (TypeError, ValueError):
             raise BadEnvironment(
                 "step must return terminated and truncated as true or false, not "
-                f"{_described(terminated)} and {_described(truncated)}"
+                f"{described(terminated)} and {described(truncated)}"
             ) from None
         except BaseException as error:
             raise as_fault(error) from error
@@ -140,10 +142,10 @@ def _number(reward: Any) -> float:
             return float(value.item())
     except (TypeError, ValueError, UserCodeError):
         pass
-    raise BadEnvironment(f"the reward must be a number, not {_described(reward)}")
+    raise BadEnvironment(f"the reward must be a number, not {described(reward)}")
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
     """Describe a value in a few words: `an array of shape (2,)`, `a tuple of 4`, `'high'`."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"

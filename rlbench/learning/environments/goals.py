@@ -14,8 +14,12 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbench.errors import UserError
+from rlbench.learning import global_generators
+from rlbench.learning.environments.calls import EnvCalls, described
 from rlbench.learning.environments.text import flat_width
+from rlbench.user_code.calls import UserCodeError, as_fault, guarded
 
+SEED = 2**31 - 1  # of a trial; not an evaluation seed
 PARTS = ("observation", "achieved_goal", "desired_goal")
 
 
@@ -33,8 +37,34 @@ def has_goals(env: Any) -> bool:
     if not isinstance(space, spaces.Dict) or not set(PARTS) <= set(space.spaces):
         return False
     wanted, reached = (space["desired_goal"], space["achieved_goal"])
-    kinds = isinstance(wanted, spaces.Box | spaces.MultiBinary)
-    return kinds and wanted.shape == reached.shape and callable(method(env, "compute_reward"))
+    return alike(wanted, reached) and callable(method(env, "compute_reward"))
+
+
+def alike(wanted: spaces.Space[Any], reached: spaces.Space[Any]) -> bool:
+    """Return whether goals are numbers, and may be what was reached."""
+    return isinstance(wanted, spaces.Box | spaces.MultiBinary) and wanted.shape == reached.shape
+
+
+def try_goals(make: Callable[[], Any]) -> None:
+    """Ask a goal environment once what two goals are worth.
+
+    Raises:
+        UserError: Its methods raise, or give something else than numbers.
+    """
+    env = make()
+    try:
+        with global_generators.kept():
+            obs = guarded(env.reset, seed=SEED)[0]
+            goals = Goals(env.observation_space, make)
+            goals.env = env
+            reached, wanted = (np.ravel(obs[name]) for name in ("achieved_goal", "desired_goal"))
+            pair = np.stack([reached, wanted]), np.stack([wanted, wanted])
+            goals.rewards(*pair)
+            goals.terminated(*pair)
+    except (UserCodeError, LookupError, TypeError, ValueError):
+        pass  # of its observations: training reports it
+    finally:
+        EnvCalls.close(env)
 
 
 class Goals:
@@ -70,17 +100,24 @@ class Goals:
         """Call a method of the environment: once for all goals, where that gives the same."""
         function = self._method(name)
         pair = [goals.reshape(-1, *self.shape).astype(self.dtype) for goals in (achieved, desired)]
+        whose = f"{name} of {type(self.env.unwrapped).__name__}"
         try:
             if name not in self.batched:
                 self.batched[name] = self._takes_batches(function, *pair)
             if self.batched[name]:
-                return np.asarray(function(*pair, {}), np.float32)
-            return np.array([function(*each, {}) for each in zip(*pair, strict=True)], np.float32)
+                given = function(*pair, {})
+            else:
+                given = [function(*each, {}) for each in zip(*pair, strict=True)]
         except Exception as error:
-            raise UserError(
-                f"{name} of {type(self.env.unwrapped).__name__} raised "
-                f"{type(error).__name__}: {error}"
-            ) from error
+            raise UserError(f"{whose} raised {as_fault(error).reason()}") from error
+        try:
+            found = np.asarray(given, np.float32).reshape(len(pair[0]))
+        except (TypeError, ValueError):
+            found = np.full(1, np.nan)
+        if not np.isfinite(found).all():
+            one = given if self.batched[name] else given[0]
+            raise UserError(f"{whose} must return a number for each goal, not {described(one)}")
+        return found
 
     @staticmethod
     def _takes_batches(function: Any, achieved: np.ndarray, desired: np.ndarray) -> bool:

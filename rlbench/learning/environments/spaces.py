@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -267,9 +268,22 @@ def _parts(space: spaces.Space[Any], stack: int, channels: Channels) -> list[Obs
 
 def check_readable(space: spaces.Space[Any]) -> None:
     """Reject observations that no network reads, or that cannot be written to a file."""
+    for key in _keys(space):
+        if not isinstance(key, str):  # in a file it would be one afterwards
+            raise UserError(f"keys of Dict observations must be strings, not {key!r}: rename them")
     try:
         to_json(space)
         if not ObsSpec(space).features:
             raise ValueError("the space has no features")
     except (TypeError, ValueError, IndexError, NotImplementedError):
         raise UserError(f"no network can read observations of {space}") from None
+
+
+def _keys(space: spaces.Space[Any]) -> Iterator[Any]:
+    """Yield the keys of all Dicts in a space."""
+    if isinstance(space, spaces.Dict):
+        yield from space.spaces
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+        for each in inner:
+            yield from _keys(each)

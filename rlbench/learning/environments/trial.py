@@ -14,9 +14,10 @@ from rlbench.learning import global_generators
 from rlbench.learning.environments.calls import BadEnvironment, EnvCalls
 from rlbench.learning.environments.facts import is_data
 from rlbench.learning.environments.lanes import MakeEnv
-from rlbench.learning.environments.masked_space import MASK
+from rlbench.learning.environments.masked_space import MASK, action_sizes
+from rlbench.learning.environments.masks import UNMASKED
 from rlbench.learning.environments.observations import bounds, overstepped
-from rlbench.learning.environments.source import release_envs
+from rlbench.learning.environments.source import EnvSource, release_envs
 from rlbench.learning.environments.spaces import ObsSpec
 from rlbench.user_code.calls import UserCodeError, guarded
 
@@ -57,12 +58,14 @@ def try_environment(make: MakeEnv, reads: bool, normalised: bool) -> list[str]:
         EnvCalls.close(env)
         return []
     spec = ObsSpec(env.observation_space, exact=True)
+    asked = isinstance(make, EnvSource) and make.asked is None  # masks, where there are any
+    maskless = asked and spec.mask is None and bool(action_sizes(env.action_space))
     notes, episodes, envs = [], [], [env]
     with global_generators.kept():
         start = time.monotonic()
         try:
             for each in _episodes(envs, make, start):
-                episodes.append(_play(each, spec, start))
+                episodes.append(_play(each, spec, start, maskless))
             release_envs(make, envs)
         except BadEnvironment as fault:
             raise fault.mistake() from None
@@ -97,8 +100,12 @@ def _episodes(envs: list[Any], make: MakeEnv, start: float) -> Iterator[Any]:
         yield envs[1]
 
 
-def _play(env: Any, spec: ObsSpec, start: float) -> _Seen:
-    """Play a few steps with the same actions each time."""
+def _play(env: Any, spec: ObsSpec, start: float, maskless: bool) -> _Seen:
+    """Play a few steps with the same actions each time; `maskless`: resets gave no masks.
+
+    Raises:
+        BadEnvironment: The environment violates what it declares, or steps give masks then.
+    """
     calls, actions = EnvCalls(spec), copy.deepcopy(env.action_space)
     actions.seed(0)
     first, (raw, _) = calls.reset(env, seed=SEED)
@@ -107,10 +114,15 @@ def _play(env: Any, spec: ObsSpec, start: float) -> _Seen:
         if time.monotonic() - start > SLOW:
             break
         try:
-            obs, reward, terminated, truncated, (raw, *_) = calls.step(env, _action(actions, raw))
+            obs, reward, terminated, truncated, out = calls.step(env, _action(actions, raw))
         except BadEnvironment as fault:
             step = len(episode.obs)
-            raise BadEnvironment(f"{fault.what} (step {step} of a trial)") from None
+            raise fault.mistake(f" (step {step} of a trial)") from None
+        raw, info = out[0], out[4]
+        if maskless and isinstance(info, Mapping) and MASK in info:
+            raise BadEnvironment(
+                f"step gives an {MASK} in info, and reset gives none", f"give both, or {UNMASKED}"
+            )
         episode.obs.append(_stored(obs, spec))
         episode.rewards.append(reward)
         episode.long.extend(_long(raw))

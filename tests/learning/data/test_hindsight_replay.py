@@ -16,7 +16,8 @@ from rlbench.envs.reach import ReachGoal
 from rlbench.errors import UserError
 from rlbench.learning.data.hindsight_replay import FIELDS, HindsightReplay
 from rlbench.learning.data.replay import Field
-from rlbench.learning.environments.goals import Goals, has_goals
+from rlbench.learning.environments.goals import Goals, has_goals, try_goals
+from rlbench.learning.environments.source import EnvSource
 from rlbench.learning.rng import RandomStream
 
 ONE = spaces.Box(-1, 10_000, (1,), np.float32)
@@ -147,12 +148,51 @@ class Pictured(Odd):
     )
 
 
+class Uneven(BitFlip):
+    def __init__(self) -> None:
+        super().__init__()
+        parts = dict(self.observation_space.spaces)  # type: ignore[attr-defined]
+        self.observation_space = spaces.Dict({**parts, "achieved_goal": spaces.MultiBinary(3)})
+
+
+class Barred(BitFlip):
+    def action_masks(self) -> Any:
+        return np.ones(10)
+
+
+class Paying(BitFlip):
+    """Rewards are what the class says."""
+
+    paid: Any = 0.0
+
+    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
+        return self.paid
+
+
+@pytest.mark.parametrize(
+    ("paid", "found"),
+    [(None, "None"), (np.nan, "nan"), ("yes", "'yes'"), (np.zeros(3), r"an array of shape \(3,\)")],
+)
+def test_rewards_that_are_no_numbers_are_refused_before_training(paid: Any, found: str) -> None:
+    kind = type("Strange", (Paying,), {"paid": paid})
+    message = f"^compute_reward of Strange must return a number for each goal, not {found}$"
+    with pytest.raises(UserError, match=message):
+        try_goals(EnvSource(kind))
+    try_goals(EnvSource(Paying))
+    try_goals(EnvSource(BitFlip))
+    ending = type("Ending", (Paying,), {"compute_terminated": lambda *_: None})
+    with pytest.raises(UserError, match="compute_terminated of Ending must return a number"):
+        try_goals(EnvSource(ending))
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (("CartPole-v1", {}), r"dqn: her=true needs a goal environment.*, with observations of"),
-        ((Pictured, {}), r"needs a goal environment of vectors"),
-        ((Blind, {}), r"needs a goal environment.*compute_reward: leave it out"),
+        ((Pictured, {}), r"needs a goal environment of vectors.* Here are images: leave it out"),
+        ((Blind, {}), r"needs a goal environment.*Here is no such method: leave it out"),
+        ((Uneven, {}), r"Here the two goals are not Box or MultiBinary of one shape: leave"),
+        ((Barred, {}), r"Here are action masks, which action_masks=false leaves out"),
         ((BitFlip, {"n_steps": 2}), r"her=true replays single transitions.*leave n_steps=2 out"),
         ((BitFlip, {"gamma": 0.0}), r"leave gamma=0.0 out"),
         ((BitFlip, {"encoder": "gru"}), r"leave encoder=gru out"),
