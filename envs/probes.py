@@ -105,6 +105,26 @@ class Forever(Probe):
         return self.obs, 1.0, over and self.lie, over and not self.lie, {}
 
 
+class Swap(Probe):
+    """Observations 1 and -1 in turn, each its own reward; a clock interrupts after 1 to 3 steps.
+
+    What follows an interruption is the other one, though the next episode begins with either: 1 is
+    worth 1 / (1 + gamma), and -1 as much less than nothing.
+    """
+
+    left = 1
+
+    def begin(self) -> float:
+        self.left = int(self.np_random.integers(1, 4))
+        return float(self.np_random.choice([-1.0, 1.0]))
+
+    def step(self, action: Any) -> Stepped:
+        self.left -= 1
+        reward = float(self.obs[0])
+        self.obs = -self.obs
+        return self.obs, reward, False, not self.left, {}
+
+
 class Noise(gymnasium.Env[Any, Any]):
     """Random observations of any width, any number of actions, random ends of both kinds.
 

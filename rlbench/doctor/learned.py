@@ -56,6 +56,17 @@ def clock(patient: Patient) -> str | None:
     }, tolerance=0.13)  # fmt: skip
 
 
+def after_limit(patient: Patient) -> str | None:
+    """What follows a time limit is not what the next episode begins with."""
+    if (gamma := patient.gamma) is None:
+        return None
+    worth = 1 / (1 + gamma)
+    return _value(patient, "Swap", [(1.0, worth), (-1.0, -worth)], 1.0, {
+        None: "where an episode was cut, what follows may be taken from the next one: bootstrap "
+        "from the last observation, not from that of the reset",
+    }, tolerance=0.22)  # fmt: skip
+
+
 def ending(patient: Patient) -> str | None:
     """Nothing follows an end: the same episodes, cut by terminations, are worth less."""
     if (gamma := patient.gamma) is None or patient.box:

@@ -54,6 +54,40 @@ def lockstep(patient: Patient) -> str:
     return ""
 
 
+def forgetting(patient: Patient) -> str | None:
+    """What a recurrent agent saw before an episode's end is not in its hidden state after it."""
+    if not patient.recurrent or patient.foreign:
+        return None
+    carries = []
+    for before in (1.0, -1.0):
+        agent = patient.make(patient.probe("Noise"), **_SHORT)
+        agent.set_horizon(STEPS)
+        lanes = agent.lanes()
+        lanes.reset()
+        shape = lanes.obs.shape
+        for number in range(3):
+            action = agent.act(np.full(shape, before, np.float32))
+            over = np.full(shape[:2], number == 2)
+            following = np.full(shape, before, np.float32)
+            step = lanes.step(action)
+            agent.observe(step._replace(
+                obs=following, next_obs=following, reward=np.zeros_like(step.reward),
+                terminated=over, truncated=np.zeros_like(over),
+            ))  # fmt: skip
+        agent.act(np.full(shape, 0.5, np.float32))
+        lanes.close()
+        context = getattr(agent, "context", None)
+        if context is None or context.carry is None:
+            return None
+        carries.append(context.state()["carry"])
+    if differences(*carries):
+        return (
+            "its hidden state after an episode's end depends on what it saw before: reset it where "
+            "an episode starts (context.episode_start)"
+        )
+    return ""
+
+
 def gradients(patient: Patient) -> str | None:
     """Every parameter of what learns gets a gradient from some update, and all are finite."""
     if patient.foreign:

@@ -92,6 +92,26 @@ class SameNext(DQN):
         return super().observe(step._replace(next_obs=step.obs))
 
 
+class ResetIsNext(DQN):
+    """After a time limit, what follows is what an episode begins with."""
+
+    begun: Any = None
+
+    def observe(self, step: Any) -> Any:
+        self.begun = step.obs.copy() if self.begun is None else self.begun
+        following = np.where(step.truncated[..., None], self.begun, step.next_obs)
+        return super().observe(step._replace(next_obs=following))
+
+
+class Remembers(PPO):
+    """Its hidden state goes on where an episode ends."""
+
+    def observe(self, step: Any) -> Any:
+        metrics = super().observe(step)
+        self.context.episode_start = np.zeros_like(self.context.episode_start)
+        return metrics
+
+
 class GlobalDraws(DQN):
     """It explores by numpy's global generator."""
 
@@ -156,6 +176,7 @@ MUTANTS: list[tuple[type, str, str]] = [
     (WrongAction, "best action", "always the worst one"),
     (Blind, "value of what is observed", "values do not depend on what is observed"),
     (SameNext, "discount over two steps", "what follows a step does not count"),
+    (ResetIsNext, "what follows a time limit", "not from that of the reset"),
     (GlobalDraws, "determinism", "not from global generators"),
     (Forgetful, "save and load", "parts() lacks something"),
     (NoValueLoss, "gradients", "parameters never get a gradient"),
@@ -206,6 +227,18 @@ def test_a_memory_is_checked() -> None:
     check = CHECKS["memory of one step"]
     assert check(Patient("ppo", {"encoder": "gru"})) == ""
     assert check(Patient("ppo", {})) is None
+
+
+@pytest.mark.parametrize("encoder", ["gru", "attention"])
+def test_a_memory_ends_with_an_episode(encoder: str) -> None:
+    check, given = CHECKS["memory ends with an episode"], {"encoder": encoder}
+    assert "reset it where an episode starts" in (
+        check(Patient(f"{__name__}:{Remembers.__name__}", given)) or ""
+    )
+    for name in ("ppo", "dqn"):
+        assert check(Patient(name, given)) == ""
+    assert check(Patient("sac", {"encoder": "gru"})) == ""
+    assert check(Patient("dqn", {})) is None
 
 
 @pytest.mark.slow
