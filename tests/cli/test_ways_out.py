@@ -151,6 +151,8 @@ COMMANDS: list[tuple[str, list[str], list[list[str]]]] = [
      [["run", "clone", "--env", "CartPole-v1", "--from", "RUN2"]]),
     ("has no network to learn from", ["run", "clone", "--env", "CartPole-v1", "--from", "RUN"],
      [["run", "clone", "--env", "CartPole-v1", "--from", "RUN2"]]),
+    ("has ended: name a folder that was given", ["compact", "--out", "RUN"],
+     [["compact", "--out", "OUT"]]),
     ("(name results, or a bench)", ["report", "TMP/none"],
      [["report", "OUT", "-o", "TMP/a.html"]]),
     ("needs labels: an environment on image data", ["run", "supervised", "--env", "CartPole-v1"],

@@ -151,7 +151,8 @@ def test_stopped_while_downloading(world: World, how: signal.Signals) -> None:
         child.send_signal(how)
         said = child.communicate(timeout=30)[1]
     assert (b"KeyboardInterrupt" in said) == (how == signal.SIGINT)
-    assert child.returncode == -how
+    # Python ends with 1 where the signal comes while it handles another exception.
+    assert child.returncode in ({-how, 1} if how == signal.SIGINT else {-how})
     left = world.here()
     assert left == [] if how == signal.SIGINT else all(name[0] == "." for name in left)
     assert len(known_sets.missing(known_sets.SOURCES["mnist"], world.folder)) == 4
