@@ -1,4 +1,4 @@
-"""Figures of suites in docs/results: memory by length, convolutions by size."""
+"""Figures of suites in docs/results: memory by length."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from gymnasium import spaces
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import rlbench
-from rlbench import registry
-from rlbench.learning.environments.spaces import ObsSpec
-from rlbench.learning.networks.models import QNetwork, sizes
 from rlbench.reporting.figures.style import COLORS, GREY, style
 from rlbench.reporting.statistics.intervals import mean_interval
 
@@ -84,49 +79,4 @@ def memory_lengths(reference: Path) -> Figure:
             ax.set(title=task, xlabel="length", ylim=(-0.05, 1.05))
         panels[0].set_ylabel("return, 1 is best")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    return figure
-
-
-def parameters(config: dict[str, Any], side: int) -> int:
-    """Count the parameters of a supervised network for images of this side with ten classes."""
-    agent = registry.agent_class("supervised")
-    built = agent.Config.build("supervised", config)
-    image = spaces.Box(0, 255, (side, side, 1), np.uint8)
-    return sizes(QNetwork, ObsSpec(image), 10, built).parameters
-
-
-SIDES = {"Digits": 8, "MNIST": 28}  # pixels of an image
-
-
-def _families(reference: Path, name: str) -> pd.DataFrame:
-    """Return the scores of runs with a family of convolutions, their widths and parameters."""
-    table = final_scores(reference / f"rlbench_Classify-{name}-v0")
-    table = table[[config.get("cnn", "auto") != "auto" for config in table["config"]]]
-    for key in ("cnn", "cnn_width"):
-        table[key] = [config[key] for config in table["config"]]
-    return table.assign(parameters=[parameters(each, SIDES[name]) for each in table["config"]])
-
-
-def convolutions(reference: Path) -> Figure:
-    """Draw test accuracy of families of convolutions by parameters and seconds."""
-    tables = {name: _families(reference, name) for name in SIDES}
-    tables = {name: table for name, table in tables.items() if len(table)}
-    with style():
-        figure = Figure(figsize=(9.6, 0.5 + 2.9 * len(tables)), layout="constrained")
-        rows = figure.subplots(len(tables), 2, sharey="row", squeeze=False)
-        for row, (name, table) in zip(rows, tables.items(), strict=True):
-            for ax, cost in zip(row, ("parameters", "seconds"), strict=True):
-                for i, family in enumerate(sorted(table["cnn"].unique())):
-                    look: dict[str, Any] = {"color": COLORS[i], "marker": MARKS[i], "ms": 5}
-                    points = []
-                    for _, mine in table[table["cnn"] == family].groupby("cnn_width"):
-                        points.append((float(mine[cost].mean()), float(mine["score"].mean())))
-                        draw_mean(ax, points[-1][0], list(mine["score"]), **look)
-                    ax.plot(*zip(*points, strict=True), color=COLORS[i], lw=1)
-                    ax.plot([], [], label=family, **look)
-                ax.set_xscale("log")
-                ax.set_xlabel(cost if cost == "parameters" else "seconds of training a seed")
-            row[0].set(ylabel="test accuracy", title=name)
-        handles = rows[0][0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside lower center", ncols=7)
     return figure
