@@ -66,6 +66,8 @@ _SPACES = {
     "rlbench.envs.doors": ("category", _D),
     "rlbench.envs.market": ("vector", _D),
     "rlbench.envs.recommend": ("vector", _D),
+    "rlbench.envs.symbols": ("category", _D),
+    "rlbench.envs.t_maze": ("vector", _D),
     "rlbench.envs.bit_flip": ("vectors with goals", _D),
     "rlbench.envs.reach": ("vectors with goals", _B),
     "rlbench.envs.images": ("image", _D),
