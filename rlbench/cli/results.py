@@ -247,8 +247,8 @@ def report(
             raise click.UsageError("--index only lists reports: leave out --baseline and -o")
         click.echo(index_(paths, out))
         return
-    with spinner("writing the report"):
-        files = report_(paths, baseline, output, out)
+    with spinner("writing the report") as say:
+        files = report_(paths, baseline, output, out, say)
     for file in files:
         click.echo(file)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,13 +43,17 @@ def compare_against(reference: Path, runs: Sequence[str], out: Path) -> int:
 
 
 def report(
-    paths: Sequence[str], baseline: str | None, output: Path | None, out: Path
+    paths: Sequence[str],
+    baseline: str | None,
+    output: Path | None,
+    out: Path,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
-    """Write the report on benches, results or runs; return the files."""
+    """Write the report on benches, results or runs; return the files. `say` hears what is done."""
     from rlbench.reporting.report import write_report
 
     try:
-        return write_report(paths, out, output, baseline)
+        return write_report(paths, out, output, baseline, say)
     except OSError as error:
         raise UserError(f"cannot write the report: {error.strerror}: {error.filename}") from None
 

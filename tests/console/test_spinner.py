@@ -1,4 +1,4 @@
-"""The sign of life while modules are imported."""
+"""The sign of life while nothing else is printed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,23 @@ def test_it_turns_on_a_terminal_and_leaves_nothing(tmp_path: Path) -> None:
     assert "Error" not in before
     assert after.startswith("Error: no environment 'CartPole-v0815'")
     assert "loading" not in after
+
+
+def test_its_words_change(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("rlbench.console.spinner.PAUSE", 0.001)
+    monkeypatch.setenv("TERM", "xterm")
+    with spinner("long words") as say:
+        time.sleep(0.1)
+        say("short")
+        time.sleep(0.1)
+    before, erase, after = capsys.readouterr().err.partition("\x1b[K")
+    assert before.startswith("| long words\r/ long words\r")
+    assert erase
+    assert after.count("short\r") > 1
+    assert after.count("long words\r") <= 1  # a frame that was being written
 
 
 def test_it_is_silent_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:

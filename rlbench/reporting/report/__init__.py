@@ -6,7 +6,7 @@ Start with `write_report`, then `report_data.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -15,12 +15,14 @@ def write_report(
     out: Path = Path("results"),
     output: Path | None = None,
     baseline: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
     """Write the report on the runs at or below the paths; return the files, the page first.
 
     A path is a bench, a results root, the folder of an environment or of a run; without one it is
     the newest bench of `out`, else all of it. `output` is a folder or ends in .html; the default is
-    the first path. Differences are tested against `baseline`, an entrant.
+    the first path. Differences are tested against `baseline`, an entrant. `say` is told in a
+    few words what is being done.
 
     Raises:
         UserError: There is nothing to report on, a file is corrupt, or the baseline is no entrant.
@@ -34,4 +36,7 @@ def write_report(
     page = output or folders[0]
     if page.suffix != ".html":
         page = page / "report.html"
-    return write(collect(scope(folders), baseline), page)
+    say("reading the runs")
+    data = collect(scope(folders), baseline, say)
+    say("writing the page")
+    return write(data, page)

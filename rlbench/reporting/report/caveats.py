@@ -9,7 +9,7 @@ import pandas as pd
 
 from rlbench.reporting.report import formatting
 from rlbench.reporting.report.cell_tables import ACCURACY, STATES
-from rlbench.reporting.report.formatting import counted, listing, some
+from rlbench.reporting.report.formatting import counted, entrants, listing, some
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.report.tests_and_aggregates import ALPHA, least_p
 from rlbench.reporting.statistics.intervals import coverage_of_two_kinds
@@ -139,7 +139,7 @@ def _budgets(data: ReportData) -> Iterator[str]:
         ran = here[here["total_timesteps"] > 0]
         budgets = ran.groupby("total_timesteps")["label"].apply(list)
         if len(budgets) > 1:
-            each = ", ".join(f"{listing(names)} {steps:,}" for steps, names in budgets.items())
+            each = ", ".join(f"{entrants(names)} {steps:,}" for steps, names in budgets.items())
             sentences.append(f"on {env} {each}")
     if sentences:
         yield f"Budgets differ, in steps a seed: {'; '.join(sentences)}."
@@ -153,7 +153,7 @@ def _ceilings(data: ReportData) -> Iterator[str]:
         score = formatting.plain(
             formatting.score_text(here["mean"].iloc[0], here.iloc[0])
         ) + formatting.unit(here.iloc[0])
-        sentences.append(f"{listing(here['label'])} on {env} at {score}")
+        sentences.append(f"{entrants(list(here['label']))} on {env} at {score}")
     if sentences:
         yield (
             f"All seeds are equal of {'; '.join(sentences)}: no spread was seen, so there is no "
@@ -186,7 +186,7 @@ def _presets(data: ReportData) -> Iterator[str]:
                 preset_use[bool(record.run.get("preset"))].append(cell["label"])
         if preset_use[True] and preset_use[False]:
             sentences.append(
-                f"on {env} {listing(preset_use[True])}, and not {listing(preset_use[False])}"
+                f"on {env} {entrants(preset_use[True])}, and not {entrants(preset_use[False])}"
             )
     if sentences:
         yield f"Settings were tuned for the environment of some only: {'; '.join(sentences)}."

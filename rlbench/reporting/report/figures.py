@@ -45,6 +45,7 @@ from rlbench.reporting.statistics.intervals import NO_BOUNDS, Bounds
 __all__ = ["curve_values", "curves", "looks", "on_images", "picture", "profiles"]
 Look = dict[str, dict[str, Any]]
 SIZE = (4.4, 3.0)  # inches, of one panel
+MOST_CURVES = 20  # entrants of an environment that are drawn: more panels, nobody looks at
 AXES = {"step": "environment steps per seed", "seconds": "training seconds per seed"}
 # Colours of figures, as variables of the page.
 _VARIABLES = {
@@ -108,13 +109,43 @@ def _short(number: re.Match[str]) -> str:
 
 @lru_cache(maxsize=1)
 def mean_lines(data: ReportData) -> dict[str, dict[str, pd.DataFrame]]:
-    """Return the mean curve of each entrant, by environment and label."""
+    """Return the mean curve of each entrant that is drawn, by environment and label."""
     points = data.points[data.points["label"].isin(data.names)]
     lines: dict[str, dict[str, pd.DataFrame]] = {env: {} for env in data.envs}
-    for (env, name), mine in points.groupby(["env", "label"]):
-        bounds = _bounds(data, str(env), str(name))
-        lines[str(env)][str(name)] = means(mine, "value", ["seconds"], bounds)
+    for env, here in points.groupby("env"):
+        by_label = {str(label): mine for label, mine in here.groupby("label")}
+        for name in _drawn(data, str(env), set(by_label)):
+            bounds = _bounds(data, str(env), name)
+            lines[str(env)][name] = means(by_label[name], "value", ["seconds"], bounds)
     return lines
+
+
+def _drawn(data: ReportData, env: str, there: set[str]) -> list[str]:
+    """Choose the entrants whose curves are drawn: all, or of too many MOST_CURVES.
+
+    These are the ones in front, in their order, and the baseline before them.
+    """
+    if len(there) <= MOST_CURVES:
+        return sorted(there)
+    order = [name for name in data.ranking(env) if name in there]
+    order += sorted(there - set(order))
+    if data.family.kind == "baseline" and (baseline := data.family.pairs[0][1]) in there:
+        order = [baseline, *(name for name in order if name != baseline)]
+    return order[:MOST_CURVES]
+
+
+def _drawn_text(data: ReportData, points: pd.DataFrame) -> str:
+    """Say which curves are drawn, "" if all are."""
+    count = points["label"].nunique()
+    if count <= MOST_CURVES:
+        return ""
+    baseline = "the baseline, and " if data.family.kind == "baseline" else ""
+    return (
+        f"Drawn are {MOST_CURVES} of {count:,} entrants: {baseline}those with the highest mean "
+        "scores in their order, entrants that lost seeds behind all others. Grey: from the least "
+        f"to the greatest mean of all {count:,}. Scores of all are in the tables of this page, and "
+        "points of all curves in curves.csv beside it."
+    )
 
 
 def curves(data: ReportData) -> Iterator[Figure]:
@@ -124,7 +155,7 @@ def curves(data: ReportData) -> Iterator[Figure]:
         points = data.points[(data.points["env"] == env) & data.points["label"].isin(look)]
         if points.empty:
             continue
-        names = sorted(set(points["label"]))
+        names, drawn_text = list(mean_lines(data)[env]), _drawn_text(data, points)
         ends = "; ".join(
             f"{name} ends at {formatting.number(line['mean'].iloc[-1])}"
             for name, line in mean_lines(data)[env].items()
@@ -139,7 +170,7 @@ def curves(data: ReportData) -> Iterator[Figure]:
             about_picture: dict[str, Any] = {"boxes": boxes, "curve": number, "x": place}
             pictures.append(picture(drawing, alt, f"curve {number} {x}", **about_picture))
         if len(names) > PANEL_ENTRANTS:
-            yield Figure("", pictures[:1], wide=True, title=env)
+            yield Figure(drawn_text, pictures[:1], wide=True, title=env)
             yield Figure("", pictures[1:], names)
         else:
             yield Figure("", pictures, names, title=env)
@@ -189,6 +220,8 @@ class _Curves:
         self.places = {name: place for place, name in enumerate(look)}
         cells = data.cells[data.cells["env"] == env]
         self.lines = mean_lines(data)[env]
+        every = points.groupby(["label", "step"])["value"].mean().groupby("step")
+        self.range = every.agg(["min", "max"])  # of the means of all, also of those not drawn
         self.on_images = any(formatting.unit(cell) for _, cell in cells.iterrows())
         self.levels = {"--": cells["threshold"].max()}
         floor = data.floor(env)
@@ -216,15 +249,18 @@ class _Curves:
         return drawing
 
     def multiples(self, x: str) -> Drawing:
-        """Draw a panel for each entrant, with the others in grey."""
-        columns = 4
+        """Draw a panel for each entrant, with the others in grey, or the range of too many."""
+        columns, all_drawn = 4, set(self.points["label"]) == set(self.lines)
         with style():
             rows = -(-len(self.lines) // columns)
             drawing = Drawing(figsize=(10, 1.9 * rows + 0.3), layout="constrained")
             grid = drawing.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
             for axes, name in zip(grid, self.lines, strict=False):
-                for other in self.lines.values():
+                for other in self.lines.values() if all_drawn else ():
                     axes.plot(other[x], other["mean"], color=GREY, lw=0.6, alpha=0.35, zorder=1)
+                if not all_drawn:
+                    ends = self.range["min"], self.range["max"]
+                    axes.fill_between(self.range.index, *ends, color=GREY, alpha=0.15, lw=0)
                 with self._group(axes, name):
                     self._line(axes, name, x, seeds=False)
                 self._frame(axes, x)

@@ -13,6 +13,7 @@ from rlbench.common.number_format import number_text
 from rlbench.reporting.report.cell_tables import ACCURACY
 
 NONE = "–"  # where there is nothing to say
+MOST_NAMES = 20  # names that a sentence lists; it counts more of them, which tables hold
 
 
 def score_text(value: float, cell: Any) -> str:
@@ -108,6 +109,11 @@ def listing(names: Iterable[object], last: str = "and") -> str:
 def some(names: Sequence[str], what: str, most: int = 4) -> str:
     """Join at most `most` names, and count more: "12 environments"."""
     return listing(names) if len(names) <= most else f"{len(names)} {what}"
+
+
+def entrants(names: Sequence[str]) -> str:
+    """List entrants, or count them where they are too many to be read."""
+    return some(names, "entrants", MOST_NAMES)
 
 
 def of_seeds(n: int, of: int) -> str:

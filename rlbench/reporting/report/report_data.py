@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,16 @@ class ReportData:
         keys = list(zip(self.cells["env"], self.cells["label"], strict=True))
         return {key: place for place, key in reversed(list(enumerate(keys)))}
 
+    def ranking(self, env: str) -> list[str]:
+        """Return the entrants with a score in an environment by their means, the highest first.
+
+        Those that lost seeds come last.
+        """
+        cells = self.cells[(self.cells["env"] == env) & self.cells["label"].isin(self.names)]
+        scored = cells[cells["n"] > 0].assign(any_lost=cells["lost"] > 0)
+        order = scored.sort_values(["any_lost", "mean", "label"], ascending=[True, False, True])
+        return list(order["label"])
+
     def record(self, cell: pd.Series) -> RunRecord | None:
         """Return the files of a cell's run, or None if there are none."""
         return self.scope.records.get(tuple(cell[RUN]))
@@ -72,8 +83,10 @@ class ReportData:
         return floor_of(self.cells[self.cells["env"] == env])
 
 
-def collect(scope: ReportInputs, baseline: str | None = None) -> ReportData:
-    """Compute all tables; UserError if the baseline is no entrant."""
+def collect(
+    scope: ReportInputs, baseline: str | None = None, say: Callable[[str], None] = lambda _: None
+) -> ReportData:
+    """Compute all tables; UserError if the baseline is no entrant. `say` is told what is done."""
     seeds = seed_table(scope.planned)
     cells = cell_table(scope, seeds)
     sequential = sequential_tests.judge(*scope.plan, seeds) if scope.plan else []
@@ -96,7 +109,7 @@ def collect(scope: ReportInputs, baseline: str | None = None) -> ReportData:
         seeds,
         cells,
         family,
-        tests_and_aggregates.comparisons(seeds, cells, family, sequential),
+        tests_and_aggregates.comparisons(seeds, cells, family, sequential, say),
         scales,
         common,
         tests_and_aggregates.aggregates(

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from rlbench.reporting.report import formatting
-from rlbench.reporting.report.document import Panel, PanelLine, PanelRow, Panels
+from rlbench.reporting.report.document import DENSE, Panel, PanelLine, PanelRow, Panels
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.statistics.aggregates import STATISTICS
 
+COLUMNS = 3  # panels that fit beside each other
 MARGIN = 0.04  # of the axis, left and right of the outermost score
 ABOUT = (
     "Final scores: the bar is the 95 % interval of the mean, the stroke in it the mean, a dot a "
     "seed. Dashed: the reward threshold; dotted: the random policy, where they are near."
 )
+ORDER = " Many entrants are in the order of their means, those that lost seeds behind all others."
 
 
 def score_panels(data: ReportData) -> Panels:
@@ -26,8 +29,27 @@ def score_panels(data: ReportData) -> Panels:
     for env in data.envs:
         cells = data.cells[(data.cells["env"] == env) & data.cells["label"].isin(data.names)]
         if cells["n"].any():
-            panels.append(_environment(data, env, cells))
-    return Panels(ABOUT, panels)
+            panels += _columns(_environment(data, env, cells), data.ranking(env))
+    many = len(data.names) > DENSE
+    return Panels(ABOUT + ORDER * many, panels)
+
+
+def _columns(panel: Panel, ranking: Sequence[str]) -> list[Panel]:
+    """Divide a panel with many rows among columns, the highest mean first."""
+    count = len(panel.rows)
+    if count <= DENSE:
+        return [panel]
+    places = {label: place for place, label in enumerate(ranking)}
+    rows = sorted(panel.rows, key=lambda row: places.get(row.key, count))
+    size = max(DENSE, math.ceil(count / COLUMNS))
+    return [
+        replace(
+            panel,
+            title=f"{panel.title}, {start + 1} to {min(start + size, count)} of {count}",
+            rows=rows[start : start + size],
+        )
+        for start in range(0, count, size)
+    ]
 
 
 def _environment(data: ReportData, env: str, cells: pd.DataFrame) -> Panel:

@@ -21,7 +21,8 @@ def together(data: ReportData) -> Section:
     """Make the blocks on aggregates, profiles and probabilities of improvement."""
     envs = formatting.listing(data.common.envs)
     blocks: list[Block] = [
-        f"Over {envs}: the environments in which all of {formatting.listing(data.common.names)} "
+        f"Over {envs}: the environments in which all of "
+        f"{formatting.entrants(data.common.names)} "
         "were meant to run. Scores are normalised, the random policy is 0.",
         score_panels.aggregate_panels(data),
         aggregates(data),

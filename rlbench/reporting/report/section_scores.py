@@ -13,6 +13,7 @@ from rlbench.reporting.report.cell_tables import state_text
 from rlbench.reporting.report.document import Table, TableCell
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.report.sequential_tests import SequentialComparison
+from rlbench.reporting.report.tests_and_aggregates import MANY
 from rlbench.reporting.statistics.sequential import Decision
 
 COLUMNS = 8  # entrants or environments beside each other in a table
@@ -179,10 +180,21 @@ def _solved_share(cell: pd.Series) -> tuple[str, str]:
 
 
 def comparisons(data: ReportData) -> Table:
-    """Make a row for each test: difference, p, effect, and verdict."""
+    """Make a row for each test: difference, p, effect, and verdict.
+
+    Of more than MANY pairs in an environment only those with the entrant in front are shown.
+    """
     rows: Rows = []
-    for env, here in data.pairs.groupby("env"):
+    left_out = ""
+    for env, pairs in data.pairs.groupby("env"):
         rows.append([TableCell(str(env))])
+        here = _in_front(data, str(env), pairs)
+        if len(here) < len(pairs):
+            first = data.ranking(str(env))[0]
+            left_out += (
+                f" On {env} only the {len(here):,} comparisons with {first}, in front, are shown: "
+                f"all {len(pairs):,} are tested, and in comparisons.csv beside this page."
+            )
         for _, pair in here.iterrows():
             cell = data.cell(str(env), pair["a"])
             points = " points" if cell is not None and formatting.unit(cell) else ""
@@ -243,7 +255,15 @@ def comparisons(data: ReportData) -> Table:
             " Seeds needed: of either side in all, to decide with a chance of 80 %, were the "
             "effect as large as it seems, or as at the ends of its 95 % interval."
         )
-    return Table(caption, heads, rows, folded=len(rows) > 2 * LONG)
+    return Table(caption + left_out, heads, rows, folded=len(rows) > 2 * LONG)
+
+
+def _in_front(data: ReportData, env: str, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs to show: of too many to be read, those with the entrant in front."""
+    ranking = data.ranking(env)
+    if len(pairs) <= MANY or data.family.kind != "all" or not ranking:
+        return pairs
+    return pairs[(pairs["a"] == ranking[0]) | (pairs["b"] == ranking[0])]
 
 
 def _needed_text(pair: pd.Series, data: ReportData) -> str:
@@ -298,5 +318,7 @@ def _look_text(comparison: SequentialComparison, decision: Decision) -> str:
 
 def _open_verdict(pair: pd.Series) -> str:
     """Describe a pair without a winner, and whether seeds were lost."""
-    lost_note = formatting.lost_text(pd.DataFrame([pair])) if pair["verdict"] == "undecided" else ""
+    lost_note = ""
+    if pair["verdict"] == "undecided" and (pair["lost_a"] or pair["lost_b"]):
+        lost_note = formatting.lost_text(pd.DataFrame([pair]))
     return f"{pair['verdict']}: {lost_note}" if lost_note else str(pair["verdict"])

@@ -7,7 +7,7 @@ import pandas as pd
 from rlbench.reporting.report import formatting
 from rlbench.reporting.report.cell_tables import STATES
 from rlbench.reporting.report.document import Points
-from rlbench.reporting.report.formatting import counted, listing, some
+from rlbench.reporting.report.formatting import MOST_NAMES, counted, entrants, listing, some
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.report.tests_and_aggregates import ALPHA
 
@@ -87,7 +87,7 @@ def _environment(env: str, rows: pd.DataFrame, data: ReportData) -> str:
     decisions = rows[rows["verdict"].isin(["a", "b"])]
     top = [name for name in names if name in with_score and name not in beaten]
     without = [name for name in names if name not in with_score]
-    rest = f"; no score of {listing(without)}" if without else ""
+    rest = f"; no score of {entrants(without)}" if without else ""
     if lost_note := formatting.lost_text(rows[rows["verdict"] == "undecided"]):
         rest += f"; undecided: {lost_note}"
     end = f"{rest} ({_seeds(rows)})."
@@ -100,15 +100,15 @@ def _environment(env: str, rows: pd.DataFrame, data: ReportData) -> str:
         score = formatting.score_text(among["mean_a"].iloc[0], cell)
         alike = f"tied at {formatting.plain(score)}{formatting.unit(cell)}:"
     if decisions.empty:
-        return f"{env}: {alike} {listing(top)}{end}"
+        return f"{env}: {alike} {entrants(top)}{end}"
     p = f"Holm-adjusted {_at_most(decisions['p_holm'].max())}"
     if len(top) == 1:
         mine = [loser for loser, winners in beaten.items() if top[0] in winners]
         others = [name for name in names if name not in (*mine, *top, *without)]
-        text = f"{top[0]} beats {listing(sorted(mine))}" if mine else f"nothing beats {top[0]}"
-        text += f"; undecided against {listing(others)}" if others else ""
+        text = f"{top[0]} beats {entrants(sorted(mine))}" if mine else f"nothing beats {top[0]}"
+        text += f"; undecided against {entrants(others)}" if others else ""
         return f"{env}: {text}{rest} ({p}; {_seeds(rows)})."
-    text = f"{alike} {listing(top)}; beaten by at least one entrant: {listing(sorted(beaten))}"
+    text = f"{alike} {entrants(top)}; beaten by at least one entrant: {entrants(sorted(beaten))}"
     return f"{env}: {text}{rest} ({p}; {_seeds(rows)})."
 
 
@@ -120,7 +120,9 @@ def how_much(data: ReportData) -> list[str]:
         best = iqm.assign(any_lost=iqm["lost"] > 0).sort_values(
             ["any_lost", "value", "label"], ascending=[True, False, True]
         )
-        each = [f"{row.label} {_estimate(row)}" for row in best.itertuples()]
+        each = [f"{row.label} {_estimate(row)}" for row in best.head(MOST_NAMES).itertuples()]
+        if more := len(best) - len(each):
+            each.append(f"{counted(more, 'more entrant')} in the table of aggregates")
         envs = counted(len(data.common.envs), "environment")
         sentences.append(
             f"Normalised IQM over {envs} (0 = random, 1 = reference score): {'; '.join(each)}."
@@ -147,7 +149,7 @@ def cost(data: ReportData) -> list[str]:
     if cells.empty:
         return ["No training time is recorded."]
     table = cells.pivot(index="env", columns="label", values="seconds_per_seed").dropna()
-    if len(table) and len(table.columns) > 1:
+    if len(table) and 1 < len(table.columns) <= MOST_NAMES:
         envs = [str(env) for env in table.index]
         sums = table.sum().sort_values(kind="stable")
         each = "; ".join(f"{name} {formatting.seconds_text(value)}" for name, value in sums.items())

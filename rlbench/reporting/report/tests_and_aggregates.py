@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ from rlbench.reporting.statistics.sample_size import seeds_needed
 from rlbench.reporting.statistics.two_samples import compare, holm, probability_of_improvement
 
 SEED = 20_261_124  # seed of all random numbers of a report
+NEWS = 500  # pairs between two words about progress
 MANY = 1_000  # pairs above which tests of as many seeds share their random splits, drawn once
 ALPHA = 0.05
 RESAMPLES = 10_000
@@ -112,6 +113,7 @@ def comparisons(
     cells: pd.DataFrame,
     tests: ComparisonFamily,
     sequential: Sequence[SequentialComparison] = (),
+    say: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
     """Make a table with one row per tested pair and environment in which both were planned.
 
@@ -129,25 +131,26 @@ def comparisons(
     and the interval a repeated one.
     """
     looks = {(each.env, each.a, each.b): each for each in sequential}
-    rows = []
+    entrants_of = {str(env): set(here["label"]) for env, here in seeds.groupby("env")}
+    tested = {env: [pair for pair in tests.pairs if names.issuperset(pair)]
+              for env, names in entrants_of.items()}  # fmt: skip
+    total, rows = sum(map(len, tested.values())), list[dict[str, Any]]()
     for env, here in seeds.groupby("env"):
-        bounds = {label: (mine["bound_low"].min(), mine["bound_high"].max())
-                  for label, mine in cells[cells["env"] == env].groupby("label")}  # fmt: skip
-        sides = dict(list(here.groupby("label")))
-        for a, b in tests.pairs:
-            if a in sides and b in sides:
-                own = bounds[a] if bounds[a] == bounds[b] else NO_BOUNDS
-                planned = looks.get((str(env), a, b))
-                used = [sides[a], sides[b]]
-                if planned is not None:
-                    used = [side[side["seed"].isin(planned.seeds)] for side in used]
-                rng = SEED if len(tests.pairs) > MANY else stream("compare", str(env), a, b)
-                row = _comparison(str(env), a, b, used, own, rng)
-                if planned is not None and planned.last is not None:
-                    low, high = planned.interval or (math.nan, math.nan)
-                    row |= {"p": planned.p, "p_holm": planned.p, "low": low, "high": high}
-                    row["planned"] = planned.last.verdict if planned.last.decided else "undecided"
-                rows.append(row)
+        sides = _sides(here, cells[cells["env"] == env])
+        for a, b in tested[str(env)]:
+            if len(rows) % NEWS == 0:
+                say(f"comparing pair {len(rows) + 1:,} of {total:,}")
+            planned = looks.get((str(env), a, b))
+            used = [sides[a], sides[b]]
+            if planned is not None:
+                used = [side.of(planned.seeds) for side in used]
+            rng = SEED if len(tests.pairs) > MANY else stream("compare", str(env), a, b)
+            row = _comparison(str(env), a, b, used, rng)
+            if planned is not None and planned.last is not None:
+                low, high = planned.interval or (math.nan, math.nan)
+                row |= {"p": planned.p, "p_holm": planned.p, "low": low, "high": high}
+                row["planned"] = planned.last.verdict if planned.last.decided else "undecided"
+            rows.append(row)
     kept = [n for n in _PAIRS if n not in ("verdict", *NEEDED)]
     table = pd.DataFrame(rows, columns=[*kept, "effect_low", "effect_high", "planned"])
     tied = (table["difference"] == 0) & (table["p"] == 1) & _flat(table, seeds)
@@ -178,18 +181,40 @@ def _seeds_needed(pairs: pd.DataFrame, undecided: NDArray[np.bool_]) -> dict[str
     return columns
 
 
+class _Side(NamedTuple):
+    """Seeds of an entrant in an environment, and the bounds of their scores."""
+
+    seeds: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    lost: NDArray[np.bool_]
+    bounds: tuple[float, float]
+
+    def of(self, seeds: Sequence[int]) -> _Side:
+        """Return these seeds alone."""
+        keep = np.isin(self.seeds, list(seeds))
+        return self._replace(seeds=self.seeds[keep], scores=self.scores[keep], lost=self.lost[keep])
+
+
+def _sides(seeds: pd.DataFrame, cells: pd.DataFrame) -> dict[str, _Side]:
+    """Return the seeds of each entrant in one environment, by its label."""
+    bounds = {label: (mine["bound_low"].min(), mine["bound_high"].max())
+              for label, mine in cells.groupby("label")}  # fmt: skip
+    sides = {}
+    for label, mine in seeds.groupby("label"):
+        seed, score, lost = (mine[name].to_numpy() for name in ("seed", "score", "lost"))
+        sides[str(label)] = _Side(seed, score, lost, bounds[label])
+    return sides
+
+
 def _comparison(
-    env: str,
-    a: str,
-    b: str,
-    sides: Sequence[pd.DataFrame],
-    bounds: tuple[float, float],
-    rng: np.random.Generator | int,
+    env: str, a: str, b: str, sides: Sequence[_Side], rng: np.random.Generator | int
 ) -> dict[str, Any]:
     """Compare two entrants by these seeds of either in an environment."""
-    scores = [side["score"].to_numpy() for side in sides]
-    lost = int(sides[0]["lost"].sum()), int(sides[1]["lost"].sum())
-    comparison = compare(scores[0], scores[1], rng, lost=lost, bounds=bounds)
+    first, second = sides
+    scores = first.scores, second.scores
+    lost = int(first.lost.sum()), int(second.lost.sum())
+    bounds = first.bounds if first.bounds == second.bounds else NO_BOUNDS
+    comparison = compare(*scores, rng, lost=lost, bounds=bounds)
     row = {**comparison._asdict(), "env": env, "a": a, "b": b, "p": comparison.p_permutation}
     row |= {"mean_a": _mean(scores[0]), "mean_b": _mean(scores[1])}
     row |= {"of_a": scores[0].size, "of_b": scores[1].size}
@@ -198,10 +223,11 @@ def _comparison(
 
 def _flat(pairs: pd.DataFrame, seeds: pd.DataFrame) -> pd.Series:
     """Return whether all seeds of either side have the same score."""
-    spread = seeds.groupby(["env", "label"])["score"].agg(lambda s: s.max() - s.min())
+    scores = seeds.groupby(["env", "label"])["score"]
+    spread = (scores.max() - scores.min()).to_dict()
     flat = [
-        bool(spread[env, a] == 0 and spread[env, b] == 0)
-        for env, a, b in pairs[["env", "a", "b"]].itertuples(index=False)
+        spread[env, a] == 0 and spread[env, b] == 0
+        for env, a, b in zip(pairs["env"], pairs["a"], pairs["b"], strict=True)
     ]
     return pd.Series(flat, index=pairs.index, dtype="bool")
 

@@ -5,11 +5,13 @@ import math
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import gammaln, ndtr
+from scipy.special import gammaln, ndtr, ndtri
 from scipy.stats import chi2, norm
 
 from rlbench.reporting.statistics.intervals import Interval
 from rlbench.reporting.statistics.resampling import Array, seeds_of, task_means
+
+NEAR = 0.1  # standard deviations from its guess, between which a noncentrality is looked for first
 
 
 def hedges_g(a: Array, b: Array, level: float = 0.95) -> tuple[float, Interval]:
@@ -44,6 +46,7 @@ def wins(a: Array, b: Array) -> Array:
     return task_means(placements(a, b))
 
 
+@functools.lru_cache(maxsize=4096)  # of n against m seeds there are few shares
 def wins_interval(share: float, n: int, m: int, level: float = 0.95) -> Interval:
     """Interval of P(a > b) from the share of the n m pairs won (Newcombe 2006, method 5).
 
@@ -72,13 +75,19 @@ def _noncentrality(value: float, degrees: int, level: float) -> tuple[float, flo
     NaN for some values.
     """
     means = value * _spreads(degrees)
+    middle, spread = float(means.mean()), math.hypot(1.0, float(means.std()))
 
     def excess(c: float, chance: float) -> float:
         return float(ndtr(means - c).mean()) - chance
 
-    ends = means.min() - 9, means.max() + 9
-    low, high = (brentq(excess, *ends, args=((1 + sign * level) / 2,)) for sign in (1, -1))
-    return float(low), float(high)
+    def root(chance: float) -> float:
+        guess = middle - spread * float(ndtri(chance))  # as if it were normal
+        try:
+            return float(brentq(excess, guess - NEAR * spread, guess + NEAR * spread, (chance,)))
+        except ValueError:  # it is not so near
+            return float(brentq(excess, means.min() - 9, means.max() + 9, (chance,)))
+
+    return root((1 + level) / 2), root((1 - level) / 2)
 
 
 @functools.lru_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -40,6 +41,12 @@ def seeds_needed(effect: float, low: float, high: float, level: float) -> SeedsN
 def _seeds(effect: float, level: float) -> float:
     if not effect:
         return math.inf
-    z = float(scipy.stats.norm.isf(level / 2))
-    n = 2 * ((z + float(scipy.stats.norm.ppf(POWER))) / effect) ** 2 + z**2 / 4
+    z, power = _quantiles(level)
+    n = 2 * ((z + power) / effect) ** 2 + z**2 / 4
     return math.ceil(max(n, 2.0)) if n <= MOST else math.inf
+
+
+@functools.lru_cache(maxsize=16)
+def _quantiles(level: float) -> tuple[float, float]:
+    """Return the normal quantiles of a two-sided level and of POWER."""
+    return float(scipy.stats.norm.isf(level / 2)), float(scipy.stats.norm.ppf(POWER))

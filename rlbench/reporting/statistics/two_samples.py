@@ -162,8 +162,8 @@ def _random_splits(count: int, size: int, rng: np.random.Generator) -> Array:
 
 
 def _splits(ours: NDArray[np.intp], count: int) -> Array:
-    splits = np.zeros((len(ours), count))
-    np.put_along_axis(splits, ours, 1.0, axis=1)
+    splits = np.zeros((count, len(ours)))
+    np.put_along_axis(splits, ours.T, 1.0, axis=0)
     return splits
 
 
@@ -228,27 +228,27 @@ def _resampled_wins(
 
 
 def _welch_t(values: Array, splits: Array) -> Array:
-    """Return |t| of Welch for each split, (n + m,) and (s, n + m) -> (s,).
+    """Return |t| of Welch for each split, (n + m,) and (n + m, s) -> (s,).
 
-    A split has 1 for the values of one side and 0 for those of the other. Without spreads the
-    difference of means replaces t.
+    A split, a column, has 1 for the values of one side and 0 for those of the other. Without
+    spreads the difference of means replaces t.
     """
     deviations = values - values.mean()
     unit = deviations / (np.abs(deviations).max() or 1.0)
-    size = int(splits[0].sum())
-    counts = size, values.size - size
-    powers = np.stack([unit, unit**2], axis=1)
-    ours = splits @ powers  # sums and sums of squares of one side, (s, 2)
-    sides = ours, powers.sum(axis=0) - ours
-    means = [side[:, 0] / count for side, count in zip(sides, counts, strict=True)]
-    difference = np.abs(means[0] - means[1])
-    if min(counts) < 2:
+    n = int(splits[:, 0].sum())
+    m = values.size - n
+    powers = np.stack([unit, unit**2])
+    ours = powers @ splits  # sums and sums of squares of one side, (2, s); then their means
+    theirs = powers.sum(axis=1)[:, None] - ours
+    ours /= n
+    theirs /= m
+    difference = np.abs(ours[0] - theirs[0])
+    if min(n, m) < 2:
         return difference
-    variance = sum(
-        (side[:, 1] / count - mean**2) / (count - 1)
-        for side, count, mean in zip(sides, counts, means, strict=True)
-    )
+    variance = (ours[1] - ours[0] ** 2) / (n - 1) + (theirs[1] - theirs[0] ** 2) / (m - 1)
     tiny = 1e-14  # rounding errors of 0
+    if variance.min() > tiny:
+        return difference / np.sqrt(variance)
     bare = np.where(difference > tiny, np.inf, 0.0)
     error = np.sqrt(np.maximum(variance, 0.0))
     return np.divide(difference, error, out=bare, where=variance > tiny)
