@@ -53,14 +53,12 @@ def write_run(out: Path, number: int, seeds: int, episodes: int, rng: np.random.
     part.reserve(range(seeds))
     part.begin()
     skill = float(rng.uniform(50, 450))
+    points = [("grid", step, 10) for step in grid_steps(STEPS, 1, STEPS // 10)]
+    for phase, step, count in (*points, ("final", STEPS, 100)):  # as seeds in lockstep write them
+        for seed, scores in enumerate((skill + 40 * rng.standard_normal((seeds, count))).round(1)):
+            for i, score in enumerate(scores.tolist()):
+                part.write(Evaluation(seed, step, phase, i, score, 200, 7 * i, True, 0.0, 1.5))
     for seed in range(seeds):
-        scores = iter((skill + 40 * rng.standard_normal(210)).round(1).tolist())
-        points = [("grid", step, 10) for step in grid_steps(STEPS, 1, STEPS // 10)]
-        for phase, step, count in (*points, ("final", STEPS, 100)):
-            for i in range(count):
-                part.write(
-                    Evaluation(seed, step, phase, i, next(scores), 200, 7 * i, True, 0.0, 1.5)
-                )
         for i in range(episodes):
             part.write(Episode(seed, 20 * (i + 1), i, 20.0 + i % 7, 20, 0.125))
         for i in range(50):

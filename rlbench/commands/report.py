@@ -31,11 +31,11 @@ def compare_against(reference: Path, runs: Sequence[str], out: Path) -> int:
     Returns 1 if a run is worse or damaged, else 0.
     """
     from rlbench.reporting.report.regressions import print_regressions, regressions
-    from rlbench.reporting.tables.load import load
+    from rlbench.reporting.tables.load import load_final
 
     paths = [Path(run) if Path(run).is_dir() else run_folder.find_run(run, out) for run in runs]
     only_runs = bool(paths) and all((path / "run.json").is_file() for path in paths)
-    results, before = load(*(paths or [out])), load(reference)
+    results, before = load_final(*(paths or [out])), load_final(reference)
     table = regressions(results, before, only_matched=only_runs)
     print_regressions(table, new_console())
     problems = bool(results.problems or before.problems)

@@ -125,6 +125,24 @@ class Results:
         return Results(runs, evaluations, episodes, metrics, problems, self.labels)
 
 
+def load_final(*paths: str | Path) -> Results:
+    """Load what final scores are made of: `load` with nothing but the final evaluations.
+
+    Raises:
+        UserError: See `load`.
+    """
+    results = collect(*paths, final=True)
+    _refuse(results.problems, results.runs.empty)
+    warn_of(results.problems)
+    return results
+
+
+def _refuse(problems: Sequence[str], refused: bool) -> None:
+    if problems and refused:
+        more = len(problems) - 1
+        raise UserError(problems[0] + (f" (and {more} more)" if more else ""))
+
+
 def load(*paths: str | Path, parameters: bool = False, strict: bool = False) -> Results:
     """Read every run at or below the paths: results roots, env, run or part folders.
 
@@ -139,9 +157,7 @@ def load(*paths: str | Path, parameters: bool = False, strict: bool = False) -> 
         UserError: A path has no run, or nothing in it can be read; with `strict`, or not all.
     """
     results = collect(*paths)
-    if results.problems and (strict or results.runs.empty):
-        more = len(results.problems) - 1
-        raise UserError(results.problems[0] + (f" (and {more} more)" if more else ""))
+    _refuse(results.problems, strict or results.runs.empty)
     warn_of(results.problems)
     return results.with_parameters() if parameters else results
 
@@ -152,18 +168,27 @@ def warn_of(problems: Iterable[str]) -> None:
         warnings.warn(problem, Skipped, stacklevel=3)
 
 
-def collect(*paths: str | Path) -> Results:
-    """Load without warnings, even if nothing can be read: see `problems`."""
+def collect(*paths: str | Path, final: bool = False) -> Results:
+    """Load without warnings, even if nothing can be read: see `problems`.
+
+    With `final` there are the rows of final evaluations only, and neither episodes nor metrics.
+    Damage is found all the same, by checksums where there are any; but rows that have theirs are
+    not checked further.
+    """
     problems: list[str] = []
     found = {part.resolve(): part for path in paths for part in find_parts(Path(path), problems)}
     sources, doubtful, alive = part_files(list(found.values()), problems)
     read: dict[str, list[ReadRows]] = {}
-    compacted = compacted_stores(sources, problems)
+    compacted = {} if final else compacted_stores(sources, problems)
+    as_written = {
+        number for number, source in enumerate(sources)
+        if final and number not in doubtful and "checksum" in source.record
+    }  # fmt: skip
     for name in FILES:
         known = read_compacted(name, compacted, sources, doubtful, problems)
         parts = {number for rows in known for number in np.unique(rows.part).tolist()}
-        own, more = read_many(name, sources, parts)
-        read[name] = known + own
+        own, more = read_many(name, sources, parts, as_written)
+        read[name] = [_final(rows) for rows in known + own] if final else known + own
         doubtful |= more
     read = {name: [rows.without(doubtful) for rows in each] for name, each in read.items()}
     seeds: list[list[dict[str, Any]]] = []
@@ -174,7 +199,8 @@ def collect(*paths: str | Path) -> Results:
                 alive[number], record, frames = _read_part(source.path, source.run)
                 source = source._replace(record=record)
                 for name, frame in frames.items():
-                    read[name].append(ReadRows(frame, np.full(len(frame), number)))
+                    alone = ReadRows(frame, np.full(len(frame), number))
+                    read[name].append(_final(alone) if final else alone)
             seeds[number] = _seed_rows(source, alive[number])
         except UserError as error:
             problems.append(str(error))
@@ -188,6 +214,14 @@ def collect(*paths: str | Path) -> Results:
     table = table.sort_values([*RUN, "seed"], ignore_index=True)
     evaluations, episodes, metrics = tables
     return Results(table, evaluations, episodes, metrics, tuple(dict.fromkeys(problems)))
+
+
+def _final(rows: ReadRows) -> ReadRows:
+    """Return the rows of final evaluations, none of other files."""
+    if "phase" not in rows.table:
+        return ReadRows(rows.table.iloc[:0], rows.part[:0])
+    keep = (rows.table["phase"] == "final").to_numpy()
+    return rows if keep.all() else ReadRows(rows.table[keep], rows.part[keep])
 
 
 def part_files(

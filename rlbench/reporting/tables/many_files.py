@@ -60,20 +60,26 @@ class _Lines(NamedTuple):
     names: tuple[str, ...]
     lines: bytes
     size: int  # their number
+    known: bool = False  # to be what a run wrote: they are not checked
 
 
 def read_many(
-    name: str, sources: Sequence[PartFile], known: Collection[int] = ()
+    name: str,
+    sources: Sequence[PartFile],
+    known: Collection[int] = (),
+    final_of: Collection[int] = (),
 ) -> tuple[list[ReadRows], set[int]]:
     """Read the file of this name of every part whose number is not in `known`.
 
-    Returns rows, and the numbers of doubtful parts.
+    Of parts in `final_of`, whose record is as it was written, a file with the checksum in it is
+    known to be what the run wrote: it is not checked further, and no lines are read before the
+    first final evaluation; see `collect`. Returns rows, and the numbers of doubtful parts.
     """
     rows: list[ReadRows] = []
     doubtful: set[int] = set()
     batch: list[_Lines] = []
     size = 0
-    for each in _files(name, sources, known, doubtful):
+    for each in _files(name, sources, known, doubtful, final_of):
         if batch and (size > BATCH or each.names != batch[0].names):
             rows += _parsed(name, batch, sources, doubtful)
             batch, size = [], 0
@@ -85,7 +91,11 @@ def read_many(
 
 
 def _files(
-    name: str, sources: Sequence[PartFile], passed_by: Collection[int], doubtful: set[int]
+    name: str,
+    sources: Sequence[PartFile],
+    passed_by: Collection[int],
+    doubtful: set[int],
+    final_of: Collection[int],
 ) -> Iterator[_Lines]:
     """Read files whose checksum is right, and whose lines all have the fields they should have."""
     columns = list(FILES[name])
@@ -103,11 +113,16 @@ def _files(
             doubtful.add(number)
             continue
         written = (source.record.get("checksums") or {}).get(name)
-        header, _, lines = content.partition(b"\n")
-        lines = lines[: lines.rfind(b"\n") + 1]
-        names = known.get(header, ())
-        count = lines.count(b"\n")
         changed = written is not None and checksum(content) != written
+        header, _, lines = content.partition(b"\n")
+        names = known.get(header, ())
+        if written is not None and not changed and number in final_of and (names or not content):
+            if (start := content.find(b",final,")) >= 0:
+                lines = content[content.rfind(b"\n", 0, start) + 1 :]
+                yield _Lines(number, names, lines, lines.count(b"\n"), True)
+            continue
+        lines = lines[: lines.rfind(b"\n") + 1]
+        count = lines.count(b"\n")
         if changed or (content and not (names and _has_fields(lines, len(names)))):
             doubtful.add(number)
         elif count:
@@ -151,14 +166,15 @@ def _parsed(
             *_parsed(name, batch[:half], sources, doubtful),
             *_parsed(name, batch[half:], sources, doubtful),
         ]
-    counts = [each.size for each in batch]
-    if len(table) != sum(counts):
+    if len(table) != sum(each.size for each in batch):
         doubtful.update(each.number for each in batch)
         return []
     table = table.assign(
         **{k: value for k, value in LATER.items() if k in FILES[name] and k not in types}
     )
-    return [checked(name, table, {each.number: each.size for each in batch}, sources, doubtful)]
+    known = {each.number for each in batch if each.known}
+    counts = {each.number: each.size for each in batch}
+    return [checked(name, table, counts, sources, doubtful, known)]
 
 
 def checked(
@@ -167,12 +183,20 @@ def checked(
     counts: Mapping[int, int],
     sources: Sequence[PartFile],
     doubtful: set[int],
+    known: Collection[int] = (),
 ) -> ReadRows:
-    """Check the rows of parts, of which there are `counts` by number, one part after the other."""
-    columns = {column: _numbers(column, table[column]) for column in FILES[name]}
+    """Check the rows of parts, of which there are `counts` by number, one part after the other.
+
+    Those of parts in `known` are not checked.
+    """
+    columns: Columns = {}
+    if len(known) < len(counts):
+        columns = {column: _numbers(column, table[column]) for column in FILES[name]}
     end = 0
     for number, count in counts.items():
         end += count
+        if number in known:
+            continue
         mine = {column: values[end - count : end] for column, values in columns.items()}
         if not _sound(name, mine, sources[number]):
             doubtful.add(number)

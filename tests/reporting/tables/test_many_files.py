@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from rlbench.reporting.tables import load as load_module
 from rlbench.reporting.tables import many_files
 from rlbench.reporting.tables.load import Results, collect
 from rlbench.reporting.tables.many_files import PartFile, ReadRows, read_many
+from rlbench.storage.records import checksum, sealed
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -33,7 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def one_by_one(
-    name: str, sources: Sequence[PartFile], _: object
+    name: str, sources: Sequence[PartFile], *_: object
 ) -> tuple[list[ReadRows], set[int]]:
     """The oracle: every part is read alone, line by line."""
     return [], set(range(len(sources)))
@@ -87,13 +89,86 @@ def test_damage_is_refused_alike(
     same(*both(place, monkeypatch))
 
 
+def seal(part: Path) -> None:
+    """Put the checksums of the files of a part into its record, as a run that ends does."""
+    record = json.loads((part / "part.json").read_text())
+    sums = {file.name: checksum(file.read_bytes()) for file in part.glob("*.csv")}
+    (part / "part.json").write_text(json.dumps(sealed(record | {"checksums": sums})))
+
+
+@pytest.fixture(scope="module")
+def ended(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same runs with checksums in their records."""
+    out = copied(whole, tmp_path_factory.mktemp("ended") / "copy")
+    for file in out.glob("**/part.json"):
+        seal(file.parent)
+    return out
+
+
+def same_final(place: Path) -> None:
+    """What is read for final scores is a part of all that is there, and so is the damage."""
+    some, every = collect(place, final=True), collect(place)
+    assert some.problems == every.problems
+    pd.testing.assert_frame_equal(some.runs, every.runs, check_exact=True)
+    final = every.evaluations[every.evaluations["phase"] == "final"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(some.evaluations, final, check_exact=True)
+    assert not len(some.episodes)
+    assert not len(some.metrics)
+
+
+def test_final_rows_alone(whole: Path, ended: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in (whole, ended):
+        same_final(place)
+        assert set(collect(place, final=True).evaluations["split"]) == {"episodes", "test"}
+    monkeypatch.setattr(many_files, "_sound", lambda *_: pytest.fail("checked again"))
+    collect(ended, final=True)
+
+
+def test_final_rows_among_others(ended: Path, tmp_path: Path) -> None:
+    """As those write who train one seed after the other, in one file."""
+    place = copied(ended, tmp_path / "copy")
+    file = place / "CartPole-v1" / "dqn-00000001" / "seeds-0-1" / "evaluations.csv"
+    header, *lines = file.read_text().splitlines(keepends=True)
+    file.write_text(header + "".join(sorted(lines, key=lambda line: line[0])))
+    seal(file.parent)
+    same_final(place)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damage_is_found_where_final_rows_alone_are_read(
+    seed: int, ended: Path, tmp_path: Path
+) -> None:
+    place = copied(ended, tmp_path / "copy")
+    mutate(place, np.random.default_rng(seed))
+    same_final(place)
+
+
+def test_a_file_with_its_checksum_is_not_checked_further(ended: Path, tmp_path: Path) -> None:
+    """Rows that no run writes are found unless the record, as it was written, says they were."""
+    place = copied(ended, tmp_path / "copy")
+    file = next(place.glob("first_hour/**/evaluations.csv"))
+    text = file.read_text().replace(",grid,", ",gird,", 1)
+    file.write_text(text)
+    record_file = file.with_name("part.json")
+    record = json.loads(record_file.read_text())
+    assert "phase gird" in collect(place, final=True).problems[0]
+    record["checksums"]["evaluations.csv"] = checksum(text.encode())
+    record_file.write_text(json.dumps({k: v for k, v in record.items() if k != "checksum"}))
+    assert "phase gird" in collect(place, final=True).problems[0]
+    record_file.write_text(json.dumps(sealed(record)))
+    assert not collect(place, final=True).problems
+    assert "phase gird" in collect(place).problems[0]
+
+
 @pytest.mark.slow
 def test_300_kinds_of_damage_are_refused_alike(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, ended: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for seed in range(100, 400):
         mutate(copied(whole, tmp_path / "copy"), np.random.default_rng(seed))
         same(*both(tmp_path / "copy", monkeypatch))
+        mutate(copied(ended, tmp_path / "copy"), np.random.default_rng(seed))
+        same_final(tmp_path / "copy")
 
 
 def replaced(old: str, new: str) -> Callable[[str], str]:
