@@ -117,17 +117,23 @@ def _resnet(w: Widen) -> tuple[Operation, ...]:
 
 
 def _inception(w: Widen) -> tuple[Operation, ...]:
-    """Szegedy et al. 2015: kernels of several sizes side by side, narrowed by 1x1 first."""
+    """Szegedy et al. 2015: kernels of several sizes side by side, narrowed by 1x1 first.
+
+    Each layer is normalised, as Ioffe & Szegedy 2015 have it, but an image by itself.
+    """
+
+    def layer(channels: int, kernel: int, pool: int = 1) -> Layer:
+        return Layer(w(channels), kernel, padding=kernel // 2, pool=pool, norm=True)
 
     def module(one: int, three: int, five: int, pooled: int) -> Branches:
         return Branches((
-            (Layer(w(one), 1),),
-            (Layer(w(three // 2), 1), Layer(w(three), 3, padding=1)),
-            (Layer(w(five // 2), 1), Layer(w(five), 5, padding=2)),
-            (Pool(), Layer(w(pooled), 1)),
+            (layer(one, 1),),
+            (layer(three // 2, 1), layer(three, 3)),
+            (layer(five // 2, 1), layer(five, 5)),
+            (Pool(), layer(pooled, 1)),
         ))  # fmt: skip
 
-    return Layer(w(16), 3, padding=1, pool=2), module(8, 16, 8, 8), module(16, 32, 8, 16), Mean()
+    return layer(16, 3, pool=2), module(8, 16, 8, 8), module(16, 32, 8, 16), Mean()
 
 
 def _impala(w: Widen) -> tuple[Operation, ...]:

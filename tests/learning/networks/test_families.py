@@ -38,18 +38,22 @@ class Block(nn.Module):
         return short + self.second(self.active(self.first(y)))
 
 
+def layer(n_in: int, n_out: int, side: int) -> tuple[nn.Module, ...]:
+    norm = nn.GroupNorm(1, n_out, affine=False)
+    return nn.Conv2d(n_in, n_out, side, padding=side // 2), norm, nn.ReLU()
+
+
 class Inception(nn.Module):
     def __init__(self, n_in: int, one: int, three: int, five: int, pooled: int) -> None:
         super().__init__()
-        conv, relu = nn.Conv2d, nn.ReLU
-        self.paths = nn.ModuleList([
-            nn.Sequential(conv(n_in, one, 1), relu()),
-            nn.Sequential(conv(n_in, three // 2, 1), relu(),
-                          conv(three // 2, three, 3, padding=1), relu()),
-            nn.Sequential(conv(n_in, five // 2, 1), relu(),
-                          conv(five // 2, five, 5, padding=2), relu()),
-            nn.Sequential(nn.MaxPool2d(3, 1, 1), conv(n_in, pooled, 1), relu()),
-        ])  # fmt: skip
+        self.paths = nn.ModuleList(
+            [
+                nn.Sequential(*layer(n_in, one, 1)),
+                nn.Sequential(*layer(n_in, three // 2, 1), *layer(three // 2, three, 3)),
+                nn.Sequential(*layer(n_in, five // 2, 1), *layer(five // 2, five, 5)),
+                nn.Sequential(nn.MaxPool2d(3, 1, 1), *layer(n_in, pooled, 1)),
+            ]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([path(x) for path in self.paths], 1)
@@ -72,8 +76,13 @@ def reference(kind: str, n_in: int) -> nn.Sequential:
         layers = [conv(n_in, 16, 3, padding=1), Block(16, 16, 1, True), Block(16, 32, 2, True),
                   Block(32, 64, 2, True), relu(), nn.AdaptiveAvgPool2d(1)]  # fmt: skip
     elif kind == "inception":
-        layers = [conv(n_in, 16, 3, padding=1), relu(), pool(2), Inception(16, 8, 16, 8, 8),
-                  Inception(40, 16, 32, 8, 16), nn.AdaptiveAvgPool2d(1)]  # fmt: skip
+        layers = [
+            *layer(n_in, 16, 3),
+            pool(2),
+            Inception(16, 8, 16, 8, 8),
+            Inception(40, 16, 32, 8, 16),
+            nn.AdaptiveAvgPool2d(1),
+        ]
     else:
         layers = []
         for a, b in ((n_in, 16), (16, 32), (32, 32)):
