@@ -23,7 +23,7 @@ from rlbench.console.spinner import spinner
 from rlbench.distribution import clash
 from rlbench.errors import UserError, nearest, skipped_shown
 from rlbench.execution.stopping import StopSignal, leave
-from rlbench.learning.hardware.cuda_errors import explained
+from rlbench.learning.hardware.failures import explained
 from rlbench.process import configure_process, set_mkl_rounding
 
 
@@ -72,7 +72,7 @@ class _Group(click.Group):
             click.echo(f"Error: {error}", err=True)
         except (click.Abort, KeyboardInterrupt):
             leave(130)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError, OSError, ImportError) as error:
             if not (line := explained(error)):
                 raise
             click.echo(f"Error: {line}", err=True)

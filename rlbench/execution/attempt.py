@@ -59,7 +59,7 @@ def run_job(job: Job, report: Callable[[Progress], None], stop: StopSignal) -> J
     except Interrupted:
         raise
     except BaseException as error:  # SystemExit of an environment, too
-        from rlbench.learning.hardware.cuda_errors import explained
+        from rlbench.learning.hardware.failures import explained
         from rlbench.user_code.imports import first_line
 
         if line := explained(error):  # not the seeds' fault: they can go on

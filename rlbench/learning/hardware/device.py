@@ -15,8 +15,8 @@ import torch
 
 from rlbench.errors import UserError
 from rlbench.learning.hardware import device_timing
-from rlbench.learning.hardware.cuda_errors import explained
 from rlbench.learning.hardware.device_timing import Trial
+from rlbench.learning.hardware.failures import explained
 from rlbench.user_code.imports import first_line
 
 # Multiply-adds of an update from which a GPU is expected to be faster. A core of a CPU needs some 2

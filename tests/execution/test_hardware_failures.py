@@ -1,10 +1,11 @@
-"""What fails on a GPU ends in a line whose way out works, and finished seeds are safe.
+"""A GPU's failure or lack of memory ends in a line whose way out works; finished seeds are safe.
 
 There is no GPU here: torch's own exceptions, with its words, are raised by an agent's update.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from pathlib import Path
@@ -19,7 +20,7 @@ from rlbench.agents import DQN
 from rlbench.errors import UserError
 from rlbench.execution import checkpoint_pace
 from rlbench.learning.algorithms.dqn_config import DQNConfig
-from rlbench.learning.hardware import cuda_errors
+from rlbench.learning.hardware import failures
 from rlbench.learning.hardware.device import choose, usable
 from rlbench.storage.run_folder import RunFolder
 
@@ -40,6 +41,7 @@ OLD = (
     "driver by downloading and installing a new version from the URL: "
     "http://www.nvidia.com/Download/index.aspx Alternatively, go to: https://pytorch.org to install"
 )
+NO_MEMORY = "this process can have no more memory"
 FAILURES: dict[str, tuple[BaseException, str]] = {
     "memory": (OOM, "the GPU has too little memory (tried to allocate 20.00 MiB, 11.88 MiB of "
                     "79.11 GiB are free): free memory there and repeat"),
@@ -84,6 +86,20 @@ FAILURES: dict[str, tuple[BaseException, str]] = {
         "CUDA failed",
     ),
     "cudnn": (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "CUDA failed"),
+    "torch's memory": (
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't "
+                     "allocate memory: you tried to allocate 4000000000 bytes. Error code 12"),
+        NO_MEMORY,
+    ),
+    "Python's memory": (MemoryError(), f"{NO_MEMORY} (Cannot allocate memory): end other"),
+    "numpy's memory": (
+        MemoryError("Unable to allocate 7.45 GiB for an array"),
+        f"{NO_MEMORY} (Cannot allocate memory: Unable to allocate 7.45 GiB for an array)",
+    ),
+    "a library's memory": (
+        ImportError("libgfortran.so.5.0.0: failed to map segment from shared object"), NO_MEMORY
+    ),
+    "memory of a fork": (OSError(errno.ENOMEM, "Cannot allocate memory"), NO_MEMORY),
 }  # fmt: skip
 armed: list[BaseException] = []
 
@@ -118,7 +134,7 @@ def test_one_line_with_a_way_out(
     (line,) = err.splitlines()
     assert line.startswith("Error: ")
     assert said in line
-    assert "--device cpu" in line
+    assert ("--device cpu" in line) != (NO_MEMORY in line)
     part = RunFolder(run_folder(tmp_path, f"{HERE}_Failing")).part((0, 1))
     assert type(error).__name__ in (part.path / "error.log").read_text()
     assert set(part.read()["status"].values()) == {"running"}  # not failed: they can go on
@@ -187,7 +203,7 @@ def test_other_processes_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_other_errors_stay_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = RuntimeError("mat1 and mat2 cannot be multiplied")
-    assert cuda_errors.explained(error) == cuda_errors.explained(ValueError("CUDA error: x")) == ""
+    assert failures.explained(error) == failures.explained(ValueError("CUDA error: x")) == ""
     monkeypatch.setitem(globals(), "armed", [error])
     assert here(*command(tmp_path, "--seeds", "1", "-q")) == 1
 

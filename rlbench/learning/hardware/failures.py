@@ -1,6 +1,6 @@
-"""What torch says where a GPU fails, in one line with a way out. Imports no torch.
+"""Failures of a GPU and lack of memory, in one line with a way out. Imports no torch.
 
-Errors are known by torch's and CUDA's own words: in part they are plain RuntimeErrors.
+They are known by the words of torch, CUDA and the system: in part they are plain RuntimeErrors.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 GO_ON = "add --device cpu to the same command, which goes on from what was saved"
 INSTALL = "https://pytorch.org/get-started/locally"
+LESS = "fewer seeds at once, or a smaller batch_size or buffer_size, need less"
 
 
 class Fault(NamedTuple):
@@ -24,8 +25,14 @@ FAULTS = (
     Fault(
         r"CUDA out of memory|CUDA error: out of memory|(CUBLAS|CUDNN)\w*_ALLOC_FAILED",
         "the GPU has too little memory",
-        "free memory there and repeat the command, or " + GO_ON + "; fewer seeds at once, or a "
-        "smaller batch_size or buffer_size, need less (first rlbench rm RUN)",
+        f"free memory there and repeat the command, or {GO_ON}; {LESS} (first rlbench rm RUN)",
+    ),
+    Fault(
+        r"DefaultCPUAllocator: (can't|not enough)|^std::bad_alloc|[Cc]annot allocate memory"
+        r"|failed to map segment",
+        "this process can have no more memory",
+        "end other programs or raise its limit (ulimit -v, or that of its container or job), and "
+        f"repeat the command, which goes on from what was saved; {LESS} (first rlbench rm RUN)",
     ),
     Fault(
         r"no kernel image is available",
@@ -69,10 +76,13 @@ FAULTS = (
 
 
 def explained(error: BaseException) -> str:
-    """Return what failed on a GPU and what to do, in a line; empty if that was not the cause."""
-    if not isinstance(error, RuntimeError | AssertionError):
+    """Return what the machine lacks and what to do, in a line; empty if that was not the cause."""
+    if isinstance(error, MemoryError):
+        text = f"Cannot allocate memory: {error}" if str(error) else "Cannot allocate memory"
+    elif isinstance(error, RuntimeError | AssertionError | OSError | ImportError):
+        text = str(error)
+    else:
         return ""
-    text = str(error)
     fault = next((each for each in FAULTS if re.search(each.words, text)), None)
     if fault is None:
         return ""
