@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
@@ -22,12 +24,29 @@ def table_of(*columns: str) -> Table:
 
 def print_table(console: Console, table: Table, fold: bool) -> None:
     """Print a table at its full width, or folded at the edge of a terminal."""
+    if not console.is_terminal and table.box is box.SIMPLE_HEAD:
+        console.out("".join(_plain(table)), highlight=False, end="")
+        return
     width = width_of(console, table)
     if fold and console.is_terminal and width > console.width:
         _fold(table, width - console.width)
         width = console.width
     lines = Segments(console.render(table, console.options.update(width=width, max_width=width)))
     console.print(lines, soft_wrap=True, end="")
+
+
+def _plain(table: Table) -> Iterator[str]:
+    """Compose the lines of a table as rich does, without styles: of thousands in a moment."""
+    columns = [[str(cell) for cell in (column.header, *column.cells)] for column in table.columns]
+    widths = [max(map(cell_len, column)) for column in columns]
+    right = [column.justify == "right" for column in table.columns]
+    for number, row in enumerate(zip(*columns, strict=True)):
+        pads = [" " * (width - cell_len(cell)) for width, cell in zip(widths, row, strict=True)]
+        cells = (pad + cell if to_right else cell + pad
+                 for cell, pad, to_right in zip(row, pads, right, strict=True))  # fmt: skip
+        yield f" {'   '.join(cells)} \n"
+        if not number:
+            yield "\u2500" * (sum(widths) + 3 * len(widths) - 1) + "\n"
 
 
 def width_of(console: Console, table: Table) -> int:

@@ -16,7 +16,13 @@ from rlbench.errors import UserError
 from rlbench.reporting.console.table_layout import print_table, table_of
 from rlbench.reporting.report import formatting
 from rlbench.reporting.report.cell_tables import seed_table
-from rlbench.reporting.report.tests_and_aggregates import ALPHA, least_p, stream
+from rlbench.reporting.report.tests_and_aggregates import (
+    ALPHA,
+    MANY,
+    SEED,
+    least_p,
+    stream,
+)
 from rlbench.reporting.statistics.two_samples import compare, holm
 from rlbench.reporting.tables.load import RUN, Results
 
@@ -64,7 +70,8 @@ def regressions(current: Results, reference: Results, only_matched: bool = False
             mine = _row(key, old, [now[each] for each in matches])
             if mine["verdict"] == "":
                 same_seeds = _common(finals_before.get(key), finals.get(matches[0]))
-                mine |= _compared(key, old, now[matches[0]], same_seeds, mine)
+                rng = SEED if len(before) > MANY else stream("against", *key)
+                mine |= _compared(old, now[matches[0]], same_seeds, mine, rng)
             rows.append(mine)
     unknown = [key for key in now if key not in used] if only_matched else []
     if unknown or not used:
@@ -76,14 +83,17 @@ def regressions(current: Results, reference: Results, only_matched: bool = False
     table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
     table["p_holm"] = holm(table["p"])
     test_count = int(table["p"].notna().sum())
-    for i, row in table[table["verdict"] == ""].iterrows():
-        if row["p_holm"] < ALPHA:
-            table.loc[i, "verdict"] = "better" if row["difference"] > 0 else "worse"
+    verdicts, said = table["verdict"].tolist(), table["said"].tolist()
+    for i, row in enumerate(table.to_dict("records")):
+        if row["verdict"]:
             continue
-        table.loc[i, "verdict"] = "undecided"
+        if row["p_holm"] < ALPHA:
+            verdicts[i] = "better" if row["difference"] > 0 else "worse"
+            continue
+        verdicts[i] = "undecided"
         if least_p(row["n_before"], row["n_now"]) * test_count > ALPHA:
-            table.loc[i, "said"] = "; ".join(filter(None, [row["said"], "too few seeds to decide"]))
-    return table
+            said[i] = "; ".join(filter(None, [row["said"], "too few seeds to decide"]))
+    return table.assign(verdict=pd.array(verdicts, "str"), said=pd.array(said, "str"))
 
 
 def _by_run(table: pd.DataFrame, names: Iterable[str]) -> dict[Key, Columns]:
@@ -135,7 +145,11 @@ def _row(key: Key, old: Columns, matches: list[Columns]) -> dict[str, Any]:
 
 
 def _compared(
-    key: Key, old: Columns, new: Columns, same: int, row: Mapping[str, Any]
+    old: Columns,
+    new: Columns,
+    same: int,
+    row: Mapping[str, Any],
+    rng: np.random.Generator | int,
 ) -> dict[str, Any]:
     """Return what a comparison of scores adds to a row; `same` seeds have the same rows in both."""
     lost = [dict(zip(each["seed"].tolist(), each["lost"], strict=True)) for each in (old, new)]
@@ -148,9 +162,7 @@ def _compared(
         }
     sizes = int(new["lost"].sum()), int(old["lost"].sum())
     bounds = old["bound_low"].min(), old["bound_high"].max()
-    comparison = compare(
-        new["score"], old["score"], stream("against", *key), lost=sizes, bounds=bounds
-    )
+    comparison = compare(new["score"], old["score"], rng, lost=sizes, bounds=bounds)
     values = {name: getattr(comparison, name) for name in ("difference", "low", "high")}
     return values | {"p": comparison.p}
 
@@ -192,7 +204,7 @@ def print_regressions(table: pd.DataFrame, console: Console) -> None:
         "*run", "*env", "before", "now", "n", "difference", "*95 % interval", "p", "*verdict"
     )
     ranks = table["verdict"].map(order.index)
-    for _, row in table.assign(rank=ranks).sort_values(["rank", *RUN]).iterrows():
+    for row in table.assign(rank=ranks).sort_values(["rank", *RUN]).to_dict("records"):
         ends = [formatting.difference_text(row, row, end) for end in ("low", "high")]
         verdict = Text(row["verdict"], style=COLORS.get(row["verdict"], ""))
         verdict.append(f": {row['said']}" if row["said"] else "", style="")

@@ -4,9 +4,8 @@ import functools
 import math
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy  # imports scipy.stats and optimize at their first use: it takes a second
 from scipy.special import gammaln, ndtr, ndtri
-from scipy.stats import chi2, norm
 
 from rlbench.reporting.statistics.intervals import Interval
 from rlbench.reporting.statistics.resampling import Array, seeds_of, task_means
@@ -54,7 +53,7 @@ def wins_interval(share: float, n: int, m: int, level: float = 0.95) -> Interval
     and McNeil (1982) and both numbers of seeds replaced by their mean. It exists even if all pairs
     are won.
     """
-    z = norm.ppf((1 + level) / 2)
+    z = scipy.stats.norm.ppf((1 + level) / 2)
     half = (n + m) / 2 - 1
 
     def beyond(p: float) -> float:
@@ -63,8 +62,8 @@ def wins_interval(share: float, n: int, m: int, level: float = 0.95) -> Interval
 
     # The variance is 0 at both ends: a share there must not be taken for the root.
     inside = min(max(share, 1e-9), 1 - 1e-9)
-    low = float(brentq(beyond, 0.0, inside)) if share > 0 else 0.0
-    high = float(brentq(beyond, inside, 1.0)) if share < 1 else 1.0
+    low = float(scipy.optimize.brentq(beyond, 0.0, inside)) if share > 0 else 0.0
+    high = float(scipy.optimize.brentq(beyond, inside, 1.0)) if share < 1 else 1.0
     return Interval(low, high)
 
 
@@ -83,9 +82,13 @@ def _noncentrality(value: float, degrees: int, level: float) -> tuple[float, flo
     def root(chance: float) -> float:
         guess = middle - spread * float(ndtri(chance))  # as if it were normal
         try:
-            return float(brentq(excess, guess - NEAR * spread, guess + NEAR * spread, (chance,)))
+            return float(
+                scipy.optimize.brentq(
+                    excess, guess - NEAR * spread, guess + NEAR * spread, (chance,)
+                )
+            )
         except ValueError:  # it is not so near
-            return float(brentq(excess, means.min() - 9, means.max() + 9, (chance,)))
+            return float(scipy.optimize.brentq(excess, means.min() - 9, means.max() + 9, (chance,)))
 
     return root((1 + level) / 2), root((1 - level) / 2)
 
@@ -94,4 +97,4 @@ def _noncentrality(value: float, degrees: int, level: float) -> tuple[float, flo
 def _spreads(degrees: int) -> Array:
     """Quantiles of S, a standard deviation with so many degrees of freedom, (2000,)."""
     chances = (np.arange(2000) + 0.5) / 2000
-    return np.asarray(np.sqrt(chi2.ppf(chances, degrees) / degrees))
+    return np.asarray(np.sqrt(scipy.stats.chi2.ppf(chances, degrees) / degrees))

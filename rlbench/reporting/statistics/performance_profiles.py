@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # imports scipy.stats at its first use: it takes a second
 from numpy.typing import ArrayLike
-from scipy.stats import beta
 
 from rlbench.reporting.statistics.resampling import (
     LARGE,
@@ -55,8 +55,8 @@ def performance_profile(
     else:
         runs = counts.size**2 / (1 / counts).sum()  # all of them, where tasks have the same number
         above, below = share * runs, (1 - share) * runs
-        low = np.where(above > 0, beta.ppf(tails[0], above, below + 1), 0.0)
-        high = np.where(below > 0, beta.ppf(tails[1], above + 1, below), 1.0)
+        low = np.where(above > 0, scipy.stats.beta.ppf(tails[0], above, below + 1), 0.0)
+        high = np.where(below > 0, scipy.stats.beta.ppf(tails[1], above + 1, below), 1.0)
         method = f"Clopper-Pearson, {runs:.4g} runs"
     return Profile(points, share, low, high, method + missing_text(table))
 

@@ -9,9 +9,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # imports scipy.stats at its first use: it takes a second
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr
-from scipy.stats import rankdata
 
 from rlbench.reporting.statistics.aggregates import IntervalEstimate
 from rlbench.reporting.statistics.effect_sizes import hedges_g, placements, wins, wins_interval
@@ -107,7 +107,7 @@ def compare(
     difference, p = float(x.mean() - y.mean()), permutation_p(x, y, rng)
     comparison = comparison._replace(difference=difference, p_permutation=p)
     if any(lost):
-        ranks = rankdata(np.concatenate(with_lost))
+        ranks = scipy.stats.rankdata(np.concatenate(with_lost))
         comparison = comparison._replace(p_worst=permutation_p(ranks[:n], ranks[n:], rng))
     if interval := difference_interval(x, y, level, bounds):
         p = _welch_p(x, y)

@@ -171,7 +171,8 @@ def warn_of(problems: Iterable[str]) -> None:
 def collect(*paths: str | Path, final: bool = False) -> Results:
     """Load without warnings, even if nothing can be read: see `problems`.
 
-    With `final` there are the rows of final evaluations only, and neither episodes nor metrics.
+    With `final` there are the rows of final evaluations only, whose text is in categories, and
+    neither episodes nor metrics.
     Damage is found all the same, by checksums where there are any; but rows that have theirs are
     not checked further.
     """
@@ -205,7 +206,7 @@ def collect(*paths: str | Path, final: bool = False) -> Results:
         except UserError as error:
             problems.append(str(error))
     twins = _twins(sources, seeds, problems)
-    tables = [_table(name, read[name], seeds, twins) for name in FILES]
+    tables = [_table(name, read[name], seeds, twins, final) for name in FILES]
     rows = [
         row for number, mine in enumerate(seeds) for row in mine
         if (number, row["seed"]) not in twins
@@ -286,10 +287,12 @@ def _table(
     read: list[ReadRows],
     seeds: Sequence[list[dict[str, Any]]],
     twins: set[tuple[int, int]],
+    categories: bool,
 ) -> pd.DataFrame:
     """Join the rows of all files of a name, in the order of parts, behind what names their run.
 
-    `read` is emptied, so that rows are in memory once while the columns of text are made.
+    Columns of text may stay categories, in their order, by which rows are grouped in a tenth of the
+    time. `read` is emptied, so that rows are in memory once while the columns of text are made.
     """
     columns = IDENTITY | FILES[name]
     if not any(len(rows.table) for rows in read):
@@ -299,9 +302,11 @@ def _table(
     read.clear()
     joined: dict[str, Any] = {}
     for key in FILES[name]:
-        joined[key] = _joined([table.pop(key) for table in tables])
+        joined[key] = _joined([table.pop(key) for table in tables], categories)
     del tables
-    owner = {key: pd.array([rows[0][key] if rows else "" for rows in seeds], "str") for key in RUN}
+    kind = "category" if categories else "str"
+    first = [rows[0] if rows else dict.fromkeys(RUN, "") for rows in seeds]
+    owner = {key: pd.Series([row[key] for row in first], dtype=kind).array for key in RUN}
     text = {key: values.take(part) for key, values in owner.items()}
     table = pd.DataFrame(text | joined, copy=False)
     if (np.diff(part) < 0).any():
@@ -313,9 +318,9 @@ def _table(
     return table.reset_index(drop=True)
 
 
-def _joined(columns: Sequence[pd.Series]) -> Any:
+def _joined(columns: Sequence[pd.Series], categories: bool) -> Any:
     values = joined(columns)
-    if isinstance(values, np.ndarray):
+    if isinstance(values, np.ndarray) or categories:
         return values
     return values.categories.astype("str").array.take(values.codes)
 

@@ -53,8 +53,8 @@ def per_seed(results: Results) -> pd.DataFrame:
     columns = {"score": returns.mean(skipna=False), "std": returns.std(skipna=False)}
     columns |= {"episodes": final.size(), "items": final["items"].sum(), "cut": final["cut"].sum()}
     g_mean = results.metrics.query("key == 'test/g_mean'").groupby(SEED)["value"].last()
-    columns |= {"accuracy": tests["accuracy"].mean(), "g_mean": g_mean}
-    scores = pd.DataFrame(columns).reset_index()
+    each = pd.DataFrame(columns), tests["accuracy"].mean(), g_mean.rename("g_mean")
+    scores = pd.concat([_with_text(values) for values in each], axis=1).reset_index()
     table = results.runs.merge(scores, on=SEED, how="left", validate="one_to_one")
     counts = ["episodes", "items", "cut"]
     table[counts] = table[counts].fillna(0).astype("int64")
@@ -62,6 +62,13 @@ def per_seed(results: Results) -> pd.DataFrame:
     measure = table["accuracy"].where(table["data"] != "", table["score"])
     table["lost"] = table["status"].isin(ENDED) & measure.isna()
     return _named(table, results)
+
+
+def _with_text(values: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
+    """Return values by seed with an index of text, where that of their rows was in categories."""
+    names = values.index.to_frame(index=False)
+    index = pd.MultiIndex.from_frame(names.astype(dict.fromkeys(RUN, "str")))
+    return values.set_axis(index)
 
 
 def overall(results: Results, level: float = 0.95) -> pd.DataFrame:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import TINY, here
+from image_runs import write_data_run
+from pandas.testing import assert_frame_equal
 from report_files import write_seeds
 
 from rlbench.errors import UserError
 from rlbench.reporting.report.regressions import regressions
-from rlbench.reporting.tables.load import load
+from rlbench.reporting.tables.load import load, load_final
 
 
 def verdicts(now: Path, before: Path, **how: bool) -> dict[str, tuple[str, str]]:
@@ -108,6 +110,34 @@ def test_named_runs_only(tmp_path: Path) -> None:
         verdicts(other, before, only_matched=True)
     with pytest.raises(UserError, match="no run of a2c on CartPole-v1"):
         verdicts(tmp_path / "other", before)
+
+
+def test_final_rows_are_enough(tmp_path: Path) -> None:
+    """The table of stores that were read whole, also of more runs than a byte has categories."""
+    before, now = tmp_path / "before", tmp_path / "now"
+    for i in range(140):
+        write_seeds(before, f"agent{i}", scores(i, 3))
+        write_seeds(now, f"agent{i}", scores(i, 3, stream=i % 3))
+    write_data_run(before, "supervised", test={0: 0.95, 1: 0.96})
+    write_data_run(now, "supervised", test={0: 0.95, 1: 0.97})
+    assert_frame_equal(
+        regressions(load_final(now), load_final(before)), regressions(load(now), load(before))
+    )
+
+
+def test_tests_of_a_large_store_share_their_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, now = tmp_path / "before", tmp_path / "now"
+    for agent in ("dqn", "ppo"):
+        write_seeds(before, agent, scores(100))
+        write_seeds(now, agent, scores(101, stream=1))
+    alone = regressions(load(now), load(before))
+    monkeypatch.setattr("rlbench.reporting.report.regressions.MANY", 1)
+    together = regressions(load(now), load(before))
+    assert alone["p"].nunique() == 2  # each by splits of its own
+    assert together["p"].nunique() == 1
+    assert together["p"].to_numpy() == pytest.approx(alone["p"].to_numpy(), abs=0.01)
 
 
 def test_a_real_regression(
