@@ -128,12 +128,15 @@ def draw_readme(file: Path) -> None:
 FIGURES["readme"] = draw_readme
 
 
-def draw_memory_lengths(file: Path) -> None:
-    """Draw the score of each memory by the length to be remembered."""
-    write_png(suite_figures.memory_lengths(REFERENCE), file)
+def draw_suite(file: Path, draw: Callable[[Path], Figure]) -> None:
+    """Draw a figure of results in results/reference."""
+    write_png(draw(REFERENCE), file)
 
 
-FIGURES["memory-lengths"] = draw_memory_lengths
+FIGURES |= {
+    "memory-lengths": functools.partial(draw_suite, draw=suite_figures.memory_lengths),
+    "convolutions": functools.partial(draw_suite, draw=suite_figures.convolutions),
+}
 
 
 @click.command(help=(__doc__ or "").partition("\n")[0])

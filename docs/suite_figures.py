@@ -1,4 +1,4 @@
-"""Figures of suites in docs/results: memory by length."""
+"""Figures of suites in docs/results: memory by length, convolutions by size."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from gymnasium import spaces
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 import rlbench
+from rlbench import registry
+from rlbench.learning.environments.spaces import ObsSpec
+from rlbench.learning.networks.models import QNetwork, sizes
 from rlbench.reporting.figures.style import COLORS, GREY, style
 from rlbench.reporting.statistics.intervals import mean_interval
 
@@ -79,4 +85,110 @@ def memory_lengths(reference: Path) -> Figure:
             ax.set(title=task, xlabel="length", ylim=(-0.05, 1.05))
         panels[0].set_ylabel("return, 1 is best")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def parameters(config: dict[str, Any], side: int) -> int:
+    """Count the parameters of a supervised network for images of this side with ten classes."""
+    agent = registry.agent_class("supervised")
+    built = agent.Config.build("supervised", config)
+    image = spaces.Box(0, 255, (side, side, 1), np.uint8)
+    return sizes(QNetwork, ObsSpec(image), 10, built).parameters
+
+
+SIDES = {"Digits": 8, "MNIST": 28}  # pixels of an image
+
+
+def _families(reference: Path, name: str) -> pd.DataFrame:
+    """Return the scores of runs with a family of convolutions, their widths and parameters."""
+    table = final_scores(reference / f"rlbench_Classify-{name}-v0")
+    table = table[[config.get("cnn", "auto") != "auto" for config in table["config"]]]
+    for key in ("cnn", "cnn_width"):
+        table[key] = [config[key] for config in table["config"]]
+    return table.assign(parameters=[parameters(each, SIDES[name]) for each in table["config"]])
+
+
+ACCURACIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)  # marks of an axis
+
+
+def convolutions(reference: Path) -> Figure:
+    """Draw test accuracy of families of convolutions by parameters and seconds.
+
+    Axes are logarithmic, that of accuracy by what is missing to 1.
+    """
+    tables = {name: _families(reference, name) for name in SIDES}
+    with style():
+        figure = Figure(figsize=(9.6, 6.6), layout="constrained")
+        rows = figure.subplots(len(tables), 2, sharey="row", squeeze=False)
+        for row, (name, table) in zip(rows, tables.items(), strict=True):
+            for ax, cost in zip(row, ("parameters", "seconds"), strict=True):
+                for i, family in enumerate(sorted(table["cnn"].unique())):
+                    look: dict[str, Any] = {"color": COLORS[i], "marker": MARKS[i], "ms": 5}
+                    points = []
+                    for _, mine in table[table["cnn"] == family].groupby("cnn_width"):
+                        points.append((float(mine[cost].mean()), float(1 - mine["score"].mean())))
+                        draw_mean(ax, points[-1][0], list(1 - mine["score"]), **look)
+                    ax.plot(*zip(*points, strict=True), color=COLORS[i], lw=1)
+                    ax.plot([], [], label=family, **look)
+                ax.set_xscale("log")
+                ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+                ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.15g}"))
+                ax.xaxis.set_minor_locator(NullLocator())
+                ax.set_xlabel(cost if cost == "parameters" else "seconds of training a seed")
+            least, most = row[0].get_ylim()
+            row[0].set_yscale("log")
+            marks = [each for each in ACCURACIES if least <= 1 - each <= most]
+            row[0].set_yticks([1 - each for each in marks], [f"{each:.0%}" for each in marks])
+            row[0].yaxis.set_minor_locator(NullLocator())
+            row[0].invert_yaxis()
+            row[0].set(ylabel="test accuracy", title=name)
+        handles = rows[0][0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center", ncols=7)
+    return figure
+
+
+# Of the suite `fields`: the best score that is known, and that of who sees nothing.
+FIELDS: dict[str, tuple[float | None, float]] = {
+    "Classify-BreastCancer": (None, 0.632),
+    "Imbalanced-BreastCancer": (0.495, 0.0),
+    "Classify-Tones": (0.973, 0.2),
+    "Rows-Tones": (0.973, 0.2),
+    "Rows-NextValue": (0.569, 0.2),
+    "Rows-Series": (0.976, 0.2),
+    "Rows-Texts": (1.0, 0.5),
+    "Find-Digits": (1.0, 0.1),
+    "Recommend": (67.53, 26.88),
+    "Market": (12.67, 0.0),
+}
+LABELS = ("supervised", "logistic-regression", "knn", "random-forest", "majority")
+
+
+def fields(reference: Path) -> Figure:
+    """Draw the scores of all entrants: a panel an environment, with the best that is known."""
+    with style():
+        figure = Figure(figsize=(9.6, 9.6), layout="constrained")
+        panels = figure.subplots(4, 3).flat
+        for ax, (task, (best, blind)) in zip(panels, FIELDS.items(), strict=False):
+            scores = final_scores(reference / f"rlbench_{task}-v0").groupby("agent")["score"]
+            names = sorted(scores.groups, key=lambda name: (name in LABELS, name), reverse=True)
+            for y, name in enumerate(names):
+                mine = list(scores.get_group(name))
+                color = COLORS[1] if name in LABELS else COLORS[0]
+                if interval := mean_interval(mine):
+                    ax.plot(interval, [y, y], color=color, lw=1)
+                ax.plot(mine, [y] * len(mine), "|", color=color, ms=6)
+                ax.plot(sum(mine) / len(mine), y, "o", color=color, ms=4)
+            ax.axvline(blind, color=GREY, ls=":", lw=1)
+            if best is not None:
+                ax.axvline(best, color=GREY, ls="--", lw=1)
+            ax.set_yticks(range(len(names)), names)
+            ax.grid(False, axis="y")
+            ax.set_title(task)
+        for ax in panels:
+            ax.axis("off")
+        for color, name in ((COLORS[0], "told rewards"), (COLORS[1], "told labels")):
+            ax.plot([], [], "o-", color=color, ms=4, lw=1, label=name)
+        for line, name in (("--", "best that is known"), (":", "without looking")):
+            ax.plot([], [], color=GREY, ls=line, lw=1, label=name)
+        ax.legend(loc="center")
     return figure
