@@ -47,7 +47,7 @@ def mean_interval(
     """
     values = _scores(scores)
     _check_level(level)
-    if values.size < 2 or not np.isfinite(values).all() or values.min() == values.max():
+    if not _spread(values):
         return None
     half = stdtrit(values.size - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(values.size)
     interval = Interval(float(values.mean() - half), float(values.mean() + half))
@@ -83,7 +83,8 @@ def difference_interval(
     for a or b.
     """
     first, second = _scores(a), _scores(b)
-    if mean_interval(first, level) is None or mean_interval(second, level) is None:
+    _check_level(level)
+    if not (_spread(first) and _spread(second)):
         return None
     errors = [values.var(ddof=1) / values.size for values in (first, second)]  # squared
     shares = [e**2 / (n - 1) for e, n in zip(errors, (first.size, second.size), strict=True)]
@@ -145,6 +146,11 @@ def share_interval(k: int, n: int, level: float = 0.95) -> Interval | None:
     low = betaincinv(k, n - k + 1, tail) if k > 0 else 0.0
     high = betaincinv(k + 1, n - k, 1 - tail) if k < n else 1.0
     return Interval(float(low), float(high))
+
+
+def _spread(values: NDArray[np.float64]) -> bool:
+    """Return whether scores have a spread that gives their mean an interval."""
+    return values.size > 1 and bool(np.isfinite(values).all() and values.min() < values.max())
 
 
 def _scores(scores: ArrayLike) -> NDArray[np.float64]:
