@@ -11,6 +11,7 @@ from rlbench.reporting.report import figures, formatting, score_panels
 from rlbench.reporting.report.document import Block, Figure, Section, Table, TableCell
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.report.section_scores import COLUMNS
+from rlbench.reporting.report.tests_and_aggregates import TOO_MANY
 from rlbench.reporting.statistics.aggregates import STATISTICS
 
 Rows = list[list[TableCell]]
@@ -147,8 +148,13 @@ def improvement(data: ReportData) -> Table:
 
 
 def _improvement_list(data: ReportData) -> Table:
-    """Make the same as a list of pairs, for many entrants."""
+    """Make the same as a list of pairs, for many entrants; of too many those with intervals."""
     pairs = data.improvements[data.improvements["value"] >= 0.5]
+    shown = pairs[~pairs["method"].str.startswith(TOO_MANY)]
+    caption = _improvement_caption(data, "the first", "the second")
+    if len(shown) < len(pairs):
+        caption += " Only pairs with the entrant in front are shown; improvements.csv has all."
+    pairs = shown
     first = ~pd.DataFrame(pairs[["a", "b"]].apply(sorted, axis=1).tolist()).duplicated()
     rows: Rows = [
         [
@@ -160,11 +166,12 @@ def _improvement_list(data: ReportData) -> Table:
         for _, row in pairs[first.to_numpy()].iterrows()
     ]
     heads = ["*first", "*second", "P(first > second)", "95 % interval"]
-    return Table(_improvement_caption(data, "the first", "the second"), heads, rows, folded=True)
+    return Table(caption, heads, rows, folded=True)
 
 
 def _improvement_caption(data: ReportData, first: str, second: str) -> str:
     methods = data.improvements["method"].str.partition("; ")[0]
+    methods = methods[methods != TOO_MANY]
     method = formatting.listing(dict.fromkeys(_merged(methods)))
     return (
         f"Probability that a random seed of {first} scores more than one of {second}, over "

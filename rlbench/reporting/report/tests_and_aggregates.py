@@ -22,10 +22,11 @@ from rlbench.experiments.sensitivity import Sensitivity
 from rlbench.reporting.report.cell_tables import ACCURACY, entrants, floor_of
 from rlbench.reporting.report.sequential_tests import SequentialComparison
 from rlbench.reporting.statistics.aggregates import STATISTICS, IntervalEstimate, aggregate
+from rlbench.reporting.statistics.effect_sizes import wins
 from rlbench.reporting.statistics.intervals import NO_BOUNDS
 from rlbench.reporting.statistics.performance_profiles import performance_profile
 from rlbench.reporting.statistics.reference_scores import Scale, normalise, scale_of
-from rlbench.reporting.statistics.resampling import missing_text
+from rlbench.reporting.statistics.resampling import missing_text, seeds_of
 from rlbench.reporting.statistics.sample_size import seeds_needed
 from rlbench.reporting.statistics.two_samples import compare, holm, probability_of_improvement
 
@@ -33,6 +34,7 @@ SEED = 20_261_124  # seed of all random numbers of a report
 NEWS = 500  # pairs between two words about progress
 MANY = 1_000  # pairs above which tests of as many seeds share their random splits, drawn once
 ALPHA = 0.05
+TOO_MANY = "too many pairs: no interval"
 RESAMPLES = 10_000
 NEEDED = ("needed", "needed_low", "needed_high")
 _PAIRS = {
@@ -381,12 +383,21 @@ def improvements(scores: dict[str, np.ndarray[Any, Any]], counts: dict[str, int]
     """Make a table with one row per ordered pair of entrants.
 
     The probability that a seed of a beats one of b, averaged over environments (Agarwal et al.
-    2021); a lost seed never wins.
+    2021); a lost seed never wins. Of more than MANY pairs those with the entrant in front, by its
+    IQM, have intervals: each is a bootstrap.
     """
     rows = []
     able = [name for name, table in scores.items() if _complete(table)]
-    for a, b in itertools.combinations(able, 2):
-        estimate = probability_of_improvement(scores[a], scores[b], stream("improvement", a, b))
+    pairs = list(itertools.combinations(able, 2))
+    front = max(able, key=lambda name: _rank(scores[name])) if len(pairs) > MANY else None
+    for a, b in pairs:
+        if front is None or front in (a, b):
+            estimate = probability_of_improvement(scores[a], scores[b], stream("improvement", a, b))
+        else:
+            n = int(min(seeds_of(scores[a]).min(), seeds_of(scores[b]).min()))
+            value = float(wins(scores[a], scores[b]).mean())
+            method = TOO_MANY + missing_text(scores[a], scores[b])
+            estimate = IntervalEstimate(value, math.nan, math.nan, n, method)
         both, count = (scores[a], scores[b]), counts[a] + counts[b]
         method = _asked(estimate.method, count, *both) + _lost_text(count, *both)
         estimate = estimate._replace(method=method)
@@ -395,6 +406,12 @@ def improvements(scores: dict[str, np.ndarray[Any, Any]], counts: dict[str, int]
         )
         rows += [{"a": a, "b": b, **estimate._asdict()}, {"a": b, "b": a, **mirror._asdict()}]
     return pd.DataFrame(rows, columns=["a", "b", *IntervalEstimate._fields])
+
+
+def _rank(scores: np.ndarray[Any, Any]) -> tuple[bool, float]:
+    """Return what is higher the further in front an entrant is: those that lost seeds are last."""
+    lost = np.isneginf(scores)
+    return not lost.any(), float(STATISTICS["IQM"](np.where(lost, math.nan, scores)))
 
 
 def _asked(method: str, count: int, *tables: np.ndarray[Any, Any]) -> str:

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rlbench.reporting.report import tests_and_aggregates
 from rlbench.reporting.report.section_aggregates import _merged
 from rlbench.reporting.report.tests_and_aggregates import (
+    TOO_MANY,
     SharedEnvironments,
     aggregates,
     improvements,
@@ -59,6 +61,25 @@ def test_seeds_that_nobody_asked_for_are_not_missing(
     methods = [*improvements(scores, counts)["method"]]
     assert [method.partition(";")[2] for method in methods] == [said[1:]] * 2
     assert not profiles(scores, counts)["method"].str.contains("of 10").any()
+
+
+def test_of_many_pairs_those_in_front_have_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    scores = {name: rng.normal(place, 1, (5, 2)) for place, name in enumerate("abcd")}
+    scores["d"][0, 0] = -np.inf  # the best lost a seed
+    scores["b"][0, 0] = np.nan
+    counts = dict.fromkeys(scores, 10)
+    every = improvements(scores, counts)
+    monkeypatch.setattr(tests_and_aggregates, "MANY", 5)
+    some = improvements(scores, counts)
+    pd.testing.assert_frame_equal(
+        some[["a", "b", "value", "n"]], every[["a", "b", "value", "n"]], check_exact=True
+    )
+    front = (some["a"] == "c") | (some["b"] == "c")
+    pd.testing.assert_frame_equal(some[front], every[front], check_exact=True)
+    assert some.loc[~front, ["low", "high"]].isna().all(axis=None)
+    assert some.loc[~front, "method"].str.startswith(TOO_MANY).all()
+    assert "1 of 20 scores missing" in some.loc[some["a"] == "b", "method"].iloc[0]
 
 
 def test_factors_of_widening_are_one_range() -> None:
