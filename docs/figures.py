@@ -127,6 +127,13 @@ def draw_readme(file: Path) -> None:
 
 FIGURES["readme"] = draw_readme
 
+HALF_CHEETAH = {
+    "HalfCheetah-v5/ppo-4ff27df9": "with Tianshou's settings",
+    "HalfCheetah-v5/ppo-63280190": "with CleanRL's settings",
+    "HalfCheetah-v5/random-aa749f45": "",
+}
+FIGURES["halfcheetah"] = functools.partial(curve, runs=HALF_CHEETAH)
+
 
 def draw_suite(file: Path, draw: Callable[[Path], Figure]) -> None:
     """Draw a figure of results in results/reference."""
