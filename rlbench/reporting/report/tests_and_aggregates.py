@@ -31,7 +31,7 @@ from rlbench.reporting.statistics.sample_size import seeds_needed
 from rlbench.reporting.statistics.two_samples import compare, holm, probability_of_improvement
 
 SEED = 20_261_124  # seed of all random numbers of a report
-NEWS = 500  # pairs between two words about progress
+PROGRESS_EVERY = 500  # pairs between two messages of progress
 MANY = 1_000  # pairs above which tests of as many seeds share their random splits, drawn once
 ALPHA = 0.05
 TOO_MANY = "too many pairs: no interval"
@@ -140,7 +140,7 @@ def comparisons(
     for env, here in seeds.groupby("env"):
         sides = _sides(here, cells[cells["env"] == env])
         for a, b in tested[str(env)]:
-            if len(rows) % NEWS == 0:
+            if len(rows) % PROGRESS_EVERY == 0:
                 say(f"comparing pair {len(rows) + 1:,} of {total:,}")
             planned = looks.get((str(env), a, b))
             used = [sides[a], sides[b]]
