@@ -130,7 +130,7 @@ FIGURES["readme"] = draw_readme
 HALF_CHEETAH = {
     "HalfCheetah-v5/ppo-4ff27df9": "with Tianshou's settings",
     "HalfCheetah-v5/ppo-63280190": "with CleanRL's settings",
-    "HalfCheetah-v5/ppo-fcaf478b": "with CleanRL's settings and a smaller first deviation",
+    "HalfCheetah-v5/ppo-fcaf478b": "with CleanRL's settings and log_std_init=-0.5",
     "HalfCheetah-v5/random-aa749f45": "",
 }
 FIGURES["halfcheetah"] = functools.partial(curve, runs=HALF_CHEETAH)
