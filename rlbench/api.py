@@ -131,7 +131,8 @@ def bench(
 ) -> Results:
     """Compute every missing cell of a suite as `rlbench bench` does; return the results of all.
 
-    `suite` is a name or a TOML file. `rlbench.report(...)` writes the report.
+    `suite` is a name or a TOML file; if it lists other suites, these are computed one by one.
+    `rlbench.report(...)` writes the report.
 
     Raises:
         UserError: The suite is not valid; nothing has been written.
@@ -145,21 +146,24 @@ def bench(
     from rlbench.reporting.report.inputs import scope
     from rlbench.storage.provenance import command
 
-    read, again = suites.load(str(suite)), _several(again)
+    members, again = suites.load_all(str(suite)), _several(again)
     if wrong := [status for status in again if status not in AGAIN]:
         raise UserError(f"again={wrong[0]!r}: it takes {', '.join(AGAIN)}")
     configure_process()
-    workflow.check_names(read, str(suite))
+    for name, read in members.items():
+        workflow.check_names(read, name)
     processes = usual_processes(device) if jobs is None else config.whole("jobs", jobs, 1)
     how = workflow.Options(device, processes, again=again, quiet=quiet, report=False)
-    out, home = Path(out), workflow.home_of(read, Path(out))
-    seed_list = read.seeds if seeds is None else config.read_seeds(seeds)
-    cells = workflow.plan_cells(read, seed_list, out, how, console(stderr=True))
-    text = suites.read_text(str(suite))
-    with _stoppable() as stop:
-        workflow.write(home, manifest(read, cells, out, command()), text)
-        workflow.compute(cells, out, how, stop)
-    return scope([home]).planned
+    out = Path(out)
+    chosen = None if seeds is None else config.read_seeds(seeds)
+    homes = []
+    for name, read in members.items():
+        homes.append(workflow.home_of(read, out))
+        cells = workflow.plan_cells(read, chosen or read.seeds, out, how, console(stderr=True))
+        with _stoppable() as stop:
+            workflow.write(homes[-1], manifest(read, cells, out, command()), suites.read_text(name))
+            workflow.compute(cells, out, how, stop)
+    return scope(homes).planned
 
 
 def compare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from rlbench.execution.executor_choice import ExecutorChoice
 from rlbench.execution.executors import parallel_jobs
 from rlbench.execution.stopping import StopSignal
 from rlbench.process import configure_process
+
+if TYPE_CHECKING:
+    from rlbench.experiments.suite import Suite
 
 
 @click.command(short_help="Compute a suite: agents x environments x seeds.")
@@ -74,7 +78,8 @@ def bench(
     """Compute every cell of SUITE that is not there yet: agents x environments x seeds.
 
     SUITE is a name (rlbench list suites) or a TOML file; rlbench show SUITE prints one to start
-    from. Cells are ordinary runs. Repeating the command goes on where it was stopped.
+    from. Cells are ordinary runs. Repeating the command goes on where it was stopped. A suite that
+    lists others, as reference does, computes them one after another.
 
     \b
     Examples:
@@ -92,30 +97,40 @@ def bench(
     from rlbench import config
     from rlbench.experiments import suite as suites
 
-    read = suites.load(suite)
+    members = suites.load_all(suite)
     share = (1, 1) if shard is None else _share(shard)
-    seed_list = read.seeds if seeds is None else config.parse_seeds(seeds)
-    if until_decided:
-        seed_list = tuple(range(seed_list[0], seed_list[0] + max_seeds))
+    chosen = None if seeds is None else config.parse_seeds(seeds)
     with spinner(quiet=quiet):
         from rlbench.commands import bench as workflow  # imports torch: check arguments first
+        from rlbench.commands.until_decided import Design, bench_until_decided
 
         configure_process()
-        workflow.check_names(read, suite)
+        for name, read in members.items():
+            workflow.check_names(read, name)
+        jobs = parallel_jobs(jobs, executor, device)
+    how = workflow.Options(device, jobs, share, again, quiet, report, executor, track, video_every)
+
+    def compute(read: Suite, text: str) -> int:
+        seed_list = chosen or read.seeds
         if env_vector:
             envs = [env.model_copy(update={"vector": env_vector}) for env in read.env]
             read = read.model_copy(update={"env": tuple(envs)})
-        jobs = parallel_jobs(jobs, executor, device)
-    how = workflow.Options(device, jobs, share, again, quiet, report, executor, track, video_every)
-    if dry_run:
-        return workflow.dry_run(read, seed_list, out, how, stop)
-    text = suites.read_text(suite)
-    if until_decided:
-        from rlbench.commands.until_decided import Design, bench_until_decided
+        if until_decided:
+            seed_list = tuple(range(seed_list[0], seed_list[0] + max_seeds))
+        if dry_run:
+            return workflow.dry_run(read, seed_list, out, how, stop)
+        if until_decided:
+            design = Design(alpha, group, baseline)
+            return bench_until_decided(read, text, seed_list, design, out, how, stop)
+        return workflow.bench(read, text, seed_list, out, how, stop)
 
-        design = Design(alpha, group, baseline)
-        return bench_until_decided(read, text, seed_list, design, out, how, stop)
-    return workflow.bench(read, text, seed_list, out, how, stop)
+    code = 0
+    for name, read in members.items():
+        stop.resume()  # after the results of the suite before
+        code = max(code, compute(read, suites.read_text(name)))
+        if stop():
+            break
+    return code
 
 
 @click.command(short_help="Switch parts of an agent on and off: what is each worth?")

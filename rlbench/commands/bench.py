@@ -218,8 +218,8 @@ def dry_run(
     whole = duration(makespan(list(todo.values()), options.jobs))
     most = size_text(sum(sorted(sizes.values())[-options.jobs :]))
     console.print(
-        f" {len(plan)} cells, with --jobs {options.jobs} about {whole} and up to {most} at once "
-        "besides Python and its libraries",
+        f" {suite.name}: {len(plan)} cells, with --jobs {options.jobs} about {whole} and up to "
+        f"{most} at once besides Python and its libraries",
         highlight=False,
         soft_wrap=True,
     )

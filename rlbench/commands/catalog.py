@@ -264,7 +264,7 @@ def _suites(filters: Filters) -> Listing:
     entries = []
     for name, read in suite.builtin().items():
         sizes = [str(len(each)) for each in (read.entrants(), read.env, read.seeds)]
-        line = (name, *sizes, read.description)
+        line = (name, *(["", "", ""] if read.suites else sizes), read.description)
         entries.append(Entry("", line, line))
     return Listing(
         ("*suite", "agents", "envs", "seeds", "~"), entries, _nothing("suites", filters),

@@ -131,6 +131,10 @@ class StopSignal:
             self._over = True
             faulthandler.cancel_dump_traceback_later()
 
+    def resume(self) -> None:
+        """Watch work again that follows some results; a time limit stays cancelled."""
+        self._over = False
+
     def _receive(self, number: int, _: object) -> None:
         again, self.code = self.code, self.code or 128 + number
         if not self._deferring or (again and not self._patient):

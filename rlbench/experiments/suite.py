@@ -13,7 +13,7 @@
 
 Every agent and variant meets every environment, unless that names `agents` of its own. The fields
 of the classes are all the keys there are; for `[ablation]` and `[sensitivity]` see the modules of
-these names beside this one.
+these names beside this one. A file with `suites = ["classic", "memory"]` lists other suites.
 """
 
 from __future__ import annotations
@@ -72,19 +72,20 @@ class Env(_Table):
 
 
 class Variant(BaseModel):
-    """Agents with other parameters: all keys but `agents`, and possibly `n_envs`."""
+    """Agents with other parameters: all keys but `agents` and `preset`, and possibly `n_envs`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     agents: tuple[str, ...] = Field(min_length=1)
+    preset: str = Field("", description="name of tuned parameters, in place of the usual ones")
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Parameters of the agents, by name."""
-        return self.model_extra or {}
+        """Parameters of the agents, by name; `preset` where it has one."""
+        return {**(self.model_extra or {}), **({"preset": self.preset} if self.preset else {})}
 
 
 class Suite(_Table):
-    """Content of a suite file."""
+    """Content of a suite file: either environments or other suites, which run one by one."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
@@ -93,7 +94,8 @@ class Suite(_Table):
     variant: dict[str, Variant] = {}
     ablation: Ablation | None = None
     sensitivity: Sensitivity | None = None
-    env: tuple[Env, ...] = Field(min_length=1)
+    env: tuple[Env, ...] = ()
+    suites: tuple[str, ...] = Field((), description="names or files, in place of environments")
     preset: bool = Field(True, description="whether tuned parameters are used")
     eval_freq: Int | None = Field(None, ge=0, description="env steps; 0: only at the end")
     eval_episodes: Int = Field(10, ge=1, description="at every point of the grid")
@@ -159,10 +161,25 @@ def load(name: str) -> Suite:
     """Read and check a suite, by name or path, without making environments.
 
     Raises:
-        UserError: The file does not exist, is not TOML, or has unknown keys, agents or wrappers.
+        UserError: The file does not exist, is not TOML, lists other suites, or has unknown keys,
+            agents or wrappers.
     """
-    file = f"{name}.toml" if name in names() else Path(name).name
-    return loads(read_text(name), file)
+    return loads(read_text(name), _file(name))
+
+
+def load_all(name: str) -> dict[str, Suite]:
+    """Read and check a suite, or those that it lists, by name or path as they are called there.
+
+    Raises:
+        UserError: One of them is not valid.
+    """
+    listed = _parse(read_text(name), _file(name)).suites
+    return {each: load(each) for each in listed or (name,)}
+
+
+def _file(name: str) -> str:
+    """Name the file of a suite in messages."""
+    return f"{name}.toml" if name in names() else Path(name).name
 
 
 def loads(text: str, file: str) -> Suite:
@@ -172,6 +189,8 @@ def loads(text: str, file: str) -> Suite:
 
 def _check_names(suite: Suite, file: str) -> Suite:
     """Check that agents and wrappers exist and nothing is listed twice; return the suite."""
+    if suite.suites:
+        raise UserError(f"{file} lists other suites, and is listed itself: name those instead")
     if not suite.entrants():
         raise UserError(
             f"{file} names no agents: agents = [...], a [variant.NAME], an [ablation] "
@@ -201,9 +220,14 @@ def _check_names(suite: Suite, file: str) -> Suite:
 
 def _parse(text: str, file: str) -> Suite:
     try:
-        return _validate(tomllib.loads(text), file)
+        suite = _validate(tomllib.loads(text), file)
     except (ValueError, RecursionError) as error:  # also of whole numbers with 5,000 digits
         raise UserError(f"{file} cannot be read: {error}") from None
+    if not (suite.env or suite.suites):
+        raise UserError(f"{file} lacks env: [[env]] with an id, or suites = [...]")
+    if suite.suites and (others := suite.model_fields_set - {"name", "description", "suites"}):
+        raise UserError(f"{file}: a list of suites has no {min(others)}: set it in each of them")
+    return suite
 
 
 def _own(wraps: Sequence[str]) -> list[str]:

@@ -98,8 +98,9 @@ def _cell(
     agent, name, parameters = entrant
     parameters = dict(parameters)
     n_envs = parameters.pop("n_envs", None)
+    preset = parameters.pop("preset", suite.preset)
     kwargs = dict(env.kwargs)
-    options: dict[str, Any] = {"wraps": env.wraps, "parameters": parameters, "preset": suite.preset}
+    options: dict[str, Any] = {"wraps": env.wraps, "parameters": parameters, "preset": preset}
     options |= {"env_vector": env.vector} if env.vector and agent != FLOOR else {}
     try:  # checks parameters only, but may import the environment's module
         patience(partial(plan, agent, env.id, seeds, total_timesteps=0, **options))
@@ -154,7 +155,7 @@ def _cell(
         timeout=timeout,
         run=run,
         path=run.folder(out).path if run else None,
-        command=command_of(run, parameters, suite.preset) if run else "",
+        command=command_of(run, parameters, preset) if run else "",
         metadata=facts,
         error=error,
     )
@@ -179,7 +180,7 @@ def command_again(run: Run) -> str:
     return command_of(run, run.config.changed(), False)
 
 
-def command_of(run: Run, parameters: Collection[str], preset: bool) -> str:
+def command_of(run: Run, parameters: Collection[str], preset: bool | str) -> str:
     """Return the `rlbench run` command of a run with these parameters."""
     seeds = seed_ranges(run.seeds)
     words = ["rlbench", "run", run.agent, "--env", run.env]
@@ -189,6 +190,8 @@ def command_of(run: Run, parameters: Collection[str], preset: bool) -> str:
         words += ["-p", f"{key}={plain(getattr(run.config, key))}"]
     if not preset:
         words += ["--no-preset"]
+    if isinstance(preset, str):
+        words += ["--preset", preset]
     if run.env_kwargs:
         words += ["--env-kwargs", json.dumps(run.env_kwargs)]
     if run.env_vector:

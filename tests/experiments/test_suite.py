@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from commands import here
 
+import rlbench
 from rlbench import registry
 from rlbench.commands import train
 from rlbench.experiments import suite
+from rlbench.experiments.planning import plan
 from rlbench.experiments.run import Run
 from rlbench.experiments.suite import Suite
 from rlbench.experiments.suite_cells import SuiteCell, cells, manifest, shard
@@ -63,6 +65,11 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "agent twice": ('name = "x"\nagents = ["dqn", "dqn"]\n' + ENV, "agent dqn twice"),
     "name": ('name = "../x"\nagents = ["dqn"]\n' + ENV, "name"),
     "timeout": (HEAD + "timeout = 0\n" + ENV, "timeout"),
+    "preset of a variant": (HEAD + '[variant.a]\nagents = ["dqn"]\npreset = "stedy"\n' + ENV,
+                            "dqn has no preset of this name on CartPole-v1"),
+    "key beside suites": ('name = "x"\nseeds = 3\nsuites = ["smoke"]', "has no seeds"),
+    "no such suite in a list": ('name = "x"\nsuites = ["smok"]', "Did you mean 'smoke'?"),
+    "list in a list": ('name = "x"\nsuites = ["mine.toml"]', "mine.toml lists other suites"),
 }  # fmt: skip
 OPTIONS: dict[str, tuple[list[str], str]] = {
     "suite": (["clasic"], "Did you mean 'classic'?"),
@@ -198,6 +205,10 @@ def test_suites_that_come_along(name: str) -> None:
     tables = tomllib.loads(suite.read_text(name))
     assert tables["name"] == name
     assert suite.builtin()[name].description
+    if listed := tables.get("suites"):
+        assert list(suite.load_all(name)) == listed
+        assert set(listed) <= set(suite.names()) - {name}
+        return
     agents = {*tables.get("agents", []), *(a for v in tables.get("variant", {}).values()
                                            for a in v["agents"])}  # fmt: skip
     assert all(a in registry.agents() or a.startswith("sb3-") for a in agents)
@@ -205,6 +216,36 @@ def test_suites_that_come_along(name: str) -> None:
         absent = ("rlbench data get", "pip install")  # images and extras may be absent
         assert all(not cell.error or any(way in cell.error for way in absent)
                    for cell in _cells(name))  # fmt: skip
+
+
+def test_preset_of_a_variant(tmp_path: Path) -> None:
+    """It has the settings that `--preset` gives, and its command says so."""
+    text = 'name = "x"\nagents = ["dqn"]\n[variant.a]\nagents = ["dqn"]\npreset = "steady"\n' + ENV
+    usual, steady = cells(of(text, tmp_path), (0,), "cpu", tmp_path)
+    assert steady.run
+    assert usual.run
+    assert steady.run.config == plan("dqn", "CartPole-v1", (0,), preset="steady").config
+    assert steady.run.config != usual.run.config
+    assert shlex.join(["--preset", "steady"]) in steady.command
+    assert "preset" not in usual.command
+
+
+def test_a_list_runs_each_of_its_suites(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a manifest of its own; the exit code is that of the worst."""
+    monkeypatch.chdir(tmp_path)
+    for name, env in {"one": "CartPole-v1", "two": "CartPol-v1", "three": "Acrobot-v1"}.items():
+        head = f'name = "{name}"\nagents = ["random"]\nseeds = 1\nfinal_episodes = 1\n'
+        (tmp_path / f"{name}.toml").write_text(f'{head}[[env]]\nid = "{env}"\n')
+    Path("all.toml").write_text('name = "all"\nsuites = ["one.toml", "two.toml", "three.toml"]\n')
+    assert here("bench", "all.toml", "--no-report", "--quiet") == 1
+    assert "Did you mean 'CartPole-v1'?" in capsys.readouterr().err
+    homes = sorted(path.name for path in Path("results/benches").iterdir())
+    assert homes == ["one", "three", "two"]
+    assert len(list(Path("results").glob("*/random-*/seeds-0/evaluations.csv"))) == 2
+    results = rlbench.bench("all.toml", quiet=True, seeds=1)
+    assert set(results.runs["env"]) == {"CartPole-v1", "CartPol-v1", "Acrobot-v1"}
 
 
 def _cells(name: str) -> list[SuiteCell]:
@@ -216,6 +257,8 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert here("list", "suites") == 0
     listed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in listed] == suite.names()
+    (line,) = [line for line in listed if line.startswith("reference")]
+    assert line.split("\t")[1:4] == ["", "", ""]
     assert here("show", "smoke") == 0
     assert capsys.readouterr().out == suite.read_text("smoke")
 
