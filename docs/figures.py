@@ -144,6 +144,7 @@ def draw_suite(file: Path, draw: Callable[[Path], Figure]) -> None:
 FIGURES |= {
     "memory-lengths": functools.partial(draw_suite, draw=suite_figures.memory_lengths),
     "convolutions": functools.partial(draw_suite, draw=suite_figures.convolutions),
+    "fields": functools.partial(draw_suite, draw=suite_figures.fields),
 }
 
 

@@ -1,4 +1,4 @@
-"""Figures of suites in docs/results: memory by length, convolutions by size."""
+"""Figures of suites in docs/results: memory by length, convolutions by size, other fields."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 def final_scores(*folders: Path) -> pd.DataFrame:
     """Return one row for each seed of the runs in some folders of results.
 
-    Columns: those that name the run and its path, seed, score (the mean final return, or test
-    accuracy on image data), seconds (a seed's share of its part), config and kwargs (dicts).
+    Columns: those that name the run and its path, seed, return (the mean of final episodes), score
+    (the same, or test accuracy on image data), seconds (a seed's share of its part), config and
+    kwargs (dicts).
     """
     results = rlbench.load(*folders)
     final = results.evaluations.query("phase == 'final' and split != 'validation'")
     image = final["accuracy"].notna()
     final = final.assign(score=final["return"].mask(image, final["accuracy"]))
     keys = ["env", "agent", "variant", "digest", "seed"]
-    scores = final.groupby(keys, as_index=False)["score"].mean()
+    scores = final.groupby(keys, as_index=False)[["return", "score"]].mean()
     runs = results.runs.assign(seconds=results.runs["seconds"] / results.runs["lockstep"])
     scores = scores.merge(runs[[*keys, "path", "seconds"]], on=keys)
     files = {path: Path(path) / "run.json" for path in scores["path"].unique()}
@@ -144,4 +145,64 @@ def convolutions(reference: Path) -> Figure:
             row[0].set(ylabel="test accuracy", title=name)
         handles = rows[0][0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside lower center", ncols=7)
+    return figure
+
+
+# Of the suite `fields`: the best score that is known, and that of who sees nothing.
+FIELDS: dict[str, tuple[float | None, float]] = {
+    "Classify-BreastCancer": (None, 0.632),
+    "Imbalanced-BreastCancer": (0.495, 0.0),
+    "Classify-Tones": (0.973, 0.2),
+    "Rows-Tones": (0.973, 0.2),
+    "Rows-NextValue": (0.569, 0.2),
+    "Rows-Series": (0.976, 0.2),
+    "Rows-Texts": (1.0, 0.5),
+    "Find-Digits": (1.0, 0.1),
+    "Recommend": (67.53, 26.88),
+    "Market": (12.67, 0.0),
+}
+BY_RETURN = ("Imbalanced-BreastCancer", "Recommend", "Market")  # others by accuracy
+KINDS = {  # of agents, by what they are told
+    "told rewards": ("dqn", "ppo"),
+    "told labels and rewards": ("hybrid",),
+    "told labels": ("supervised", "logistic-regression", "knn", "random-forest"),
+    "no learning": ("majority", "random"),
+}
+
+
+def fields(reference: Path) -> Figure:
+    """Draw the scores of all entrants, one panel an environment, with the best that is known."""
+    kinds = {name: i for i, names in enumerate(KINDS.values()) for name in names}
+    entrants = [name for names in KINDS.values() for name in names][::-1]
+    with style():
+        figure = Figure(figsize=(9.6, 8.4), layout="constrained")
+        panels = list(figure.subplots(4, 3).flat)
+        for ax, (task, (best, blind)) in zip(panels, FIELDS.items(), strict=False):
+            column = "return" if task in BY_RETURN else "score"
+            here = final_scores(reference / f"rlbench_{task}-v0")
+            names = [name for name in entrants if name in set(here["agent"])]
+            for y, name in enumerate(names):
+                scores = list(here[here["agent"] == name][column])
+                color = COLORS[kinds[name]]
+                if interval := mean_interval(scores):
+                    ax.plot(interval, [y, y], color=color, lw=1)
+                ax.plot(scores, [y] * len(scores), "|", color=color, ms=6)
+                ax.plot(sum(scores) / len(scores), y, "o", color=color, ms=4)
+            ax.axvline(blind, color=GREY, ls=":", lw=1)
+            if best is not None:
+                ax.axvline(best, color=GREY, ls="--", lw=1)
+            ax.set_yticks(range(len(names)), names)
+            ax.set_ylim(-0.6, len(names) - 0.4)
+            ax.grid(False, axis="y")
+            ax.set(title=task, xlabel="return" if column == "return" else "accuracy")
+            if column == "score":
+                ax.set_xlim(0, 1.03)
+        spare, *others = panels[len(FIELDS) :]
+        for ax in (spare, *others):
+            ax.set_axis_off()
+        for i, kind in enumerate(KINDS):
+            spare.plot([], [], "o-", color=COLORS[i], ms=4, lw=1, label=kind)
+        spare.plot([], [], color=GREY, ls="--", lw=1, label="the best that is known")
+        spare.plot([], [], color=GREY, ls=":", lw=1, label="without looking")
+        spare.legend(loc="center", frameon=False)
     return figure
