@@ -160,3 +160,22 @@ def test_a_cut_last_line_is_dropped(tmp_path: Path) -> None:
             text.write("0,9999,grid,0,499")
     assert here(*args) == 0
     check_equal(broken, whole)
+
+
+def test_what_is_left_of_a_deleted_folder(
+    tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Curves alone are nothing to keep, and the run begins anew; files of a part are."""
+    folder = tmp_path / run_folder(whole).relative_to(whole)
+    folder.mkdir(parents=True)
+    (folder / "curve.png").write_bytes(b"x")
+    start = [*arguments(tmp_path), "--quiet"]
+    assert here(*start) == 0
+    check_equal(tmp_path, whole)
+    (agent,) = folder.glob("seeds-*/agent.npz")
+    for file in (folder / "run.json", agent.with_name("part.json")):
+        file.unlink()
+        capsys.readouterr()
+        assert here(*start) == 2
+        assert "has lost its run.json: restore it, or delete" in capsys.readouterr().err
+        assert agent.exists()
