@@ -148,7 +148,7 @@ def convolutions(reference: Path) -> Figure:
     return figure
 
 
-# Of the suite `fields`: the best score that is known, and that of who sees nothing.
+# Of the suite `fields`: the best score that is known, and the best without looking.
 FIELDS: dict[str, tuple[float | None, float]] = {
     "Classify-BreastCancer": (None, 0.632),
     "Imbalanced-BreastCancer": (0.495, 0.0),
@@ -197,9 +197,9 @@ def fields(reference: Path) -> Figure:
             ax.set(title=task, xlabel="return" if column == "return" else "accuracy")
             if column == "score":
                 ax.set_xlim(0, 1.03)
-        spare, *others = panels[len(FIELDS) :]
-        for ax in (spare, *others):
+        for ax in panels[len(FIELDS) :]:
             ax.set_axis_off()
+        spare = panels[len(FIELDS)]
         for i, kind in enumerate(KINDS):
             spare.plot([], [], "o-", color=COLORS[i], ms=4, lw=1, label=kind)
         spare.plot([], [], color=GREY, ls="--", lw=1, label="the best that is known")

@@ -150,18 +150,17 @@ def bench(
     if wrong := [status for status in again if status not in AGAIN]:
         raise UserError(f"again={wrong[0]!r}: it takes {', '.join(AGAIN)}")
     configure_process()
-    for name, read in members.items():
-        workflow.check_names(read, name)
+    workflow.check_all(members)
     processes = usual_processes(device) if jobs is None else config.whole("jobs", jobs, 1)
     how = workflow.Options(device, processes, again=again, quiet=quiet, report=False)
     out = Path(out)
     chosen = None if seeds is None else config.read_seeds(seeds)
     homes = []
-    for name, read in members.items():
+    for read, _, text in members:
         homes.append(workflow.home_of(read, out))
         cells = workflow.plan_cells(read, chosen or read.seeds, out, how, console(stderr=True))
         with _stoppable() as stop:
-            workflow.write(homes[-1], manifest(read, cells, out, command()), suites.read_text(name))
+            workflow.write(homes[-1], manifest(read, cells, out, command()), text)
             workflow.compute(cells, out, how, stop)
     return scope(homes).planned
 

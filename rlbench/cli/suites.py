@@ -105,8 +105,7 @@ def bench(
         from rlbench.commands.until_decided import Design, bench_until_decided
 
         configure_process()
-        for name, read in members.items():
-            workflow.check_names(read, name)
+        workflow.check_all(members)
         jobs = parallel_jobs(jobs, executor, device)
     how = workflow.Options(device, jobs, share, again, quiet, report, executor, track, video_every)
 
@@ -125,9 +124,9 @@ def bench(
         return workflow.bench(read, text, seed_list, out, how, stop)
 
     code = 0
-    for name, read in members.items():
+    for read, _, text in members:
         stop.resume()  # after the results of the suite before
-        code = max(code, compute(read, suites.read_text(name)))
+        code = max(code, compute(read, text))
         if stop():
             break
     return code

@@ -27,7 +27,7 @@ from rlbench.execution.reservations import reopen_seeds, reserve_part
 from rlbench.execution.stopping import StopSignal
 from rlbench.experiments import suite_cells as planning
 from rlbench.experiments.cost_estimate import CostEstimate, estimate, makespan, memory, split
-from rlbench.experiments.suite import Suite
+from rlbench.experiments.suite import Suite, SuiteText
 from rlbench.experiments.suite_cells import States, SuiteCell
 from rlbench.learning import named_objects
 from rlbench.learning.hardware.device import pick_device
@@ -149,7 +149,7 @@ def finish(
     else:
         line = f" report  rlbench report {shlex.quote(str(home))}"
         results.print(line, soft_wrap=True, highlight=False)
-    return 0 if {state for ends in states for state, _ in ends.values()} == {"done"} else 1
+    return 0 if {state for ends in states for state, _ in ends.values()} <= {"done"} else 1
 
 
 def _report(home: Path, out: Path, results: Console) -> None:
@@ -161,6 +161,21 @@ def _report(home: Path, out: Path, results: Console) -> None:
     except UserError as error:  # what was computed stays
         line = f"none: {error}"
     results.print(f" report  {line}", soft_wrap=True, highlight=False)
+
+
+def check_all(members: Sequence[SuiteText]) -> None:
+    """Reject untrusted names, and wrong parameters of suites that are computed after others.
+
+    Raises:
+        UserError: There are such names or parameters.
+    """
+    for suite, file, _ in members:
+        check_names(suite, file)
+    for suite, file, _ in members[1:]:
+        try:
+            planning.check_parameters(suite)
+        except UserError as error:
+            raise UserError(f"{file}: {error}") from None
 
 
 def check_names(suite: Suite, file: str) -> None:

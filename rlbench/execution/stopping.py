@@ -132,7 +132,7 @@ class StopSignal:
             faulthandler.cancel_dump_traceback_later()
 
     def resume(self) -> None:
-        """Watch work again that follows some results; a time limit stays cancelled."""
+        """Watch work again that follows some results."""
         self._over = False
 
     def _receive(self, number: int, _: object) -> None:

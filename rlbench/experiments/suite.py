@@ -23,7 +23,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -72,7 +72,7 @@ class Env(_Table):
 
 
 class Variant(BaseModel):
-    """Agents with other parameters: all keys but `agents` and `preset`, and possibly `n_envs`."""
+    """Agents with other parameters: keys other than the fields here; `n_envs` may be one."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     agents: tuple[str, ...] = Field(min_length=1)
@@ -167,14 +167,37 @@ def load(name: str) -> Suite:
     return loads(read_text(name), _file(name))
 
 
-def load_all(name: str) -> dict[str, Suite]:
-    """Read and check a suite, or those that it lists, by name or path as they are called there.
+class SuiteText(NamedTuple):
+    """Suite with the name of its file, and what is written there."""
+
+    suite: Suite
+    file: str
+    text: str
+
+
+def load_all(name: str) -> list[SuiteText]:
+    """Read and check a suite, or those that it lists, by name or path.
+
+    Paths in a list are relative to its file.
 
     Raises:
-        UserError: One of them is not valid.
+        UserError: One of them is not valid, or two have the same name.
     """
-    listed = _parse(read_text(name), _file(name)).suites
-    return {each: load(each) for each in listed or (name,)}
+    text, file = read_text(name), _file(name)
+    listed = _parse(text, file).suites
+    if not listed:
+        return [SuiteText(loads(text, file), file, text)]
+    paths = [each if each in names() else str(Path(name).parent / each) for each in listed]
+    try:
+        texts = {path: read_text(path) for path in paths}
+        read = [SuiteText(loads(texts[path], _file(path)), _file(path), texts[path])
+                for path in paths]  # fmt: skip
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+    called = [each.suite.name for each in read]
+    if twice := [each for each in called if called.count(each) > 1]:
+        raise UserError(f"{file} lists two suites with the name '{twice[0]}'")
+    return read
 
 
 def _file(name: str) -> str:

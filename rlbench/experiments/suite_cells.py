@@ -86,6 +86,38 @@ def cells(suite: Suite, seeds: Sequence[int], device: str, out: Path) -> list[Su
     return entries
 
 
+def check_parameters(suite: Suite) -> None:
+    """Check the parameters and presets of a suite without making environments.
+
+    Raises:
+        UserError: One is unknown or has an invalid value.
+    """
+    for env in suite.env:
+        patience = CallTimeout(PATIENCE)
+        for agent, _, parameters in suite.entrants(env):
+            _check(env, patience, agent, _options(suite, env, agent, parameters)[1])
+
+
+def _options(
+    suite: Suite, env: Env, agent: str, parameters: dict[str, Any]
+) -> tuple[int | None, dict[str, Any]]:
+    """Return the number of environments of an entrant, if it has one, and options of its plan."""
+    parameters = dict(parameters)
+    n_envs, preset = parameters.pop("n_envs", None), parameters.pop("preset", suite.preset)
+    options = {"wraps": env.wraps, "parameters": parameters, "preset": preset}
+    options |= {"env_vector": env.vector} if env.vector and agent != FLOOR else {}
+    return n_envs, options
+
+
+def _check(env: Env, patience: CallTimeout, agent: str, options: dict[str, Any]) -> None:
+    """Check parameters only; this may import the environment's module."""
+    try:
+        patience(partial(plan, agent, env.id, (0,), total_timesteps=0, **options))
+    except UserError:
+        if not patience.timed_out:
+            raise
+
+
 def _cell(
     suite: Suite,
     env: Env,
@@ -96,17 +128,9 @@ def _cell(
     out: Path,
 ) -> SuiteCell:
     agent, name, parameters = entrant
-    parameters = dict(parameters)
-    n_envs = parameters.pop("n_envs", None)
-    preset = parameters.pop("preset", suite.preset)
+    n_envs, options = _options(suite, env, agent, parameters)
     kwargs = dict(env.kwargs)
-    options: dict[str, Any] = {"wraps": env.wraps, "parameters": parameters, "preset": preset}
-    options |= {"env_vector": env.vector} if env.vector and agent != FLOOR else {}
-    try:  # checks parameters only, but may import the environment's module
-        patience(partial(plan, agent, env.id, seeds, total_timesteps=0, **options))
-    except UserError:
-        if not patience.timed_out:
-            raise
+    _check(env, patience, agent, options)
     run: Run | None = None
     facts: dict[str, Any] = {}
     error = ""
@@ -155,7 +179,7 @@ def _cell(
         timeout=timeout,
         run=run,
         path=run.folder(out).path if run else None,
-        command=command_of(run, parameters, preset) if run else "",
+        command=command_of(run, options["parameters"], options["preset"]) if run else "",
         metadata=facts,
         error=error,
     )

@@ -179,7 +179,8 @@ class RunFolder:
         if not held or (self.path / "run.json").exists():  # another process has just begun it
             return
         if all(name == "lock" or name.startswith(("seeds-", "curve.")) for name in held):
-            if not any(self.path.glob("seeds-*/*")):  # deleted while its process drew curves
+            files = [p for p in self.path.glob("seeds-*/*") if p.name != "lock"]
+            if all(p.suffix == ".tmp" for p in files):  # deleted while its process drew curves
                 return
             raise UserError(
                 f"{self.path} has lost its run.json: restore it, or delete that folder and run "

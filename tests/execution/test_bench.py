@@ -339,3 +339,23 @@ def test_films_and_vector_environments_of_a_suite(
     file.write_text(file.read_text().replace("steps = 300", 'steps = 300\nvector = "registered"'))
     assert here(*bench, "--out", out) == 0
     assert (run.stat().st_mtime_ns, parts(out, "dqn")) == before  # the same run, done before
+
+
+def test_a_stop_ends_a_list_of_suites(tmp_path: Path) -> None:
+    """SIGINT in the first suite: the second is not begun. The same command goes on with both."""
+    one = suite(tmp_path, '["dqn"]', 'id = "CartPole-v1"\nsteps = 3_000')
+    text = one.read_text().replace("trial", "second").replace('"dqn"', '"random"')
+    (tmp_path / "second.toml").write_text(text)
+    (tmp_path / "all.toml").write_text('name = "all"\nsuites = ["trial.toml", "second.toml"]\n')
+    command = ["bench", "all.toml", "--quiet", "--no-report"]
+    child = start(*command, cwd=tmp_path)
+    wait_for(lambda: any("step" in part for part in parts(tmp_path / "results").values()), child)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(60) == 130
+    benches = tmp_path / "results" / "benches"
+    assert [path.name for path in benches.iterdir()] == ["trial"]
+    assert here(command[0], tmp_path / "all.toml", *command[2:], "--out", tmp_path / "results") == 0
+    assert sorted(path.name for path in benches.iterdir()) == ["second", "trial"]
+    for agent in ("dqn", "random"):
+        (part,) = parts(tmp_path / "results", agent).values()
+        assert part["status"] == {"0": "done", "1": "done"}

@@ -169,6 +169,8 @@ def test_what_is_left_of_a_deleted_folder(
     folder = tmp_path / run_folder(whole).relative_to(whole)
     folder.mkdir(parents=True)
     (folder / "curve.png").write_bytes(b"x")
+    (folder / "seeds-0-2").mkdir()
+    (folder / "seeds-0-2" / "lock").touch()
     start = [*arguments(tmp_path), "--quiet"]
     assert here(*start) == 0
     check_equal(tmp_path, whole)
