@@ -127,13 +127,20 @@ def draw_readme(file: Path) -> None:
 
 FIGURES["readme"] = draw_readme
 
-HALF_CHEETAH = {
-    "HalfCheetah-v5/ppo-4ff27df9": "with Tianshou's settings",
-    "HalfCheetah-v5/ppo-63280190": "with CleanRL's settings",
-    "HalfCheetah-v5/ppo-fcaf478b": "with CleanRL's settings and log_std_init=-0.5",
+TIANSHOU, CLEANRL = "with Tianshou's settings", "with CleanRL's settings"
+MUJOCO = {
+    "HalfCheetah-v5/ppo-4ff27df9": TIANSHOU,
+    "HalfCheetah-v5/ppo-63280190": CLEANRL,
+    "HalfCheetah-v5/ppo-fcaf478b": f"{CLEANRL} and log_std_init=-0.5",
     "HalfCheetah-v5/random-aa749f45": "",
+    "Hopper-v5/ppo-a1a9ee39": TIANSHOU,
+    "Hopper-v5/ppo-784f6379": CLEANRL,
+    "Hopper-v5/random-349228df": "",
+    "Walker2d-v5/ppo-112f5584": TIANSHOU,
+    "Walker2d-v5/ppo-1869ea51": CLEANRL,
+    "Walker2d-v5/random-ebd8ab1d": "",
 }
-FIGURES["halfcheetah"] = functools.partial(curve, runs=HALF_CHEETAH)
+FIGURES["mujoco"] = functools.partial(curve, runs=MUJOCO)
 
 
 def draw_suite(file: Path, draw: Callable[[Path], Figure]) -> None:

@@ -16,7 +16,7 @@ NOT_RUN = {
     "continuous": {"sb3-sac on MountainCarContinuous-v0", "sb3-td3"},
     "memory-lengths": {"Autoencode", "TMaze"},
     "mnist-bandit": {"dqn", "supervised-online"},
-    "mujoco": {"terminal-limit", "Hopper", "Walker2d"},
+    "mujoco": {"terminal-limit"},
     "six-looks": {"ppo rewards"},  # three of five seeds
 }
 
