@@ -15,7 +15,6 @@ SUITES = {each.suite.name: each.suite for each in suite.load_all("reference")}
 NOT_RUN = {
     "continuous": {"sb3-sac on MountainCarContinuous-v0", "sb3-td3"},
     "memory-lengths": {"Autoencode", "TMaze"},
-    "mnist-bandit": {"dqn", "supervised-online"},
     "mujoco": {"terminal-limit"},
     "six-looks": {"ppo rewards"},  # three of five seeds
 }
