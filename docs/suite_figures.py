@@ -73,8 +73,8 @@ def memory_lengths(reference: Path) -> Figure:
                 mine = here[here["encoder"] == encoder].groupby("length")["score"]
                 look: dict[str, Any] = {"color": COLORS[i], "marker": MARKS[i], "ms": 4}
                 shift = 1.03 ** (i - 2)  # so that markers lie beside each other
-                for length in lengths:
-                    draw_mean(ax, length * shift, list(mine.get_group(length)), **look)
+                for length, scores in mine:
+                    draw_mean(ax, length * shift, list(scores), **look)
                 means = mine.mean()
                 ax.plot(means.index * shift, means, color=COLORS[i], lw=1.2)
                 ax.plot([], [], label=encoder, **look)

@@ -14,7 +14,6 @@ SUITES = {each.suite.name: each.suite for each in suite.load_all("reference")}
 # random agent than are there.
 NOT_RUN = {
     "continuous": {"sb3-sac on MountainCarContinuous-v0", "sb3-td3"},
-    "memory-lengths": {"Autoencode", "TMaze"},
     "mujoco": {"terminal-limit"},
     "six-looks": {"ppo rewards"},  # three of five seeds
 }
