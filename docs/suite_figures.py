@@ -172,6 +172,8 @@ KINDS = {  # of agents, by what they are told
 
 def fields(reference: Path) -> Figure:
     """Draw the scores of all entrants, one panel an environment, with the best that is known."""
+    manifest = json.loads((reference / "benches" / "fields" / "suite.json").read_text("utf-8"))
+    table = final_scores(*(reference / cell["folder"] for cell in manifest["cells"]))
     kinds = {name: i for i, names in enumerate(KINDS.values()) for name in names}
     entrants = [name for names in KINDS.values() for name in names][::-1]
     with style():
@@ -179,7 +181,7 @@ def fields(reference: Path) -> Figure:
         panels = list(figure.subplots(4, 3).flat)
         for ax, (task, (best, blind)) in zip(panels, FIELDS.items(), strict=False):
             column = "return" if task in BY_RETURN else "score"
-            here = final_scores(reference / f"rlbench_{task}-v0")
+            here = table[table["env"] == f"rlbench/{task}-v0"]
             names = [name for name in entrants if name in set(here["agent"])]
             for y, name in enumerate(names):
                 scores = list(here[here["agent"] == name][column])

@@ -102,7 +102,6 @@ def bench(
     chosen = None if seeds is None else config.parse_seeds(seeds)
     with spinner(quiet=quiet):
         from rlbench.commands import bench as workflow  # imports torch: check arguments first
-        from rlbench.commands.until_decided import Design, bench_until_decided
 
         configure_process()
         workflow.check_all(members)
@@ -119,6 +118,8 @@ def bench(
         if dry_run:
             return workflow.dry_run(read, seed_list, out, how, stop)
         if until_decided:
+            from rlbench.commands.until_decided import Design, bench_until_decided
+
             design = Design(alpha, group, baseline)
             return bench_until_decided(read, text, seed_list, design, out, how, stop)
         return workflow.bench(read, text, seed_list, out, how, stop)

@@ -132,7 +132,7 @@ class StopSignal:
             faulthandler.cancel_dump_traceback_later()
 
     def resume(self) -> None:
-        """Watch work again that follows some results."""
+        """Watch further work after `finish`, and end it if it does not react to a stop."""
         self._over = False
 
     def _receive(self, number: int, _: object) -> None:

@@ -213,7 +213,7 @@ def loads(text: str, file: str) -> Suite:
 def _check_names(suite: Suite, file: str) -> Suite:
     """Check that agents and wrappers exist and nothing is listed twice; return the suite."""
     if suite.suites:
-        raise UserError(f"{file} lists other suites, and is listed itself: name those instead")
+        raise UserError(f"{file} is a list of suites itself: name its suites instead")
     if not suite.entrants():
         raise UserError(
             f"{file} names no agents: agents = [...], a [variant.NAME], an [ablation] "

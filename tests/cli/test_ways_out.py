@@ -195,7 +195,7 @@ def _predicts(policy: Any, obs: Any = None) -> None:
 
 # The same in Python: calls.
 CALLS: list[tuple[str, Callable[[], Any], list[Callable[[], Any]]]] = [
-    ("lists other suites, and is listed itself: name those",
+    ("is a list of suites itself: name its suites instead",
      lambda: loads('name = "a"\nsuites = ["smoke"]', "a.toml"), [lambda: loads(SUITE, "a.toml")]),
     ("give the environment first",
      lambda: DQN("MlpPolicy"),

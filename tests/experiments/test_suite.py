@@ -70,7 +70,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "key beside suites": ('name = "x"\nseeds = 3\nsuites = ["smoke"]', "has no seeds"),
     "no such suite in a list": ('name = "x"\nsuites = ["smok"]', "Did you mean 'smoke'?"),
     "one suite twice in a list": ('name = "x"\nsuites = ["smoke", "smoke"]', "the name 'smoke'"),
-    "list in a list": ('name = "x"\nsuites = ["mine.toml"]', "mine.toml lists other suites"),
+    "list in a list": (
+        'name = "x"\nsuites = ["mine.toml"]', "mine.toml is a list of suites itself"),
 }  # fmt: skip
 OPTIONS: dict[str, tuple[list[str], str]] = {
     "suite": (["clasic"], "Did you mean 'classic'?"),
