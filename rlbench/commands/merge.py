@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from rlbench.common.number_format import counted
 from rlbench.errors import UserError
 from rlbench.storage.merging import plan_merge, write_merge
 
@@ -29,12 +30,13 @@ def merge(folders: Sequence[Path], out: Path, dry_run: bool) -> None:
         )
     new = plan.new
     seeds = sum(len(part.seeds) for part in new)
-    what = f"{seeds} seeds of {len({part.part.path.parent.name for part in new})} runs"
+    runs = len({part.part.path.parent.name for part in new})
+    what = f"{counted(seeds, 'seed')} of {counted(runs, 'run')}"
     if dry_run:
         click.echo(f"nothing was written; without --dry-run {what} would be, to {out}")
         return
     write_merge(plan)
-    click.echo(f"{what} are new in {out}" if new else f"{out} has all of it already")
+    click.echo(f"new in {out}: {what}" if new else f"{out} has all of it already")
     for folder in folders:
         if any(folder.glob("studies/*/study.json")):
             click.echo(f"studies are not joined: those of {folder} stay there", err=True)

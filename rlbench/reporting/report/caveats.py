@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pandas as pd
 
+from rlbench.common.number_format import counted
 from rlbench.reporting.report import formatting
 from rlbench.reporting.report.cell_tables import ACCURACY, STATES
-from rlbench.reporting.report.formatting import counted, entrants, listing, some
+from rlbench.reporting.report.formatting import entrants, listing, some
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.report.tests_and_aggregates import ALPHA, least_p
 from rlbench.reporting.statistics.intervals import coverage_of_two_kinds

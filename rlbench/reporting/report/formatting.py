@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from rlbench.common.number_format import number_text
+from rlbench.common.number_format import counted, number_text
 from rlbench.reporting.report.cell_tables import ACCURACY
 
 NONE = "–"  # where there is nothing to say
@@ -132,8 +132,3 @@ def lost_text(pairs: pd.DataFrame) -> str:
     entrants = sorted({side for side in itertools.chain(*sides) if side[1]})
     each = [f"{lost_of(k, of)} by {name}" for name, k, of in entrants]
     return listing(each) if each else ""
-
-
-def counted(n: int, what: str) -> str:
-    """Count with a noun: "1 seed", "3 seeds"."""
-    return f"{n:,} {what}" + ("" if n == 1 else "s")

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from rlbench.common.number_format import number_text
+from rlbench.common.number_format import counted, number_text
 from rlbench.reporting.report import formatting
-from rlbench.reporting.report.formatting import counted, listing, some
+from rlbench.reporting.report.formatting import listing, some
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.report.tests_and_aggregates import ALPHA
 

@@ -14,6 +14,7 @@ from rlbench.common.plain_text import REASON_LIMIT, cut, plain_json
 from rlbench.config import parse_seed_ranges, plain
 from rlbench.errors import UserError, nearest
 from rlbench.experiments import sequential_plan
+from rlbench.experiments import suite as suite_file
 from rlbench.experiments.ablation import Ablation, Effect
 from rlbench.experiments.sensitivity import Sensitivity
 from rlbench.experiments.sequential_plan import SequentialPlan
@@ -73,10 +74,26 @@ def find(paths: Sequence[str | Path], out: Path) -> list[Path]:
         elif not path.exists() and str(path) in benches:
             path = benches[str(path)].parent
         if not path.is_dir():
-            hint = nearest(str(path), benches)
-            raise UserError(f"no folder and no bench '{path}'.{hint} (name results, or a bench)")
+            raise UserError(_no_bench(str(path), benches))
         folders.append(path)
     return folders
+
+
+def _no_bench(name: str, benches: Mapping[str, Path]) -> str:
+    """Say why there is no bench of this name: its suite has not run, or lists others."""
+    try:
+        members = [member.suite.name for member in suite_file.load_all(name)]
+    except UserError:  # no suite either
+        return (
+            f"no folder and no bench '{name}'.{nearest(name, benches)} (name results, or a bench)"
+        )
+    done = [member for member in members if member in benches]
+    if not done:
+        return f"nothing of {name} has run yet: start it with `rlbench bench {name}`"
+    if len(members) == 1:
+        return f"{name} is a file: name its bench, `rlbench report {done[0]}`"
+    return (f"{name} is a list of suites, and each has a report of its own, such as "
+            f"`rlbench report {done[0]}` (rlbench report --index: a page over all)")  # fmt: skip
 
 
 def scope(folders: Sequence[Path]) -> ReportInputs:

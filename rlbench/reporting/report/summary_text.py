@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from rlbench.common.number_format import counted
 from rlbench.reporting.report import formatting
 from rlbench.reporting.report.cell_tables import STATES
 from rlbench.reporting.report.document import Points
-from rlbench.reporting.report.formatting import MOST_NAMES, counted, entrants, listing, some
+from rlbench.reporting.report.formatting import MOST_NAMES, entrants, listing, some
 from rlbench.reporting.report.report_data import ReportData
 from rlbench.reporting.report.tests_and_aggregates import ALPHA
 

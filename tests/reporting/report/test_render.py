@@ -291,6 +291,7 @@ def test_mistakes_are_one_line(
         (["empty"], "no runs in empty"),
         (["nowhere"], "no folder and no bench 'nowhere'"),
         (["trial", "--out", "."], "nothing of trial has run yet"),
+        (["smoke"], "start it with `rlbench bench smoke`"),
         (["runs", "--baseline", "dqm"], "Did you mean 'dqn'?"),
         (["runs", "-o", "file"], "cannot write the report: "),
     ):
