@@ -148,7 +148,7 @@ def convolutions(reference: Path) -> Figure:
     return figure
 
 
-# Of the suite `fields`: the best score that is known, and the best without looking.
+# Of the suites `fields` and `driving`: the best score that is known, and the best without looking.
 FIELDS: dict[str, tuple[float | None, float]] = {
     "Classify-BreastCancer": (None, 0.632),
     "Imbalanced-BreastCancer": (0.495, 0.0),
@@ -160,8 +160,9 @@ FIELDS: dict[str, tuple[float | None, float]] = {
     "Find-Digits": (1.0, 0.1),
     "Recommend": (67.53, 26.88),
     "Market": (12.67, 0.0),
+    "CarRacing": (906.0, 0.0),
 }
-BY_RETURN = ("Imbalanced-BreastCancer", "Recommend", "Market")  # others by accuracy
+BY_RETURN = ("Imbalanced-BreastCancer", "Recommend", "Market", "CarRacing")  # others by accuracy
 KINDS = {  # of agents, by what they are told
     "told rewards": ("dqn", "ppo"),
     "told labels and rewards": ("hybrid",),
@@ -172,8 +173,10 @@ KINDS = {  # of agents, by what they are told
 
 def fields(reference: Path) -> Figure:
     """Draw the scores of all entrants, one panel an environment, with the best that is known."""
-    manifest = json.loads((reference / "benches" / "fields" / "suite.json").read_text("utf-8"))
-    table = final_scores(*(reference / cell["folder"] for cell in manifest["cells"]))
+    files = [reference / "benches" / name / "suite.json" for name in ("fields", "driving")]
+    cells = [cell for file in files for cell in json.loads(file.read_text("utf-8"))["cells"]]
+    table = final_scores(*(reference / cell["folder"] for cell in cells))
+    tasks = table["env"].str.extract(r"^(?:rlbench/)?(.+?)-v\d")[0]
     kinds = {name: i for i, names in enumerate(KINDS.values()) for name in names}
     entrants = [name for names in KINDS.values() for name in names][::-1]
     with style():
@@ -181,7 +184,7 @@ def fields(reference: Path) -> Figure:
         panels = list(figure.subplots(4, 3).flat)
         for ax, (task, (best, blind)) in zip(panels, FIELDS.items(), strict=False):
             column = "return" if task in BY_RETURN else "score"
-            here = table[table["env"] == f"rlbench/{task}-v0"]
+            here = table[tasks == task]
             names = [name for name in entrants if name in set(here["agent"])]
             for y, name in enumerate(names):
                 scores = list(here[here["agent"] == name][column])
