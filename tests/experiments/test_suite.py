@@ -245,6 +245,13 @@ def test_a_list_runs_each_of_its_suites(
     homes = sorted(path.name for path in Path("results/benches").iterdir())
     assert homes == ["one", "three", "two"]
     assert len(list(Path("results").glob("*/random-*/seeds-0/evaluations.csv"))) == 2
+    assert here("report", "all.toml") == 2
+    assert "all.toml is a list of suites, and each has a report of its own, such as `rlbench " in (
+        capsys.readouterr().err
+    )
+    assert here("report", "one.toml") == 2
+    assert "name its bench, `rlbench report one`" in capsys.readouterr().err
+    assert here("report", "one") == here("report", "--index") == 0
     results = rlbench.bench("all.toml", quiet=True, seeds=1)
     assert set(results.runs["env"]) == {"CartPole-v1", "CartPol-v1", "Acrobot-v1"}
 
