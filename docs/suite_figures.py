@@ -148,7 +148,8 @@ def convolutions(reference: Path) -> Figure:
     return figure
 
 
-# Of the suites `fields` and `driving`: the best score that is known, and the best without looking.
+# Of the suites `fields` and `driving`: the best score that is known, and the best without looking
+# (on CarRacing that of gas alone).
 FIELDS: dict[str, tuple[float | None, float]] = {
     "Classify-BreastCancer": (None, 0.632),
     "Imbalanced-BreastCancer": (0.495, 0.0),
@@ -160,7 +161,7 @@ FIELDS: dict[str, tuple[float | None, float]] = {
     "Find-Digits": (1.0, 0.1),
     "Recommend": (67.53, 26.88),
     "Market": (12.67, 0.0),
-    "CarRacing": (906.0, -39.5),
+    "CarRacing": (None, -39.5),
 }
 BY_RETURN = ("Imbalanced-BreastCancer", "Recommend", "Market", "CarRacing")  # others by accuracy
 KINDS = {  # of agents, by what they are told

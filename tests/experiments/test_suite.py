@@ -250,8 +250,12 @@ def test_a_list_runs_each_of_its_suites(
         capsys.readouterr().err
     )
     assert here("report", "one.toml") == 2
-    assert "name its bench, `rlbench report one`" in capsys.readouterr().err
-    assert here("report", "one") == here("report", "--index") == 0
+    assert "name its bench, `rlbench report results/benches/one`" in capsys.readouterr().err
+    assert here("report", "results/benches/one") == here("report", "--index", "results") == 0
+    Path("one.toml").write_text(Path("one.toml").read_text().replace("random", "randon"))
+    assert here("report", "one.toml") == 2
+    assert "Did you mean 'random'?" in capsys.readouterr().err
+    Path("one.toml").write_text(Path("one.toml").read_text().replace("randon", "random"))
     results = rlbench.bench("all.toml", quiet=True, seeds=1)
     assert set(results.runs["env"]) == {"CartPole-v1", "CartPol-v1", "Acrobot-v1"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -74,26 +75,32 @@ def find(paths: Sequence[str | Path], out: Path) -> list[Path]:
         elif not path.exists() and str(path) in benches:
             path = benches[str(path)].parent
         if not path.is_dir():
-            raise UserError(_no_bench(str(path), benches))
+            raise UserError(_no_bench(str(path), benches, out))
         folders.append(path)
     return folders
 
 
-def _no_bench(name: str, benches: Mapping[str, Path]) -> str:
-    """Say why there is no bench of this name: its suite has not run, or lists others."""
-    try:
-        members = [member.suite.name for member in suite_file.load_all(name)]
-    except UserError:  # no suite either
+def _no_bench(name: str, benches: Mapping[str, Path], out: Path) -> str:
+    """Say why there is no bench of this name: its suite has not run, or lists others.
+
+    Raises:
+        UserError: It is the file of a suite that is not valid.
+    """
+    if not Path(name).is_file() and name not in suite_file.names():
         return (
             f"no folder and no bench '{name}'.{nearest(name, benches)} (name results, or a bench)"
         )
-    done = [member for member in members if member in benches]
+    members = [member.suite.name for member in suite_file.load_all(name)]
+    done = [str(benches[member].parent) for member in members if member in benches]
     if not done:
-        return f"nothing of {name} has run yet: start it with `rlbench bench {name}`"
+        return f"nothing of {name} has run in {out} yet: start it with `rlbench bench {name}`"
+    report = f"`rlbench report {shlex.quote(done[0])}`"
     if len(members) == 1:
-        return f"{name} is a file: name its bench, `rlbench report {done[0]}`"
-    return (f"{name} is a list of suites, and each has a report of its own, such as "
-            f"`rlbench report {done[0]}` (rlbench report --index: a page over all)")  # fmt: skip
+        return f"{name} is a file: name its bench, {report}"
+    return (
+        f"{name} is a list of suites, and each has a report of its own, such as {report} "
+        f"(rlbench report --index {shlex.quote(str(out))}: a page over all)"
+    )
 
 
 def scope(folders: Sequence[Path]) -> ReportInputs:
