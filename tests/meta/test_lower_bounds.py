@@ -37,7 +37,7 @@ PINS = [lowest(Requirement(line)) for line in PROJECT["dependencies"]]
 def test_the_lower_bounds_do(tmp_path: Path) -> None:
     """Stores, tables and settings: what reads files of other versions and other libraries' rows."""
     venv.create(tmp_path / "venv", with_pip=True)
-    python = tmp_path / "venv" / "bin" / "python"
+    python = str(tmp_path / "venv" / "bin" / "python")
     install = [python, "-m", "pip", "install", "-q", "--only-binary", ":all:", *PINS,
                "pytest", "hypothesis"]  # fmt: skip
     done = subprocess.run(install, capture_output=True, text=True)
