@@ -9,8 +9,10 @@ each: seconds, memory that the process holds, open files, threads, and objects o
 """
 
 import argparse
+import contextlib
 import csv
 import gc
+import io
 import os
 import tempfile
 import threading
@@ -55,7 +57,8 @@ def one_run(number: int, out: Path) -> None:
     assert list(results.runs["status"]) == ["done"]
     (saved,) = out.glob("*/*/*/agent.npz")
     getattr(agents, name.upper()).load(saved)
-    assert evaluate(str(saved.parent.parent), out, None, "cpu") == 0
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert evaluate(str(saved.parent.parent), out, None, "cpu") == 0
 
 
 def sample() -> dict[str, float]:
