@@ -141,6 +141,10 @@ MUJOCO = {
     "Walker2d-v5/random-ebd8ab1d": "",
 }
 FIGURES["mujoco"] = functools.partial(curve, runs=MUJOCO)
+OFF_POLICY = ("sac-3c1e6a35", "sb3-sac-2e53135d", "td3-3eef811b", "random-aa749f45")
+FIGURES["mujoco-off-policy"] = functools.partial(
+    curve, runs={f"HalfCheetah-v5/{run}": "" for run in OFF_POLICY}
+)
 
 
 def draw_suite(file: Path, draw: Callable[[Path], Figure]) -> None:

@@ -15,7 +15,6 @@ SUITES = {each.suite.name: each.suite for each in suite.load_all("reference")}
 NOT_RUN = {
     "continuous": {"sb3-sac on MountainCarContinuous-v0", "sb3-td3"},
     "mujoco": {"terminal-limit"},
-    "mujoco-off-policy": {"sb3-sac"},
     "six-looks": {"ppo rewards"},  # three of five seeds
 }
 
