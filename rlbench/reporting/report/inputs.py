@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import pandas as pd
 
@@ -75,31 +75,29 @@ def find(paths: Sequence[str | Path], out: Path) -> list[Path]:
         elif not path.exists() and str(path) in benches:
             path = benches[str(path)].parent
         if not path.is_dir():
-            raise UserError(_no_bench(str(path), benches, out))
+            _refuse(str(path), benches, out)
         folders.append(path)
     return folders
 
 
-def _no_bench(name: str, benches: Mapping[str, Path], out: Path) -> str:
+def _refuse(name: str, benches: Mapping[str, Path], out: Path) -> NoReturn:
     """Say why there is no bench of this name: its suite has not run, or lists others.
 
     Raises:
-        UserError: It is the file of a suite that is not valid.
+        UserError: Always.
     """
     if not Path(name).is_file() and name not in suite_file.names():
-        return (
-            f"no folder and no bench '{name}'.{nearest(name, benches)} (name results, or a bench)"
-        )
+        hint = nearest(name, benches)
+        raise UserError(f"no folder and no bench '{name}'.{hint} (name results, or a bench)")
     members = [member.suite.name for member in suite_file.load_all(name)]
-    done = [str(benches[member].parent) for member in members if member in benches]
+    done = [shlex.quote(str(benches[each].parent)) for each in members if each in benches]
     if not done:
-        return f"nothing of {name} has run in {out} yet: start it with `rlbench bench {name}`"
-    report = f"`rlbench report {shlex.quote(done[0])}`"
+        raise UserError(f"nothing of {name} has run in {out}: start it with `rlbench bench {name}`")
     if len(members) == 1:
-        return f"{name} is a file: name its bench, {report}"
-    return (
-        f"{name} is a list of suites, and each has a report of its own, such as {report} "
-        f"(rlbench report --index {shlex.quote(str(out))}: a page over all)"
+        raise UserError(f"{name} is a file: name its bench, `rlbench report {done[0]}`")
+    raise UserError(
+        f"{name} is a list of suites, each with a report of its own: name one, such as "
+        f"`rlbench report {done[0]}`"
     )
 
 
