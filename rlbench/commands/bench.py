@@ -12,7 +12,7 @@ from rich.text import Text
 
 from rlbench.commands.track import check, tracked
 from rlbench.common.console import console as new_console
-from rlbench.common.number_format import counted, duration, size_text
+from rlbench.common.number_format import count_text, duration, size_text
 from rlbench.common.safe_write import clean, replace_bytes
 from rlbench.console import score_table
 from rlbench.console.suite_board import Board, board, print_matrix
@@ -68,9 +68,9 @@ def bench(
     if not options.quiet:
         states = [state for cell in mine for state, _ in cell.states().values()]
         share = "" if options.shard == (1, 1) else " of shard {}/{}".format(*options.shard)
-        cells, of = counted(len(mine), "cell"), counted(len(states), "seed")
-        news.print(f"{suite.name}: {cells}{share}, {of}, of which {states.count('done')} done",
-                   highlight=False)  # fmt: skip
+        seeds_done = f"{states.count('done')} of {count_text(len(states), 'seed')} done"
+        line = f"{suite.name}: {count_text(len(mine), 'cell')}{share}, {seeds_done}"
+        news.print(line, highlight=False)
     states_now = compute(mine, out, options, stop)
     return finish(home, mine, states_now, out, options, stop)
 
@@ -208,7 +208,9 @@ def dry_run(
         if estimates[path].source == "a guess" and runs[path].total_timesteps
     ]
     if guesses:
-        news.print(f"trying {len(guesses)} of {counted(len(plan), 'cell')} for some seconds each")
+        news.print(
+            f"trying {len(guesses)} of {count_text(len(plan), 'cell')} for some seconds each"
+        )
     calibrations = calibrate([runs[path] for path in guesses], options.jobs, stop)
     estimates |= dict(zip(guesses, calibrations, strict=True))
     costs = table_of("*environment", "*agent", "steps", "seeds", "to do", "time", "*from", "memory")
@@ -234,7 +236,7 @@ def dry_run(
     whole = duration(makespan(list(todo.values()), options.jobs))
     most = size_text(sum(sorted(sizes.values())[-options.jobs :]))
     console.print(
-        f" {suite.name}: {counted(len(plan), 'cell')}, with --jobs {options.jobs} about {whole} "
+        f" {suite.name}: {count_text(len(plan), 'cell')}, with --jobs {options.jobs} about {whole} "
         f"and up to {most} at once besides Python and its libraries",
         highlight=False,
         soft_wrap=True,

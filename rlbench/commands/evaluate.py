@@ -12,7 +12,7 @@ import numpy as np
 
 from rlbench import registry
 from rlbench.common.console import console as new_console
-from rlbench.common.number_format import counted, mean_text
+from rlbench.common.number_format import count_text, mean_text
 from rlbench.errors import UserError
 from rlbench.experiments.planning import trust_flag
 from rlbench.experiments.preflight import run_metadata
@@ -208,7 +208,7 @@ def _repeat_episodes(
         missing = any(map(math.isnan, before[: run.final_episodes]))
         line = (
             f"seed {seed}: mean return {mean_text(values)} (standard deviation over "
-            f"{counted(len(values), 'episode')})"
+            f"{count_text(len(values), 'episode')})"
         )
         before = before[: run.final_episodes]
         past = float(np.mean(before)) if before else math.nan

@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from rlbench.common.console import console as new_console
-from rlbench.common.number_format import counted, mean_text
+from rlbench.common.number_format import count_text, mean_text
 from rlbench.common.plain_text import plain_text
 from rlbench.errors import UserError
 from rlbench.experiments.planning import full_id
@@ -57,7 +57,7 @@ def score(
         print_line(f"{cuts} of {len(scores)} episodes did not end and were cut after {most} steps")
     print_line(
         f"{name} on {env}: mean return {mean_text(returns)} (standard deviation over "
-        f"{counted(len(returns), 'episode')}, "
+        f"{count_text(len(returns), 'episode')}, "
         f"{'deterministic' if deterministic else 'stochastic'})\n"
         "this is one agent: episodes tell nothing of other seeds, so there is no interval"
     )

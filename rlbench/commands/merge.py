@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rlbench.common.number_format import counted
+from rlbench.common.number_format import count_text
 from rlbench.errors import UserError
 from rlbench.storage.merging import plan_merge, write_merge
 
@@ -31,7 +31,7 @@ def merge(folders: Sequence[Path], out: Path, dry_run: bool) -> None:
     new = plan.new
     seeds = sum(len(part.seeds) for part in new)
     runs = len({part.part.path.parent.name for part in new})
-    what = f"{counted(seeds, 'seed')} of {counted(runs, 'run')}"
+    what = f"{count_text(seeds, 'seed')} of {count_text(runs, 'run')}"
     if dry_run:
         click.echo(f"nothing was written; without --dry-run {what} would be, to {out}")
         return

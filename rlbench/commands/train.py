@@ -12,7 +12,7 @@ from rich.console import Console
 from rlbench.commands.random_baseline import make_baseline
 from rlbench.commands.track import check, tracked
 from rlbench.common.console import console as new_console
-from rlbench.common.number_format import counted
+from rlbench.common.number_format import count_text
 from rlbench.console.progress import display
 from rlbench.errors import UserError
 from rlbench.execution.attempt import JobOutcome
@@ -113,7 +113,7 @@ def compute(  # noqa: PLR0913
         finished_count = len(run.seeds) - sum(len(job.seeds) for job in todo)
         if todo and finished_count > 0:
             news.print(
-                f"{finished_count} of {counted(len(run.seeds), 'seed')} done already",
+                f"{finished_count} of {count_text(len(run.seeds), 'seed')} done already",
                 highlight=False,
             )
     with tracked(besides.track, {folder.path: run.seeds}, news, again):

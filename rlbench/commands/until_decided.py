@@ -12,7 +12,7 @@ import pandas as pd
 from rlbench.commands import bench
 from rlbench.commands.bench import Options
 from rlbench.common.console import console as new_console
-from rlbench.common.number_format import counted
+from rlbench.common.number_format import count_text
 from rlbench.errors import UserError
 from rlbench.execution.stopping import StopSignal
 from rlbench.experiments import sequential_plan, suite_cells
@@ -191,7 +191,7 @@ def _news(
             winner, loser = (c.a, c.b) if verdict == "a" else (c.b, c.a)
             text = f"{winner} is better than {loser}"
             text = text if verdict in ("a", "b") else f"{c.a} and {c.b}: {verdict}"
-            lines.append(f"{c.env}: {text} ({counted(len(c.seeds), 'seed')})")
+            lines.append(f"{c.env}: {text} ({count_text(len(c.seeds), 'seed')})")
     told |= verdicts
     counts = {
         "decided": sum(v in ("a", "b") for v in verdicts.values()),

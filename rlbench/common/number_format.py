@@ -61,6 +61,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def counted(n: int, what: str) -> str:
+def count_text(n: int, what: str) -> str:
     """Count with a noun: "1 seed", "3 seeds"."""
     return f"{n:,} {what}" + ("" if n == 1 else "s")

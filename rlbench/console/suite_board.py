@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rlbench.common.number_format import counted, duration
+from rlbench.common.number_format import count_text, duration
 from rlbench.common.plain_text import plain_line
 from rlbench.console.progress import Display
 from rlbench.execution.attempt import STOPPED, JobOutcome
@@ -128,7 +128,7 @@ class Screen(Board):
         seeds = [state for states in self.states for state, _ in states.values()]
         running = sum(len(seeds) for _, seeds in self.live)
         facts = [
-            f"{seeds.count('done')} of {counted(len(seeds), 'seed')} done",
+            f"{seeds.count('done')} of {count_text(len(seeds), 'seed')} done",
             f"{running} running",
         ]
         if remaining is not None:

@@ -352,7 +352,6 @@ ELSEWHERE = {
         "test_suite.py::test_a_list_runs_each_of_its_suites",
     "is a list of suites, each with a report of its own: name one":
         "test_suite.py::test_a_list_runs_each_of_its_suites",
-    "is a file: name its bench": "test_suite.py::test_a_list_runs_each_of_its_suites",
     "her=true computes rewards on the CPU": "test_hindsight_replay.py::test_it_is_for_cpus",
     "can be no name of a file in Python": "test_new.py::test_names_that_would_not_work",
     "there is a module {} already": "test_new.py::test_names_that_would_not_work",

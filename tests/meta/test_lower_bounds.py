@@ -1,4 +1,4 @@
-"""The oldest versions that pyproject.toml allows do, in a venv of their own."""
+"""Tests pass with the oldest libraries that pyproject.toml allows, in a venv of their own."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PINS = [lowest(Requirement(line)) for line in PROJECT["dependencies"]]
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="old versions are built for 3.11")
-def test_the_lower_bounds_do(tmp_path: Path) -> None:
+def test_lower_bounds(tmp_path: Path) -> None:
     """Stores, tables and settings: what reads files of other versions and other libraries' rows."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv" / "bin" / "python")

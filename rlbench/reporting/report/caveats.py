@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pandas as pd
 
-from rlbench.common.number_format import counted
+from rlbench.common.number_format import count_text
 from rlbench.reporting.report import formatting
 from rlbench.reporting.report.cell_tables import ACCURACY, STATES
 from rlbench.reporting.report.formatting import entrants, listing, some
@@ -40,14 +40,14 @@ def _lost_seeds(data: ReportData) -> Iterator[str]:
             continue
         end = "it has no score"
         if cell["n"]:
-            end = f"its mean is over the other {counted(cell['n'], 'seed')}"
+            end = f"its mean is over the other {count_text(cell['n'], 'seed')}"
             if cell["lost"]:
                 end += (
                     " and flatters it; a comparison is decided only if it also holds with the lost "
                     "seeds ranked worst"
                 )
         where = f"{cell['label']} on {cell['env']}"
-        yield f"{where}: of {counted(cell['of'], 'seed')} {listing(each)}; {end}."
+        yield f"{where}: of {count_text(cell['of'], 'seed')} {listing(each)}; {end}."
 
 
 def _skipped_files(data: ReportData) -> Iterator[str]:
@@ -65,7 +65,7 @@ def _few(data: ReportData) -> Iterator[str]:
     p = least_p(sizes[-1], sizes[-1])
     yield (
         f"Few seeds (n = {listing(sizes, 'or')}: {which}): intervals are wide and lean on "
-        f"normality; two entrants with {counted(sizes[-1], 'seed')} cannot differ with less "
+        f"normality; two entrants with {count_text(sizes[-1], 'seed')} cannot differ with less "
         f"than p = {p:.2g}, before any adjustment."
     )
 
@@ -129,7 +129,7 @@ def _powerless(data: ReportData) -> Iterator[str]:
     if len(weak) and len(weak) < len(tests):
         envs = some(sorted(set(weak["env"])), "environments")
         yield (
-            f"{counted(len(weak), 'comparison')} (on {envs}) had too few seeds to be decided "
+            f"{count_text(len(weak), 'comparison')} (on {envs}) had too few seeds to be decided "
             "ahead of all others."
         )
 
@@ -219,8 +219,8 @@ def _tuned_seeds(data: ReportData) -> Iterator[str]:
         study = f" in study {source}" if source else ""
         yield (
             f"{cell['label']} on {cell['env']}: its setting was tuned{study} on "
-            f"{cell['tuned_on']} of the {counted(cell['n'], 'seed')} that its score is over (†), "
-            "so that the score is too high by an unknown amount: train other seeds."
+            f"{cell['tuned_on']} of the {count_text(cell['n'], 'seed')} that its score is over "
+            "(†), so that the score is too high by an unknown amount: train other seeds."
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from rlbench.common.number_format import counted, number_text
+from rlbench.common.number_format import count_text, number_text
 from rlbench.reporting.report.cell_tables import ACCURACY
 
 NONE = "–"  # where there is nothing to say
@@ -123,7 +123,7 @@ def of_seeds(n: int, of: int) -> str:
 
 def lost_of(number_lost: int, of: int) -> str:
     """Count lost seeds: "6 of 10 seeds lost", or "" where none was lost."""
-    return f"{number_lost} of {counted(of, 'seed')} lost" if number_lost else ""
+    return f"{number_lost} of {count_text(of, 'seed')} lost" if number_lost else ""
 
 
 def lost_text(pairs: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from rlbench.common.number_format import counted, number_text
+from rlbench.common.number_format import count_text, number_text
 from rlbench.reporting.report import formatting
 from rlbench.reporting.report.formatting import listing, some
 from rlbench.reporting.report.report_data import ReportData
@@ -35,7 +35,9 @@ def headline(data: ReportData) -> str:
         return _undecided(pairs)
     clauses = _decided(data, decisions)
     if more := len(decisions) - min(len(decisions), MOST):
-        clauses.append(f"{counted(more, 'more difference')} {'is' if more == 1 else 'are'} decided")
+        clauses.append(
+            f"{count_text(more, 'more difference')} {'is' if more == 1 else 'are'} decided"
+        )
     return _sentence([*clauses, *_open(pairs, decisions)])
 
 
@@ -54,7 +56,7 @@ def _open(pairs: pd.DataFrame, decisions: pd.DataFrame) -> Iterator[str]:
     if envs["undecided"]:
         places.append(f"on {some(envs['undecided'], 'other environments', MOST)}")
     if len(others):
-        places.append(f"in {counted(len(others), 'other comparison')}")
+        places.append(f"in {count_text(len(others), 'other comparison')}")
     if places:
         seeds = _seeds(pd.concat([rest[rest["env"].isin(envs["undecided"])], others]))
         yield f"{' and '.join(places)} {seeds} cannot tell"
@@ -112,7 +114,7 @@ def _undecided(pairs: pd.DataFrame) -> str:
     if len(names) == 2:
         return _sentence([f"{_seeds(pairs)} {what} {listing(names)} apart on {envs}"])
     what = "are too few to decide" if too_few else "cannot decide"
-    one = counted(len(pairs), "comparison")
+    one = count_text(len(pairs), "comparison")
     return _sentence([f"{_seeds(pairs)} {what} any of {one} on {envs}"])
 
 

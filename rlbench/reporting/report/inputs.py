@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -59,7 +59,9 @@ class ReportInputs:
 
 
 def find(paths: Sequence[str | Path], out: Path) -> list[Path]:
-    """Find the folders to report on: paths, bench names, or by default the newest bench or `out`.
+    """Find the folders to report on: the newest bench, else `out`, unless paths or names are given.
+
+    A name is that of a bench; the file of a suite stands for its bench.
 
     Raises:
         UserError: A path does not exist.
@@ -75,30 +77,30 @@ def find(paths: Sequence[str | Path], out: Path) -> list[Path]:
         elif not path.exists() and str(path) in benches:
             path = benches[str(path)].parent
         if not path.is_dir():
-            _refuse(str(path), benches, out)
+            path = _bench_of(str(path), benches, out)
         folders.append(path)
     return folders
 
 
-def _refuse(name: str, benches: Mapping[str, Path], out: Path) -> NoReturn:
-    """Say why there is no bench of this name: its suite has not run, or lists others.
+def _bench_of(name: str, benches: Mapping[str, Path], out: Path) -> Path:
+    """Return the folder of the bench that ran the suite in a file.
 
     Raises:
-        UserError: Always.
+        UserError: It is no suite, or one that has not run or lists others.
     """
     if not Path(name).is_file() and name not in suite_file.names():
         hint = nearest(name, benches)
         raise UserError(f"no folder and no bench '{name}'.{hint} (name results, or a bench)")
     members = [member.suite.name for member in suite_file.load_all(name)]
-    done = [shlex.quote(str(benches[each].parent)) for each in members if each in benches]
+    done = [benches[member].parent for member in members if member in benches]
     if not done:
         raise UserError(f"nothing of {name} has run in {out}: start it with `rlbench bench {name}`")
-    if len(members) == 1:
-        raise UserError(f"{name} is a file: name its bench, `rlbench report {done[0]}`")
-    raise UserError(
-        f"{name} is a list of suites, each with a report of its own: name one, such as "
-        f"`rlbench report {done[0]}`"
-    )
+    if len(members) > 1:
+        raise UserError(
+            f"{name} is a list of suites, each with a report of its own: name one, such as "
+            f"`rlbench report {shlex.quote(str(done[0]))}`"
+        )
+    return done[0]
 
 
 def scope(folders: Sequence[Path]) -> ReportInputs:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
 
-from rlbench.common.number_format import counted
+from rlbench.common.number_format import count_text
 from rlbench.errors import UserError
 from rlbench.reporting.console.table_layout import print_table, table_of
 from rlbench.reporting.report import formatting
@@ -155,7 +155,7 @@ def _compared(
     """Return what a comparison of scores adds to a row; `same` seeds have the same rows in both."""
     lost = [dict(zip(each["seed"].tolist(), each["lost"], strict=True)) for each in (old, new)]
     if same and all(lost[0][seed] == lost[1][seed] for seed in lost[0].keys() & lost[1].keys()):
-        said = f"identical rows of {counted(same, 'seed')}"
+        said = f"identical rows of {count_text(same, 'seed')}"
         return {
             "verdict": "equal",
             "difference": row["after"] - row["before"],
@@ -231,6 +231,6 @@ def print_regressions(table: pd.DataFrame, console: Console) -> None:
     if test_count:
         note += (
             " Intervals are Welch's, p is that of a permutation test of his t, adjusted over "
-            f"{counted(test_count, 'run')} (Holm)."
+            f"{count_text(test_count, 'run')} (Holm)."
         )
     console.print(f"\n {note}", soft_wrap=True, highlight=False)

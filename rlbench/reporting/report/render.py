@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from rlbench import __version__
-from rlbench.common.number_format import counted
+from rlbench.common.number_format import count_text
 from rlbench.common.plain_text import plain_text
 from rlbench.reporting.figures.style import COLORS, DASHES, luminance
 from rlbench.reporting.report import (
@@ -180,9 +180,9 @@ def render(data: ReportData) -> tuple[str, str]:
     """Return the page as HTML and as Markdown."""
     cells = data.cells[data.cells["label"].isin(data.names)]
     facts = [
-        counted(len(data.envs), "environment"),
-        counted(len(data.names), "entrant"),
-        counted(int(cells["of"].sum()), "seed"),
+        count_text(len(data.envs), "environment"),
+        count_text(len(data.names), "entrant"),
+        count_text(int(cells["of"].sum()), "seed"),
     ]
     looks = figures.looks(data)
     parts, picture = list(sections(data)), score_panels.score_panels(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from rlbench.common.number_format import counted
+from rlbench.common.number_format import count_text
 from rlbench.reporting.report import formatting
 from rlbench.reporting.report.cell_tables import STATES
 from rlbench.reporting.report.document import Points
@@ -51,7 +51,7 @@ def which(data: ReportData) -> list[str]:
 def _pair(a: str, b: str, rows: pd.DataFrame) -> str:
     """Summarise one pair: "dqn beats sb3-dqn on 4 of 5 environments (...); undecided on 1"."""
     envs = {v: list(mine["env"]) for v, mine in rows.groupby("verdict")}
-    total = counted(len(rows), "environment")
+    total = count_text(len(rows), "environment")
     seeds = _seeds(rows)
     clauses = []
     for winner, loser, verdict in ((a, b, "a"), (b, a, "b")):
@@ -123,8 +123,8 @@ def how_much(data: ReportData) -> list[str]:
         )
         each = [f"{row.label} {_estimate(row)}" for row in best.head(MOST_NAMES).itertuples()]
         if more := len(best) - len(each):
-            each.append(f"{counted(more, 'more entrant')} in the table of aggregates")
-        envs = counted(len(data.common.envs), "environment")
+            each.append(f"{count_text(more, 'more entrant')} in the table of aggregates")
+        envs = count_text(len(data.common.envs), "environment")
         sentences.append(
             f"Normalised IQM over {envs} (0 = random, 1 = reference score): {'; '.join(each)}."
         )
@@ -137,7 +137,7 @@ def how_much(data: ReportData) -> list[str]:
     elif len(selection):
         are = "is" if len(selection) == 1 else "are"
         sentences.append(
-            f"{counted(len(selection), 'difference')} {are} decided: "
+            f"{count_text(len(selection), 'difference')} {are} decided: "
             "see the table of comparisons for each with its interval."
         )
     return sentences or ["No difference can be stated."]
@@ -171,14 +171,15 @@ def sure(data: ReportData) -> list[str]:
     """Write the number of seeds, the test and its power, and what is missing."""
     cells = data.cells[data.cells["label"].isin(data.names)]
     few, many = cells["n"].min(), cells["n"].max()
-    n = counted(many, "seed") if few == many else f"{few} to {counted(many, 'seed')}"
+    n = count_text(many, "seed") if few == many else f"{few} to {count_text(many, 'seed')}"
     sentences = [f"n = {n} a cell; every number is over seeds, every interval a 95 % one."]
     tests = int(data.pairs["p_holm"].notna().sum())
     if tests:
         some_undecided = (data.pairs["verdict"] == "undecided").any()
         sentences[0] += (
-            f" Differences are tested by permutation, adjusted for {counted(tests, 'comparison')} "
-            f"(Holm) at {ALPHA:g}." + (" Undecided does not mean equal." * bool(some_undecided))
+            " Differences are tested by permutation, adjusted for "
+            f"{count_text(tests, 'comparison')} (Holm) at {ALPHA:g}."
+            + (" Undecided does not mean equal." * bool(some_undecided))
         )
         if (data.pairs["least_p"].min() * tests) > ALPHA:
             sentences.append("With so few seeds none of these tests could have decided anything.")
@@ -186,7 +187,7 @@ def sure(data: ReportData) -> list[str]:
     missing = {state: number for state, number in missing.items() if number}
     total, done_count = int(cells["of"].sum()), int(cells["n_done"].sum())
     each = "".join(f", {number} {state}" for state, number in missing.items())
-    return [*sentences, f"{done_count} of {counted(total, 'seed')} done{each}."]
+    return [*sentences, f"{done_count} of {count_text(total, 'seed')} done{each}."]
 
 
 def _estimate(row: object) -> str:
@@ -221,7 +222,7 @@ def _seeds(rows: pd.DataFrame) -> str:
     each = pd.concat(sides).drop_duplicates()
     with_score = each[each[3] > 0]
     without = int((with_score[2] - with_score[3]).sum())
-    return text + (f", without {counted(without, 'seed')} that gave no score" if without else "")
+    return text + (f", without {count_text(without, 'seed')} that gave no score" if without else "")
 
 
 def _at_most(p: float) -> str:
